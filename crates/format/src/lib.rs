@@ -1,0 +1,12 @@
+//! Bytes to types and back: digests, trees, tar, EROFS, dumps and Merkle trees.
+//!
+//! Nothing here does I/O, spawns threads or looks at a clock. Every parser takes
+//! bytes that may be hostile and answers with a type or an error that names what
+//! is wrong and where.
+#![forbid(unsafe_code)]
+#![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+pub mod digest;
+pub mod tree;
+
+pub use digest::{Algorithm, BlobDigest, DiffId, ObjectId, RootHash};
