@@ -149,8 +149,8 @@ impl Merger {
     fn hide(&mut self, entry: &LayerEntry) {
         match entry.item {
             LayerItem::Whiteout => {
-                if let Ok(Some((parent, name))) = place::find(&self.tree, &entry.path) {
-                    self.tree.remove(parent, &name);
+                if let Some((parent, name)) = place::find(&self.tree, &entry.path) {
+                    self.tree.remove(parent, name);
                 }
             }
             LayerItem::Opaque => {
@@ -183,36 +183,36 @@ impl Merger {
             return Ok(());
         }
         let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
-        if let Some(present) = self.tree.child(parent, &name) {
+        if let Some(present) = self.tree.child(parent, name) {
             let inode = self.tree.inode_mut(present);
             if is_directory && inode.as_directory().is_some() {
                 inode.metadata = metadata;
                 return Ok(());
             }
-            self.tree.remove(parent, &name);
+            self.tree.remove(parent, name);
         }
-        self.tree.insert(parent, &name, Inode::new(metadata, kind_of(kind)))?;
+        self.tree.insert(parent, name, Inode::new(metadata, kind_of(kind)))?;
         Ok(())
     }
 
     fn add_link(&mut self, path: &[u8], target: Vec<u8>) -> Result<(), EntryProblem> {
-        let found = place::find(&self.tree, &target).ok().flatten();
-        let Some(inode) = found.and_then(|(parent, name)| self.tree.child(parent, &name)) else {
+        let found = place::find(&self.tree, &target);
+        let Some(inode) = found.and_then(|(parent, name)| self.tree.child(parent, name)) else {
             return Err(EntryProblem::LinkToNothing(target));
         };
         if self.tree.inode(inode).as_directory().is_some() {
             return Err(EntryProblem::LinkToDirectory(target));
         }
         let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
-        match self.tree.child(parent, &name) {
+        match self.tree.child(parent, name) {
             Some(present) if present == inode => return Ok(()),
             Some(present) if place::contains(&self.tree, present, inode) => {
                 return Err(EntryProblem::LinkToNothing(target));
             }
-            Some(_) => _ = self.tree.remove(parent, &name),
+            Some(_) => _ = self.tree.remove(parent, name),
             None => {}
         }
-        Ok(self.tree.link(parent, &name, inode)?)
+        Ok(self.tree.link(parent, name, inode)?)
     }
 }
 
