@@ -28,7 +28,9 @@ pub struct Time {
 ///
 /// An inode without any costs eight bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Xattrs(Option<Arc<BTreeMap<Box<[u8]>, Box<[u8]>>>>);
+pub struct Xattrs(Option<Arc<XattrMap>>);
+
+type XattrMap = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl Xattrs {
     /// The value of `key` (its full name, such as `security.capability`).
@@ -71,8 +73,7 @@ impl Xattrs {
 
 impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Xattrs {
     fn from_iter<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(pairs: I) -> Self {
-        let map: BTreeMap<Box<[u8]>, Box<[u8]>> =
-            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let map: XattrMap = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         Self((!map.is_empty()).then(|| Arc::new(map)))
     }
 }

@@ -14,6 +14,8 @@ pub mod mount;
 pub mod mountinfo;
 #[allow(unsafe_code, reason = "system calls that no crate wraps safely")]
 mod raw;
+#[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]
+pub mod sha256;
 
 pub use call::{Call, Error, Kernel};
 pub use rustix::io::Errno;
