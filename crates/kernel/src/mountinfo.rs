@@ -3,7 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use rustix::io::Errno;
 
 /// A mount, one line of mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,30 +78,64 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Mount>, ParseError> {
         .collect()
 }
 
+/// Why a mountinfo file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be read.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        error: io::Error,
+    },
+    /// It cannot be parsed.
+    #[error("{}: {error}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: ParseError,
+    },
+}
+
+impl ReadError {
+    /// The error number, when it cannot be read.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Io { error, .. } => Errno::from_io_error(error),
+            Self::Parse { .. } => None,
+        }
+    }
+}
+
 /// The mounts that the calling thread sees.
 ///
 /// # Errors
 /// When `/proc` is not mounted, among others.
-pub fn read_own() -> io::Result<Vec<Mount>> {
+pub fn read_own() -> Result<Vec<Mount>, ReadError> {
     // Not /proc/self: that is the first thread of the process, and mount namespaces are a
     // thread's.
-    read(Path::new("/proc/thread-self/mountinfo"))
+    read("/proc/thread-self/mountinfo".into())
 }
 
 /// The mounts that the process `pid` sees.
 ///
 /// # Errors
-/// `NotFound` when there is no such process (any more), `PermissionDenied` for a process of
-/// another user without `CAP_SYS_PTRACE`, `EINVAL` for one that is just ending.
-pub fn read_process(pid: u32) -> io::Result<Vec<Mount>> {
-    read(Path::new(&format!("/proc/{pid}/mountinfo")))
+/// `ENOENT` or `ESRCH` when there is no such process (any more), `EINVAL` for one that is just
+/// ending, `EACCES` for a process of another user without `CAP_SYS_PTRACE`.
+pub fn read_process(pid: u32) -> Result<Vec<Mount>, ReadError> {
+    read(format!("/proc/{pid}/mountinfo").into())
 }
 
-fn read(path: &Path) -> io::Result<Vec<Mount>> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    parse(&bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))
+fn read(path: PathBuf) -> Result<Vec<Mount>, ReadError> {
+    match std::fs::read(&path) {
+        Ok(bytes) => parse(&bytes).map_err(|error| ReadError::Parse { path, error }),
+        Err(error) => Err(ReadError::Io { path, error }),
+    }
 }
 
 /// Parses one line. An error is the name of the field.
@@ -170,6 +206,8 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn one(line: &[u8]) -> Mount {
@@ -236,6 +274,6 @@ mod tests {
         let mounts = read_own().unwrap();
         assert!(mounts.iter().any(|mount| mount.mount_point == Path::new("/proc")));
         assert!(!read_process(std::process::id()).unwrap().is_empty());
-        assert_eq!(read_process(u32::MAX).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read_process(u32::MAX).unwrap_err().errno(), Some(Errno::NOENT));
     }
 }

@@ -277,6 +277,19 @@ impl Kernel {
         )
     }
 
+    /// Takes `mount` away from wherever it is attached, whatever else is mounted over it.
+    ///
+    /// # Errors
+    /// `EINVAL` when it is not attached in the namespace of the calling thread.
+    pub fn detach(&self, mount: &DetachedMount) -> Result<(), Error> {
+        let path = fd_path(mount);
+        self.call(
+            "umount2",
+            || format!("{path:?}, MNT_DETACH"),
+            || rustix::mount::unmount(&path, UnmountFlags::DETACH),
+        )
+    }
+
     /// Which mount `fd` is on.
     ///
     /// # Errors
