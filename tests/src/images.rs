@@ -11,6 +11,7 @@
 //!
 //! The first four need the superuser to build, and minutes; the others need neither.
 
+mod generated;
 pub mod handmade;
 
 use crate::layout::{Layer, Layout, Packing};
@@ -137,6 +138,29 @@ pub fn bench() -> Result<Image> {
     BENCH.image()
 }
 
+/// One layer of 2 GiB in four files: what is kept in memory of a layer must not grow with it.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn huge_layer() -> Result<Image> {
+    single_layer("huge-layer", generated::huge())
+}
+
+/// One layer with a million small files in a thousand directories.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn million_entries() -> Result<Image> {
+    single_layer("million-entries", generated::many(1000, 1000))
+}
+
+fn single_layer(name: &str, tar: impl std::io::Read) -> Result<Image> {
+    cached(name, "1", |dir| {
+        let layer = Layout::create(dir)?.add_layer(tar, Packing::Zstd)?;
+        Layout::open(dir).add_image("latest", &[layer])
+    })
+}
+
 /// One layer with a static busybox: `/bin`, `/etc`, and no `/usr`.
 ///
 /// # Errors
@@ -234,7 +258,7 @@ impl Recipe {
 
 /// The common base: `root`, its tree, and `layer.tar`.
 fn base() -> Result<PathBuf> {
-    let image = cached("base", &crate::debian::codename()?, |dir| {
+    let image = cached("base", &format!("2 {}", crate::debian::codename()?), |dir| {
         bootstrap::base(&dir.join("root"))?;
         tree_diff::write_layer(None, &dir.join("root"), &dir.join("layer.tar"))
     })?;

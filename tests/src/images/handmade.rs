@@ -51,7 +51,7 @@ fn file(path: &str, data: impl Into<Vec<u8>>) -> Entry {
 }
 
 /// Bytes that neither repeat nor compress much, the same each time.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_F491_4F6C_DD1D_u64.wrapping_add(length as u64);
     let mut next = || {
         state ^= state << 13;
