@@ -1,4 +1,21 @@
 //! What only the kernel and the processor can do. The only crate with unsafe code.
+//!
+//! Every system call that changes the machine goes through a [`Kernel`], in the file of its
+//! topic: [`fsverity`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
+//! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
+//! mounted.
 
+mod call;
+pub mod fsverity;
+#[allow(unsafe_code, reason = "ioctl requests that no crate wraps")]
+mod ioctl;
+pub mod loopdev;
+pub mod mount;
+pub mod mountinfo;
+#[allow(unsafe_code, reason = "system calls that no crate wraps safely")]
+mod raw;
 #[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]
 pub mod sha256;
+
+pub use call::{Call, Error, Kernel};
+pub use rustix::io::Errno;

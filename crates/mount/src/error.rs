@@ -1,0 +1,193 @@
+//! Why something was not mounted or unmounted.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+
+use sealpack_format::digest::ObjectId;
+
+use crate::level::{Assurance, Level};
+
+/// Why something was not mounted or unmounted. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or directory cannot be opened or read.
+    #[error("{what} {}: {error}", path.display())]
+    Io {
+        /// What it is for, for example `the metadata image`.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        error: io::Error,
+    },
+    /// The metadata image is not a regular file.
+    #[error("the metadata image {} is not a regular file", .0.display())]
+    ImageNotAFile(PathBuf),
+    /// The metadata image has other bytes than it should.
+    #[error(
+        "the metadata image {} is not what it should be: its fs-verity digest is {actual}, not {expected}",
+        path.display()
+    )]
+    WrongImage {
+        /// Its path.
+        path: PathBuf,
+        /// The digest it should have.
+        expected: Box<ObjectId>,
+        /// The digest it has.
+        actual: Box<ObjectId>,
+    },
+    /// The mount would be, or turned out to be, good for less than was required.
+    #[error("{required} is required, but this mount is {actual}")]
+    Level {
+        /// The level required.
+        required: Level,
+        /// What it is.
+        actual: Assurance,
+    },
+    /// There is an image mounted on the target.
+    #[error("{} already has an image mounted: {image}", target.display())]
+    AlreadyMounted {
+        /// The target.
+        target: PathBuf,
+        /// The image.
+        image: ObjectId,
+    },
+    /// The two writable directories are not under one mount.
+    #[error(
+        "upper directory {} and work directory {} must be on the same filesystem, under the same mount",
+        upper.display(), work.display()
+    )]
+    WritableApart {
+        /// The upper directory.
+        upper: PathBuf,
+        /// The work directory.
+        work: PathBuf,
+    },
+    /// One of the two writable directories contains the other.
+    #[error(
+        "upper directory {} and work directory {} must not be the same or one inside the other",
+        upper.display(), work.display()
+    )]
+    WritableNested {
+        /// The upper directory.
+        upper: PathBuf,
+        /// The work directory.
+        work: PathBuf,
+    },
+    /// The writable directories are where nothing can be written.
+    #[error("upper directory {} is on a read-only filesystem", .0.display())]
+    WritableReadOnly(PathBuf),
+    /// Another overlay writes to the same directory.
+    #[error(
+        "upper directory {} is in use by the mount on {}: two mounts must not share it",
+        upper.display(), target.display()
+    )]
+    UpperInUse {
+        /// The upper directory.
+        upper: PathBuf,
+        /// Where the other overlay is mounted.
+        target: PathBuf,
+    },
+    /// A directory was replaced while the mount was being made.
+    #[error("{} was replaced by another directory meanwhile", .0.display())]
+    Replaced(PathBuf),
+    /// The process may not mount.
+    #[error(
+        "mounting an image needs root: CAP_SYS_ADMIN outside of any user namespace, because the kernel \
+         mounts EROFS for nobody else: {0}"
+    )]
+    Privilege(#[source] sealpack_kernel::Error),
+    /// The kernel does not have a filesystem.
+    #[error("this kernel has no {filesystem} (module missing, or not built in): {error}")]
+    NoFilesystem {
+        /// The filesystem.
+        filesystem: &'static str,
+        /// The call that said so.
+        #[source]
+        error: sealpack_kernel::Error,
+    },
+    /// A system call failed.
+    #[error("{doing}: {error}")]
+    Call {
+        /// What it was for, for example `mounting the overlay`.
+        doing: &'static str,
+        /// The call.
+        #[source]
+        error: sealpack_kernel::Error,
+    },
+    /// A system call failed, and so did the other way to do the same.
+    #[error("{doing}: {first}; tried {other_way} then: {second}")]
+    BothWays {
+        /// What it was for.
+        doing: &'static str,
+        /// The call that failed first.
+        first: sealpack_kernel::Error,
+        /// The other way, for example `a loop device`.
+        other_way: &'static str,
+        /// How that failed.
+        #[source]
+        second: Box<Error>,
+    },
+    /// The kernel's list of mounts cannot be read.
+    #[error("reading what is mounted: {0}")]
+    Mountinfo(#[source] sealpack_kernel::mountinfo::ReadError),
+    /// The mount is not what it should be, and was taken away again.
+    #[error("the mount on {} is not as planned, and was undone: {difference}", target.display())]
+    NotAsPlanned {
+        /// The target.
+        target: PathBuf,
+        /// What is different.
+        difference: &'static str,
+    },
+    /// Nothing is mounted there.
+    #[error("{} is not a mount point", .0.display())]
+    NotMounted(PathBuf),
+    /// Something else is mounted there.
+    #[error(
+        "{} has no image mounted, but {} from {}: left alone",
+        target.display(), fs_type.display(), source_name.display()
+    )]
+    NotAnImage {
+        /// The directory.
+        target: PathBuf,
+        /// The type of the filesystem mounted.
+        fs_type: OsString,
+        /// Its source.
+        source_name: OsString,
+    },
+    /// What is mounted is in use.
+    #[error(
+        "{} is in use{}: stop what uses it (`fuser -vm` lists it), or unmount it lazily",
+        target.display(), below_text(below)
+    )]
+    Busy {
+        /// The directory.
+        target: PathBuf,
+        /// Mount points below it.
+        below: Vec<PathBuf>,
+    },
+}
+
+impl Error {
+    /// Whether bytes or guarantees were not as they had to be, in contrast to something that
+    /// did not work.
+    #[must_use]
+    pub const fn is_verification_failure(&self) -> bool {
+        matches!(self, Self::WrongImage { .. } | Self::Level { .. } | Self::NotAsPlanned { .. })
+    }
+}
+
+fn below_text(below: &[PathBuf]) -> String {
+    const SHOWN_MAX: usize = 5;
+    let Some(first) = below.first() else { return String::new() };
+    let mut text = format!(" and has mounts below it ({}", first.display());
+    for path in below.iter().take(SHOWN_MAX).skip(1) {
+        text.push_str(&format!(", {}", path.display()));
+    }
+    if below.len() > SHOWN_MAX {
+        text.push_str(", …");
+    }
+    text + ")"
+}

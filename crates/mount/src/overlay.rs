@@ -1,0 +1,122 @@
+//! The overlay of the metadata image and the objects.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use sealpack_kernel::mount::{DetachedMount, fd_path};
+use sealpack_kernel::{Errno, Kernel};
+
+use crate::error::Error;
+use crate::metadata::explained;
+use crate::plan::{Filesystem, Layer, Setting};
+use crate::target::{Directory, purpose};
+
+const DOING: &str = "mounting the overlay";
+
+/// How layers are named to overlayfs.
+#[derive(Clone, Copy)]
+enum Naming {
+    /// As descriptors: Linux 6.13, detached mounts among them 6.15.
+    Descriptor,
+    /// As the paths of descriptors.
+    Path,
+}
+
+/// Makes the overlay and mounts it, attached nowhere. `directories` are the plan's layers that
+/// are directories, in its order.
+///
+/// Where the kernel does not take descriptors, or no layers that are attached nowhere, the
+/// metadata image is attached in a mount namespace that lasts just long enough to make the
+/// overlay there.
+pub(crate) fn mount(
+    kernel: &Kernel,
+    filesystem: &Filesystem,
+    metadata: &DetachedMount,
+    directories: &[Directory],
+) -> Result<DetachedMount, Error> {
+    let first = match make(kernel, filesystem, metadata.as_fd(), directories, Naming::Descriptor) {
+        Ok(mount) => return Ok(mount),
+        Err(error) if refuses_descriptors(&error) => error,
+        Err(error) => return Err(explained(DOING, filesystem.fs_type, error)),
+    };
+    let result = kernel.with_private_mounts(|| in_private(kernel, filesystem, metadata, directories));
+    let second = match result {
+        Ok(Ok(mount)) => return Ok(mount),
+        Ok(Err(error)) => error,
+        Err(error) => explained(DOING, filesystem.fs_type, error),
+    };
+    let other_way = "in a mount namespace of its own";
+    Err(Error::BothWays { doing: DOING, first, other_way, second: Box::new(second) })
+}
+
+/// Whether an error of making the overlay may mean that it takes no layers by descriptor
+/// (`EINVAL`), none by `O_PATH` descriptor, as mounts have (`EBADF`), or none attached nowhere
+/// (`EINVAL`). A bad option is `EINVAL` too, and fails again then.
+fn refuses_descriptors(error: &sealpack_kernel::Error) -> bool {
+    error.call().name == "fsconfig" && matches!(error.errno(), Errno::INVAL | Errno::BADF)
+}
+
+/// Makes the overlay in a mount namespace that nobody else uses, where the layers can be
+/// attached: before Linux 6.15, overlayfs wants them in the namespace of whoever mounts.
+fn in_private(
+    kernel: &Kernel,
+    filesystem: &Filesystem,
+    metadata: &DetachedMount,
+    directories: &[Directory],
+) -> Result<DetachedMount, Error> {
+    // What was opened before is in the namespace that this one is a copy of.
+    let keys = filesystem.settings.iter().filter_map(|setting| match setting {
+        Setting::Layer(key, Layer::Directory(_)) => Some(*key),
+        _ => None,
+    });
+    let reopened: Vec<Directory> = keys
+        .zip(directories)
+        .map(|(key, directory)| directory.reopen(purpose(key)))
+        .collect::<Result<_, _>>()?;
+    let root = Path::new("/");
+    let place = File::open(root).map_err(|error| Error::Io {
+        what: "the root directory",
+        path: root.to_owned(),
+        error,
+    })?;
+    let failed = |error| explained(DOING, filesystem.fs_type, error);
+    kernel.attach(metadata, &place).map_err(failed)?;
+    make(kernel, filesystem, metadata.as_fd(), &reopened, Naming::Path).map_err(failed)
+}
+
+fn make(
+    kernel: &Kernel,
+    filesystem: &Filesystem,
+    metadata: BorrowedFd<'_>,
+    directories: &[Directory],
+    naming: Naming,
+) -> Result<DetachedMount, sealpack_kernel::Error> {
+    let context = kernel.fsopen(filesystem.fs_type)?;
+    let mut directories = directories.iter();
+    for setting in &filesystem.settings {
+        let (key, layer) = match setting {
+            Setting::Flag(key) => {
+                context.set_flag(key)?;
+                continue;
+            }
+            Setting::Text(key, value) => {
+                context.set_string(key, value)?;
+                continue;
+            }
+            Setting::File(key, layer) | Setting::Layer(key, layer) => (key, layer),
+        };
+        let fd = match layer {
+            Layer::Directory(_) => {
+                directories.next().expect("one was opened for each in the plan").file.as_fd()
+            }
+            Layer::Image | Layer::Metadata => metadata,
+        };
+        match naming {
+            Naming::Descriptor => context.set_fd(key, fd)?,
+            Naming::Path => context.set_string(key, fd_path(fd))?,
+        }
+    }
+    context.create()?;
+    context.mount(filesystem.attributes)
+}
