@@ -313,6 +313,15 @@ fn remove(dir: &Path) -> Result<()> {
     }
 }
 
+/// An image of one's own, with layers made by hand, in a layout at `dir`, which is created.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn at(dir: &Path, layers: &[(Vec<u8>, Packing)]) -> Result<Image> {
+    add_layers(dir, layers)?;
+    Ok(Image::in_layout(dir.to_path_buf(), "latest"))
+}
+
 /// Why the images that need mmdebstrap cannot be had here, unless they can.
 pub fn why_no_debian_images() -> Option<String> {
     if PYTHON.is_built() && TOOLS.is_built() && CAPABILITIES.is_built() {
