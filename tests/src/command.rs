@@ -84,3 +84,27 @@ pub fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_given_to_a_shell() -> Result<()> {
+        let mut command = Command::new("printf");
+        command.args(["%s|", "plain/word", "two words", "it's", "", "$HOME"]);
+        let said = stdout(Command::new("sh").args(["-c", &display(&command)]))?;
+        assert_eq!(said, "plain/word|two words|it's||$HOME|");
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_command_is_reported_with_what_it_printed() {
+        let error =
+            run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap_err().to_string();
+        assert!(
+            error.contains("exit status: 3") && error.contains("out\n") && error.contains("err\n"),
+            "{error}"
+        );
+    }
+}

@@ -203,3 +203,17 @@ fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     record.push(b'\n');
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pax_record_counts_its_own_length() {
+        for length in [0, 85, 86, 87, 88, 89, 980, 985, 990] {
+            let record = pax_record("key", &vec![b'v'; length]);
+            let text = String::from_utf8(record).unwrap();
+            assert_eq!(text.split_once(' ').unwrap().0, text.len().to_string(), "{length}");
+        }
+    }
+}

@@ -171,3 +171,35 @@ fn xattrs(path: &Path) -> Result<Vec<(OsString, Vec<u8>)>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::stdout;
+
+    #[test]
+    fn a_layer_has_what_changed_and_a_whiteout_for_what_is_gone() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (lower, upper, layer) =
+            (dir.path().join("lower"), dir.path().join("upper"), dir.path().join("layer.tar"));
+        for name in ["same", "other", "gone/a", "kept/gone", "turned/file"] {
+            fs::create_dir_all(lower.join(name).parent().unwrap())?;
+            fs::write(lower.join(name), name)?;
+        }
+        copy(&lower, &upper)?;
+        fs::write(upper.join("other"), "OTHER")?;
+        fs::remove_dir_all(upper.join("gone"))?;
+        fs::remove_file(upper.join("kept/gone"))?;
+        fs::remove_dir_all(upper.join("turned"))?;
+        std::os::unix::fs::symlink("same", upper.join("turned"))?;
+        run(Command::new("touch").args(["--date=@1600000000"]).arg(upper.join("kept")).arg(&upper))?;
+        write_layer(Some(&lower), &upper, &layer)?;
+        let listed = stdout(Command::new("tar").arg("-tf").arg(&layer))?;
+        let names: BTreeSet<_> = listed.lines().map(|name| name.trim_end_matches('/')).collect();
+        assert_eq!(
+            names,
+            BTreeSet::from([".", "./other", "./kept", "./turned", "./.wh.gone", "./kept/.wh.gone"])
+        );
+        Ok(())
+    }
+}

@@ -117,6 +117,20 @@ fn what_upper_layers_remove_is_gone_and_what_they_change_is_changed() -> Result<
 }
 
 #[test]
+fn an_image_without_usr_keeps_the_metadata_of_its_own_root() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::busybox()?)?;
+    let root = mounted.metadata("")?;
+    assert_eq!((root.uid(), root.gid(), permissions(&root), root.mtime()), (7, 9, 0o751, 1_600_000_001));
+    assert_eq!(fs::read_dir(mounted.path("run"))?.count(), 0);
+    let said = stdout(Command::new("chroot").arg(&mounted.target).args(["/bin/sh", "-c", "id -u; ls /"]))?;
+    assert_eq!(said, "0\nbin\netc\nrun");
+    Ok(())
+}
+
+#[test]
 fn python_of_a_mounted_debian_runs() -> Result<()> {
     if !can_mount() {
         return Ok(());

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let place = paths::target().join("demo");
     remove(&place)?;
     let registry = Registry::start(&place)?;
-    for (image, name) in [(&python, "demo/python:1"), (&tools, "demo/tools:1")] {
+    for (image, name) in [(&python, PYTHON), (&tools, TOOLS)] {
         registry.push(image, name)?;
     }
     say(&format!("A registry on {} has them now.", registry.host()));
@@ -48,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     remove(&demo.place)
 }
 
+const PYTHON: &str = "demo/python:1";
+const TOOLS: &str = "demo/tools:1";
+
 struct Demo {
     sealpack: PathBuf,
     place: PathBuf,
@@ -59,23 +62,23 @@ impl Demo {
     }
 
     fn pull_and_compare(&self, registry: &Registry) -> Result<()> {
-        for name in ["python", "tools"] {
-            self.sealpack(["pull", &format!("{}/demo/{name}:1", registry.host()), name])?;
+        for name in [PYTHON, TOOLS] {
+            self.sealpack(["pull", &format!("{}/{name}", registry.host()), name])?;
         }
         self.sealpack(["images"])?;
         say("What the two share, and what is in one of them only:");
-        self.sealpack_excerpt(["diff", "python", "tools"], 12)?;
-        self.sealpack(["inspect", "python"])
+        self.sealpack(["diff", "--summary", PYTHON, TOOLS])?;
+        self.sealpack(["inspect", PYTHON])
     }
 
     fn run_python(&self) -> Result<()> {
         if !command::is_root() {
             say("skipped: mounting needs root. As root the demo mounts the image and runs its python3.");
-            return self.sealpack(["cat", "python", "/etc/debian_version"]);
+            return self.sealpack(["cat", PYTHON, "/etc/debian_version"]);
         }
         let target = self.place.join("mnt");
         fs::create_dir_all(&target)?;
-        self.sealpack([OsStr::new("mount"), OsStr::new("python"), target.as_os_str()])?;
+        self.sealpack([OsStr::new("mount"), OsStr::new(PYTHON), target.as_os_str()])?;
         let mounted = Mounted { target: &target };
         let script = "import platform, sys, zlib; print('Python', platform.python_version(), 'of', \
                       platform.freedesktop_os_release()['PRETTY_NAME'], 'says: sealed', hex(zlib.crc32(b'sealpack')))";
@@ -91,39 +94,22 @@ impl Demo {
     }
 
     fn clean_up(&self) -> Result<()> {
-        self.sealpack(["rm", "python"])?;
+        self.sealpack(["rm", PYTHON])?;
         say("What only python had goes; the common base stays for tools.");
         self.sealpack(["gc"])?;
         self.sealpack(["fsck"])?;
-        self.sealpack(["rm", "tools"])?;
+        self.sealpack(["rm", TOOLS])?;
         self.sealpack(["gc"])?;
-        self.sealpack(["fsck"])
+        self.sealpack(["fsck"])?;
+        let mut find = Command::new("find");
+        let left = command::stdout(find.arg(self.place.join("store/objects")).args(["-type", "f"]))?;
+        ensure!(left.is_empty(), "objects are left that no image refers to:\n{left}");
+        Ok(())
     }
 
     /// Runs `sealpack` with the demo's store and shows all of it.
     fn sealpack(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
         self.show(&mut self.command(arguments))
-    }
-
-    /// As [`Demo::sealpack`], but of the output only the first and the last lines.
-    fn sealpack_excerpt(
-        &self,
-        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-        lines: usize,
-    ) -> Result<()> {
-        let mut command = self.command(arguments);
-        self.announce(&command);
-        let output = command::stdout(&mut command)?;
-        let all: Vec<&str> = output.lines().collect();
-        if all.len() <= lines {
-            println!("{output}");
-            return Ok(());
-        }
-        let (head, tail) = (lines / 2, lines - lines / 2);
-        println!("{}", all[..head].join("\n"));
-        println!("[{} lines]", all.len() - lines);
-        println!("{}", all[all.len() - tail..].join("\n"));
-        Ok(())
     }
 
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {

@@ -51,3 +51,25 @@ pub(crate) fn mib(bytes: u64) -> String {
     let tenths = bytes * 10 / (1024 * 1024);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_of_the_sorted_values() {
+        assert_eq!(median(vec![5, 1, 4]), 4);
+        assert_eq!(median(vec![5, 1, 4, 2]), 2);
+        assert_eq!(median(Vec::<u64>::new()), 0);
+    }
+
+    #[test]
+    fn times_are_multiples_of_the_first_rows() {
+        let row = |name, millis| Row {
+            name,
+            samples: vec![Sample { wall: Duration::from_millis(millis), peak_bytes: 3 << 19 }],
+        };
+        let table = markdown(&[row("ours", 2000), row("theirs", 7000)]);
+        assert!(table.ends_with("| theirs | 7.00 | 7.00 to 7.00 | 3.50 | 1.5 MiB |\n"), "{table}");
+    }
+}
