@@ -1,2 +1,42 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench pull` and what they need.
+
+mod bench;
+mod demo;
+mod oracle;
+mod packages;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Sealpack's chores", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build two Debian images, pull them from a registry on this machine, run one, clean up
+    Demo(demo::Arguments),
+    /// Run all tests, those that compare with other tools included
+    Test(test::Arguments),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Install composefs-rs's cfsctl below target/ and print its digests of the fixture images
+    Oracle(oracle::Arguments),
+    /// Install cargo-deny below target/ and run it
+    Deny,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Demo(arguments) => demo::run(&arguments),
+        Chore::Test(arguments) => test::run(&arguments),
+        Chore::Bench(bench) => bench::run(&bench),
+        Chore::Oracle(arguments) => oracle::run(&arguments),
+        Chore::Deny => oracle::deny(),
+    }
+}

@@ -10,5 +10,6 @@ pub mod digest;
 pub mod layer;
 pub mod tree;
 pub mod verity;
+pub mod walk;
 
 pub use digest::{Algorithm, BlobDigest, DiffId, ObjectId, RootHash};

@@ -1,1 +1,3 @@
-//! Placeholder while the workspace is laid out.
+//! OCI images: where they come from, and what becomes of their layers.
+
+pub mod merge;

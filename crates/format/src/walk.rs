@@ -1,0 +1,132 @@
+//! Walking a path inside a tree, symbolic links followed.
+
+use std::collections::VecDeque;
+
+use crate::tree::{InodeId, Kind, Tree};
+
+/// The most symbolic links on one way (MAXSYMLINKS of Linux, include/linux/namei.h).
+pub const LINKS_MAX: usize = 40;
+
+/// A walk from a tree's root, name by name. Nothing leads out of the tree: `..` of the
+/// root is the root, and an absolute link starts at it.
+#[derive(Debug)]
+pub struct Walk {
+    /// The names still to go.
+    ahead: VecDeque<Vec<u8>>,
+    /// The directories passed, the root not among them.
+    passed: Vec<InodeId>,
+    links: usize,
+}
+
+/// What came of one name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was a directory, entered now; or a link, whose names now lie ahead; or `..`.
+    Taken,
+    /// There is nothing of this name here.
+    Missing(Vec<u8>),
+    /// It is neither a directory nor a link.
+    Leaf(Vec<u8>, InodeId),
+    /// It is one link too many.
+    TooManyLinks(Vec<u8>),
+}
+
+impl Walk {
+    /// A walk along `path`; slashes at either end and `.` mean nothing.
+    #[must_use]
+    pub fn new(path: &[u8]) -> Self {
+        Self { ahead: names(path).collect(), passed: Vec::new(), links: 0 }
+    }
+
+    /// The directory that the walk has come to.
+    #[must_use]
+    pub fn here(&self) -> InodeId {
+        self.passed.last().copied().unwrap_or(InodeId::ROOT)
+    }
+
+    /// Whether a symbolic link was on the way.
+    #[must_use]
+    pub const fn was_linked(&self) -> bool {
+        self.links > 0
+    }
+
+    /// Whether no name is left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    /// Goes on in `directory`, which the caller has just made for a missing name.
+    pub fn enter(&mut self, directory: InodeId) {
+        self.passed.push(directory);
+    }
+
+    /// Takes the next name; `None` when there is none left.
+    pub fn step(&mut self, tree: &Tree) -> Option<Step> {
+        let name = self.ahead.pop_front()?;
+        if name == b".." {
+            self.passed.pop();
+            return Some(Step::Taken);
+        }
+        let Some(child) = tree.child(self.here(), &name) else { return Some(Step::Missing(name)) };
+        match &tree.inode(child).kind {
+            Kind::Directory(_) => self.enter(child),
+            Kind::Symlink(target) => {
+                self.links = self.links.saturating_add(1);
+                if self.links > LINKS_MAX {
+                    return Some(Step::TooManyLinks(name));
+                }
+                if target.starts_with(b"/") {
+                    self.passed.clear();
+                }
+                for name in names(target).collect::<Vec<_>>().into_iter().rev() {
+                    self.ahead.push_front(name);
+                }
+            }
+            _ => return Some(Step::Leaf(name, child)),
+        }
+        Some(Step::Taken)
+    }
+}
+
+/// The inode at `path`, symbolic links followed, the last name's too; `None` where there is none.
+#[must_use]
+pub fn follow(tree: &Tree, path: &[u8]) -> Option<InodeId> {
+    let mut walk = Walk::new(path);
+    while let Some(step) = walk.step(tree) {
+        match step {
+            Step::Taken => {}
+            Step::Leaf(_, inode) if walk.is_over() => return Some(inode),
+            Step::Leaf(..) | Step::Missing(_) | Step::TooManyLinks(_) => return None,
+        }
+    }
+    Some(walk.here())
+}
+
+fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Directory, Inode, Metadata};
+
+    #[test]
+    fn links_are_followed_inside_the_tree() {
+        let mut tree = Tree::new(Metadata::default());
+        let new = |kind| Inode::new(Metadata::default(), kind);
+        let usr = tree.insert(InodeId::ROOT, b"usr", new(Kind::Directory(Directory::default()))).unwrap();
+        let file = tree.insert(usr, b"file", new(Kind::Fifo)).unwrap();
+        let links = [("up", "../../../usr/file"), ("absolute", "/usr"), ("loop", "loop"), ("nowhere", "x")];
+        for (name, target) in links {
+            tree.insert(usr, name.as_bytes(), new(Kind::Symlink(target.as_bytes().into()))).unwrap();
+        }
+        assert_eq!(follow(&tree, b"/usr/up"), Some(file));
+        assert_eq!(follow(&tree, b"usr/absolute/./absolute//file"), Some(file));
+        assert_eq!(follow(&tree, b"../.."), Some(InodeId::ROOT));
+        for path in [&b"usr/loop"[..], b"usr/nowhere", b"usr/file/x", b"usr/up/x", b"x"] {
+            assert_eq!(follow(&tree, path), None);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Layers into one tree: whiteouts, opaque directories, hard links, and the rules that
+//! make the result the same wherever it is computed.
+
+mod place;
+#[cfg(test)]
+mod tests;
+
+use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind};
+use sealpack_format::tree::{Directory, Inode, InodeId, Kind, Metadata, Time, Tree, TreeError};
+
+/// The most inodes of an image; beyond it lies nobody's image but an attack on memory.
+pub const INODES_MAX: usize = 10_000_000;
+
+/// Which extended attributes of the layers reach the image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum XattrRule {
+    /// `security.capability` alone: what a build host's security modules leave in layers
+    /// (labels above all) would make the image depend on where it was built.
+    #[default]
+    Capabilities,
+    /// `user.*` too, the second mode of composefs-rs.
+    CapabilitiesAndUser,
+}
+
+impl XattrRule {
+    fn keeps(self, key: &[u8]) -> bool {
+        key == b"security.capability" || self == Self::CapabilitiesAndUser && key.starts_with(b"user.")
+    }
+}
+
+/// Why layers do not make an image.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// An entry has no place in the tree.
+    #[error("layer {layer}: entry \"{}\": {problem}", path.escape_ascii())]
+    Entry {
+        /// The layer's number, counted from 1 at the bottom.
+        layer: usize,
+        /// The entry's path, cut after 255 bytes.
+        path: Vec<u8>,
+        /// What is wrong with it.
+        problem: EntryProblem,
+    },
+    /// A layer's record cannot be read.
+    #[error("layer {layer}: {source}")]
+    Record {
+        /// The layer's number, counted from 1 at the bottom.
+        layer: usize,
+        /// What is wrong.
+        source: LayerError,
+    },
+    /// More inodes than [`INODES_MAX`].
+    #[error("layer {layer}: the image has more than {INODES_MAX} files")]
+    TooManyInodes {
+        /// The layer's number, counted from 1 at the bottom.
+        layer: usize,
+    },
+}
+
+/// What is wrong with a layer's entry.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryProblem {
+    /// It is below something that has no entries.
+    #[error("\"{}\" is not a directory, so nothing can be below it", .0.escape_ascii())]
+    BelowFile(Vec<u8>),
+    /// It is below a symbolic link that leads nowhere, or in circles.
+    #[error("the symbolic link \"{}\" above it does not lead to a directory", .0.escape_ascii())]
+    BelowDanglingLink(Vec<u8>),
+    /// It is a hard link to nothing.
+    #[error("it is a hard link to \"{}\", which is not in the image", .0.escape_ascii())]
+    LinkToNothing(Vec<u8>),
+    /// It is a hard link to a directory.
+    #[error("it is a hard link to \"{}\", which is a directory", .0.escape_ascii())]
+    LinkToDirectory(Vec<u8>),
+    /// The root is not a directory.
+    #[error("the root of an image must be a directory")]
+    Root,
+    /// The tree does not take it.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// Puts layers on top of each other, the lowest first.
+pub struct Merger {
+    tree: Tree,
+    xattrs: XattrRule,
+    layer: usize,
+}
+
+impl Merger {
+    /// An empty image.
+    #[must_use]
+    pub fn new(xattrs: XattrRule) -> Self {
+        Self { tree: Tree::new(implied_directory()), xattrs, layer: 0 }
+    }
+
+    /// Puts the next layer on top.
+    ///
+    /// `entries` gives the layer's entries anew at each call; there are two: whiteouts
+    /// hide the layers below and nothing of their own layer, wherever in it they stand
+    /// (image-spec, layer.md, "Whiteouts"), so they come first.
+    ///
+    /// # Errors
+    /// [`MergeError`] names the layer and the entry; the merger is of no use then.
+    pub fn apply<I>(&mut self, entries: impl Fn() -> Result<I, LayerError>) -> Result<(), MergeError>
+    where
+        I: IntoIterator<Item = Result<LayerEntry, LayerError>>,
+    {
+        self.layer += 1;
+        let layer = self.layer;
+        let damaged = |source| MergeError::Record { layer, source };
+        for entry in entries().map_err(damaged)? {
+            self.hide(&entry.map_err(damaged)?);
+        }
+        for entry in entries().map_err(damaged)? {
+            let entry = entry.map_err(damaged)?;
+            let path = entry.path[..entry.path.len().min(255)].to_vec();
+            self.add(entry).map_err(|problem| MergeError::Entry { layer, path, problem })?;
+            if self.tree.len() > INODES_MAX {
+                return Err(MergeError::TooManyInodes { layer });
+            }
+        }
+        Ok(())
+    }
+
+    /// The image: root and /run are made what they are wherever the image is built.
+    ///
+    /// Tars often lack an entry for the root, and builders mount things on /run; so the
+    /// root takes the metadata of /usr, and /run is emptied and takes its time. An image
+    /// without /usr keeps the root that it has.
+    #[must_use]
+    pub fn finish(self) -> Tree {
+        let mut tree = self.tree;
+        let directory = |tree: &Tree, name: &[u8]| {
+            tree.child(InodeId::ROOT, name).filter(|id| tree.inode(*id).as_directory().is_some())
+        };
+        if let Some(usr) = directory(&tree, b"usr") {
+            let metadata = tree.inode(usr).metadata.clone();
+            tree.inode_mut(InodeId::ROOT).metadata = metadata;
+        }
+        if let Some(run) = directory(&tree, b"run") {
+            tree.clear(run);
+            tree.inode_mut(run).metadata.mtime = tree.root().metadata.mtime;
+        }
+        tree
+    }
+
+    /// Removes what a whiteout or opaque entry hides. What is not there cannot be hidden.
+    fn hide(&mut self, entry: &LayerEntry) {
+        match entry.item {
+            LayerItem::Whiteout => {
+                if let Some((parent, name)) = place::find(&self.tree, &entry.path) {
+                    self.tree.remove(parent, name);
+                }
+            }
+            LayerItem::Opaque => {
+                if let Some(directory) = place::directory(&self.tree, &entry.path) {
+                    self.tree.clear(directory);
+                }
+            }
+            LayerItem::Inode(..) | LayerItem::HardLink(_) => {}
+        }
+    }
+
+    fn add(&mut self, entry: LayerEntry) -> Result<(), EntryProblem> {
+        match entry.item {
+            LayerItem::Inode(mut metadata, kind) => {
+                metadata.xattrs.retain(|key, _| self.xattrs.keeps(key));
+                self.add_inode(&entry.path, metadata, kind)
+            }
+            LayerItem::HardLink(target) => self.add_link(&entry.path, target),
+            LayerItem::Whiteout | LayerItem::Opaque => Ok(()),
+        }
+    }
+
+    fn add_inode(&mut self, path: &[u8], metadata: Metadata, kind: LayerKind) -> Result<(), EntryProblem> {
+        let is_directory = kind == LayerKind::Directory;
+        if path.is_empty() {
+            if !is_directory {
+                return Err(EntryProblem::Root);
+            }
+            self.tree.inode_mut(InodeId::ROOT).metadata = metadata;
+            return Ok(());
+        }
+        let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
+        if let Some(present) = self.tree.child(parent, name) {
+            let inode = self.tree.inode_mut(present);
+            if is_directory && inode.as_directory().is_some() {
+                inode.metadata = metadata;
+                return Ok(());
+            }
+            self.tree.remove(parent, name);
+        }
+        self.tree.insert(parent, name, Inode::new(metadata, kind_of(kind)))?;
+        Ok(())
+    }
+
+    fn add_link(&mut self, path: &[u8], target: Vec<u8>) -> Result<(), EntryProblem> {
+        let found = place::find(&self.tree, &target);
+        let Some(inode) = found.and_then(|(parent, name)| self.tree.child(parent, name)) else {
+            return Err(EntryProblem::LinkToNothing(target));
+        };
+        if self.tree.inode(inode).as_directory().is_some() {
+            return Err(EntryProblem::LinkToDirectory(target));
+        }
+        let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
+        match self.tree.child(parent, name) {
+            Some(present) if present == inode => return Ok(()),
+            Some(present) if place::contains(&self.tree, present, inode) => {
+                return Err(EntryProblem::LinkToNothing(target));
+            }
+            Some(_) => _ = self.tree.remove(parent, name),
+            None => {}
+        }
+        Ok(self.tree.link(parent, name, inode)?)
+    }
+}
+
+/// What a directory gets that no layer has an entry for.
+fn implied_directory() -> Metadata {
+    Metadata { permissions: 0o755, uid: 0, gid: 0, mtime: Time::default(), ..Metadata::default() }
+}
+
+fn kind_of(kind: LayerKind) -> Kind {
+    match kind {
+        LayerKind::Directory => Kind::Directory(Directory::default()),
+        LayerKind::Regular(content) => Kind::Regular(content),
+        LayerKind::Symlink(target) => Kind::Symlink(target.into()),
+        LayerKind::CharDevice(number) => Kind::CharDevice(number),
+        LayerKind::BlockDevice(number) => Kind::BlockDevice(number),
+        LayerKind::Fifo => Kind::Fifo,
+    }
+}

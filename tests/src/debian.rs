@@ -1,0 +1,158 @@
+//! The Debian packages that the tests, the demo and the benchmarks need.
+
+use crate::command::{self, run};
+use anyhow::{Context, Result};
+use std::process::{Command, Stdio};
+
+/// A Debian package, and the program whose presence shows that it is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Package {
+    /// The package's name.
+    pub name: &'static str,
+    /// A program in it, found in `$PATH`, or the whole path of another file in it.
+    pub program: &'static str,
+    /// What it is needed for.
+    pub purpose: &'static str,
+}
+
+/// What the tests and the demo need.
+pub const FOR_TESTS: &[Package] = &[
+    Package { name: "mmdebstrap", program: "mmdebstrap", purpose: "builds the Debian images" },
+    Package { name: "docker-registry", program: "docker-registry", purpose: "a real registry to pull from" },
+    Package { name: "skopeo", program: "skopeo", purpose: "pushes to the registry, converts images" },
+    Package { name: "libcap2-bin", program: "setcap", purpose: "gives a program a capability, as an xattr" },
+    Package { name: "erofs-utils", program: "fsck.erofs", purpose: "a second opinion on EROFS images" },
+    Package { name: "openssl", program: "openssl", purpose: "certificates for the TLS tests" },
+];
+
+/// What building composefs-rs's command line needs.
+pub const FOR_ORACLE: &[Package] = &[
+    Package { name: "gcc", program: "cc", purpose: "links, and compiles the C parts of dependencies" },
+    Package { name: "libc6-dev", program: "/usr/include/stdlib.h", purpose: "C headers" },
+    Package { name: "pkg-config", program: "pkg-config", purpose: "finds the two libraries below" },
+    Package {
+        name: "libssl-dev",
+        program: "/usr/include/openssl/ssl.h",
+        purpose: "its fs-verity signatures",
+    },
+    Package { name: "zlib1g-dev", program: "/usr/include/zlib.h", purpose: "its gzip" },
+];
+
+/// What the benchmarks need.
+pub const FOR_BENCH: &[Package] =
+    &[Package { name: "time", program: "time", purpose: "measures peak memory" }];
+
+/// Those of `packages` that are not installed.
+pub fn missing(packages: &[Package]) -> Vec<Package> {
+    packages.iter().filter(|package| command::find(package.program).is_none()).copied().collect()
+}
+
+/// The line that installs `packages`.
+pub fn install_line(packages: &[Package]) -> String {
+    let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    format!("apt-get install --yes --no-install-recommends {}", names.join(" "))
+}
+
+/// Installs `packages`; the package lists are fetched first if apt does not know one of them.
+///
+/// # Errors
+/// If this machine has no apt-get, or apt-get fails; its own message is on standard error.
+pub fn install(packages: &[Package]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let known = |package: &Package| {
+        let shown = command::attempt(Command::new("apt-cache").args(["show", package.name]));
+        shown.is_ok_and(|output| output.status.success())
+    };
+    if !packages.iter().all(known) {
+        apt_get(["update", "--quiet"])?;
+    }
+    let names = packages.iter().map(|package| package.name);
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"].into_iter().chain(names);
+    apt_get(install.clone()).or_else(|_| {
+        // A list that is there may be too old for the archive.
+        apt_get(["update", "--quiet"])?;
+        apt_get(install)
+    })
+}
+
+fn apt_get<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    let status = command.status().with_context(|| format!("cannot start {}", command::display(&command)))?;
+    anyhow::ensure!(status.success(), "{} ended with {status}", command::display(&command));
+    Ok(())
+}
+
+/// The host's release by codename ("bookworm"), which is the release of the images built on it.
+///
+/// # Errors
+/// If the host is not a Debian.
+pub fn codename() -> Result<String> {
+    let text = std::fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    anyhow::ensure!(
+        value("ID") == Some("debian"),
+        "the images are built on a Debian host, which this is not"
+    );
+    let name = value("VERSION_CODENAME").context("/etc/os-release has no VERSION_CODENAME")?;
+    Ok(name.trim_matches('"').to_owned())
+}
+
+/// The archives that apt is set up to use for the host's release, as lines of a sources.list.
+///
+/// Third-party archives are left out, and so are other releases: the images are to be plain Debian.
+///
+/// # Errors
+/// If apt has no list of a Debian archive for this release.
+pub fn sources() -> Result<String> {
+    let codename = codename()?;
+    let ask = || -> Result<Vec<String>> {
+        let format = "$(ORIGIN)|$(CODENAME)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
+        let targets = command::stdout(Command::new("apt-get").args([
+            "indextargets",
+            "--format",
+            format,
+            "Created-By: Packages",
+        ]))?;
+        Ok(targets.lines().filter_map(|line| source_of(line, &codename)).collect())
+    };
+    let mut lines = ask()?;
+    if lines.is_empty() && command::is_root() {
+        apt_get(["update", "--quiet"])?;
+        lines = ask()?;
+    }
+    anyhow::ensure!(
+        !lines.is_empty(),
+        "apt knows no Debian archive for {codename}; try `apt-get update`, or add one to its sources"
+    );
+    Ok(lines.join("\n") + "\n")
+}
+
+/// The line for sources.list in one line of `apt-get indextargets`, if it is Debian's for `codename`.
+fn source_of(target: &str, codename: &str) -> Option<String> {
+    let mut parts = target.splitn(3, '|');
+    let (origin, suite, line) = (parts.next()?, parts.next()?, parts.next()?);
+    let of_release =
+        suite.strip_prefix(codename).is_some_and(|suffix| ["", "-updates", "-security"].contains(&suffix));
+    (origin == "Debian" && of_release).then(|| line.to_owned())
+}
+
+/// How apt on this host reaches its archives (proxies, time-outs, checks of dates), in apt's own syntax.
+///
+/// # Errors
+/// If apt-config fails.
+pub fn acquire_options() -> Result<String> {
+    let dump = run(Command::new("apt-config").args(["dump", "Acquire"]))?;
+    let text = String::from_utf8(dump.stdout).context("apt-config printed something that is not UTF-8")?;
+    let wanted = ["http", "https", "Retries", "Check-", "ForceIPv"];
+    let kept = text.lines().filter(|line| {
+        line.strip_prefix("Acquire::").is_some_and(|key| wanted.iter().any(|prefix| key.starts_with(prefix)))
+    });
+    Ok(kept.map(|line| format!("{line}\n")).collect())
+}

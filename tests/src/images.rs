@@ -1,0 +1,288 @@
+//! The fixture images, each an OCI layout under `target/fixtures`, built once and kept.
+//!
+//! | image | layers | what it is for |
+//! | --- | --- | --- |
+//! | [`python`] | Debian, python3 on top; gzip | the demo; whiteouts of a real system |
+//! | [`tools`] | the same base, python3-minimal and jq on top; gzip | what two images share |
+//! | [`capabilities`] | the same base packed with zstd, ping on top | `security.capability`, another blob of a known layer |
+//! | [`bench`] | the same base, compilers on top; gzip | figures |
+//! | [`busybox`] | one static program, no `/usr` | an image whose root keeps its own metadata |
+//! | [`oddities`] | four layers made by hand | every kind of file, opaque directories, long names |
+//!
+//! The first four need the superuser to build, and minutes; the others need neither.
+
+pub mod handmade;
+
+use crate::layout::{Layer, Layout, Packing};
+use crate::{bootstrap, command, paths, tree_diff};
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+/// An image in an OCI layout of its own.
+#[derive(Clone, Debug)]
+pub struct Image {
+    dir: PathBuf,
+    tag: String,
+}
+
+impl Image {
+    /// The image named `tag` of the layout at `dir`.
+    pub fn in_layout(dir: PathBuf, tag: &str) -> Self {
+        Self { dir, tag: tag.to_owned() }
+    }
+
+    /// The layout's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The image's name in the layout.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// `oci:DIRECTORY:TAG`, as sealpack, skopeo and cfsctl take it.
+    pub fn source(&self) -> String {
+        format!("oci:{}:{}", self.dir.display(), self.tag)
+    }
+
+    /// The layers' blobs, bottom first.
+    ///
+    /// # Errors
+    /// If the layout cannot be read.
+    pub fn layer_blobs(&self) -> Result<Vec<PathBuf>> {
+        Layout::open(&self.dir).layer_blobs(&self.tag)
+    }
+}
+
+/// A system built on the common base.
+struct Recipe {
+    name: &'static str,
+    packages: &'static [&'static str],
+    /// Run in the new system by sh after the installation.
+    script: &'static str,
+    base_packing: Packing,
+    packing: Packing,
+}
+
+const PYTHON: Recipe = Recipe {
+    name: "python",
+    packages: &["python3"],
+    // What an image's author does to save space: files and whole directories of the base go away, one comes
+    // back with something else in it, a directory turns into a link.
+    script: "rm -r /usr/share/doc /usr/share/man /usr/share/lintian
+             mkdir -p /usr/share/doc/python3
+             echo 'Documentation is left out of this image.' > /usr/share/doc/python3/README
+             rm -r /usr/share/bug && ln -s doc /usr/share/bug
+             chmod u-s /usr/bin/chfn && mv /usr/bin/chsh /usr/local/bin/",
+    base_packing: Packing::Gzip,
+    packing: Packing::Gzip,
+};
+
+const TOOLS: Recipe = Recipe {
+    name: "tools",
+    packages: &["python3-minimal", "jq"],
+    script: "true",
+    base_packing: Packing::Gzip,
+    packing: Packing::Gzip,
+};
+
+const CAPABILITIES: Recipe = Recipe {
+    name: "capabilities",
+    packages: &["iputils-ping", "libcap2-bin"],
+    script: "setcap cap_net_raw,cap_net_bind_service+ep /bin/ping
+             cp -a /usr/bin/getent /usr/local/bin/getent && setcap cap_chown=i /usr/local/bin/getent",
+    base_packing: Packing::Zstd,
+    packing: Packing::GzipMembers,
+};
+
+const BENCH: Recipe = Recipe {
+    name: "bench",
+    packages: &["python3", "g++", "fonts-noto-cjk"],
+    script: "true",
+    base_packing: Packing::Gzip,
+    packing: Packing::Gzip,
+};
+
+/// Debian with python3 on top: two gzip layers.
+///
+/// # Errors
+/// If it is not there yet and cannot be built: not root, tools missing, archive not reachable.
+pub fn python() -> Result<Image> {
+    PYTHON.image()
+}
+
+/// The same base with python3-minimal and jq on top: two gzip layers, the first one that of [`python`].
+///
+/// # Errors
+/// As [`python`].
+pub fn tools() -> Result<Image> {
+    TOOLS.image()
+}
+
+/// The same base, packed with zstd, and programs with file capabilities on top, in many gzip members.
+///
+/// # Errors
+/// As [`python`].
+pub fn capabilities() -> Result<Image> {
+    CAPABILITIES.image()
+}
+
+/// The image for the figures: 200 MB compressed, 510 MB of tar, 12,000 files in two gzip layers.
+///
+/// # Errors
+/// As [`python`].
+pub fn bench() -> Result<Image> {
+    BENCH.image()
+}
+
+/// One layer with a static busybox: `/bin`, `/etc`, and no `/usr`.
+///
+/// # Errors
+/// If the package cannot be fetched.
+pub fn busybox() -> Result<Image> {
+    cached("busybox", "1", |dir| {
+        let layer = Layout::create(dir)?.add_layer(handmade::busybox()?.as_slice(), Packing::Gzip)?;
+        Layout::open(dir).add_image("latest", &[layer])
+    })
+}
+
+/// Four layers with every kind of file, whiteouts and opaque directories, packed in four ways.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn oddities() -> Result<Image> {
+    cached("oddities", "1", |dir| {
+        let packings = [Packing::Gzip, Packing::Zstd, Packing::Plain, Packing::Gzip];
+        add_handmade(dir, "latest", packings)
+    })
+}
+
+/// The layers of [`oddities`] in gzip of several members and zstd of several frames: the same tree.
+///
+/// # Errors
+/// As [`oddities`].
+pub fn oddities_in_pieces() -> Result<Image> {
+    cached("oddities-in-pieces", "1", |dir| {
+        let packings = [Packing::GzipMembers, Packing::ZstdFrames, Packing::GzipMembers, Packing::ZstdFrames];
+        add_handmade(dir, "latest", packings)
+    })
+}
+
+/// Two layers, of which the upper one hides a directory of the lower one and puts a file there, the opaque
+/// marker before that file.
+///
+/// # Errors
+/// As [`oddities`].
+pub fn opaque_marker_first() -> Result<Image> {
+    opaque("opaque-marker-first", true)
+}
+
+/// As [`opaque_marker_first`], with the marker after the file: to the OCI specification the same image.
+///
+/// # Errors
+/// As [`oddities`].
+pub fn opaque_marker_last() -> Result<Image> {
+    opaque("opaque-marker-last", false)
+}
+
+fn opaque(name: &str, marker_first: bool) -> Result<Image> {
+    cached(name, "1", |dir| {
+        let layout = Layout::create(dir)?;
+        let layers = handmade::opaque(marker_first);
+        let layers: Result<Vec<Layer>> =
+            layers.iter().map(|tar| layout.add_layer(tar.as_slice(), Packing::Gzip)).collect();
+        layout.add_image("latest", &layers?)
+    })
+}
+
+fn add_handmade(dir: &Path, tag: &str, packings: [Packing; 4]) -> Result<()> {
+    let layout = Layout::create(dir)?;
+    let layers = handmade::oddities().into_iter().zip(packings);
+    let layers: Result<Vec<Layer>> =
+        layers.map(|(tar, packing)| layout.add_layer(tar.as_slice(), packing)).collect();
+    layout.add_image(tag, &layers?)
+}
+
+impl Recipe {
+    fn image(&self) -> Result<Image> {
+        let stamp = format!(
+            "{} {:?} {} {:?} {:?}",
+            crate::debian::codename()?,
+            self.packages,
+            self.script,
+            self.base_packing,
+            self.packing
+        );
+        cached(self.name, &stamp, |dir| self.build(dir))
+    }
+
+    fn build(&self, dir: &Path) -> Result<()> {
+        let base = base()?;
+        let layout = Layout::create(dir)?;
+        let bottom = layout.add_layer(File::open(base.join("layer.tar"))?, self.base_packing)?;
+        // Beside the layout, so that a build cut short is found and removed.
+        let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
+        let (root, layer) = (work.path().join("root"), work.path().join("layer.tar"));
+        bootstrap::extend(&base.join("root"), &root, self.packages, self.script)?;
+        tree_diff::write_layer(Some(&base.join("root")), &root, &layer)?;
+        let top = layout.add_layer(File::open(&layer)?, self.packing)?;
+        layout.add_image("latest", &[bottom, top])
+    }
+}
+
+/// The common base: `root`, its tree, and `layer.tar`.
+fn base() -> Result<PathBuf> {
+    let image = cached("base", &crate::debian::codename()?, |dir| {
+        bootstrap::base(&dir.join("root"))?;
+        tree_diff::write_layer(None, &dir.join("root"), &dir.join("layer.tar"))
+    })?;
+    Ok(image.dir)
+}
+
+/// The directory `name` of the fixtures, filled by `build` unless that was done already for the same `stamp`.
+///
+/// One process builds at a time; the others wait for it and find it done.
+fn cached(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<Image> {
+    let place = paths::fixtures();
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    let dir = place.join(name);
+    let lock = File::create(place.join(format!("{name}.lock")))?;
+    lock.lock().with_context(|| format!("cannot lock {name}.lock"))?;
+    let marker = dir.join("stamp");
+    if fs::read_to_string(&marker).is_ok_and(|found| found == stamp) {
+        return Ok(Image::in_layout(dir, "latest"));
+    }
+    remove(&dir)?;
+    fs::create_dir_all(&dir)?;
+    build(&dir).with_context(|| format!("the fixture image {name} was not built"))?;
+    fs::write(marker, stamp)?;
+    Ok(Image::in_layout(dir, "latest"))
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why the images that need mmdebstrap cannot be had here, unless they can.
+pub fn why_no_debian_images() -> Option<String> {
+    if PYTHON.is_built() && TOOLS.is_built() && CAPABILITIES.is_built() {
+        return None;
+    }
+    if !command::is_root() {
+        return Some("building Debian images needs the superuser".to_owned());
+    }
+    command::find("mmdebstrap").is_none().then(|| "mmdebstrap is not installed".to_owned())
+}
+
+impl Recipe {
+    fn is_built(&self) -> bool {
+        paths::fixtures().join(self.name).join("stamp").exists()
+    }
+}

@@ -1,0 +1,22 @@
+//! What the tests, the demo and the benchmarks share: real and hand-made OCI images built on this machine and
+//! kept under `target/fixtures`, the tools they are compared with, and helpers that run programs.
+//!
+//! Start at [`images`] for the list of fixture images, at [`oracle`] for the comparison with composefs-rs.
+
+pub mod bootstrap;
+pub mod command;
+pub mod debian;
+pub mod images;
+pub mod layer_tar;
+pub mod layout;
+pub mod oracle;
+pub mod paths;
+pub mod program;
+pub mod registry;
+pub mod tree_diff;
+
+/// Says that the test that calls this skips what it is for, and why. `cargo xtask test` repeats it at its end.
+#[expect(clippy::print_stdout, reason = "the runner keeps what tests print")]
+pub fn skip(why: impl std::fmt::Display) {
+    println!("skipped: {why}");
+}

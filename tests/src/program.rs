@@ -1,0 +1,153 @@
+//! The `sealpack` program under test.
+
+use crate::command::{self, attempt, run};
+use crate::paths;
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Which build of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The one for tests.
+    Dev,
+    /// The one that users run.
+    Release,
+}
+
+/// Builds the program and returns its path.
+///
+/// # Errors
+/// If it does not compile; the compiler's messages are in the error.
+pub fn build(profile: Profile) -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "sealpack"]).current_dir(paths::workspace());
+    let dir = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    run(&mut cargo)?;
+    Ok(paths::target().join(dir).join("sealpack"))
+}
+
+/// The program that tests drive: `$SEALPACK_BIN`, or the one of this workspace, brought up to date.
+///
+/// # Errors
+/// As [`build`].
+pub fn under_test() -> Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(given) = std::env::var_os("SEALPACK_BIN") {
+        return Ok(given.into());
+    }
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let program = build(Profile::Dev)?;
+    Ok(PROGRAM.get_or_init(|| program).clone())
+}
+
+/// A store of its own for a test, and the program that works on it.
+#[derive(Debug)]
+pub struct Sealpack {
+    program: PathBuf,
+    dir: tempfile::TempDir,
+}
+
+impl Sealpack {
+    /// With a store that does not exist yet.
+    ///
+    /// # Errors
+    /// If the program cannot be built, or there is no place for a store.
+    pub fn new() -> Result<Self> {
+        let place = paths::fixtures();
+        std::fs::create_dir_all(&place)?;
+        let dir = tempfile::Builder::new().prefix("store-").tempdir_in(&place)?;
+        Ok(Self { program: under_test()?, dir })
+    }
+
+    /// The store's directory.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// The command with these arguments; nobody's own configuration plays a part in it.
+    pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--store").arg(self.store()).args(arguments).env("HOME", self.dir.path());
+        for variable in
+            ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// If its exit status is not 0.
+    pub fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Output> {
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs it to its end, whatever its exit status.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn attempt(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Output> {
+        attempt(&mut self.command(arguments))
+    }
+
+    /// Runs it with `--json` and returns what it prints.
+    ///
+    /// # Errors
+    /// If its exit status is not 0, or it does not print JSON.
+    pub fn json(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Value> {
+        let mut command = self.command(["--json"]);
+        command.args(arguments);
+        let output = run(&mut command)?;
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("{} printed something that is not JSON", command::display(&command)))
+    }
+
+    /// The fs-verity digest of the metadata image of the stored image `name`, in hex.
+    ///
+    /// # Errors
+    /// If there is no such image.
+    pub fn image_digest(&self, name: &str) -> Result<String> {
+        let shown = self.json(["inspect", name])?;
+        let digest = shown["metadata_image"]["fsverity_digest"].as_str();
+        Ok(digest.with_context(|| format!("no digest of the metadata image in {shown}"))?.to_owned())
+    }
+
+    /// All regular files of the store, relative to it, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let (store, mut found) = (self.store(), Vec::new());
+        let mut pending = vec![store.clone()];
+        while let Some(dir) = pending.pop() {
+            for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    pending.push(entry.path());
+                } else {
+                    found.push(relative(&entry.path(), &store));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn relative(path: &Path, dir: &Path) -> PathBuf {
+    path.strip_prefix(dir).unwrap_or(path).to_path_buf()
+}

@@ -1,0 +1,72 @@
+//! Tools from crates.io that are compared with or that check the project, installed below target/.
+
+use crate::packages::{self, Missing};
+use anyhow::{Context, Result};
+use sealpack_tests::oracle::{Algorithm, Cfsctl, install_crate};
+use sealpack_tests::{command, debian, images, paths};
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only install it
+    #[arg(long)]
+    install_only: bool,
+}
+
+/// `cargo xtask oracle`.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let cfsctl = install()?;
+    if arguments.install_only {
+        return Ok(());
+    }
+    packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
+    type Build = fn() -> Result<images::Image>;
+    let all: [(&str, Build); 6] = [
+        ("python", images::python),
+        ("tools", images::tools),
+        ("capabilities", images::capabilities),
+        ("busybox", images::busybox),
+        ("oddities", images::oddities),
+        ("oddities in pieces", images::oddities_in_pieces),
+    ];
+    for (name, build) in all {
+        let image = build()?;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            match cfsctl.image_digest(&image, algorithm) {
+                Ok(digest) => println!("{name:20} {} {digest}", algorithm.name()),
+                Err(error) => println!("{name:20} {} refused: {error:#}", algorithm.name()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Installs cfsctl, with the Debian packages that building it takes, unless it is there.
+pub(crate) fn install() -> Result<Cfsctl> {
+    if let Some(cfsctl) = Cfsctl::installed() {
+        return Ok(cfsctl);
+    }
+    packages::provide(&[debian::FOR_ORACLE], Missing::InstallOrFail)?;
+    eprintln!("# composefs-rs's cfsctl is built once, which takes some minutes");
+    Cfsctl::install()
+}
+
+/// The version of cargo-deny that the configuration is written for.
+const DENY_VERSION: &str = "0.20.2";
+
+/// `cargo xtask deny`: bans, licences and sources. Advisories are not checked: their database is a git
+/// repository, fetched at each run, and this must work where only the package registries can be reached.
+pub(crate) fn deny() -> Result<()> {
+    let program = paths::tools().join("bin/cargo-deny");
+    let version = command::stdout(Command::new(&program).arg("--version")).unwrap_or_default();
+    if !version.ends_with(DENY_VERSION) {
+        eprintln!("# cargo-deny is built once, which takes some minutes");
+        install_crate("cargo-deny", DENY_VERSION, &[])?;
+    }
+    let mut deny = Command::new(program);
+    deny.args(["--workspace", "--locked", "check", "bans", "licenses", "sources"])
+        .current_dir(paths::workspace());
+    let status = deny.status().context("cannot start cargo-deny")?;
+    anyhow::ensure!(status.success(), "cargo-deny found something");
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Debian packages: installed where that is allowed, named where it is not.
+
+use anyhow::{Result, bail};
+use sealpack_tests::{command, debian, debian::Package};
+
+/// What to do about packages that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Install them when root; print the line that would otherwise, and go on.
+    InstallOrSay,
+    /// As before, but without them there is nothing to go on with.
+    InstallOrFail,
+    /// Print the line and go on.
+    Say,
+}
+
+/// Sees to it that `packages` are there, and says what it does.
+pub(crate) fn provide(packages: &[&[Package]], missing: Missing) -> Result<()> {
+    let wanted: Vec<Package> = packages.iter().flat_map(|group| debian::missing(group)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let line = debian::install_line(&wanted);
+    if missing != Missing::Say && command::is_root() && command::find("apt-get").is_some() {
+        eprintln!("# {line}");
+        return debian::install(&wanted);
+    }
+    eprintln!("Not installed, and needed here:");
+    for package in &wanted {
+        eprintln!("  {:16} {}", package.name, package.purpose);
+    }
+    eprintln!("This installs them:\n  sudo {line}");
+    if missing == Missing::InstallOrFail {
+        bail!("{} packages are missing", wanted.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask test`: every test of the workspace, with what the tests compare with.
+
+use crate::oracle;
+use crate::packages::{self, Missing};
+use anyhow::{Context, Result};
+use sealpack_tests::{command, debian, paths, program};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Install nothing: tests whose tools are missing say so and are skipped
+    #[arg(long)]
+    no_install: bool,
+    /// Passed on to the test runner: names of tests, or its options
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    runner: Vec<String>,
+}
+
+/// Installs, builds, tests.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.no_install {
+        packages::provide(&[debian::FOR_TESTS], Missing::Say)?;
+    } else {
+        packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
+        if let Err(error) = oracle::install() {
+            eprintln!("warning: tests that compare with composefs-rs will be skipped: {error:#}");
+        }
+    }
+    let sealpack = program::build(program::Profile::Dev)?;
+    if arguments.runner.is_empty() {
+        // First, so that the last lines are the runner's summary of all the rest.
+        status(Command::new("cargo").args(["test", "--quiet", "--workspace", "--doc"]))?;
+    }
+    let nextest = command::stdout(Command::new("cargo").args(["nextest", "--version"])).is_ok();
+    let mut runner = Command::new("cargo");
+    if nextest {
+        runner.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(&arguments.runner);
+    } else {
+        runner.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]).args(&arguments.runner);
+        if arguments.runner.is_empty() {
+            runner.args(["--", "--show-output"]);
+        }
+    }
+    let report = paths::target().join("nextest/default/junit.xml");
+    let _ = std::fs::remove_file(&report);
+    let tests = status(runner.env("SEALPACK_BIN", sealpack));
+    say_what_was_skipped(&std::fs::read_to_string(report).unwrap_or_default());
+    tests
+}
+
+/// Repeats the reasons that tests gave for skipping, which nextest keeps to its report.
+fn say_what_was_skipped(report: &str) {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for line in report.lines().filter_map(|line| line.split_once("skipped: ")) {
+        *reasons.entry(unescape(line.1)).or_default() += 1;
+    }
+    for (reason, tests) in reasons {
+        eprintln!("# skipped in {tests} tests: {reason}");
+    }
+}
+
+/// The text of an XML line, where only what cannot stand in XML is written in another way.
+fn unescape(line: &str) -> String {
+    let text = line.split("</").next().unwrap_or_default();
+    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    entities.iter().fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
+}
+
+/// Runs a command of cargo in the workspace, its output going where ours goes.
+fn status(command: &mut Command) -> Result<()> {
+    let shown = command::display(command);
+    eprintln!("# {shown}");
+    let status =
+        command.current_dir(paths::workspace()).status().with_context(|| format!("cannot start {shown}"))?;
+    anyhow::ensure!(status.success(), "{shown} ended with {status}");
+    Ok(())
+}
