@@ -111,9 +111,9 @@ fn attributes_of_a_cloned_mount_can_be_changed() {
         assert_eq!(error, Errno::ROFS);
         kernel.set_attributes(&clone, MountAttributes::default()).unwrap();
         rustix::fs::mkdirat(&clone, "x", 0o700.into()).unwrap();
+        // The clone is of the same filesystem.
+        assert!(directory.path().join("x").is_dir());
     });
-    // The clone was of the same filesystem.
-    assert_eq!(directory.path().join("x").is_dir(), rustix::process::geteuid().is_root());
 }
 
 #[test]

@@ -195,6 +195,25 @@ fn an_image_is_mounted_over_another_filesystem_but_not_over_an_image() {
 }
 
 #[test]
+fn of_two_who_mount_on_the_same_target_at_once_only_one_succeeds() {
+    let fixture = Fixture::new();
+    in_own_namespace(|| {
+        let plan = fixture.plan();
+        let kernel = kernel_refusing(move |call| {
+            if call.starts_with("move_mount") {
+                apply(&Kernel::new(), &plan).unwrap();
+            }
+            None
+        });
+        let error = apply(&kernel, &fixture.plan()).unwrap_err();
+        assert!(matches!(error, Error::AlreadyMounted { .. }), "{error}");
+        assert_eq!(mounted().unwrap().len(), 1);
+        assert_eq!(fs::read(fixture.path("target/big")).unwrap(), BIG);
+        unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
+    });
+}
+
+#[test]
 fn the_same_image_can_be_mounted_twice() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
