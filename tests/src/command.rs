@@ -29,7 +29,16 @@ pub fn quote(word: &str) -> String {
 /// # Errors
 /// If it cannot be started, or does not exit with 0: the message has the call and all that it printed.
 pub fn run(command: &mut Command) -> Result<Output> {
-    let output = attempt(command)?;
+    run_with_input(command, Stdio::null())
+}
+
+/// As [`run`], with this standard input.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_input(command: &mut Command, input: impl Into<Stdio>) -> Result<Output> {
+    let output =
+        command.stdin(input).output().with_context(|| format!("cannot start {}", display(command)))?;
     if !output.status.success() {
         bail!(
             "{} ended with {}\n{}{}",

@@ -1,6 +1,6 @@
 //! composefs-rs's command line `cfsctl`, the oracle for the digests of metadata images and the peer to measure.
 
-use crate::command::{attempt, find, run, stdout};
+use crate::command::{run, stdout};
 use crate::images::Image;
 use crate::paths;
 use anyhow::{Context, Result};
@@ -85,7 +85,7 @@ impl Cfsctl {
 
     fn command(&self, repository: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--repo").arg(repository).stdin(Stdio::null());
+        command.arg("--repo").arg(repository).env("RUST_BACKTRACE", "0");
         command
     }
 }
@@ -111,9 +111,4 @@ pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()>
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Whether `program` is there and runs.
-pub fn runs(program: &str) -> bool {
-    find(program).is_some_and(|path| attempt(Command::new(path).arg("--version")).is_ok())
 }

@@ -8,9 +8,9 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::command::{self, run};
+use crate::command::{run, run_with_input};
 
 /// Times later than this are set to it, in seconds since 1970, so that a layer does not depend on when it was made.
 pub const EPOCH_SECONDS: u32 = 1_750_000_000;
@@ -47,23 +47,17 @@ fn append<'a>(archive: &Path, dir: &Path, paths: impl Iterator<Item = &'a Path>)
     }
     std::io::Seek::rewind(&mut list)?;
     let mut tar = Command::new("tar");
-    tar.args(["--append", "--no-recursion", "--null", "--verbatim-files-from", "--files-from=-"])
-        .args(["--format=pax", "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f"])
-        .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "--clamp-mtime"])
-        .arg(format!("--mtime=@{EPOCH_SECONDS}"))
+    tar.arg("--append")
         .arg("--file")
         .arg(archive)
+        // Before the list, to whose names it applies.
         .arg("--directory")
-        .arg(dir);
-    let output = tar.stdin(Stdio::from(list)).output().context("cannot start tar")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "{} ended with {}\n{}",
-        command::display(&tar),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+        .arg(dir)
+        .args(["--no-recursion", "--null", "--verbatim-files-from", "--files-from=-"])
+        .args(["--format=pax", "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f"])
+        .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "--clamp-mtime"])
+        .arg(format!("--mtime=@{EPOCH_SECONDS}"));
+    run_with_input(&mut tar, list).map(drop)
 }
 
 /// `a/.wh.b` for `a/b`.

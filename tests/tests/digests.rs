@@ -81,3 +81,13 @@ fn an_image_without_usr_keeps_the_metadata_of_its_own_root() -> Result<()> {
     assert_eq!((&root["uid"], &root["gid"], &root["mode"]), (&7.into(), &9.into(), &0o751.into()));
     Ok(())
 }
+
+#[test]
+fn a_file_in_a_directory_that_no_member_names_is_kept() -> Result<()> {
+    let sealpack = Sealpack::new()?;
+    sealpack.run(["pull", &images::gaps()?.source(), "image"])?;
+    for (path, text) in [("/usr/lib/deep/file", "found"), ("/other/file", "found too")] {
+        assert_eq!(sealpack.run(["cat", "image", path])?.stdout, text.as_bytes());
+    }
+    Ok(())
+}
