@@ -163,7 +163,7 @@ pub fn bench() -> Result<Image> {
 /// # Errors
 /// If the disk cannot be written.
 pub fn huge_layer() -> Result<Image> {
-    single_layer("huge-layer", generated::huge(), Packing::Zstd)
+    single_layer("huge-layer", generated::large(4, 512 * 1024 * 1024), Packing::Zstd)
 }
 
 /// One layer with a million small files in a thousand directories.

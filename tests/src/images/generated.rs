@@ -4,13 +4,12 @@ use super::handmade::noise;
 use crate::layer_tar::{Entry, Member, append, end, header_of_file};
 use std::io::{Cursor, Read};
 
-const FILE_BYTES: u64 = 512 * 1024 * 1024;
-
-/// Four files of half a gibibyte each.
-pub(super) fn huge() -> impl Read {
-    let files = (0..4).map(|number| {
-        let header = header_of_file(&format!("usr/file-{number}"), FILE_BYTES);
-        Cursor::new(header).chain(Repeated { piece: noise(1 << 20 | number), left_bytes: FILE_BYTES, at: 0 })
+/// As many files of `file_bytes` each, which must be a multiple of 512.
+pub(super) fn large(files: usize, file_bytes: u64) -> impl Read {
+    let files = (0..files).map(move |number| {
+        let header = header_of_file(&format!("usr/file-{number}"), file_bytes);
+        let piece = noise((1 << 20) + number);
+        Cursor::new(header).chain(Repeated { piece, left_bytes: file_bytes, at: 0 })
     });
     let directory = Cursor::new(bytes_of(&Entry::new("usr/", Member::Directory)));
     directory.chain(Sequence { rest: files, current: None }).chain(Cursor::new(end()))
@@ -76,5 +75,34 @@ impl<I: Iterator<Item: Read>> Read for Sequence<I> {
                 read => return Ok(read),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::stdout;
+    use std::process::Command;
+
+    fn listing(mut tar: impl Read) -> anyhow::Result<String> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        std::io::copy(&mut tar, &mut file)?;
+        stdout(Command::new("tar").args(["--list", "--verbose", "--file"]).arg(file.path()))
+    }
+
+    #[test]
+    fn tar_reads_the_large_files() -> anyhow::Result<()> {
+        let listing = listing(large(3, 3 << 20))?;
+        assert_eq!(listing.matches(" 3145728 ").count(), 3, "{listing}");
+        assert_eq!(listing.lines().count(), 4, "{listing}");
+        Ok(())
+    }
+
+    #[test]
+    fn tar_reads_the_many_files() -> anyhow::Result<()> {
+        let listing = listing(many(3, 5))?;
+        assert!(listing.ends_with("usr/directory-2/file-4"), "{listing}");
+        assert_eq!(listing.lines().count(), 1 + 3 * 6, "{listing}");
+        Ok(())
     }
 }
