@@ -90,11 +90,11 @@ impl Cfsctl {
     }
 }
 
-/// Installs the programs of a crate under the target directory.
+/// Installs the programs of a crate under the target directory, with these options of `cargo install`.
 ///
 /// # Errors
 /// If cargo fails; what it says is on standard error.
-pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()> {
+pub fn install_crate(name: &str, version: &str, options: &[&str]) -> Result<()> {
     let tools = paths::tools();
     let mut cargo = Command::new("cargo");
     cargo
@@ -102,7 +102,7 @@ pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()>
         .arg(&tools)
         .arg("--target-dir")
         .arg(tools.join("build"))
-        .args(features)
+        .args(options)
         .stdin(Stdio::null());
     let status = cargo.status().context("cannot start cargo")?;
     anyhow::ensure!(status.success(), "{} ended with {status}", crate::command::display(&cargo));
