@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sealpack_format::digest::{Algorithm, BlobDigest, ObjectId};
+use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
 use sealpack_format::layer::LayerError;
 
 use crate::lock::LockError;
@@ -167,6 +167,9 @@ pub enum Error {
     /// The store does not have the blob.
     #[error("the store has no blob {0}: pull the image again")]
     BlobMissing(BlobDigest),
+    /// The store does not have the layer's record.
+    #[error("the store has no layer {0}: pull the image again")]
+    LayerMissing(DiffId),
     /// The store does not have the metadata image.
     #[error("the store has no metadata image {0}: pull the image again")]
     ImageMissing(ObjectId),

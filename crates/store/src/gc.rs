@@ -12,7 +12,7 @@ use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::{ObjectsOfImage, image_file_name};
 use crate::layers::layer_path;
-use crate::lock::LockKind;
+use crate::lock::{Lock, LockKind};
 use crate::objects::Integrity;
 use crate::observer::{Observer, Phase};
 use crate::partial;
@@ -79,11 +79,11 @@ impl Removed {
 
 /// What must stay.
 #[derive(Default)]
-struct Needed {
+pub(crate) struct Needed {
     /// Sorted, each once.
-    objects: Vec<ObjectId>,
+    pub(crate) objects: Vec<ObjectId>,
     /// Paths from the root of the store.
-    files: BTreeSet<PathBuf>,
+    pub(crate) files: BTreeSet<PathBuf>,
 }
 
 impl Store {
@@ -102,7 +102,26 @@ impl Store {
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<GcReport> {
-        let _lock = self.lock(LockKind::Exclusive, options.wait)?;
+        let lock = self.lock(LockKind::Exclusive, options.wait)?;
+        self.gc_locked(&lock, options, objects_of, observer)
+    }
+
+    /// As [`gc`](Self::gc), with a lock taken before: what is mounted can then be asked for while nobody
+    /// mounts anything. [`GcOptions::wait`] means nothing here.
+    ///
+    /// # Errors
+    /// As [`gc`](Self::gc).
+    ///
+    /// # Panics
+    /// When `lock` is a shared one, a mistake of the caller's.
+    pub fn gc_locked(
+        &self,
+        lock: &Lock,
+        options: &GcOptions,
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<GcReport> {
+        assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
         observer.begin(Phase::Scan, None, None);
         let needed = self
             .needed(&options.keep_images, objects_of, observer)
@@ -119,7 +138,7 @@ impl Store {
         Ok(sweep.report)
     }
 
-    fn needed(
+    pub(crate) fn needed(
         &self,
         keep_images: &[ObjectId],
         objects_of: ObjectsOfImage<'_>,
@@ -188,7 +207,8 @@ impl Store {
         Ok(())
     }
 
-    fn sweep_objects(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
+    /// Removes the objects that are not needed; counts them.
+    pub(crate) fn sweep_objects(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
         self.for_each_object_directory(|fan, directory| {
             for entry in directory.entries()? {
                 let id = object_of(fan, &entry.name).filter(|_| entry.kind.is_file());
@@ -265,16 +285,16 @@ impl Store {
 
 impl Needed {
     /// Keeps memory at one digest for each object, however many layers have it.
-    fn merge_equal(&mut self) {
+    pub(crate) fn merge_equal(&mut self) {
         self.objects.sort_unstable();
         self.objects.dedup();
     }
 }
 
-struct Sweep<'a> {
-    dry_run: bool,
-    report: GcReport,
-    observer: &'a dyn Observer,
+pub(crate) struct Sweep<'a> {
+    pub(crate) dry_run: bool,
+    pub(crate) report: GcReport,
+    pub(crate) observer: &'a dyn Observer,
 }
 
 impl Sweep<'_> {

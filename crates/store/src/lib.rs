@@ -18,6 +18,7 @@
 
 mod backend;
 mod blobs;
+mod discard;
 mod error;
 mod fsck;
 mod gc;

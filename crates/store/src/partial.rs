@@ -1,9 +1,10 @@
 //! Downloads that were interrupted, to be resumed.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 
+use rustix::io::Errno;
 use sealpack_format::digest::BlobDigest;
 
 use crate::backend::Dir;
@@ -33,6 +34,11 @@ impl std::fmt::Debug for Dir {
     }
 }
 
+/// The name of the file of blob `digest` in [`DIRECTORY`].
+pub(crate) fn file_name(digest: &BlobDigest) -> String {
+    format!("{}-{}", digest.algorithm(), digest.hex())
+}
+
 impl Store {
     /// Opens what is there of blob `digest`, which may be nothing. `None` when somebody else is
     /// downloading it right now.
@@ -43,7 +49,7 @@ impl Store {
         let lock = self.shared()?;
         self.tmp.make(DIRECTORY)?;
         let directory = self.tmp.sub(DIRECTORY)?;
-        let name = format!("{}-{}", digest.algorithm(), digest.hex());
+        let name = file_name(digest);
         // A file that was removed between opening and locking it is somebody's no more: once again.
         for _ in 0..100 {
             let file = directory.append(&name, 0o600)?;
@@ -69,14 +75,15 @@ impl Partial {
         self.length_bytes
     }
 
-    /// The bytes from the first on. To be read before more are appended.
+    /// The bytes that there are now, from the first on. Goes on while more are appended, and does not
+    /// see those.
     ///
     /// # Errors
     /// Failures of the system.
-    pub fn reader(&mut self) -> Result<impl Read + use<'_>> {
-        let path = self.directory.at(&self.name);
-        self.file.seek(SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
-        Ok((&self.file).take(self.length_bytes))
+    pub fn reader(&self) -> Result<io::Take<File>> {
+        let missing = || Error::io("open", self.directory.at(&self.name), Errno::NOENT);
+        let file = self.directory.read(&self.name)?.ok_or_else(missing)?;
+        Ok(file.take(self.length_bytes))
     }
 
     /// Throws the bytes away, to start from the first.

@@ -2,7 +2,7 @@
 
 mod follow;
 mod repair;
-mod scan;
+pub(crate) mod scan;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -22,13 +22,13 @@ use crate::{lock, meta, verified};
 
 /// What is there.
 #[derive(Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Sorted.
     pub(super) objects: Vec<ObjectId>,
     /// Objects whose content is another, sorted, and what is wrong with each.
     pub(super) damaged: Vec<(ObjectId, String)>,
-    pub(super) images: Vec<ObjectId>,
-    pub(super) layers: Vec<DiffId>,
+    pub(crate) images: Vec<ObjectId>,
+    pub(crate) layers: Vec<DiffId>,
     pub(super) blobs: Vec<BlobDigest>,
     pub(super) strays: Vec<PathBuf>,
 }
@@ -45,7 +45,7 @@ impl Found {
 }
 
 /// Lists everything; opens no file.
-pub(super) fn scan(store: &Store) -> Result<Found> {
+pub(crate) fn scan(store: &Store) -> Result<Found> {
     let mut found = Found::default();
     let root_names = ["objects", "images", "blobs", "layers", "refs", "tmp", "quarantine", "lost+found"];
     for entry in store.root.entries()? {

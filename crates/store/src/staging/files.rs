@@ -1,7 +1,7 @@
 //! Files of a staging that are written piece by piece.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::verity::FsVerityHasher;
@@ -21,6 +21,14 @@ impl<'a> Temporary<'a> {
     fn new(staging: &'a Staging<'a>) -> Result<Self> {
         let (number, file) = staging.create()?;
         Ok(Self { staging, number, file: Some(file) })
+    }
+
+    /// Makes the file `size_bytes` long, and goes on at its end.
+    fn extend(&mut self, size_bytes: u64) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let extended = file.set_len(size_bytes).and_then(|()| file.seek(SeekFrom::End(0)));
+        let path = || self.staging.dir.at(self.number.to_string());
+        extended.map_err(|e| Error::io("extend", path(), e)).map(drop)
     }
 
     /// Closes the file and has the kernel guard it, where it can.
@@ -56,6 +64,15 @@ pub struct ObjectWriter<'a> {
 impl<'a> ObjectWriter<'a> {
     pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
         Ok(Self { file: Temporary::new(staging)?, size_bytes: 0 })
+    }
+
+    /// Goes on behind `count` zero bytes, which take no room on the disk.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn skip(&mut self, count: u64) -> Result<()> {
+        self.size_bytes += count;
+        self.file.extend(self.size_bytes)
     }
 
     /// Ends the content, whose fs-verity digest the caller has computed on the way.
