@@ -23,9 +23,9 @@ pub(crate) struct Entry {
     pub(crate) kind: FileType,
 }
 
-/// Reports a change about to be made to the tests that interrupt it.
+/// Reports a change about to be made to the tests that interrupt it; and the hashing of a file.
 #[inline]
-fn about_to(what: &'static str, path: &dyn Fn() -> (PathBuf, PathBuf)) {
+pub(crate) fn about_to(what: &'static str, path: &dyn Fn() -> (PathBuf, PathBuf)) {
     #[cfg(test)]
     crate::fault::about_to(what, path);
     #[cfg(not(test))]

@@ -1,4 +1,5 @@
-//! For tests: a look at every change of the disk, and death right before the one chosen.
+//! For tests: a look at every change of the disk (and at every file that is hashed), and death right
+//! before the one chosen.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The environment variable with the number of the change that a process does not live to make.
 pub(crate) const KILL_AT: &str = "SEALPACK_STORE_TEST_KILL_AT";
 
-/// A change of the disk.
+/// A change of the disk, or the hashing of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) what: &'static str,

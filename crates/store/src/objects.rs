@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::fsverity::{Enabled, Measurement};
 
-use crate::backend::Dir;
+use crate::backend::{Dir, about_to};
 use crate::error::{Error, Result};
 use crate::hash::FileHasher;
 use crate::store::Store;
@@ -108,6 +108,7 @@ impl Store {
                 return Ok(is(digest == *id));
             }
         }
+        about_to("hash", &|| (path.to_owned(), PathBuf::new()));
         let before = status(file, path)?;
         let found = match FileHasher::new(self.algorithm()).hash(file) {
             Err(e) if is_unreadable(&e) => return Ok(ObjectState::Damaged),
