@@ -8,6 +8,7 @@
 
 pub mod digest;
 pub mod layer;
+pub mod tar;
 pub mod tree;
 pub mod verity;
 pub mod walk;
