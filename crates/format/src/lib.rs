@@ -10,6 +10,7 @@ pub mod digest;
 pub mod dump;
 pub mod erofs;
 pub mod layer;
+mod names;
 pub mod tar;
 pub mod tree;
 pub mod verity;
