@@ -7,7 +7,11 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 pub mod digest;
+pub mod dump;
+pub mod erofs;
 pub mod layer;
+mod names;
+pub mod tar;
 pub mod tree;
 pub mod verity;
 pub mod walk;

@@ -4,7 +4,7 @@
 //! map from names to ids, so a hard link is a second name of one id. Contents are
 //! not here: a file of more than a few bytes refers to an object.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, HashSet, btree_map};
 use std::sync::Arc;
 
 use crate::digest::ObjectId;
@@ -24,44 +24,58 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-/// Extended attributes, sorted by key, keys unique. Equal sets may be shared between inodes.
+/// Extended attributes, sorted by key, keys unique. Equal sets may be shared between inodes
+/// ([`XattrPool`]), and equal keys and values between sets.
 ///
 /// An inode without any costs eight bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Xattrs(Option<Arc<XattrMap>>);
-
-type XattrMap = BTreeMap<Box<[u8]>, Box<[u8]>>;
+pub struct Xattrs(Option<Arc<Vec<(Arc<[u8]>, Arc<[u8]>)>>>);
 
 impl Xattrs {
     /// The value of `key` (its full name, such as `security.capability`).
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.0.as_ref()?.get(key).map(AsRef::as_ref)
+        let pairs = self.0.as_ref()?;
+        let place = pairs.binary_search_by(|(other, _)| other.as_ref().cmp(key)).ok()?;
+        pairs.get(place).map(|(_, value)| value.as_ref())
     }
 
     /// Sets `key` to `value`; a former value is replaced.
     pub fn insert(&mut self, key: &[u8], value: &[u8]) {
-        Arc::make_mut(self.0.get_or_insert_default()).insert(key.into(), value.into());
+        self.insert_shared(key.into(), value.into());
+    }
+
+    /// Sets `key` to `value`, where the bytes may be those of other sets too.
+    pub fn insert_shared(&mut self, key: Arc<[u8]>, value: Arc<[u8]>) {
+        let pairs = Arc::make_mut(self.0.get_or_insert_default());
+        match pairs.binary_search_by(|(other, _)| other.cmp(&key)) {
+            Ok(place) => {
+                if let Some(pair) = pairs.get_mut(place) {
+                    pair.1 = value;
+                }
+            }
+            Err(place) => pairs.insert(place, (key, value)),
+        }
     }
 
     /// Keeps the attributes for which `keep(key, value)` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        let Some(map) = &mut self.0 else { return };
-        Arc::make_mut(map).retain(|key, value| keep(key, value));
-        if map.is_empty() {
+        let Some(pairs) = &mut self.0 else { return };
+        Arc::make_mut(pairs).retain(|(key, value)| keep(key, value));
+        if pairs.is_empty() {
             self.0 = None;
         }
     }
 
     /// The attributes in the order of their keys' bytes.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().flat_map(|map| map.iter()).map(|(key, value)| (key.as_ref(), value.as_ref()))
+        self.0.iter().flat_map(|pairs| pairs.iter()).map(|(key, value)| (key.as_ref(), value.as_ref()))
     }
 
     /// The number of attributes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |map| map.len())
+        self.0.as_ref().map_or(0, |pairs| pairs.len())
     }
 
     /// Whether there are none.
@@ -73,8 +87,30 @@ impl Xattrs {
 
 impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Xattrs {
     fn from_iter<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(pairs: I) -> Self {
-        let map: XattrMap = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-        Self((!map.is_empty()).then(|| Arc::new(map)))
+        let mut xattrs = Self::default();
+        pairs.into_iter().for_each(|(key, value)| xattrs.insert(key, value));
+        xattrs
+    }
+}
+
+/// Lets inodes with equal attributes share them in memory: most trees have a handful of
+/// different sets (a SELinux label for each kind of file, say).
+#[derive(Debug, Default)]
+pub struct XattrPool(HashSet<Xattrs>);
+
+impl XattrPool {
+    /// The set of the pool that is equal to `xattrs`, which is added if there is none.
+    pub fn share(&mut self, xattrs: Xattrs) -> Xattrs {
+        if xattrs.is_empty() {
+            return xattrs;
+        }
+        match self.0.get(&xattrs) {
+            Some(known) => known.clone(),
+            None => {
+                self.0.insert(xattrs.clone());
+                xattrs
+            }
+        }
     }
 }
 
@@ -138,6 +174,15 @@ pub enum Content {
 }
 
 impl Content {
+    /// Contents of `size` bytes outside the image: an object if `path` is its digest's.
+    #[must_use]
+    pub fn outside(size: u64, path: Box<[u8]>, digest: Option<ObjectId>) -> Self {
+        match digest {
+            Some(id) if *path == *id.object_path().as_bytes() => Self::Object { size, id },
+            _ => Self::External { size, path, digest },
+        }
+    }
+
     /// The size of the file in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
@@ -325,6 +370,8 @@ pub struct Tree {
     /// The arena; freed places are `None` and listed in `free`.
     inodes: Vec<Option<Inode>>,
     free: Vec<InodeId>,
+    /// Which name of an inode with several is its first, where that was said.
+    first_names: BTreeMap<InodeId, (InodeId, Box<[u8]>)>,
 }
 
 impl Tree {
@@ -333,7 +380,7 @@ impl Tree {
     pub fn new(root: Metadata) -> Self {
         let mut inode = Inode::new(root, Kind::Directory(Directory::default()));
         inode.names = 1;
-        Self { inodes: vec![Some(inode)], free: Vec::new() }
+        Self { inodes: vec![Some(inode)], free: Vec::new(), first_names: BTreeMap::new() }
     }
 
     /// The number of inodes.
@@ -438,6 +485,27 @@ impl Tree {
         Ok(())
     }
 
+    /// Says that of the names of `id`, that in directory `parent` called `name` is the first: the
+    /// one that is not a hard link where a format tells them apart (dumps), or where an image
+    /// has the inode. Ignored unless it is a name of `id`; forgotten when a name of `id` is
+    /// removed. Where nothing is said, it is the first in depth-first order.
+    pub fn set_first_name(&mut self, id: InodeId, parent: InodeId, name: &[u8]) {
+        if self.child(parent, name) == Some(id) {
+            self.first_names.insert(id, (parent, name.into()));
+        }
+    }
+
+    /// What [`set_first_name`](Self::set_first_name) said of `id`: directory and name.
+    #[must_use]
+    pub fn first_name(&self, id: InodeId) -> Option<(InodeId, &[u8])> {
+        self.first_names.get(&id).map(|(parent, name)| (*parent, name.as_ref()))
+    }
+
+    /// All inodes, in no particular order.
+    pub fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        (0..).zip(&self.inodes).filter_map(|(number, inode)| Some((InodeId(number), inode.as_ref()?)))
+    }
+
     /// Removes `name` from directory `parent`, and with a directory all below it.
     /// Returns whether it was there.
     pub fn remove(&mut self, parent: InodeId, name: &[u8]) -> bool {
@@ -460,6 +528,7 @@ impl Tree {
     fn unlink(&mut self, id: InodeId) {
         let mut pending = vec![id];
         while let Some(id) = pending.pop() {
+            self.first_names.remove(&id);
             let inode = self.inode_mut(id);
             inode.names = inode.names.saturating_sub(1);
             if inode.names > 0 {
@@ -517,6 +586,34 @@ mod tests {
         assert_eq!(tree.len(), 1);
         tree.insert(InodeId::ROOT, b"again", fifo()).unwrap();
         assert_eq!((tree.len(), tree.capacity()), (2, 3));
+    }
+
+    #[test]
+    fn the_first_name_of_an_inode_is_forgotten_with_any_of_its_names() {
+        let mut tree = Tree::new(Metadata::default());
+        let a = tree.insert(InodeId::ROOT, b"a", fifo()).unwrap();
+        tree.link(InodeId::ROOT, b"b", a).unwrap();
+        tree.set_first_name(a, InodeId::ROOT, b"c");
+        assert_eq!(tree.first_name(a), None);
+        tree.set_first_name(a, InodeId::ROOT, b"b");
+        assert_eq!(tree.first_name(a), Some((InodeId::ROOT, &b"b"[..])));
+        tree.remove(InodeId::ROOT, b"b");
+        assert_eq!(tree.first_name(a), None);
+    }
+
+    #[test]
+    fn attributes_are_sorted_and_unique_and_equal_sets_are_one() {
+        let mut xattrs =
+            Xattrs::from_iter([(&b"user.b"[..], &b"1"[..]), (b"user.a", b"2"), (b"user.b", b"3")]);
+        assert_eq!(xattrs.iter().collect::<Vec<_>>(), [(&b"user.a"[..], &b"2"[..]), (b"user.b", b"3")]);
+        assert_eq!(xattrs.get(b"user.b"), Some(&b"3"[..]));
+        let mut pool = XattrPool::default();
+        let first = pool.share(xattrs.clone());
+        let second = pool.share(Xattrs::from_iter(xattrs.iter()));
+        assert!(first.0.zip(second.0).is_some_and(|(first, second)| Arc::ptr_eq(&first, &second)));
+        xattrs.retain(|_, _| false);
+        assert!(xattrs.is_empty());
+        assert_eq!(pool.share(Xattrs::default()), Xattrs::default());
     }
 
     #[test]

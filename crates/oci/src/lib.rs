@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod media_type;
 pub mod merge;
 pub mod platform;
+pub mod pull;
 pub mod reference;
 pub mod registry;
 pub mod source;
