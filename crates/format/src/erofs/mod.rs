@@ -13,11 +13,13 @@ pub mod dirent;
 pub mod header;
 pub mod inode;
 pub mod overlay;
+pub mod reader;
 pub mod superblock;
 pub mod writer;
 pub mod xattr;
 
 pub use header::FormatVersion;
+pub use reader::{Image, ImageError};
 pub use writer::{Layout, WriteError, write_metadata_image};
 
 /// Bytes of a block; the only size that composefs and packs use.
