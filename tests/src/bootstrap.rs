@@ -1,9 +1,10 @@
 //! Root directories of real Debian systems, built with mmdebstrap from the archives that apt on this host uses.
 
-use crate::command::{self, quote, run};
+use crate::command::{self, quote, run, run_with_input};
 use crate::debian;
 use crate::tree_diff::EPOCH_SECONDS;
 use anyhow::{Context, Result};
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,11 +13,12 @@ use std::process::Command;
 /// # Errors
 /// If mmdebstrap is absent or fails; its log is in the message.
 pub fn base(root: &Path) -> Result<()> {
-    let sources = tempfile::Builder::new().suffix(".list").tempfile()?;
-    std::fs::write(sources.path(), debian::sources()?)?;
+    let mut sources = tempfile::tempfile()?;
+    sources.write_all(debian::sources()?.as_bytes())?;
+    sources.rewind()?;
     let mut command = mmdebstrap()?;
-    command.args(["--variant=minbase", FORGET_HOST]).arg(debian::codename()?).arg(root).arg(sources.path());
-    run(&mut command).context("the base system was not built").map(drop)
+    command.args(["--variant=minbase", FORGET_HOST]).arg(debian::codename()?).arg(root).arg("-");
+    run_with_input(&mut command, sources).context("the base system was not built").map(drop)
 }
 
 /// Builds at `root` a copy of the system at `base` with `packages` installed and then `script` run in it by sh.

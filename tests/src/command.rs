@@ -29,7 +29,16 @@ pub fn quote(word: &str) -> String {
 /// # Errors
 /// If it cannot be started, or does not exit with 0: the message has the call and all that it printed.
 pub fn run(command: &mut Command) -> Result<Output> {
-    let output = attempt(command)?;
+    run_with_input(command, Stdio::null())
+}
+
+/// As [`run`], with this standard input.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_input(command: &mut Command, input: impl Into<Stdio>) -> Result<Output> {
+    let output =
+        command.stdin(input).output().with_context(|| format!("cannot start {}", display(command)))?;
     if !output.status.success() {
         bail!(
             "{} ended with {}\n{}{}",
@@ -74,4 +83,28 @@ pub fn find(program: impl AsRef<OsStr>) -> Option<PathBuf> {
 /// Whether this process runs as the superuser.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_given_to_a_shell() -> Result<()> {
+        let mut command = Command::new("printf");
+        command.args(["%s|", "plain/word", "two words", "it's", "", "$HOME"]);
+        let said = stdout(Command::new("sh").args(["-c", &display(&command)]))?;
+        assert_eq!(said, "plain/word|two words|it's||$HOME|");
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_command_is_reported_with_what_it_printed() {
+        let error =
+            run(Command::new("sh").args(["-c", "echo out; echo err >&2; exit 3"])).unwrap_err().to_string();
+        assert!(
+            error.contains("exit status: 3") && error.contains("out\n") && error.contains("err\n"),
+            "{error}"
+        );
+    }
 }

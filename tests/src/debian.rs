@@ -156,3 +156,19 @@ pub fn acquire_options() -> Result<String> {
     });
     Ok(kept.map(|line| format!("{line}\n")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_debians_own_archives_for_the_release_are_used() {
+        let line = "deb http://mirror.invalid/debian bookworm main";
+        for suite in ["bookworm", "bookworm-updates", "bookworm-security"] {
+            assert_eq!(source_of(&format!("Debian|{suite}|{line}"), "bookworm").as_deref(), Some(line));
+        }
+        for target in ["Debian|trixie|", "Debian|bookworm-backports|", "Elsewhere|bookworm|", "||"] {
+            assert_eq!(source_of(&format!("{target}{line}"), "bookworm"), None, "{target}");
+        }
+    }
+}

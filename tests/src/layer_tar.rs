@@ -83,14 +83,25 @@ pub fn archive(entries: &[Entry]) -> Vec<u8> {
     for entry in entries {
         append(&mut out, entry);
     }
-    out.resize(out.len() + 1024, 0);
+    out.extend(end());
     out
 }
 
-fn append(out: &mut Vec<u8>, entry: &Entry) {
+/// The two blocks that end an archive.
+pub fn end() -> [u8; 1024] {
+    [0; 1024]
+}
+
+/// The header of a regular file whose data, padded to 512 bytes, its caller puts behind it.
+pub fn header_of_file(path: &str, size_bytes: u64) -> [u8; 512] {
+    header(b'0', path, "", 0o644, [0, 0], 1_700_000_000, size_bytes, (0, 0))
+}
+
+/// Appends one member to an archive that its caller ends with [`end`].
+pub fn append(out: &mut Vec<u8>, entry: &Entry) {
     let pax = pax_records(entry);
     if !pax.is_empty() {
-        out.extend(header(b'x', "pax", "", 0o644, [0, 0], 0, pax.len(), (0, 0)));
+        out.extend(header(b'x', "pax", "", 0o644, [0, 0], 0, pax.len() as u64, (0, 0)));
         append_padded(out, &pax);
     }
     let (kind, link, device, data): (u8, &str, (u32, u32), &[u8]) = match &entry.member {
@@ -104,7 +115,7 @@ fn append(out: &mut Vec<u8>, entry: &Entry) {
     };
     let seconds = entry.mtime.split('.').next().unwrap_or_default().parse().unwrap_or(0);
     let owner = [entry.uid, entry.gid];
-    out.extend(header(kind, &entry.path, link, entry.mode, owner, seconds, data.len(), device));
+    out.extend(header(kind, &entry.path, link, entry.mode, owner, seconds, data.len() as u64, device));
     append_padded(out, data);
 }
 
@@ -117,7 +128,7 @@ fn header(
     mode: u32,
     owner: [u64; 2],
     mtime: u64,
-    size_bytes: usize,
+    size_bytes: u64,
     device: (u32, u32),
 ) -> [u8; 512] {
     let mut block = [0; 512];
@@ -125,7 +136,7 @@ fn header(
     octal(&mut block[100..108], mode.into());
     octal(&mut block[108..116], owner[0].min(0o7_777_777));
     octal(&mut block[116..124], owner[1].min(0o7_777_777));
-    octal(&mut block[124..136], size_bytes as u64);
+    octal(&mut block[124..136], size_bytes);
     octal(&mut block[136..148], mtime);
     block[148..156].fill(b' ');
     block[156] = kind;
@@ -191,4 +202,18 @@ fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
     record.extend_from_slice(value);
     record.push(b'\n');
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pax_record_counts_its_own_length() {
+        for length in [0, 85, 86, 87, 88, 89, 980, 985, 990] {
+            let record = pax_record("key", &vec![b'v'; length]);
+            let text = String::from_utf8(record).unwrap();
+            assert_eq!(text.split_once(' ').unwrap().0, text.len().to_string(), "{length}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! composefs-rs's command line `cfsctl`, the oracle for the digests of metadata images and the peer to measure.
 
-use crate::command::{attempt, find, run, stdout};
+use crate::command::{run, stdout};
 use crate::images::Image;
 use crate::paths;
 use anyhow::{Context, Result};
@@ -85,16 +85,16 @@ impl Cfsctl {
 
     fn command(&self, repository: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--repo").arg(repository).stdin(Stdio::null());
+        command.arg("--repo").arg(repository).env("RUST_BACKTRACE", "0");
         command
     }
 }
 
-/// Installs the programs of a crate under the target directory.
+/// Installs the programs of a crate under the target directory, with these options of `cargo install`.
 ///
 /// # Errors
 /// If cargo fails; what it says is on standard error.
-pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()> {
+pub fn install_crate(name: &str, version: &str, options: &[&str]) -> Result<()> {
     let tools = paths::tools();
     let mut cargo = Command::new("cargo");
     cargo
@@ -102,7 +102,7 @@ pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()>
         .arg(&tools)
         .arg("--target-dir")
         .arg(tools.join("build"))
-        .args(features)
+        .args(options)
         .stdin(Stdio::null());
     let status = cargo.status().context("cannot start cargo")?;
     anyhow::ensure!(status.success(), "{} ended with {status}", crate::command::display(&cargo));
@@ -111,9 +111,4 @@ pub fn install_crate(name: &str, version: &str, features: &[&str]) -> Result<()>
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Whether `program` is there and runs.
-pub fn runs(program: &str) -> bool {
-    find(program).is_some_and(|path| attempt(Command::new(path).arg("--version")).is_ok())
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,13 @@ impl Registry {
     /// If skopeo fails.
     pub fn push(&self, image: &Image, name: &str) -> Result<()> {
         run(&mut self.push_command(image, name)).map(drop)
+    }
+
+    /// Where it keeps the blob named `digest`.
+    pub fn blob_path(&self, digest: &str) -> PathBuf {
+        let hex = digest.trim_start_matches("sha256:");
+        let blobs = self.dir.path().join("data/docker/registry/v2/blobs/sha256");
+        blobs.join(hex.get(..2).unwrap_or_default()).join(hex).join("data")
     }
 
     fn wait_until_it_answers(&mut self) -> Result<()> {

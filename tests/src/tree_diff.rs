@@ -8,9 +8,9 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::command::{self, run};
+use crate::command::{run, run_with_input};
 
 /// Times later than this are set to it, in seconds since 1970, so that a layer does not depend on when it was made.
 pub const EPOCH_SECONDS: u32 = 1_750_000_000;
@@ -47,23 +47,17 @@ fn append<'a>(archive: &Path, dir: &Path, paths: impl Iterator<Item = &'a Path>)
     }
     std::io::Seek::rewind(&mut list)?;
     let mut tar = Command::new("tar");
-    tar.args(["--append", "--no-recursion", "--null", "--verbatim-files-from", "--files-from=-"])
-        .args(["--format=pax", "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f"])
-        .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "--clamp-mtime"])
-        .arg(format!("--mtime=@{EPOCH_SECONDS}"))
+    tar.arg("--append")
         .arg("--file")
         .arg(archive)
+        // Before the list, to whose names it applies.
         .arg("--directory")
-        .arg(dir);
-    let output = tar.stdin(Stdio::from(list)).output().context("cannot start tar")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "{} ended with {}\n{}",
-        command::display(&tar),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+        .arg(dir)
+        .args(["--no-recursion", "--null", "--verbatim-files-from", "--files-from=-"])
+        .args(["--format=pax", "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f"])
+        .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "--clamp-mtime"])
+        .arg(format!("--mtime=@{EPOCH_SECONDS}"));
+    run_with_input(&mut tar, list).map(drop)
 }
 
 /// `a/.wh.b` for `a/b`.
@@ -176,4 +170,36 @@ fn xattrs(path: &Path) -> Result<Vec<(OsString, Vec<u8>)>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::stdout;
+
+    #[test]
+    fn a_layer_has_what_changed_and_a_whiteout_for_what_is_gone() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (lower, upper, layer) =
+            (dir.path().join("lower"), dir.path().join("upper"), dir.path().join("layer.tar"));
+        for name in ["same", "other", "gone/a", "kept/gone", "turned/file"] {
+            fs::create_dir_all(lower.join(name).parent().unwrap())?;
+            fs::write(lower.join(name), name)?;
+        }
+        copy(&lower, &upper)?;
+        fs::write(upper.join("other"), "OTHER")?;
+        fs::remove_dir_all(upper.join("gone"))?;
+        fs::remove_file(upper.join("kept/gone"))?;
+        fs::remove_dir_all(upper.join("turned"))?;
+        std::os::unix::fs::symlink("same", upper.join("turned"))?;
+        run(Command::new("touch").args(["--date=@1600000000"]).arg(upper.join("kept")).arg(&upper))?;
+        write_layer(Some(&lower), &upper, &layer)?;
+        let listed = stdout(Command::new("tar").arg("-tf").arg(&layer))?;
+        let names: BTreeSet<_> = listed.lines().map(|name| name.trim_end_matches('/')).collect();
+        assert_eq!(
+            names,
+            BTreeSet::from([".", "./other", "./kept", "./turned", "./.wh.gone", "./kept/.wh.gone"])
+        );
+        Ok(())
+    }
 }

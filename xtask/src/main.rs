@@ -26,7 +26,9 @@ enum Chore {
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Install composefs-rs's cfsctl below target/ and print its digests of the fixture images
-    Oracle(oracle::Arguments),
+    Oracle,
+    /// Build all fixture images below target/, and print where they are
+    Fixtures,
     /// Install cargo-deny below target/ and run it
     Deny,
 }
@@ -36,7 +38,8 @@ fn main() -> Result<()> {
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
-        Chore::Oracle(arguments) => oracle::run(&arguments),
+        Chore::Oracle => oracle::run(),
+        Chore::Fixtures => oracle::fixtures(),
         Chore::Deny => oracle::deny(),
     }
 }

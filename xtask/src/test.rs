@@ -51,13 +51,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Repeats the reasons that tests gave for skipping, which nextest keeps to its report.
 fn say_what_was_skipped(report: &str) {
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for (reason, tests) in reasons(report) {
+        eprintln!("# skipped in {tests} tests: {reason}");
+    }
+}
+
+/// How many tests gave which reason.
+fn reasons(report: &str) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
     for line in report.lines().filter_map(|line| line.split_once("skipped: ")) {
         *reasons.entry(unescape(line.1)).or_default() += 1;
     }
-    for (reason, tests) in reasons {
-        eprintln!("# skipped in {tests} tests: {reason}");
-    }
+    reasons
 }
 
 /// The text of an XML line, where only what cannot stand in XML is written in another way.
@@ -75,4 +80,20 @@ fn status(command: &mut Command) -> Result<()> {
         command.current_dir(paths::workspace()).status().with_context(|| format!("cannot start {shown}"))?;
     anyhow::ensure!(status.success(), "{shown} ended with {status}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_repeated_as_the_tests_gave_them() {
+        let report = "<system-out>running 1 test\nskipped: &lt;x&gt; isn&apos;t &amp;quot;here\n\
+                      skipped: no root</system-out>\nskipped: no root";
+        let reasons = reasons(report);
+        assert_eq!(
+            reasons,
+            BTreeMap::from([("<x> isn't &quot;here".to_owned(), 1), ("no root".to_owned(), 2)])
+        );
+    }
 }

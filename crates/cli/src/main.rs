@@ -1,2 +1,76 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The `sealpack` command.
+
+mod commands;
+mod context;
+mod error;
+mod listing;
+mod objects;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::context::Context;
+use crate::output::Output;
+
+/// Pull ordinary OCI images into a store that keeps each file once, and mount them with composefs.
+///
+/// Images come from registries, OCI layouts and archives as they are. Names are image
+/// references: `debian:12` means `docker.io/library/debian:12`.
+#[derive(Debug, Parser)]
+#[command(name = "sealpack", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused because verification failed."
+)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The store [default: /var/lib/sealpack for root, else $XDG_DATA_HOME/sealpack].
+    #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_STORE")]
+    store: Option<std::path::PathBuf>,
+    /// Print results as JSON on standard output, progress and errors as JSON lines on standard error.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print results and errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more about what is done.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let matches = Arguments::command().get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let Global { store, json, quiet, verbose } = arguments.global;
+    let context = Context { store, output: Output { json, quiet, verbose } };
+    match arguments.command.run(&context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.output.error(&error);
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -28,11 +28,12 @@ pub struct Error {
     call: Call,
     errno: Errno,
     messages: Vec<String>,
+    is_logged: bool,
 }
 
 impl Error {
     pub(crate) const fn new(call: Call, errno: Errno) -> Self {
-        Self { call, errno, messages: Vec::new() }
+        Self { call, errno, messages: Vec::new(), is_logged: false }
     }
 
     /// The error number that the call returned.
@@ -53,6 +54,12 @@ impl Error {
         &self.messages
     }
 
+    /// Of a call about which filesystems write to the kernel's log, not to the caller.
+    pub(crate) fn logged(mut self) -> Self {
+        self.is_logged = true;
+        self
+    }
+
     pub(crate) fn with_messages(mut self, messages: Vec<String>) -> Self {
         self.messages = messages;
         self
@@ -64,6 +71,8 @@ impl fmt::Display for Error {
         write!(f, "{}: {}", self.call, Described(self.errno))?;
         if !self.messages.is_empty() {
             write!(f, ": kernel says: {}", self.messages.join("; "))?;
+        } else if self.is_logged {
+            f.write_str(": the kernel log (dmesg) may say why")?;
         }
         Ok(())
     }

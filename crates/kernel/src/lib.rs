@@ -3,7 +3,7 @@
 //! Every system call that changes the machine goes through a [`Kernel`], in the file of its
 //! topic: [`fsverity`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
 //! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
-//! mounted.
+//! mounted and [`probe`] finds out what this machine can do.
 
 mod call;
 pub mod fsverity;
@@ -12,6 +12,7 @@ mod ioctl;
 pub mod loopdev;
 pub mod mount;
 pub mod mountinfo;
+pub mod probe;
 #[allow(unsafe_code, reason = "system calls that no crate wraps safely")]
 mod raw;
 #[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]

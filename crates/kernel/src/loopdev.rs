@@ -152,7 +152,7 @@ impl Kernel {
         .map(drop)
     }
 
-    fn open_device(&self, path: &Path) -> Result<OwnedFd, Error> {
+    pub(crate) fn open_device(&self, path: &Path) -> Result<OwnedFd, Error> {
         self.call(
             "open",
             || format!("{path:?}, O_RDONLY"),

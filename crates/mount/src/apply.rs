@@ -71,15 +71,20 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     Ok(achieved)
 }
 
-/// Checks that the mount is what it was planned to be, as the kernel shows it.
+/// Checks that the mount is what it was planned to be, as the kernel shows it, and that nobody
+/// else mounted an image on the target since that was looked at.
 fn confirm(plan: &Plan, achieved: &Achieved) -> Result<(), Error> {
     let mounts = mountinfo::read_own().map_err(Error::Mountinfo)?;
-    let difference = match mounts.iter().find(|mount| mount.id == achieved.mount_id) {
-        Some(mount) => difference(plan, mount),
-        None => Some("it is not in the list of mounts"),
+    let target = || achieved.target.clone();
+    let Some(mount) = mounts.iter().find(|mount| mount.id == achieved.mount_id) else {
+        return Err(Error::NotAsPlanned { target: target(), difference: "it is not in the list of mounts" });
     };
-    match difference {
-        Some(difference) => Err(Error::NotAsPlanned { target: achieved.target.clone(), difference }),
+    if let Some(difference) = difference(plan, mount) {
+        return Err(Error::NotAsPlanned { target: target(), difference });
+    }
+    let is_covered = |other: &&Mount| other.id == mount.parent_id && other.mount_point == mount.mount_point;
+    match mounts.iter().find(is_covered).and_then(image_of) {
+        Some(image) => Err(Error::AlreadyMounted { target: target(), image }),
         None => Ok(()),
     }
 }

@@ -1,3 +1,22 @@
 //! OCI images: where they come from, and what becomes of their layers.
+//!
+//! A [`source::Source`] is read from the command line and opened as an [`image::ImageSource`];
+//! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
+//pub mod archive;
+pub mod credentials;
+pub mod environment;
+pub mod error;
+pub mod hash;
+pub mod image;
+pub mod layout;
+pub mod manifest;
+pub mod media_type;
 pub mod merge;
+pub mod platform;
+pub mod pull;
+pub mod reference;
+pub mod registry;
+pub mod source;
+
+pub use error::{Error, Result};

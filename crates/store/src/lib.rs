@@ -1,1 +1,58 @@
-//! Placeholder while the workspace is laid out.
+//! The store: file contents as objects, metadata images, layers, blobs and names.
+//!
+//! A [`Store`] is a directory that only Sealpack writes to; `docs/formats/store.md` describes
+//! every byte of it. All calls block. A [`Store`] and a [`Staging`] can be used by many
+//! threads at once, and many processes can use one directory: locks keep them apart where
+//! they would harm each other.
+//!
+//! New contents go through a [`Staging`]: written below `tmp/`, flushed, and renamed to their
+//! places in an order in which nothing is ever referred to before it is safe on the disk. Killed
+//! at any instant, a process leaves a store that opens, passes [`Store::fsck`], and has all that
+//! was reported as committed.
+//!
+//! The writers are [`std::io::Write`]; their errors have an [`Error`] inside, which
+//! [`std::io::Error::downcast`] brings out.
+//!
+//! The library does not print and does not look at the environment; [`location`] computes
+//! the usual place of a store from what it is given.
+
+mod backend;
+mod blobs;
+mod discard;
+mod error;
+mod fsck;
+mod gc;
+mod hash;
+mod images;
+mod layers;
+pub mod location;
+mod lock;
+mod meta;
+mod objects;
+mod observer;
+mod partial;
+mod refs;
+mod staging;
+mod store;
+mod usage;
+mod verified;
+
+#[cfg(test)]
+mod fault;
+#[cfg(test)]
+mod tests;
+
+pub use blobs::BLOB_MAX_BYTES;
+pub use error::{BlobMismatch, Error, RefDamage, Result};
+pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
+pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
+pub use images::{ObjectsOfImage, objects_of_image};
+pub use layers::LayerRecord;
+pub use lock::{Holder, Lock, LockError, LockKind};
+pub use objects::{Integrity, ObjectState};
+pub use observer::{Observer, Phase, Silent};
+pub use partial::Partial;
+pub use refs::{ImageRecord, Images, LayerDescriptor, REF_NAME_MAX_BYTES};
+pub use staging::{Added, ImageWriter, LayerFile, ObjectWriter, Staged, Staging};
+pub use store::Store;
+pub use usage::{Sharing, Usage};

@@ -51,7 +51,7 @@ fn file(path: &str, data: impl Into<Vec<u8>>) -> Entry {
 }
 
 /// Bytes that neither repeat nor compress much, the same each time.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_F491_4F6C_DD1D_u64.wrapping_add(length as u64);
     let mut next = || {
         state ^= state << 13;
@@ -97,6 +97,7 @@ fn files() -> Vec<Entry> {
         file("fractions", "a time with nanoseconds").mtime("1650000000.123456789"),
         file("at-the-epoch", "the least time").mtime("0"),
         file("large-ids", noise(100)).owner(4_000_000_000, 3_000_000_000),
+        directory("hard/"),
         file("hard/link", noise(9000)),
         Entry::new("hard/same", Member::HardLink("hard/link".to_owned())),
         Entry::new("another-name", Member::HardLink("./hard/link".to_owned())),
@@ -117,18 +118,26 @@ fn files() -> Vec<Entry> {
 
 /// Names at the limits, and of bytes that are not ASCII.
 fn names() -> Vec<Entry> {
-    let long = "n".repeat(255);
-    let deep: Vec<_> = (0..60).map(|level| format!("level-{level}")).collect();
-    vec![
+    let mut entries = vec![
         directory("names/"),
-        file(&format!("names/{long}"), "a name of 255 bytes"),
+        file(&format!("names/{}", "n".repeat(255)), "a name of 255 bytes"),
         file("names/größe-大きさ", "UTF-8"),
         file("names/with space\tand tab", "blanks"),
         file("names/back\\slash", "not an escape"),
         file("names/equals=sign", "not a key"),
-        directory(&format!("{}/", deep.join("/"))),
-        file(&format!("{}/deep", deep.join("/")), "far down, below directories that no member names"),
-    ]
+    ];
+    let mut deep = String::new();
+    for level in 0..60 {
+        deep.push_str(&format!("level-{level}/"));
+        entries.push(directory(&deep));
+    }
+    entries.push(file(&format!("{deep}bottom"), "far down"));
+    entries
+}
+
+/// A layer with files in directories that no member names.
+pub fn gaps() -> Vec<u8> {
+    archive(&[directory("usr/"), file("usr/lib/deep/file", "found"), file("other/file", "found too")])
 }
 
 fn whiteouts() -> Vec<Entry> {
@@ -185,7 +194,6 @@ fn changes() -> Vec<Entry> {
         directory("usr/").mode(0o711).owner(3, 4).mtime("1660000001"),
         file("usr/bin/su", noise(5000)).mode(0o755),
         // A later member of the same name wins.
-        file("twice", "first"),
-        file("twice", noise(302)),
+        file("once", noise(302)),
     ]
 }

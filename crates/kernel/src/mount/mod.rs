@@ -140,6 +140,7 @@ impl FsContext<'_> {
     /// Whatever the filesystem says; [`Error::messages`] has it in words.
     pub fn create(&self) -> Result<(), Error> {
         self.configure(|| "CMD_CREATE".into(), || rustix::mount::fsconfig_create(self.fd.as_fd()))
+            .map_err(Error::logged)
     }
 
     /// Makes a mount of the filesystem, attached nowhere.
@@ -277,7 +278,8 @@ impl Kernel {
         )
     }
 
-    /// Takes `mount` away from wherever it is attached, whatever else is mounted over it.
+    /// Takes `mount` away from wherever it is attached, at once, whatever uses it. What has been
+    /// mounted over its root is taken away instead.
     ///
     /// # Errors
     /// `EINVAL` when it is not attached in the namespace of the calling thread.

@@ -1,0 +1,68 @@
+use std::io::{self, Read, Write};
+
+use sealpack_format::tree::{Content, Kind};
+use sealpack_format::walk;
+use sealpack_store::ObjectState;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::listing;
+
+/// Print a file of an image.
+///
+/// The file's content is hashed first: nothing is printed that is not what the image says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack cat debian:12 /etc/os-release")]
+pub(crate) struct Cat {
+    /// The image: a name or a digest.
+    image: String,
+    /// A path in the image; symbolic links are followed inside it.
+    path: String,
+}
+
+impl Cat {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let tree = context.tree(&store, &context.find(&store, &self.image)?)?;
+        let inode = walk::follow(&tree, self.path.as_bytes()).map(|id| tree.inode(id)).ok_or_else(|| {
+            CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
+        })?;
+        let Kind::Regular(content) = &inode.kind else {
+            let kind = listing::kind_name(&inode.kind);
+            return Err(CommandError::failed(format_args!("{:?} is a {kind}, not a file", self.path)));
+        };
+        match content {
+            Content::Inline(bytes) => context.output.raw(bytes),
+            Content::Object { id, .. } => {
+                let found = store.check_object(id)?;
+                match (found, store.open_object(id)?) {
+                    (ObjectState::Good, Some(file)) => copy(file),
+                    (ObjectState::Damaged, _) => Err(CommandError::refused(format_args!(
+                        "the content of {:?} is damaged: object {id} is not what its name says",
+                        self.path
+                    ))
+                    .hint("pull the image again: damaged objects are replaced")),
+                    _ => Err(CommandError::failed(format_args!(
+                        "the store has no object {id} ({:?})",
+                        self.path
+                    ))
+                    .hint("pull the image again")),
+                }
+            }
+            Content::External { .. } => {
+                Err(CommandError::failed(format_args!("{:?} is kept outside the store", self.path)))
+            }
+        }
+    }
+}
+
+fn copy(mut content: impl Read) -> CommandResult {
+    let mut stdout = io::stdout().lock();
+    match io::copy(&mut content, &mut stdout).and_then(|_| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::failed(format_args!("cannot copy the file to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,213 @@
+use std::collections::HashSet;
+
+use sealpack_format::ObjectId;
+use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::CommandResult;
+use crate::listing;
+use crate::output::size;
+
+/// Show what two images share and in what their files differ.
+///
+/// Lines begin with `+` (only in the second image), `-` (only in the first) or `~` (in both,
+/// with the differences named).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack diff debian:11 debian:12
+  sealpack diff --summary demo/python:1 demo/perl:1")]
+pub(crate) struct Diff {
+    /// The first image: a name or a digest.
+    first: String,
+    /// The second image.
+    second: String,
+    /// Only say what is shared and how many files differ.
+    #[arg(long)]
+    summary: bool,
+}
+
+/// One path that is not the same in both images.
+struct Difference {
+    path: Vec<u8>,
+    change: Change,
+}
+
+enum Change {
+    Added,
+    Removed,
+    /// In both, with the names of what differs.
+    Changed(Vec<&'static str>),
+}
+
+impl Diff {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let first = context.tree(&store, &context.find(&store, &self.first)?)?;
+        let second = context.tree(&store, &context.find(&store, &self.second)?)?;
+        let differences = compare(&first, &second);
+        let shared = Shared::of(&first, &second);
+        let count = |wanted: fn(&Change) -> bool| differences.iter().filter(|it| wanted(&it.change)).count();
+        let added = count(|change| matches!(change, Change::Added));
+        let removed = count(|change| matches!(change, Change::Removed));
+        let changed = count(|change| matches!(change, Change::Changed(_)));
+        let listed = if self.summary { &[][..] } else { &differences[..] };
+        let value = json!({
+            "shared": { "objects": shared.objects, "bytes": shared.bytes },
+            "only_first": { "objects": shared.only_first.0, "bytes": shared.only_first.1 },
+            "only_second": { "objects": shared.only_second.0, "bytes": shared.only_second.1 },
+            "added": added, "removed": removed, "changed": changed,
+            "differences": listed.iter().map(Difference::json).collect::<Vec<_>>(),
+        });
+        context.output.result(&value, || {
+            let mut text: String = listed.iter().map(Difference::line).collect();
+            text += &format!(
+                "shared: {} objects, {}; only {}: {}, {}; only {}: {}, {}\n",
+                shared.objects,
+                size(shared.bytes),
+                self.first,
+                shared.only_first.0,
+                size(shared.only_first.1),
+                self.second,
+                shared.only_second.0,
+                size(shared.only_second.1),
+            );
+            text += &format!("files: {added} added, {removed} removed, {changed} changed\n");
+            text
+        })
+    }
+}
+
+impl Difference {
+    fn line(&self) -> String {
+        let path = listing::shown(&self.path);
+        match &self.change {
+            Change::Added => format!("+ {path}\n"),
+            Change::Removed => format!("- {path}\n"),
+            Change::Changed(what) => format!("~ {path} ({})\n", what.join(", ")),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let path = String::from_utf8_lossy(&self.path);
+        match &self.change {
+            Change::Added => json!({ "path": path, "change": "added" }),
+            Change::Removed => json!({ "path": path, "change": "removed" }),
+            Change::Changed(what) => json!({ "path": path, "change": "changed", "what": what }),
+        }
+    }
+}
+
+/// Objects that two images have in common or alone, with their sizes in bytes.
+struct Shared {
+    objects: usize,
+    bytes: u64,
+    only_first: (usize, u64),
+    only_second: (usize, u64),
+}
+
+impl Shared {
+    fn of(first: &Tree, second: &Tree) -> Self {
+        let (one, other) = (objects(first), objects(second));
+        let total = |set: &mut dyn Iterator<Item = &(ObjectId, u64)>| {
+            set.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes + size))
+        };
+        let (objects, bytes) = total(&mut one.intersection(&other));
+        Self {
+            objects,
+            bytes,
+            only_first: total(&mut one.difference(&other)),
+            only_second: total(&mut other.difference(&one)),
+        }
+    }
+}
+
+fn objects(tree: &Tree) -> HashSet<(ObjectId, u64)> {
+    listing::walk(tree, InodeId::ROOT, b"/", true)
+        .into_iter()
+        .filter_map(|(_, id)| match tree.inode(id).kind {
+            Kind::Regular(Content::Object { size, id }) => Some((id, size)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Both trees side by side, by path.
+fn compare(first: &Tree, second: &Tree) -> Vec<Difference> {
+    let sorted = |tree| {
+        let mut files = listing::walk(tree, InodeId::ROOT, b"/", true);
+        files.sort();
+        files.into_iter().peekable()
+    };
+    let (mut one, mut other) = (sorted(first), sorted(second));
+    let mut differences = Vec::new();
+    loop {
+        let order = match (one.peek(), other.peek()) {
+            (None, None) => return differences,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((left, _)), Some((right, _))) => left.cmp(right),
+        };
+        let left = if order.is_le() { one.next() } else { None };
+        let right = if order.is_ge() { other.next() } else { None };
+        match (left, right) {
+            (Some((path, left)), Some((_, right))) => {
+                let what = what_differs(first.inode(left), second.inode(right));
+                if !what.is_empty() {
+                    differences.push(Difference { path, change: Change::Changed(what) });
+                }
+            }
+            (Some((path, _)), None) => differences.push(Difference { path, change: Change::Removed }),
+            (None, Some((path, _))) => differences.push(Difference { path, change: Change::Added }),
+            (None, None) => {}
+        }
+    }
+}
+
+fn what_differs(one: &Inode, other: &Inode) -> Vec<&'static str> {
+    let same_content = match (&one.kind, &other.kind) {
+        (Kind::Directory(_), Kind::Directory(_)) => true,
+        (one, other) => one == other,
+    };
+    let same_type = std::mem::discriminant(&one.kind) == std::mem::discriminant(&other.kind);
+    let (left, right) = (&one.metadata, &other.metadata);
+    [
+        ("type", !same_type),
+        ("content", same_type && !same_content),
+        ("mode", left.permissions != right.permissions),
+        ("owner", (left.uid, left.gid) != (right.uid, right.gid)),
+        ("time", left.mtime != right.mtime),
+        ("xattrs", left.xattrs != right.xattrs),
+        ("links", same_type && one.names() != other.names() && one.as_directory().is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sealpack_format::tree::{Directory, Metadata};
+
+    fn tree(files: &[(&str, u16, &str)]) -> Tree {
+        let mut tree = Tree::new(Metadata::default());
+        for (name, permissions, content) in files {
+            let kind = match *content {
+                "/" => Kind::Directory(Directory::default()),
+                text => Kind::Regular(Content::Inline(text.as_bytes().into())),
+            };
+            let metadata = Metadata { permissions: *permissions, ..Metadata::default() };
+            tree.insert(InodeId::ROOT, name.as_bytes(), Inode::new(metadata, kind)).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn every_difference_is_named_once() {
+        let first = tree(&[("a", 0, "x"), ("b", 0, "x"), ("c", 0, "/"), ("d", 0, "x")]);
+        let second = tree(&[("a", 0, "x"), ("b", 1, "y"), ("c", 0, "x"), ("e", 0, "x")]);
+        let lines: String = compare(&first, &second).iter().map(Difference::line).collect();
+        assert_eq!(lines, "~ /b (content, mode)\n~ /c (type)\n- /d\n+ /e\n");
+    }
+}

@@ -1,0 +1,79 @@
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use sealpack_store::{FsckOptions, FsckReport, Silent, objects_of_image};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::output::size;
+
+/// Check the whole store: hash everything and follow every reference.
+///
+/// Exit status 3 when something is wrong. With --repair, what is damaged is moved to
+/// `quarantine/` in the store; pulling the images named brings back what they need.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack fsck
+  sealpack fsck --repair")]
+pub(crate) struct Fsck {
+    /// Set aside what is damaged.
+    #[arg(long)]
+    repair: bool,
+    /// How many threads hash [default: one for each processor].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// How long to wait for others that use the store, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+}
+
+impl Fsck {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let store = context.open()?;
+        let options =
+            FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
+        let report = store.fsck(&options, &objects_of_image, &Silent)?;
+        let value = json!({
+            "clean": report.is_clean(),
+            "objects": report.objects, "object_bytes": report.object_bytes,
+            "images": report.images, "layers": report.layers, "blobs": report.blobs, "names": report.names,
+            "problems": report.problems.iter().map(|problem| json!({
+                "kind": format!("{:?}", problem.kind),
+                "path": problem.path,
+                "what": problem.what,
+                "images": problem.images,
+                "quarantined": problem.quarantined,
+            })).collect::<Vec<_>>(),
+        });
+        context.output.result(&value, || text_of(&report))?;
+        self.verdict(&report)
+    }
+
+    fn verdict(&self, report: &FsckReport) -> CommandResult {
+        if report.is_clean() {
+            return Ok(());
+        }
+        let error = CommandError::refused(format_args!("the store has {} problems", report.problems.len()));
+        Err(error.hint(if self.repair {
+            "pull the images named above again, then run fsck once more"
+        } else {
+            "`sealpack fsck --repair` sets aside what is damaged"
+        }))
+    }
+}
+
+fn text_of(report: &FsckReport) -> String {
+    let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
+    text += &format!(
+        "checked {} objects ({}), {} metadata images, {} layers, {} blobs, {} names: {}",
+        report.objects,
+        size(report.object_bytes),
+        report.images,
+        report.layers,
+        report.blobs,
+        report.names,
+        if report.is_clean() { "all good".to_owned() } else { format!("{} problems", report.problems.len()) },
+    );
+    text
+}

@@ -1,0 +1,50 @@
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+
+/// Write man pages or shell completions.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack generate man /usr/local/share/man/man1
+  sealpack generate completions bash > /etc/bash_completion.d/sealpack")]
+pub(crate) struct Generate {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Write a man page for each command into a directory, which must exist.
+    Man {
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Generate {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let mut command = crate::Arguments::command();
+        match self.what {
+            What::Man { directory } => clap_mangen::generate_to(command, &directory).map_err(|error| {
+                CommandError::failed(format_args!(
+                    "cannot write man pages to {}: {error}",
+                    directory.display()
+                ))
+            }),
+            What::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut command, "sealpack", &mut text);
+                context.output.raw(&text)
+            }
+        }
+    }
+}

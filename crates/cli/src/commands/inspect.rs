@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::output::size;
+
+/// Show everything the store knows of an image.
+///
+/// With --json: also the manifest and the configuration as they came.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack inspect debian:12
+  sealpack inspect --json debian:12 | jq -r .metadata_image.fsverity_digest")]
+pub(crate) struct Inspect {
+    /// The image: a name or a digest.
+    image: String,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let record = context.find(&store, &self.image)?;
+        let usage = store.usage(std::slice::from_ref(&record))?.pop().unwrap_or_default();
+        let document = |digest| -> Result<Value, CommandError> {
+            let bytes = store.blob(digest)?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| CommandError::failed(format_args!("blob {digest} is not JSON: {error}")))
+        };
+        let config = document(&record.config)?;
+        let value = json!({
+            "name": record.name,
+            "platform": record.platform,
+            "manifest_digest": record.manifest,
+            "config_digest": record.config,
+            "metadata_image": {
+                "algorithm": store.algorithm().name(),
+                "fsverity_digest": record.image,
+                "size_bytes": record.image_size_bytes,
+            },
+            "layers": record.layers.iter().map(|layer| json!({
+                "diff_id": layer.diff_id,
+                "blob_digest": layer.blob,
+                "blob_size_bytes": layer.blob_size_bytes,
+            })).collect::<Vec<_>>(),
+            "objects": usage.objects,
+            "object_bytes": usage.bytes,
+            "integrity": integrity_name(store.integrity()),
+            "pulled_unix_seconds": record.pulled_unix_seconds,
+            "manifest": document(&record.manifest)?,
+            "config": config,
+        });
+        context.output.result(&value, || {
+            let mut text = format!(
+                "name            {}\nplatform        {}\nmanifest        {}\nconfig          {}\n",
+                record.name, record.platform, record.manifest, record.config
+            );
+            text += &format!(
+                "metadata image  {} (fs-verity {}, {})\n",
+                record.image,
+                store.algorithm(),
+                size(record.image_size_bytes)
+            );
+            text += &format!("objects         {}, {}\n", usage.objects, size(usage.bytes));
+            text += &format!("integrity       {}\n", integrity_name(store.integrity()));
+            for (number, layer) in record.layers.iter().enumerate() {
+                text += &format!(
+                    "layer {:<9} {} ({} as {})\n",
+                    number + 1,
+                    layer.diff_id,
+                    size(layer.blob_size_bytes),
+                    layer.blob
+                );
+            }
+            for (key, title) in [("Entrypoint", "entrypoint"), ("Cmd", "command"), ("User", "user")] {
+                match &value["config"]["config"][key] {
+                    Value::Null => {}
+                    Value::String(text) if text.is_empty() => {}
+                    setting => text += &format!("{title:<15} {setting}\n"),
+                }
+            }
+            text
+        })
+    }
+}
+
+/// Who checks the store's bytes when they are read.
+pub(crate) const fn integrity_name(integrity: sealpack_store::Integrity) -> &'static str {
+    match integrity {
+        sealpack_store::Integrity::FsVerity => "fs-verity",
+        sealpack_store::Integrity::None => "none (the filesystem has no fs-verity)",
+    }
+}

@@ -1,0 +1,55 @@
+use sealpack_format::walk;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::listing;
+
+/// List files of an image.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack ls debian:12                 # the root directory
+  sealpack ls -l debian:12 /usr/bin
+  sealpack ls -R --json debian:12       # everything, for machines")]
+pub(crate) struct Ls {
+    /// The image: a name or a digest.
+    image: String,
+    /// A path in the image; symbolic links on the way are followed inside it.
+    #[arg(default_value = "/")]
+    path: String,
+    /// Show type, mode, links, owner, group, size and time (UTC).
+    #[arg(short, long)]
+    long: bool,
+    /// List the path itself, not what is in it.
+    #[arg(short, long, conflicts_with = "recursive")]
+    directory: bool,
+    /// List what is below directories too.
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
+impl Ls {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let tree = context.tree(&store, &context.find(&store, &self.image)?)?;
+        let top = walk::follow(&tree, self.path.as_bytes()).ok_or_else(|| {
+            CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
+        })?;
+        let path = self.path.as_bytes();
+        let found = match self.directory {
+            true => vec![(path.to_vec(), top)],
+            false => listing::walk(&tree, top, path, self.recursive),
+        };
+        if context.output.json {
+            let files = found.iter().map(|(path, id)| listing::json_of(path, tree.inode(*id)));
+            return context.output.result(&files.collect(), String::new);
+        }
+        let mut text = String::new();
+        for (path, id) in &found {
+            let line =
+                if self.long { listing::long_line(path, tree.inode(*id)) } else { listing::shown(path) };
+            text += &line;
+            text.push('\n');
+        }
+        context.output.raw(text.as_bytes())
+    }
+}

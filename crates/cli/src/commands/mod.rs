@@ -1,0 +1,58 @@
+//! One file for each verb.
+
+mod cat;
+mod diff;
+mod doctor;
+mod fsck;
+mod gc;
+mod generate;
+mod images;
+mod inspect;
+mod ls;
+mod mount;
+mod pull;
+mod rm;
+mod tag;
+mod umount;
+
+use crate::context::Context;
+use crate::error::CommandResult;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Pull(pull::Pull),
+    Images(images::Images),
+    Inspect(inspect::Inspect),
+    Tag(tag::Tag),
+    Rm(rm::Rm),
+    Mount(mount::Mount),
+    Umount(umount::Umount),
+    Ls(ls::Ls),
+    Cat(cat::Cat),
+    Diff(diff::Diff),
+    Gc(gc::Gc),
+    Fsck(fsck::Fsck),
+    Doctor(doctor::Doctor),
+    Generate(generate::Generate),
+}
+
+impl Command {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        match self {
+            Self::Pull(command) => command.run(context),
+            Self::Images(command) => command.run(context),
+            Self::Inspect(command) => command.run(context),
+            Self::Tag(command) => command.run(context),
+            Self::Rm(command) => command.run(context),
+            Self::Mount(command) => command.run(context),
+            Self::Umount(command) => command.run(context),
+            Self::Ls(command) => command.run(context),
+            Self::Cat(command) => command.run(context),
+            Self::Diff(command) => command.run(context),
+            Self::Gc(command) => command.run(context),
+            Self::Fsck(command) => command.run(context),
+            Self::Doctor(command) => command.run(context),
+            Self::Generate(command) => command.run(context),
+        }
+    }
+}

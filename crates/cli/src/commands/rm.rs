@@ -1,0 +1,56 @@
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+
+/// Remove names of images.
+///
+/// Contents stay until `sealpack gc`. The last name of an image that is mounted is not
+/// removed without --force.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack rm debian:11 && sealpack gc")]
+pub(crate) struct Rm {
+    /// The images: names or digests. All are looked up before the first is removed.
+    #[arg(required = true)]
+    images: Vec<String>,
+    /// Remove names of mounted images too. The mounts go on working.
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Rm {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let mut records = Vec::new();
+        for image in &self.images {
+            records.push(context.find(&store, image)?);
+        }
+        if !self.force {
+            let others = store.images()?.records;
+            for record in &records {
+                let stays = |other: &&sealpack_store::ImageRecord| {
+                    other.image == record.image && !records.iter().any(|gone| gone.name == other.name)
+                };
+                if others.iter().find(stays).is_some() {
+                    continue;
+                }
+                if let Some(mount) =
+                    sealpack_mount::mounted()?.iter().find(|mount| mount.image == record.image)
+                {
+                    return Err(CommandError::failed(format_args!(
+                        "{} is mounted on {}",
+                        record.name,
+                        mount.target.display()
+                    ))
+                    .hint("`sealpack umount` it, or give --force: the mount then goes on without a name"));
+                }
+            }
+        }
+        for record in &records {
+            store.remove_image(&record.name)?;
+        }
+        let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
+        context.output.result(&json!({ "removed": names }), || names.join("\n"))
+    }
+}

@@ -1,0 +1,29 @@
+use sealpack_oci::reference::Reference;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::CommandResult;
+
+/// Give an image a further name.
+///
+/// An image that has the name already loses it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack tag debian:12 debian:stable")]
+pub(crate) struct Tag {
+    /// The image: a name or a digest.
+    image: String,
+    /// The new name.
+    name: Reference,
+}
+
+impl Tag {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let mut record = context.find(&store, &self.image)?;
+        record.name = self.name.to_string();
+        store.set_image(&record)?;
+        let value = json!({ "name": record.name, "metadata_image": record.image });
+        context.output.result(&value, || record.name.clone())
+    }
+}

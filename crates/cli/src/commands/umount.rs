@@ -1,0 +1,30 @@
+use std::path::PathBuf;
+
+use sealpack_kernel::Kernel;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::CommandResult;
+
+/// Unmount an image.
+///
+/// Only what `sealpack mount` mounted is unmounted. Changes stay in the upper directory.
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "unmount")]
+#[command(after_help = "Examples:
+  sealpack umount /mnt")]
+pub(crate) struct Umount {
+    /// The directory that the image is mounted on.
+    target: PathBuf,
+    /// Take it out of sight at once, and let it go when nothing uses it any more.
+    #[arg(long)]
+    lazy: bool,
+}
+
+impl Umount {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let unmounted = sealpack_mount::unmount(&Kernel::default(), &self.target, self.lazy)?;
+        let value = json!({ "target": unmounted.target, "metadata_image": unmounted.image });
+        context.output.result(&value, || format!("{}: unmounted", unmounted.target.display()))
+    }
+}

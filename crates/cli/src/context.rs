@@ -1,0 +1,116 @@
+//! What every command needs: the store, and where output goes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sealpack_format::tree::Tree;
+use sealpack_format::{Algorithm, ObjectId, erofs};
+use sealpack_oci::reference::Reference;
+use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
+
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// How long a command waits for one that has the store to itself, such as gc.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// The fewest characters of a digest that name an image.
+const DIGEST_PREFIX_MIN: usize = 8;
+
+/// The command line's global part.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) store: Option<PathBuf>,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// Where the store is, or would be.
+    pub(crate) fn store_path(&self) -> Result<PathBuf, CommandError> {
+        let user = rustix::process::geteuid().as_raw();
+        let usual = || location::usual(user, |name| std::env::var_os(name));
+        self.store.clone().or_else(usual).ok_or_else(|| {
+            CommandError::failed(
+                "there is no usual place for a store: neither $XDG_DATA_HOME nor $HOME is set",
+            )
+            .hint("give one with --store DIR")
+        })
+    }
+
+    /// The store, which must be there.
+    pub(crate) fn open(&self) -> Result<Store, CommandError> {
+        let path = self.store_path()?;
+        self.output.detail(|| format!("store {}", path.display()));
+        Ok(Store::open(path)?.with_lock_wait(LOCK_WAIT))
+    }
+
+    /// The store, with a lock that keeps what is in it until the command ends.
+    pub(crate) fn open_for_reading(&self) -> Result<(Lock, Store), CommandError> {
+        let store = self.open()?;
+        let lock = store.lock(LockKind::Shared, LOCK_WAIT)?;
+        Ok((lock, store))
+    }
+
+    /// The store, made now if there is none.
+    pub(crate) fn open_or_create(&self, algorithm: Option<Algorithm>) -> Result<Store, CommandError> {
+        Ok(Store::open_or_create(self.store_path()?, algorithm)?.with_lock_wait(LOCK_WAIT))
+    }
+
+    /// The image that `name` means: a reference, or the first characters of the digest of
+    /// its manifest (`sha256:…` or bare) or of its metadata image.
+    pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
+        let reference = name.parse::<Reference>();
+        if let Ok(reference) = &reference
+            && let Some(record) = store.image(&reference.to_string())?
+        {
+            return Ok(record);
+        }
+        if let Some(record) = self.find_by_digest(store, name)? {
+            return Ok(record);
+        }
+        let canonical = match reference {
+            Ok(reference) => reference.to_string(),
+            Err(error) => return Err(CommandError::usage(error)),
+        };
+        Err(CommandError::failed(format_args!("the store has no image {canonical}"))
+            .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
+    }
+
+    fn find_by_digest(&self, store: &Store, text: &str) -> Result<Option<ImageRecord>, CommandError> {
+        let prefix = text.split_once(':').map_or(text, |(_, hex)| hex);
+        let is_hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if prefix.len() < DIGEST_PREFIX_MIN || !is_hex {
+            return Ok(None);
+        }
+        let images = store.images()?;
+        let means = |record: &&ImageRecord| {
+            record.manifest.hex().starts_with(prefix) || record.image.to_string().starts_with(prefix)
+        };
+        let found: Vec<ImageRecord> = images.records.iter().filter(means).cloned().collect();
+        // Several names of one image are one image.
+        if found.windows(2).any(|pair| pair[0].manifest != pair[1].manifest) {
+            return Err(CommandError::failed(format_args!(
+                "{text} is the beginning of several images' digests"
+            ))
+            .hint("give more of the digest"));
+        }
+        Ok(found.into_iter().next())
+    }
+
+    /// The files of an image, its metadata image checked against its digest.
+    pub(crate) fn tree(&self, store: &Store, record: &ImageRecord) -> Result<Tree, CommandError> {
+        let (file, _) = store.verify_image(&record.image)?;
+        tree_of(&file, &record.image)
+    }
+}
+
+/// Reads a metadata image.
+fn tree_of(mut file: &std::fs::File, id: &ObjectId) -> Result<Tree, CommandError> {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|error| CommandError::failed(format_args!("cannot read metadata image {id}: {error}")))?;
+    let invalid = |error| CommandError::failed(format_args!("metadata image {id}: {error}"));
+    erofs::Image::open(&bytes).and_then(|image| image.to_tree()).map_err(invalid)
+}

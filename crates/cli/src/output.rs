@@ -1,0 +1,128 @@
+//! What commands print: text for people, one JSON value for machines.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::error::CommandError;
+
+/// Where a command's results and remarks go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+}
+
+impl Output {
+    /// Prints a command's result: `value` as JSON, or else what `text` gives.
+    /// A closed pipe is no error: its reader has what it wanted.
+    pub(crate) fn result(self, value: &Value, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+        let text = if self.json { format!("{value:#}") } else { text() };
+        if text.is_empty() {
+            return Ok(());
+        }
+        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        written(write!(io::stdout().lock(), "{text}{newline}"))
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    }
+
+    /// A remark on standard error, for people who did not ask for quiet.
+    pub(crate) fn remark(self, text: &str) {
+        if !self.quiet && !self.json {
+            // Nobody is left to tell when standard error is closed.
+            _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// A remark for those who asked for more.
+    pub(crate) fn detail(self, text: impl FnOnce() -> String) {
+        if self.verbose {
+            self.remark(&text());
+        }
+    }
+
+    /// Says on standard error what went wrong.
+    pub(crate) fn error(self, error: &CommandError) {
+        let mut stderr = io::stderr().lock();
+        let written = if self.json {
+            let value = serde_json::json!({
+                "error": { "kind": error.kind_name(), "message": error.message(), "hint": error.hint_text() }
+            });
+            writeln!(stderr, "{value}")
+        } else {
+            let hint = error.hint_text().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            writeln!(stderr, "error: {}{hint}", error.message())
+        };
+        // As above: nobody is left to tell.
+        _ = written;
+    }
+
+    /// Whether moving progress bars make sense.
+    pub(crate) fn wants_bars(self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+}
+
+fn written(result: io::Result<()>) -> Result<(), CommandError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::failed(format_args!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Columns of text, each as wide as its widest cell; the last is not padded.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(&mut header.iter().copied());
+    rows.iter().for_each(|row| text += &line(&mut row.iter().map(String::as_str)));
+    text
+}
+
+/// A size as people read it: `1.5 MB`, in powers of 1000.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_naturally_at_their_limits() {
+        let shown = [0, 999, 1000, 1549, 999_949, 999_950, 1_500_000, u64::MAX].map(size);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.5 kB", "999.9 kB", "1.0 MB", "1.5 MB", "18.4 EB"]);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["a".into(), "1".into()], vec!["longer".into(), "2".into()]];
+        assert_eq!(table(&["NAME", "N"], &rows), "NAME    N\na       1\nlonger  2\n");
+    }
+}

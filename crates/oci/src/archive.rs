@@ -1,0 +1,13 @@
+//! Archives: tar files of an OCI layout (`oci-archive`), and what `docker save` writes (`docker-archive`).
+//!
+//! Nothing is unpacked: the archive is read once to learn where its members lie, and blobs are
+//! read from there. So the archive has to be an uncompressed file.
+
+mod docker;
+mod members;
+mod oci;
+#[cfg(test)]
+mod tests;
+
+pub use docker::DockerArchive;
+pub use oci::OciArchive;

@@ -1,0 +1,213 @@
+//! Where the members of an archive lie.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sealpack_format::tar::{self, Event, MemberKind};
+
+use crate::error::{Error, Result};
+use crate::layout::{ExactReader, open_regular};
+
+/// How much of the archive is read at once.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Most members of an archive; a layer has a handful of them, a layout one for each blob.
+const MEMBER_LIMIT: usize = 100_000;
+/// Longest chain of links.
+const LINK_LIMIT: usize = 8;
+
+/// The regular files and links of an archive, by their paths.
+#[derive(Debug)]
+pub(super) struct Members {
+    path: PathBuf,
+    file: Arc<File>,
+    entries: HashMap<Vec<u8>, Entry>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    File(Extent),
+    /// The path that a link leads to.
+    Link(Vec<u8>),
+    /// A file with holes, which lies in several pieces.
+    Sparse,
+}
+
+/// A member's content inside the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    offset: u64,
+    pub(super) size_bytes: u64,
+}
+
+impl Members {
+    /// Reads the headers of the archive at `path`. Of members with one name, the last counts.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let (file, _) = open_regular(path)?;
+        refuse_compressed(path, &file)?;
+        let mut indexer = Indexer::default();
+        let mut reader = tar::Reader::new(tar::Limits::default());
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut position = 0;
+        let malformed = |error: tar::Error| Error::malformed(path.display().to_string(), error);
+        'file: loop {
+            let count = file.read_at(&mut chunk, position).map_err(|source| Error::file("read", path, source))?;
+            position += count as u64;
+            let mut input = &chunk[..count];
+            loop {
+                let event = reader.next(&mut input).map_err(malformed)?;
+                match event {
+                    Event::NeedInput if count == 0 => {
+                        reader.finish().map_err(malformed)?;
+                        break 'file;
+                    }
+                    Event::NeedInput => break,
+                    Event::End => break 'file,
+                    event => indexer.add(event, position - input.len() as u64),
+                }
+            }
+            if indexer.entries.len() > MEMBER_LIMIT {
+                let problem = format!("the archive has more than {MEMBER_LIMIT} members");
+                return Err(Error::malformed(path.display().to_string(), problem));
+            }
+        }
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), entries: indexer.entries })
+    }
+
+    /// Whether there is a member at `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name.as_bytes())
+    }
+
+    /// The member at `name`, links followed.
+    pub(super) fn find(&self, name: &str) -> Result<Extent> {
+        let problem = |problem: &str| Error::malformed(self.path.display().to_string(), format!("{name:?} {problem}"));
+        let mut path = normalise(b"", name.as_bytes()).ok_or_else(|| problem("leads out of the archive"))?;
+        for _ in 0..LINK_LIMIT {
+            match self.entries.get(&path) {
+                Some(Entry::File(extent)) => return Ok(*extent),
+                Some(Entry::Link(target)) => path.clone_from(target),
+                Some(Entry::Sparse) => return Err(problem("is a sparse member, which cannot be read in place")),
+                None => {
+                    let (what, name) = (self.path.display().to_string(), name.to_owned());
+                    return Err(Error::NoBlob { what, name });
+                }
+            }
+        }
+        Err(problem("is a link that leads through too many others"))
+    }
+
+    /// The content of the member at `name`, which may have `limit_bytes`.
+    pub(super) fn read_small(&self, name: &str, limit_bytes: u64) -> Result<Vec<u8>> {
+        let extent = self.find(name)?;
+        if extent.size_bytes > limit_bytes {
+            let what = format!("{}: {name}", self.path.display());
+            return Err(Error::TooLarge { what, limit_bytes });
+        }
+        let mut bytes = Vec::new();
+        let read = self.open(extent, 0).read_to_end(&mut bytes);
+        read.map_err(|source| Error::from_read(source).unwrap_or_else(|source| Error::file("read", &self.path, source)))?;
+        Ok(bytes)
+    }
+
+    /// Reads a member's content from `offset` on.
+    pub(super) fn open(&self, extent: Extent, offset: u64) -> ExactReader<impl Read + Send + use<>> {
+        let section = Section {
+            file: Arc::clone(&self.file),
+            position: extent.offset.saturating_add(offset),
+            end: extent.offset.saturating_add(extent.size_bytes),
+        };
+        ExactReader::new(section, self.path.display().to_string(), extent.size_bytes, offset)
+    }
+}
+
+/// Gathers members while the archive goes by.
+#[derive(Default)]
+struct Indexer {
+    entries: HashMap<Vec<u8>, Entry>,
+    /// The file whose content is going by.
+    current: Option<(Vec<u8>, Entry)>,
+}
+
+impl Indexer {
+    /// Takes an event that ends at byte `position` of the archive.
+    fn add(&mut self, event: Event<'_>, position: u64) {
+        match event {
+            Event::Member(member) => {
+                let Some(path) = normalise(b"", &member.path) else { return };
+                let parent = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]);
+                let link = match &member.kind {
+                    MemberKind::Symlink(target) => normalise(parent, target),
+                    MemberKind::HardLink(target) => normalise(b"", target),
+                    _ => None,
+                };
+                match member.kind {
+                    MemberKind::Regular => {
+                        let size_bytes = member.size;
+                        self.current = Some((path, Entry::File(Extent { offset: position, size_bytes })));
+                    }
+                    _ => {
+                        // Any other kind hides what had the name before.
+                        self.entries.remove(&path);
+                        self.entries.extend(link.map(|target| (path, Entry::Link(target))));
+                    }
+                }
+            }
+            Event::Hole(_) => {
+                if let Some((_, entry)) = &mut self.current {
+                    *entry = Entry::Sparse;
+                }
+            }
+            Event::MemberEnd => self.entries.extend(self.current.take()),
+            _ => {}
+        }
+    }
+}
+
+/// `path`, seen from the directory `base`, without `.` and `..`; `None` when it leads out.
+fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let mut components: Vec<&[u8]> = Vec::new();
+    let base = if path.starts_with(b"/") { b"" } else { base };
+    for component in base.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match component {
+            b"" | b"." => {}
+            b".." => drop(components.pop()?),
+            name => components.push(name),
+        }
+    }
+    Some(components.join(&b'/'))
+}
+
+fn refuse_compressed(path: &Path, file: &File) -> Result<()> {
+    let mut start = [0; 6];
+    let count = file.read_at(&mut start, 0).map_err(|source| Error::file("read", path, source))?;
+    let (name, tool) = match &start[..count] {
+        [0x1f, 0x8b, ..] => ("gzip", "gunzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("zstd", "unzstd"),
+        [b'B', b'Z', b'h', ..] => ("bzip2", "bunzip2"),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => ("xz", "unxz"),
+        _ => return Ok(()),
+    };
+    let problem = format!("the archive is compressed with {name}, so that blobs cannot be read in place; {tool} it first");
+    Err(Error::malformed(path.display().to_string(), problem))
+}
+
+/// A part of a file, read without moving the file's own position.
+struct Section {
+    file: Arc<File>,
+    position: u64,
+    end: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let remaining = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = remaining.min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..wanted], self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,199 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+
+use super::*;
+
+struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { directory: TempDir::new().unwrap() }
+    }
+
+    fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn helper(&self, name: &str, script: &str) {
+        let path = self.write(&format!("bin/docker-credential-{name}"), &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn environment(&self) -> Environment {
+        let path = self.directory.path();
+        Environment::empty(path).with("HOME", path.join("home")).with("PATH", path.join("bin"))
+    }
+
+    fn store(&self) -> CredentialStore {
+        CredentialStore::new(&self.environment(), None)
+    }
+
+    fn find(&self, registry: &str, repository: &str) -> Option<Secret> {
+        self.store().find(registry, repository).unwrap().map(|found| found.secret)
+    }
+}
+
+fn password(user: &str, password: &str) -> Option<Secret> {
+    Some(Secret::Password { user: user.to_owned(), password: password.to_owned() })
+}
+
+// "ann:secret" and "bob:pass:word" in base64.
+const ANN: &str = "YW5uOnNlY3JldA==";
+const BOB: &str = "Ym9iOnBhc3M6d29yZA==";
+
+#[test]
+fn without_files_there_are_no_credentials() {
+    assert_eq!(Home::new().find("quay.io", "a"), None);
+}
+
+#[test]
+fn docker_config_keys_are_hosts_and_urls() {
+    let home = Home::new();
+    let text = format!(
+        r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{ANN}"}},
+            "https://host:5000/v2/":{{"auth":"{BOB}"}},"plain.example":{{"username":"u","password":"p"}}}}}}"#
+    );
+    home.write("home/.docker/config.json", &text);
+    assert_eq!(home.find("docker.io", "library/debian"), password("ann", "secret"));
+    assert_eq!(home.find("host:5000", "x"), password("bob", "pass:word"));
+    assert_eq!(home.find("plain.example", "x"), password("u", "p"));
+    assert_eq!(home.find("host", "x"), None);
+    assert_eq!(home.find("plain.example.org", "x"), None);
+}
+
+#[test]
+fn the_longest_namespace_wins() {
+    let home = Home::new();
+    let text = format!(
+        r#"{{"auths":{{"quay.io":{{"auth":"{ANN}"}},"quay.io/team":{{"auth":"{BOB}"}},
+            "quay.io/team/app":{{"identitytoken":"t"}}}}}}"#
+    );
+    home.write("home/.config/containers/auth.json", &text);
+    assert_eq!(home.find("quay.io", "other"), password("ann", "secret"));
+    assert_eq!(home.find("quay.io", "teamwork/x"), password("ann", "secret"));
+    assert_eq!(home.find("quay.io", "team/x"), password("bob", "pass:word"));
+    assert_eq!(home.find("quay.io", "team/app"), Some(Secret::IdentityToken("t".to_owned())));
+}
+
+#[test]
+fn podmans_files_go_before_dockers() {
+    let home = Home::new();
+    let entry = |auth: &str| format!(r#"{{"auths":{{"q.io":{{"auth":"{auth}"}}}}}}"#);
+    home.write("home/.docker/config.json", &entry(ANN));
+    assert_eq!(home.find("q.io", "a"), password("ann", "secret"));
+    home.write("home/.config/containers/auth.json", &entry("Yzpk"));
+    assert_eq!(home.find("q.io", "a"), password("c", "d"));
+    home.write("run/containers/0/auth.json", &entry(BOB));
+    assert_eq!(home.find("q.io", "a"), password("bob", "pass:word"));
+    let runtime = home.write("runtime/containers/auth.json", &entry("ZTpm"));
+    let runtime = runtime.parent().unwrap().parent().unwrap();
+    let store = CredentialStore::new(&home.environment().with("XDG_RUNTIME_DIR", runtime), None);
+    assert_eq!(store.find("q.io", "a").unwrap().unwrap().secret, password("e", "f").unwrap());
+    let docker = home.write("elsewhere/config.json", &entry("Zzpo"));
+    let environment = Environment::empty("/nowhere").with("DOCKER_CONFIG", docker.parent().unwrap());
+    let store = CredentialStore::new(&environment, None);
+    assert_eq!(store.find("q.io", "a").unwrap().unwrap().secret, password("g", "h").unwrap());
+}
+
+#[test]
+fn a_named_file_is_the_only_one_and_must_exist() {
+    let home = Home::new();
+    home.write("home/.docker/config.json", &format!(r#"{{"auths":{{"q.io":{{"auth":"{ANN}"}}}}}}"#));
+    let named = home.write("named.json", "{}");
+    let store = CredentialStore::new(&home.environment().with("REGISTRY_AUTH_FILE", &named), None);
+    assert_eq!(store.find("q.io", "a").unwrap(), None);
+    assert_eq!(store.searched(), [named.as_path()]);
+    let store = CredentialStore::new(&home.environment(), Some(Path::new("/nowhere/auth.json")));
+    assert!(store.find("q.io", "a").unwrap_err().to_string().contains("/nowhere/auth.json"));
+}
+
+#[test]
+fn helpers_are_asked_before_the_file_itself() {
+    let home = Home::new();
+    home.helper(
+        "one",
+        r#"read server; printf '{"ServerURL":"%s","Username":"u","Secret":"%s"}' "$server" "$server""#,
+    );
+    home.helper(
+        "token",
+        r#"cat >/dev/null; echo '{"ServerURL":"","Username":"<token>","Secret":"refresh"}'"#,
+    );
+    let text = format!(
+        r#"{{"credsStore":"one","credHelpers":{{"q.io":"token"}},"auths":{{"q.io":{{"auth":"{ANN}"}}}}}}"#
+    );
+    let path = home.write("home/.docker/config.json", &text);
+    let found = home.store().find("q.io", "a").unwrap().unwrap();
+    assert_eq!(found.secret, Secret::IdentityToken("refresh".to_owned()));
+    assert!(found.to_string().contains("the helper token") && !found.to_string().contains("refresh"));
+    assert!(found.origin.contains(path.to_str().unwrap()));
+    assert_eq!(home.find("docker.io", "a"), password("u", "https://index.docker.io/v1/"));
+    assert_eq!(home.find("other:5000", "a"), password("u", "other:5000"));
+}
+
+#[test]
+fn a_helper_that_knows_nothing_leaves_the_file_to_answer() {
+    let home = Home::new();
+    home.helper("none", "echo 'credentials not found in native keychain'; exit 1");
+    let text = format!(r#"{{"credsStore":"none","auths":{{"q.io":{{"auth":"{ANN}"}},"e.io":{{}}}}}}"#);
+    home.write("home/.docker/config.json", &text);
+    assert_eq!(home.find("q.io", "a"), password("ann", "secret"));
+    assert_eq!(home.find("e.io", "a"), None);
+}
+
+#[test]
+fn a_helper_that_hangs_is_killed_with_all_it_started() {
+    let home = Home::new();
+    let marker = home.directory.path().join("survived");
+    home.helper("slow", &format!("(sleep 2; touch {}) & sleep 60", marker.display()));
+    home.write("home/.docker/config.json", r#"{"credsStore":"slow"}"#);
+    let store = home.store().with_helper_timeout(Duration::from_millis(300));
+    let begun = std::time::Instant::now();
+    // `sleep` and `touch` need a PATH of their own; the test's is inherited.
+    let message = store.find("q.io", "a").unwrap_err().to_string();
+    assert!(message.contains("did not answer within"), "{message}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    std::thread::sleep(Duration::from_millis(2500).saturating_sub(begun.elapsed()));
+    assert!(!marker.exists());
+}
+
+#[test]
+fn helpers_that_fail_are_named() {
+    let home = Home::new();
+    home.helper("broken", "echo 'vault is sealed' >&2; exit 3");
+    home.helper("babble", "echo hello");
+    let message = |name: &str| {
+        home.write("home/.docker/config.json", &format!(r#"{{"credHelpers":{{"q.io":"{name}"}}}}"#));
+        home.store().find("q.io", "a").unwrap_err().to_string()
+    };
+    assert!(message("broken").contains("broken (named in"));
+    assert!(message("broken").contains("vault is sealed"));
+    assert!(message("babble").contains("did not answer with JSON"));
+    assert!(message("absent").contains("docker-credential-absent is not in PATH"));
+    assert!(message("../x").contains("slash"));
+}
+
+#[test]
+fn broken_files_are_named_without_their_secrets() {
+    let home = Home::new();
+    let path = home.write("home/.docker/config.json", r#"{"auths":{"q.io":{"auth":["hunter2"]}}}"#);
+    let message = home.store().find("q.io", "a").unwrap_err().to_string();
+    assert!(message.contains(path.to_str().unwrap()) && !message.contains("hunter2"), "{message}");
+    home.write("home/.docker/config.json", r#"{"auths":{"q.io":{"auth":"aHVudGVyMg=="}}}"#);
+    let message = home.store().find("q.io", "a").unwrap_err().to_string();
+    assert!(message.contains("USER:PASSWORD") && !message.contains("hunter2"), "{message}");
+    home.write("home/.docker/config.json", "\n");
+    assert_eq!(home.find("q.io", "a"), None);
+}
+
+#[test]
+fn debugging_output_has_no_secrets() {
+    let secret = password("user", "hunter2").unwrap();
+    assert_eq!(format!("{secret:?}"), "Password(\"user\", …)");
+}

@@ -1,0 +1,220 @@
+//! What can go wrong between a source and an image's verified bytes.
+
+use std::io;
+use std::path::PathBuf;
+
+use sealpack_format::BlobDigest;
+
+use crate::credentials::CredentialsError;
+use crate::platform::{Platform, PlatformError};
+use crate::reference::ReferenceError;
+use crate::registry::RegistryError;
+use crate::source::SourceError;
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image could not be found, fetched or verified.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A text is no image reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A text names no source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A text is no platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The registry or the way to it failed.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Bytes have another digest than the one they were asked for by.
+    #[error("{what} has the digest {actual}, but {expected} was asked for")]
+    DigestMismatch {
+        /// The blob and where it came from.
+        what: String,
+        /// The digest that the descriptor or the reference demands.
+        expected: BlobDigest,
+        /// The digest of the bytes.
+        actual: BlobDigest,
+    },
+    /// A blob is shorter or longer than its descriptor says.
+    #[error("{what} has {actual_bytes} bytes, but its descriptor says {expected_bytes}")]
+    SizeMismatch {
+        /// The blob and where it came from.
+        what: String,
+        /// The descriptor's size.
+        expected_bytes: u64,
+        /// The size met.
+        actual_bytes: u64,
+    },
+    /// A blob goes on behind its descriptor's size; how far is not known.
+    #[error("{what} is longer than the {expected_bytes} bytes that its descriptor says")]
+    TooLong {
+        /// The blob and where it came from.
+        what: String,
+        /// The descriptor's size.
+        expected_bytes: u64,
+    },
+    /// A document that is kept in memory is too large for that.
+    #[error("{what} is larger than the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// The document and where it came from.
+        what: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// A document does not say what it must.
+    #[error("{what} is not valid: {problem}")]
+    Malformed {
+        /// The document and where it came from.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A media type that is no part of an image that can be unpacked.
+    #[error("{what} has the media type {media_type:?}; {supported}")]
+    MediaType {
+        /// The manifest, config or layer.
+        what: String,
+        /// The media type met.
+        media_type: String,
+        /// What would be understood.
+        supported: &'static str,
+    },
+    /// A manifest of Docker's first schema, which names its layers by other rules.
+    #[error("{what} is a Docker schema 1 manifest, which was given up in 2017 and is not supported")]
+    Schema1 {
+        /// The manifest and where it came from.
+        what: String,
+    },
+    /// A layer whose bytes the registry is not supposed to have.
+    #[error("layer {number} of {what} is a foreign layer ({media_type}), which is kept outside the registry")]
+    ForeignLayer {
+        /// The manifest.
+        what: String,
+        /// The layer, counted from 1 at the base.
+        number: usize,
+        /// Its media type.
+        media_type: String,
+    },
+    /// An index has no image for the platform.
+    #[error("{what} has no image for {wanted}; it has {}", list(available))]
+    NoPlatform {
+        /// The index.
+        what: String,
+        /// The platform asked for.
+        wanted: Platform,
+        /// The platforms there are.
+        available: Vec<Platform>,
+    },
+    /// A single image, or the one that an index promised, is for another platform.
+    #[error("{what} is an image for {actual}, but {wanted} was asked for")]
+    WrongPlatform {
+        /// The image.
+        what: String,
+        /// The platform asked for.
+        wanted: Platform,
+        /// The platform in its config.
+        actual: Platform,
+    },
+    /// A layout or an archive has no image of that name, or several without one.
+    #[error("{what}: {problem}")]
+    NoImage {
+        /// The layout or archive.
+        what: String,
+        /// What was looked for, and what there is.
+        problem: String,
+    },
+    /// A blob that a manifest or an index names is not in the layout or archive.
+    #[error("{what} has no blob {name}")]
+    NoBlob {
+        /// The layout or archive.
+        what: String,
+        /// The blob's digest or the member's name.
+        name: String,
+    },
+    /// A file could not be read.
+    #[error("{action} {}", path.display())]
+    File {
+        /// What was tried, for example `open`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn list(platforms: &[Platform]) -> String {
+    if platforms.is_empty() {
+        return "none at all".to_owned();
+    }
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Error {
+    /// Whether bytes were there but are not the ones that were asked for, as opposed to
+    /// bytes that could not be had.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        matches!(self, Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::TooLong { .. })
+    }
+
+    /// What the user could do about it, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) => error.hint(),
+            Self::Source(error) => error.hint(),
+            Self::WrongPlatform { actual, .. } => {
+                Some(format!("`--platform {actual}` takes the image that is there"))
+            }
+            Self::NoPlatform { available, .. } => {
+                available.first().map(|platform| format!("for example `--platform {platform}`"))
+            }
+            Self::Schema1 { .. } => {
+                Some("pushing the image again with a current docker converts it".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The error that a reader of [`ImageSource::open`](crate::image::ImageSource::open) wrapped
+    /// in an [`io::Error`], or the [`io::Error`] itself when it is from elsewhere.
+    ///
+    /// # Errors
+    /// Gives `error` back when no error of this crate is inside.
+    pub fn from_read(error: io::Error) -> Result<Self, io::Error> {
+        error.downcast::<Self>()
+    }
+
+    /// Wraps the error for the [`io::Read`] interface; [`from_read`](Self::from_read) unwraps it.
+    pub(crate) fn into_read(self) -> io::Error {
+        let kind = match &self {
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::TooLong { .. } => {
+                io::ErrorKind::InvalidData
+            }
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
+    pub(crate) fn malformed(what: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Malformed { what: what.into(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::File { action, path: path.into(), source }
+    }
+}
+
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}

@@ -1,0 +1,249 @@
+//! From a source to one platform's image: index, manifest and config, all verified.
+
+use std::fmt;
+use std::io::Read;
+
+use sealpack_format::DiffId;
+
+use crate::error::{Error, Result};
+use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
+use crate::media_type::{Compression, MediaKind};
+use crate::platform::Platform;
+use crate::reference::Reference;
+
+#[cfg(test)]
+mod tests;
+
+/// Deepest nesting of indexes that is followed.
+const NESTING_LIMIT: usize = 4;
+/// Most entries of an index without a platform that are opened to see what they are.
+const UNLABELLED_LIMIT: usize = 16;
+
+/// Where an image comes from: a registry, a layout or an archive.
+///
+/// What [`root`](Self::root) and [`fetch`](Self::fetch) return is verified. What
+/// [`open`](Self::open) reads is not: its reader hashes and compares.
+pub trait ImageSource: Send + Sync {
+    /// The source as messages name it.
+    fn description(&self) -> String;
+
+    /// The manifest or index that the source names, and its bytes. Where a digest was given,
+    /// the bytes have it.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be had, or it is not the one asked for.
+    fn root(&self) -> Result<(Descriptor, Vec<u8>)>;
+
+    /// A manifest, index or config, its size and digest checked.
+    ///
+    /// # Errors
+    /// When it is missing, larger than [`Descriptor::memory_limit_bytes`], or other bytes than described.
+    fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>>;
+
+    /// The bytes of a layer from `offset` on. A broken transfer is resumed inside. The reader ends
+    /// after exactly [`size_bytes`](Descriptor::size_bytes) or with an error, which
+    /// [`Error::from_read`] unwraps.
+    ///
+    /// # Errors
+    /// When the layer is missing or cannot be had.
+    fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
+
+    /// Told when the bytes that [`open`](Self::open) gave do not have the digest. Returns whether
+    /// the blob may be read again from another place, a mirror's original for example.
+    fn reject(&self, _descriptor: &Descriptor) -> bool {
+        false
+    }
+
+    /// Whether bytes come over a network, so that those which did arrive are worth keeping.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// The name for the image when the user gives none; `None` when the source suggests none.
+    fn default_name(&self) -> Option<Reference>;
+}
+
+impl fmt::Debug for dyn ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImageSource({})", self.description())
+    }
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The blob. In a docker-archive, an uncompressed layer's blob digest *is* its diff_id.
+    pub descriptor: Descriptor,
+    /// What the media type says of the blob; whoever reads it compares that with the blob's first bytes.
+    pub compression: Compression,
+    /// The digest of the uncompressed tar stream.
+    pub diff_id: DiffId,
+}
+
+/// An image of one platform: everything but the layers' bytes, verified.
+#[derive(Debug, Clone)]
+pub struct ResolvedImage {
+    /// The manifest. For a docker-archive, the one that stands for what the archive says.
+    pub manifest: Descriptor,
+    /// Its bytes.
+    pub manifest_bytes: Vec<u8>,
+    /// The config.
+    pub config: Descriptor,
+    /// Its bytes.
+    pub config_bytes: Vec<u8>,
+    /// What the image runs on: the config's word, or the index's where the config has none.
+    pub platform: Option<Platform>,
+    /// The layers, the base first.
+    pub layers: Vec<Layer>,
+}
+
+/// Finds the image for `platform` in `source`, and reads all of it but the layers.
+///
+/// # Errors
+/// The source's own, [`Error::NoPlatform`], [`Error::WrongPlatform`], and one for every way in
+/// which an index, manifest or config can be wrong.
+pub fn resolve(source: &dyn ImageSource, platform: &Platform) -> Result<ResolvedImage> {
+    let (descriptor, bytes) = source.root()?;
+    let mut seen = Vec::new();
+    match descend(source, platform, descriptor, Some(bytes), 0, &mut seen)? {
+        Some(image) => Ok(image),
+        None => {
+            seen.sort();
+            seen.dedup();
+            Err(Error::NoPlatform { what: source.description(), wanted: platform.clone(), available: seen })
+        }
+    }
+}
+
+/// The image below `descriptor`, or `None` when an index there lacks the platform; the
+/// platforms it has instead are added to `seen`.
+fn descend(
+    source: &dyn ImageSource,
+    platform: &Platform,
+    descriptor: Descriptor,
+    bytes: Option<Vec<u8>>,
+    depth: usize,
+    seen: &mut Vec<Platform>,
+) -> Result<Option<ResolvedImage>> {
+    let what = format!("{} ({})", source.description(), descriptor.digest);
+    if depth > NESTING_LIMIT {
+        return Err(Error::malformed(what, format!("indexes are nested deeper than {NESTING_LIMIT}")));
+    }
+    let bytes = bytes.map_or_else(|| source.fetch(&descriptor), Ok)?;
+    match Document::parse(&what, Some(&descriptor.media_type), &bytes)? {
+        Document::Index(index) => {
+            for entry in candidates(&index, platform, seen) {
+                check_entry(&what, entry)?;
+                if let Some(image) = descend(source, platform, entry.clone(), None, depth + 1, seen)? {
+                    return Ok(Some(image));
+                }
+            }
+            Ok(None)
+        }
+        Document::Manifest(manifest) => {
+            let labelled = descriptor.platform.is_some();
+            let image = read_image(source, &what, manifest, descriptor, bytes)?;
+            match &image.platform {
+                Some(actual) if platform.distance(actual).is_none() => {
+                    // An entry without a platform was only opened to see what it is.
+                    if depth > 0 && !labelled {
+                        seen.push(actual.clone());
+                        return Ok(None);
+                    }
+                    Err(Error::WrongPlatform { what, wanted: platform.clone(), actual: actual.clone() })
+                }
+                _ => Ok(Some(image)),
+            }
+        }
+    }
+}
+
+/// The entries that may lead to an image for `platform`, the best first.
+fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform>) -> Vec<&'a Descriptor> {
+    let mut labelled = Vec::new();
+    let mut unlabelled = Vec::new();
+    for entry in &index.manifests {
+        let attestation = entry.annotations.contains_key("vnd.docker.reference.type");
+        match &entry.platform {
+            _ if attestation => {}
+            Some(offered) if offered.is_unknown() => {}
+            Some(offered) => match platform.distance(offered) {
+                Some(distance) => labelled.push((distance, entry)),
+                None => seen.push(offered.clone()),
+            },
+            None => unlabelled.push(entry),
+        }
+    }
+    labelled.sort_by_key(|(distance, _)| *distance);
+    let images = unlabelled.into_iter().filter(|entry| entry.kind().is_manifest()).take(UNLABELLED_LIMIT);
+    // The best labelled entry is the answer; there is no looking further when it is broken.
+    match labelled.first() {
+        Some((_, best)) => vec![*best],
+        None => images.collect(),
+    }
+}
+
+fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
+    match entry.kind() {
+        MediaKind::Index | MediaKind::Manifest => Ok(()),
+        MediaKind::Schema1 => Err(Error::Schema1 { what: format!("{what}: {}", entry.digest) }),
+        _ => Err(Error::MediaType {
+            what: format!("{what}: the entry {}", entry.digest),
+            media_type: entry.media_type.chars().take(160).collect(),
+            supported: "supported are OCI and Docker schema 2 manifests and indexes",
+        }),
+    }
+}
+
+fn read_image(
+    source: &dyn ImageSource,
+    what: &str,
+    manifest: Manifest,
+    descriptor: Descriptor,
+    manifest_bytes: Vec<u8>,
+) -> Result<ResolvedImage> {
+    if manifest.config.kind() != MediaKind::Config {
+        return Err(Error::MediaType {
+            what: format!("the config of {what}"),
+            media_type: manifest.config.media_type.chars().take(160).collect(),
+            supported: "so this is an artifact, not a container image",
+        });
+    }
+    let compressions = check_layers(what, &manifest.layers)?;
+    let config_bytes = source.fetch(&manifest.config)?;
+    let config = Config::parse(&format!("the config of {what}"), &config_bytes)?;
+    if config.diff_ids.len() != manifest.layers.len() {
+        return Err(Error::malformed(
+            what,
+            format!("its config has {} diff_ids for {} layers", config.diff_ids.len(), manifest.layers.len()),
+        ));
+    }
+    let layers = manifest.layers.into_iter().zip(compressions).zip(config.diff_ids);
+    Ok(ResolvedImage {
+        platform: config.platform.or_else(|| descriptor.platform.clone()),
+        manifest: descriptor,
+        manifest_bytes,
+        config: manifest.config,
+        config_bytes,
+        layers: layers
+            .map(|((descriptor, compression), diff_id)| Layer { descriptor, compression, diff_id })
+            .collect(),
+    })
+}
+
+fn check_layers(what: &str, layers: &[Descriptor]) -> Result<Vec<Compression>> {
+    let check = |(index, layer): (usize, &Descriptor)| match layer.kind() {
+        MediaKind::Layer(compression) => Ok(compression),
+        MediaKind::ForeignLayer => Err(Error::ForeignLayer {
+            what: what.to_owned(),
+            number: index + 1,
+            media_type: layer.media_type.clone(),
+        }),
+        _ => Err(Error::MediaType {
+            what: format!("layer {} of {what}", index + 1),
+            media_type: layer.media_type.chars().take(160).collect(),
+            supported: "supported are OCI and Docker layers: tar, plain or with gzip or zstd",
+        }),
+    };
+    layers.iter().enumerate().map(check).collect()
+}

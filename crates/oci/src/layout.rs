@@ -1,0 +1,332 @@
+//! OCI image layouts: directories with `oci-layout`, `index.json` and `blobs/` (image-spec, image-layout.md).
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::image::ImageSource;
+use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
+use crate::media_type::{MediaKind, OCI_INDEX};
+use crate::reference::Reference;
+use crate::source::ImageChoice;
+
+#[cfg(test)]
+mod tests;
+
+/// The name of an image inside the layout.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The full name that containerd and BuildKit write beside it.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// Largest `oci-layout` file.
+const MARKER_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// A layout in a directory.
+#[derive(Debug)]
+pub struct OciLayout {
+    directory: PathBuf,
+    layout: LayoutIndex,
+}
+
+impl OciLayout {
+    /// Opens the layout in `directory` and finds the image that `choice` means.
+    ///
+    /// # Errors
+    /// When the directory is no layout of version 1, or has no such image, or several.
+    pub fn open(directory: &Path, choice: ImageChoice) -> Result<Self> {
+        let what = format!("oci:{}{choice}", directory.display());
+        let marker = read_file(&directory.join("oci-layout"), MARKER_LIMIT_BYTES)?;
+        let index = read_file(&directory.join("index.json"), MANIFEST_LIMIT_BYTES)?;
+        let fallback = directory.canonicalize().ok();
+        let fallback = fallback.as_deref().unwrap_or(directory).file_name().and_then(|name| name.to_str());
+        let layout = LayoutIndex::read(what, &marker, index, choice, fallback)?;
+        Ok(Self { directory: directory.to_owned(), layout })
+    }
+
+    fn blob_path(&self, descriptor: &Descriptor) -> PathBuf {
+        let digest = &descriptor.digest;
+        self.directory.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The blob's file, if it has the size that it should.
+    fn blob(&self, descriptor: &Descriptor) -> Result<File> {
+        let path = self.blob_path(descriptor);
+        let (file, actual_bytes) = match open_regular(&path) {
+            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let (what, name) = (self.layout.what.clone(), descriptor.digest.to_string());
+                return Err(Error::NoBlob { what, name });
+            }
+            other => other?,
+        };
+        if actual_bytes != descriptor.size_bytes {
+            let expected_bytes = descriptor.size_bytes;
+            return Err(Error::SizeMismatch {
+                what: path.display().to_string(),
+                expected_bytes,
+                actual_bytes,
+            });
+        }
+        Ok(file)
+    }
+}
+
+impl ImageSource for OciLayout {
+    fn description(&self) -> String {
+        self.layout.what.clone()
+    }
+
+    fn root(&self) -> Result<(Descriptor, Vec<u8>)> {
+        self.layout.root(
+            |descriptor| self.fetch(descriptor),
+            |digest| {
+                let path = self.blob_path(&Descriptor::new("", *digest, 0));
+                read_file(&path, MANIFEST_LIMIT_BYTES)
+            },
+        )
+    }
+
+    fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let path = self.blob_path(descriptor);
+        let what = path.display().to_string();
+        descriptor.check_fits_memory(&what)?;
+        let mut bytes = Vec::new();
+        let file = self.blob(descriptor)?;
+        let read = file.take(descriptor.size_bytes.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|source| Error::file("read", path, source))?;
+        descriptor.verify(&what, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>> {
+        let mut file = self.blob(descriptor)?;
+        let path = self.blob_path(descriptor);
+        let what = path.display().to_string();
+        file.seek(SeekFrom::Start(offset)).map_err(|source| Error::file("seek in", path, source))?;
+        Ok(Box::new(ExactReader::new(file, what, descriptor.size_bytes, offset)))
+    }
+
+    fn default_name(&self) -> Option<Reference> {
+        self.layout.default_name.clone()
+    }
+}
+
+/// What a layout's own files say, wherever they lie.
+#[derive(Debug)]
+pub(crate) struct LayoutIndex {
+    /// The layout as messages name it.
+    pub(crate) what: String,
+    root: Root,
+    pub(crate) default_name: Option<Reference>,
+}
+
+#[derive(Debug)]
+enum Root {
+    /// An entry of index.json.
+    Entry(Box<Descriptor>),
+    /// index.json itself is the index of one image's platforms.
+    Whole(Vec<u8>),
+    /// A blob that only its digest names.
+    Unlisted(sealpack_format::BlobDigest),
+}
+
+impl LayoutIndex {
+    /// Reads the bytes of `oci-layout` and `index.json`. `fallback` is the name that an image
+    /// without one of its own gets, if it can be made one.
+    pub(crate) fn read(
+        what: String,
+        marker: &[u8],
+        index: Vec<u8>,
+        choice: ImageChoice,
+        fallback: Option<&str>,
+    ) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Marker {
+            #[serde(rename = "imageLayoutVersion")]
+            version: String,
+        }
+        let marker: Marker = serde_json::from_slice(marker)
+            .map_err(|error| Error::malformed(format!("{what}: oci-layout"), error))?;
+        if marker.version.split('.').next() != Some("1") {
+            let problem = format!("the layout has the version {:?}; 1.0.0 is supported", marker.version);
+            return Err(Error::malformed(what, problem));
+        }
+        let name = format!("{what}: index.json");
+        let Document::Index(entries) = Document::parse(&name, Some(OCI_INDEX), &index)? else {
+            return Err(Error::malformed(name, "it is no index"));
+        };
+        let root = choose(&what, &entries, index, &choice)?;
+        let default_name = default_name(&root, &choice, fallback);
+        Ok(Self { what, root, default_name })
+    }
+
+    /// The root's descriptor and bytes. `fetch` reads and verifies a blob; `read` just reads one.
+    pub(crate) fn root(
+        &self,
+        fetch: impl Fn(&Descriptor) -> Result<Vec<u8>>,
+        read: impl Fn(&sealpack_format::BlobDigest) -> Result<Vec<u8>>,
+    ) -> Result<(Descriptor, Vec<u8>)> {
+        match &self.root {
+            Root::Entry(descriptor) => Ok((Descriptor::clone(descriptor), fetch(descriptor)?)),
+            Root::Whole(bytes) => Ok((Descriptor::of(OCI_INDEX, bytes), bytes.clone())),
+            Root::Unlisted(digest) => {
+                let bytes = read(digest)?;
+                let media_type = Document::sniff_media_type(&bytes).unwrap_or_default();
+                let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let descriptor = Descriptor::new(&media_type, *digest, size_bytes);
+                descriptor.verify(&format!("{}: {digest}", self.what), &bytes)?;
+                Ok((descriptor, bytes))
+            }
+        }
+    }
+}
+
+fn choose(what: &str, index: &Index, bytes: Vec<u8>, choice: &ImageChoice) -> Result<Root> {
+    let entries = &index.manifests;
+    let no_image = |problem: String| Error::NoImage { what: what.to_owned(), problem };
+    let mut matching: Vec<&Descriptor> = match choice {
+        ImageChoice::Only => entries.iter().collect(),
+        ImageChoice::Name(name) => entries.iter().filter(|entry| has_name(entry, name)).collect(),
+        ImageChoice::Digest(digest) => entries.iter().filter(|entry| entry.digest == *digest).collect(),
+    };
+    let mut seen = BTreeSet::new();
+    matching.retain(|entry| seen.insert(entry.digest));
+    match (&matching[..], choice) {
+        ([only], _) => Ok(Root::Entry(Box::new(Descriptor::clone(only)))),
+        ([], ImageChoice::Digest(digest)) => Ok(Root::Unlisted(*digest)),
+        ([], ImageChoice::Name(name)) => {
+            Err(no_image(format!("it has no image named {name:?}; it has {}", names(entries))))
+        }
+        ([], ImageChoice::Only) => Err(no_image("it has no image at all".to_owned())),
+        (several, ImageChoice::Only) if are_platforms(several) => Ok(Root::Whole(bytes)),
+        (_, ImageChoice::Only) => {
+            Err(no_image(format!("it has several images; say which one: {}", names(entries))))
+        }
+        (several, _) => {
+            let digests: Vec<String> = several.iter().map(|entry| format!("@{}", entry.digest)).collect();
+            Err(no_image(format!("several images have that name; say which one: {}", digests.join(", "))))
+        }
+    }
+}
+
+/// Whether the entries are one image for several platforms, put into index.json itself.
+fn are_platforms(entries: &[&Descriptor]) -> bool {
+    let name = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
+    let first = entries.first().map(|entry| name(entry));
+    entries.iter().all(|entry| {
+        let attestation = entry.annotations.contains_key("vnd.docker.reference.type");
+        attestation
+            || (entry.platform.is_some() && entry.kind() == MediaKind::Manifest && Some(name(entry)) == first)
+    })
+}
+
+fn has_name(entry: &Descriptor, name: &str) -> bool {
+    let is = |key: &str| entry.annotations.get(key).is_some_and(|value| value == name);
+    is(REF_NAME) || is(CONTAINERD_NAME)
+}
+
+fn names(entries: &[Descriptor]) -> String {
+    let name =
+        |entry: &Descriptor| match entry.annotations.get(REF_NAME).or(entry.annotations.get(CONTAINERD_NAME))
+        {
+            Some(name) => format!(":{}", name.chars().take(300).collect::<String>().escape_debug()),
+            None => format!("@{}", entry.digest),
+        };
+    let mut names: Vec<String> = entries.iter().map(name).take(20).collect();
+    if entries.len() > names.len() {
+        names.push(format!("and {} more", entries.len() - names.len()));
+    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// A full name among the annotations; else `localhost/NAME:TAG`, by the layout's own name.
+fn default_name(root: &Root, choice: &ImageChoice, fallback: Option<&str>) -> Option<Reference> {
+    let annotation = |key: &str| match root {
+        Root::Entry(entry) => entry.annotations.get(key).map(String::as_str),
+        _ => None,
+    };
+    let full = |text: &str| {
+        let registry =
+            text.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+        registry.then(|| text.parse::<Reference>().ok()).flatten()
+    };
+    let own = [annotation(CONTAINERD_NAME), annotation(REF_NAME)].into_iter().flatten().find_map(full);
+    if own.is_some() {
+        return own;
+    }
+    let chosen = match choice {
+        ImageChoice::Name(name) => Some(name.as_str()),
+        _ => annotation(REF_NAME),
+    };
+    let tag = chosen.filter(|tag| Reference::is_tag(tag)).unwrap_or("latest");
+    let name = fallback?.to_ascii_lowercase();
+    let name = name.strip_suffix(".tar").unwrap_or(&name);
+    format!("localhost/{name}:{tag}").parse().ok()
+}
+
+/// A small file whole.
+fn read_file(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+    let (file, size_bytes) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|source| Error::file("read", path, source))?;
+    if size_bytes > limit_bytes || u64::try_from(bytes.len()).is_ok_and(|length| length > limit_bytes) {
+        return Err(Error::TooLarge { what: path.display().to_string(), limit_bytes });
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file and gives its size; anything else, a FIFO for example, is refused without blocking.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let failed = |source| Error::file("open", path, source);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file =
+        File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?);
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// A reader that ends after exactly the bytes that there have to be.
+pub(crate) struct ExactReader<R> {
+    inner: R,
+    what: String,
+    size_bytes: u64,
+    position: u64,
+}
+
+impl<R: Read> ExactReader<R> {
+    /// Reads `inner`, which starts at `position` of a blob of `size_bytes`.
+    pub(crate) fn new(inner: R, what: String, size_bytes: u64, position: u64) -> Self {
+        Self { inner, what, size_bytes, position }
+    }
+}
+
+impl<R: Read> Read for ExactReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let remaining = self.size_bytes.saturating_sub(self.position);
+        let (what, expected_bytes) = (&self.what, self.size_bytes);
+        if remaining == 0 {
+            return match self.inner.read(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(Error::TooLong { what: what.clone(), expected_bytes }.into_read()),
+            };
+        }
+        let wanted = usize::try_from(remaining).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.inner.read(&mut buffer[..wanted])?;
+        self.position += count as u64;
+        if count == 0 {
+            let actual_bytes = self.position;
+            return Err(Error::SizeMismatch { what: what.clone(), expected_bytes, actual_bytes }.into_read());
+        }
+        Ok(count)
+    }
+}

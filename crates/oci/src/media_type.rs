@@ -1,0 +1,135 @@
+//! The media types of images, OCI's and Docker's (image-spec media-types.md; Docker's
+//! distribution spec, manifest-v2-2.md).
+
+use std::fmt;
+
+/// OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// OCI image config.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Docker manifest list, schema 2.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Docker manifest, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker image config.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Docker layer, uncompressed.
+pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+/// Docker layer, gzip.
+pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+/// Docker layer, zstd.
+pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+/// OCI layer, uncompressed.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// OCI layer, gzip.
+pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// OCI layer, zstd.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+
+/// What a client of this crate accepts as a manifest, for the `Accept` header.
+pub const MANIFEST_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST];
+
+/// How a layer's tar stream is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// A bare tar stream.
+    Plain,
+    /// One or more gzip members.
+    Gzip,
+    /// One or more zstd frames, skippable ones included.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression that a blob's first bytes (four suffice) announce.
+    ///
+    /// A tar stream begins with a member's name, which is neither magic.
+    #[must_use]
+    pub fn of_magic(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// What a media type is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// An index or manifest list.
+    Index,
+    /// An image manifest.
+    Manifest,
+    /// A manifest of Docker's schema 1.
+    Schema1,
+    /// An image config.
+    Config,
+    /// A layer.
+    Layer(Compression),
+    /// A layer that may not be distributed, or lies elsewhere.
+    ForeignLayer,
+    /// Anything else.
+    Other,
+}
+
+impl MediaKind {
+    /// The kind of `media_type`; parameters behind a semicolon do not count.
+    #[must_use]
+    pub fn of(media_type: &str) -> Self {
+        match media_type.split(';').next().unwrap_or_default().trim() {
+            OCI_INDEX | DOCKER_LIST => Self::Index,
+            OCI_MANIFEST | DOCKER_MANIFEST => Self::Manifest,
+            "application/vnd.docker.distribution.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Self::Schema1,
+            OCI_CONFIG | DOCKER_CONFIG => Self::Config,
+            OCI_LAYER | DOCKER_LAYER => Self::Layer(Compression::Plain),
+            OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Self::Layer(Compression::Gzip),
+            OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Self::Layer(Compression::Zstd),
+            "application/vnd.oci.image.layer.nondistributable.v1.tar"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Self::ForeignLayer,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether the type is one of a document that `manifests/` serves.
+    #[must_use]
+    pub const fn is_manifest(self) -> bool {
+        matches!(self, Self::Index | Self::Manifest | Self::Schema1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn magic_tells_the_compression() {
+        assert_eq!(Compression::of_magic(&[0x1f, 0x8b, 8, 0]), Compression::Gzip);
+        assert_eq!(Compression::of_magic(&[0x28, 0xb5, 0x2f, 0xfd]), Compression::Zstd);
+        assert_eq!(Compression::of_magic(&[0x5a, 0x2a, 0x4d, 0x18]), Compression::Zstd);
+        assert_eq!(Compression::of_magic(b"etc/"), Compression::Plain);
+        assert_eq!(Compression::of_magic(b""), Compression::Plain);
+    }
+
+    #[test]
+    fn parameters_of_a_media_type_do_not_count() {
+        assert_eq!(MediaKind::of("application/vnd.oci.image.index.v1+json; charset=utf-8"), MediaKind::Index);
+        assert_eq!(MediaKind::of("application/json"), MediaKind::Other);
+    }
+}

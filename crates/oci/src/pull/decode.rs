@@ -1,0 +1,263 @@
+//! A blob's bytes: hashed as they come, inflated, handed on in chunks.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use flate2::bufread::MultiGzDecoder;
+use sealpack_format::BlobDigest;
+
+use crate::hash::BlobHasher;
+
+/// The size of a chunk in bytes. With [`CHUNKS`] of them under way a layer needs 2 MiB.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// How many chunks may wait between the thread that inflates and the one that stores.
+pub(super) const CHUNKS: usize = 6;
+
+/// The largest window of a zstd frame, as a power of two: what the zstd tool takes by default.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// How a layer's tar is packed into its blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compression {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// Told by the first bytes: registries are full of blobs whose media type is wrong.
+    fn of(start: &[u8]) -> Self {
+        match *start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or a skippable one (RFC 8878, sections 3.1.1 and 3.1.2).
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// What a blob turned out to be.
+#[derive(Debug)]
+pub(super) struct Blob {
+    pub(super) digest: BlobDigest,
+    pub(super) size_bytes: u64,
+    /// Why its content did not inflate, if so.
+    pub(super) corrupt: Option<CorruptBlob>,
+}
+
+/// A blob that does not inflate.
+#[derive(Debug, thiserror::Error)]
+#[error("corrupt {format}: {source}")]
+pub struct CorruptBlob {
+    format: &'static str,
+    source: io::Error,
+}
+
+/// Hashes `raw` whole and sends what it inflates to; buffers come back through `used`.
+///
+/// Reading goes on to the end of `raw` even when its content is corrupt or nobody wants the
+/// chunks any more, so that the digest tells whether the blob is the right one. `counted`
+/// hears of every piece read.
+///
+/// # Errors
+/// Those of reading `raw`.
+pub(super) fn decode(
+    raw: impl Read,
+    expected: &BlobDigest,
+    chunks: &SyncSender<Vec<u8>>,
+    used: &Receiver<Vec<u8>>,
+    counted: impl FnMut(u64),
+) -> io::Result<Blob> {
+    let tap = Rc::new(RefCell::new(Tap {
+        hasher: BlobHasher::new(expected.algorithm()),
+        size_bytes: 0,
+        failure: None,
+    }));
+    let tapped = Tapped { raw, tap: Rc::clone(&tap), counted };
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, tapped);
+    let mut start = Vec::with_capacity(4);
+    reader.by_ref().take(4).read_to_end(&mut start).map_err(|error| real(&tap, error))?;
+    let compression = Compression::of(&start);
+    let mut whole = Cursor::new(start).chain(reader);
+    let corrupt = match inflate(compression, &mut whole, chunks, used) {
+        Ok(()) => None,
+        Err(source) => {
+            if let Some(failure) = tap.borrow_mut().failure.take() {
+                return Err(failure);
+            }
+            let format = match compression {
+                Compression::Plain => "tar",
+                Compression::Gzip => "gzip",
+                Compression::Zstd => "zstd",
+            };
+            Some(CorruptBlob { format, source })
+        }
+    };
+    io::copy(&mut whole, &mut io::sink()).map_err(|error| real(&tap, error))?;
+    drop(whole);
+    let tap = Rc::into_inner(tap).expect("the reader that shared it was just dropped").into_inner();
+    let digest = tap.hasher.finish_blob();
+    Ok(Blob { digest, size_bytes: tap.size_bytes, corrupt })
+}
+
+fn inflate(
+    compression: Compression,
+    blob: &mut impl BufRead,
+    chunks: &SyncSender<Vec<u8>>,
+    used: &Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    match compression {
+        Compression::Plain => send(blob, chunks, used),
+        Compression::Gzip => send(&mut MultiGzDecoder::new(blob), chunks, used),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            send(&mut decoder, chunks, used)
+        }
+    }
+}
+
+/// Sends all of `plain` in full chunks, but for the last; stops early when nobody listens.
+fn send(plain: &mut impl Read, chunks: &SyncSender<Vec<u8>>, used: &Receiver<Vec<u8>>) -> io::Result<()> {
+    loop {
+        let mut chunk = used.try_recv().unwrap_or_default();
+        chunk.resize(CHUNK_BYTES, 0);
+        let mut filled = 0;
+        while filled < CHUNK_BYTES {
+            match plain.read(&mut chunk[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        chunk.truncate(filled);
+        if filled == 0 || chunks.send(chunk).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The error that reading met, where a decoder may have wrapped it.
+fn real(tap: &RefCell<Tap>, error: io::Error) -> io::Error {
+    tap.borrow_mut().failure.take().unwrap_or(error)
+}
+
+/// What the raw bytes have come to so far.
+struct Tap {
+    hasher: BlobHasher,
+    size_bytes: u64,
+    failure: Option<io::Error>,
+}
+
+struct Tapped<R, F> {
+    raw: R,
+    tap: Rc<RefCell<Tap>>,
+    counted: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Tapped<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut tap = self.tap.borrow_mut();
+        match self.raw.read(buffer) {
+            Ok(count) => {
+                tap.hasher.update(&buffer[..count]);
+                tap.size_bytes += count as u64;
+                (self.counted)(count as u64);
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                tap.failure = Some(error);
+                Err(copy)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn decoded(blob: &[u8]) -> (Vec<u8>, io::Result<Blob>) {
+        let (chunks, received) = mpsc::sync_channel(CHUNKS);
+        let (_recycle, used) = mpsc::channel();
+        let expected = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        std::thread::scope(|scope| {
+            let plain = scope.spawn(move || received.into_iter().flatten().collect());
+            let blob = decode(blob, &expected, &chunks, &used, |_| {});
+            drop(chunks);
+            (plain.join().unwrap(), blob)
+        })
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn content() -> Vec<u8> {
+        (0..900_000_u32).map(|i| (i * i >> 7) as u8).collect()
+    }
+
+    #[test]
+    fn every_member_and_frame_is_read() {
+        let content = content();
+        let (one, two) = content.split_at(300_000);
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
+        let frame = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+        for blob in [
+            content.clone(),
+            gzip(&content),
+            [gzip(one), gzip(b""), gzip(two)].concat(),
+            frame(&content),
+            [skippable.clone(), frame(one), skippable, frame(two)].concat(),
+        ] {
+            let (plain, facts) = decoded(&blob);
+            let facts = facts.unwrap();
+            assert!(plain == content && facts.corrupt.is_none(), "{facts:?}");
+            assert_eq!(facts.size_bytes, blob.len() as u64);
+            assert_eq!(facts.digest, crate::hash::blob_digest(sealpack_format::Algorithm::Sha256, &blob));
+        }
+    }
+
+    #[test]
+    fn a_corrupt_blob_is_hashed_to_its_end_all_the_same() {
+        let content = content();
+        let mut packed = gzip(&content);
+        let middle = packed.len() / 2;
+        packed[middle] ^= 0xff;
+        let mut frame = zstd::encode_all(content.as_slice(), 3).unwrap();
+        frame.truncate(frame.len() - 9);
+        let trailing = [gzip(b"x"), b"garbage".to_vec()].concat();
+        for (blob, format) in [(packed, "gzip"), (frame, "zstd"), (trailing, "gzip")] {
+            let facts = decoded(&blob).1.unwrap();
+            assert!(facts.corrupt.unwrap().to_string().starts_with(&format!("corrupt {format}: ")));
+            assert_eq!(facts.digest, crate::hash::blob_digest(sealpack_format::Algorithm::Sha256, &blob));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_source_is_told_as_it_is() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the cable is out"))
+            }
+        }
+        let start = gzip(&content());
+        let (chunks, _keep) = mpsc::sync_channel(100);
+        let (_recycle, used) = mpsc::channel();
+        let expected = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let error = decode((&start[..1000]).chain(Broken), &expected, &chunks, &used, |_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "the cable is out");
+    }
+}

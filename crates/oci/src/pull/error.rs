@@ -1,0 +1,112 @@
+//! Why a pull fails.
+
+use std::io;
+
+use sealpack_format::{BlobDigest, DiffId};
+
+use super::decode::CorruptBlob;
+use super::scan::ScanError;
+use crate::error::Error;
+use crate::merge::MergeError;
+
+/// Why a pull failed. Layers are counted from 1 at the bottom.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The image or a blob cannot be had, or is not the one asked for.
+    #[error(transparent)]
+    Source(#[from] Error),
+    /// Reading a layer's blob broke off.
+    #[error("layer {layer}: {source}")]
+    Read {
+        /// The layer.
+        layer: usize,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A blob is the one asked for, but does not inflate.
+    #[error("layer {layer} ({digest}): {source}")]
+    Corrupt {
+        /// The layer.
+        layer: usize,
+        /// Its blob.
+        digest: BlobDigest,
+        /// What is wrong.
+        source: CorruptBlob,
+    },
+    /// A layer's content is refused, or could not be stored.
+    #[error("layer {layer} ({digest}): {source}")]
+    Layer {
+        /// The layer.
+        layer: usize,
+        /// Its blob.
+        digest: BlobDigest,
+        /// What is wrong.
+        source: ScanError,
+    },
+    /// A layer's stream is not the one that the image's config names.
+    #[error("layer {layer} ({digest}) unpacks to {actual}, but the image's config says {expected}")]
+    DiffId {
+        /// The layer.
+        layer: usize,
+        /// Its blob.
+        digest: BlobDigest,
+        /// The digest in the config.
+        expected: DiffId,
+        /// The digest of the stream.
+        actual: DiffId,
+    },
+    /// The layers do not make an image.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// The tree does not fit a metadata image.
+    #[error("cannot make the metadata image: {0}")]
+    Image(#[from] sealpack_format::erofs::WriteError),
+    /// The store did not take something, or does not have what it should.
+    #[error(transparent)]
+    Store(#[from] sealpack_store::Error),
+}
+
+impl PullError {
+    /// What reading a blob met: this crate's own error where there is one inside.
+    pub(super) fn read(layer: usize, error: io::Error) -> Self {
+        match Error::from_read(error) {
+            Ok(error) => Self::Source(error),
+            Err(source) => match source.downcast::<sealpack_store::Error>() {
+                Ok(error) => Self::Store(error),
+                Err(source) => Self::Read { layer, source },
+            },
+        }
+    }
+
+    /// Whether bytes were there but are not the ones that a digest or a size demands.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::Source(error) => error.is_verification(),
+            Self::DiffId { .. } => true,
+            Self::Store(error) => error.is_verification(),
+            Self::Layer { source: ScanError::Store(error), .. } => error.is_verification(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is the layers' bytes that are to blame, and not the way to them or the disk.
+    pub(super) fn is_content(&self) -> bool {
+        match self {
+            Self::Source(error) => error.is_verification(),
+            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
+            Self::Layer { source, .. } => source.is_content(),
+            _ => false,
+        }
+    }
+
+    /// What the user could do about it, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

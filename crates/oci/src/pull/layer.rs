@@ -1,0 +1,188 @@
+//! One layer from its source into the store.
+
+use std::io::{self, Read};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+
+use sealpack_store::{Partial, Staging};
+
+use super::decode::{self, Blob, CHUNKS};
+use super::error::PullError;
+use super::fresh::Fresh;
+use super::observer::{Event, Observer};
+use super::scan::{LayerScan, ScanError, Scanned};
+use crate::error::Error;
+use crate::image::{ImageSource, Layer};
+
+/// How often a layer is read anew because its bytes were wrong.
+const ATTEMPTS_MAX: usize = 4;
+
+/// What every layer of a pull has in common.
+pub(super) struct LayerPull<'a> {
+    pub(super) staging: &'a Staging<'a>,
+    pub(super) source: &'a dyn ImageSource,
+    pub(super) observer: &'a dyn Observer,
+    /// Set when the pull has failed and nothing more needs to be read.
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// What came of reading a layer once.
+enum Outcome {
+    Stored,
+    /// The blob is another one than it should be. `again` when it may be had from elsewhere,
+    /// or from the start.
+    Wrong {
+        error: PullError,
+        again: bool,
+    },
+}
+
+impl LayerPull<'_> {
+    /// Brings `layer` into the store: its objects, then its record.
+    ///
+    /// # Errors
+    /// Those of the source, of the layer's content, and of the store. The layer is not in the
+    /// store then, but what could be fetched is kept for the next pull.
+    pub(super) fn run(&self, number: usize, layer: &Layer) -> Result<(), PullError> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(number, layer)? {
+                Outcome::Stored => return Ok(()),
+                Outcome::Wrong { error, again } if !again || attempt == ATTEMPTS_MAX => return Err(error),
+                Outcome::Wrong { error, .. } => {
+                    let reason = error.to_string();
+                    self.observer.event(&Event::LayerRestarted { layer: number, reason: &reason });
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, number: usize, layer: &Layer) -> Result<Outcome, PullError> {
+        let mut partial = match self.source.is_remote() {
+            true => self.staging.store().partial(&layer.descriptor.digest)?,
+            false => None,
+        };
+        let kept_bytes = self.usable(layer, partial.as_mut())?;
+        self.observer.event(&Event::LayerStarted {
+            layer: number,
+            digest: &layer.descriptor.digest,
+            size_bytes: layer.descriptor.size_bytes,
+            resumed_bytes: kept_bytes,
+        });
+        let (blob, scanned) = self.flow(number, layer, partial.as_mut(), kept_bytes)?;
+        match judge(layer, number, blob, scanned) {
+            Ok(scanned) => {
+                let size_bytes = scanned.size_bytes;
+                scanned.record.finish(&layer.diff_id)?;
+                self.staging.commit()?;
+                partial.map_or(Ok(()), Partial::remove)?;
+                self.observer.event(&Event::LayerStored { layer: number, size_bytes });
+                Ok(Outcome::Stored)
+            }
+            // A full disk, for example: what was fetched is as good as before.
+            Err(error) if !error.is_content() => Err(error),
+            Err(error) => {
+                // Bytes that are wrong, or are right and no layer, are of no use to the next pull.
+                partial.map_or(Ok(()), Partial::remove)?;
+                if !error.is_verification() {
+                    return Err(error);
+                }
+                let again = self.source.reject(&layer.descriptor) || kept_bytes > 0;
+                Ok(Outcome::Wrong { error, again })
+            }
+        }
+    }
+
+    /// How much of the layer an earlier pull has left; more than there can be is thrown away.
+    fn usable(&self, layer: &Layer, partial: Option<&mut Partial>) -> Result<u64, PullError> {
+        let Some(partial) = partial else { return Ok(0) };
+        if partial.length_bytes() > layer.descriptor.size_bytes {
+            partial.clear()?;
+        }
+        Ok(partial.length_bytes())
+    }
+
+    /// Reads, hashes and inflates in one thread; parses, hashes and stores in this one.
+    fn flow<'s>(
+        &'s self,
+        number: usize,
+        layer: &Layer,
+        partial: Option<&mut Partial>,
+        kept_bytes: u64,
+    ) -> Result<(Blob, Result<Scanned<'s>, ScanError>), PullError> {
+        let (chunks, received) = mpsc::sync_channel(CHUNKS);
+        let (recycle, used) = mpsc::channel();
+        let kept = partial.as_deref().map(Partial::reader).transpose()?;
+        let fresh =
+            Fresh { source: self.source, layer, offset: kept_bytes, stream: None, partial, stop: self.stop };
+        let kept = kept.map_or_else(|| Box::new(io::empty()) as Box<dyn Read + Send>, |kept| Box::new(kept));
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let counted = |bytes| self.observer.event(&Event::LayerAdvanced { layer: number, bytes });
+                decode::decode(kept.chain(fresh), &layer.descriptor.digest, &chunks, &used, counted)
+            });
+            let scanned = scan(self.staging, layer, received, &recycle);
+            let blob = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let blob = blob.map_err(|error| PullError::read(number + 1, error))?;
+            Ok((blob, scanned))
+        })
+    }
+}
+
+fn scan<'a>(
+    staging: &'a Staging<'a>,
+    layer: &Layer,
+    chunks: mpsc::Receiver<Vec<u8>>,
+    recycle: &mpsc::Sender<Vec<u8>>,
+) -> Result<Scanned<'a>, ScanError> {
+    let mut scan = LayerScan::new(staging, &layer.diff_id)?;
+    for chunk in chunks {
+        scan.push(&chunk)?;
+        // The reader may be through already and want no more buffers.
+        _ = recycle.send(chunk);
+    }
+    scan.finish()
+}
+
+/// Whether the layer may be believed. The blob's digest speaks first: when it is wrong,
+/// whatever else is wrong follows from that.
+fn judge<'a>(
+    layer: &Layer,
+    number: usize,
+    blob: Blob,
+    scanned: Result<Scanned<'a>, ScanError>,
+) -> Result<Scanned<'a>, PullError> {
+    let (layer_number, digest) = (number + 1, layer.descriptor.digest);
+    let what = || format!("layer {layer_number}");
+    // A store that could not take something says nothing about the blob.
+    let scanned = match scanned {
+        Err(source) if !source.is_content() => {
+            return Err(PullError::Layer { layer: layer_number, digest, source });
+        }
+        other => other,
+    };
+    if blob.size_bytes != layer.descriptor.size_bytes {
+        return Err(PullError::Source(Error::SizeMismatch {
+            what: what(),
+            expected_bytes: layer.descriptor.size_bytes,
+            actual_bytes: blob.size_bytes,
+        }));
+    }
+    if blob.digest != digest {
+        return Err(PullError::Source(Error::DigestMismatch {
+            what: what(),
+            expected: digest,
+            actual: blob.digest,
+        }));
+    }
+    if let Some(source) = blob.corrupt {
+        return Err(PullError::Corrupt { layer: layer_number, digest, source });
+    }
+    let scanned = scanned.map_err(|source| PullError::Layer { layer: layer_number, digest, source })?;
+    if scanned.diff_id != layer.diff_id {
+        let (expected, actual) = (layer.diff_id, scanned.diff_id);
+        return Err(PullError::DiffId { layer: layer_number, digest, expected, actual });
+    }
+    Ok(scanned)
+}

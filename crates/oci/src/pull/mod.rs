@@ -1,0 +1,204 @@
+//! From a source into the store: layers in parallel, each byte read once.
+
+mod decode;
+mod duplicates;
+mod error;
+mod fresh;
+mod layer;
+mod observer;
+mod paths;
+mod scan;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sealpack_format::ObjectId;
+use sealpack_format::erofs::{self, FormatVersion};
+use sealpack_format::tree::Tree;
+use sealpack_store::{Error as StoreError, ImageRecord, LayerDescriptor, Staging, Store, objects_of_image};
+
+pub use decode::CorruptBlob;
+pub use error::PullError;
+pub use observer::{Event, Observer};
+pub use paths::PathProblem;
+pub use scan::{MemberProblem, ScanError};
+
+use crate::image::{ImageSource, Layer, ResolvedImage, resolve};
+use crate::merge::{Merger, XattrRule};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use layer::LayerPull;
+
+/// The most layers that are read at once. More would share the same processors and
+/// connections, and cost memory.
+const LAYERS_AT_ONCE: usize = 4;
+
+/// What came of a pull.
+#[derive(Debug)]
+pub struct Pulled {
+    /// What the store now has under the name.
+    pub record: ImageRecord,
+    /// The number of layers that the store had already.
+    pub layers_known: usize,
+    /// What was added to the store.
+    pub added: sealpack_store::Staged,
+}
+
+/// Brings the image of `platform` from `source` into `store`, under `name`.
+///
+/// Layers that the store has are not fetched. What an interrupted pull had fetched is used.
+/// The name changes last: until then the store has the same images as before, and beside
+/// them only layers that are whole.
+///
+/// # Errors
+/// See [`PullError`].
+pub fn pull(
+    store: &Store,
+    source: &dyn ImageSource,
+    platform: &Platform,
+    name: &Reference,
+    observer: &dyn Observer,
+) -> Result<Pulled, PullError> {
+    let image = resolve(source, platform)?;
+    let mut missing = Vec::new();
+    bring_in(store, source, &image, name, observer, &mut missing).map_err(|error| {
+        if error.is_content() {
+            take_back(store, &missing);
+        }
+        error
+    })
+}
+
+/// [`pull`], behind the resolution of the image; `missing` tells what was, or would have been, read.
+fn bring_in<'a>(
+    store: &Store,
+    source: &dyn ImageSource,
+    image: &'a ResolvedImage,
+    name: &Reference,
+    observer: &dyn Observer,
+    missing: &mut Vec<(usize, &'a Layer)>,
+) -> Result<Pulled, PullError> {
+    let staging = store.stage()?;
+    let layers_known = find_missing(store, image, observer, missing)?;
+    observer.event(&Event::Resolved {
+        manifest: &image.manifest.digest,
+        layers: image.layers.len(),
+        size_bytes: missing.iter().map(|(_, layer)| layer.descriptor.size_bytes).sum(),
+    });
+    fetch_all(&staging, source, missing, observer)?;
+    observer.event(&Event::Merging);
+    let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
+    observer.event(&Event::ImageStored { image: &metadata_image });
+    staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
+    staging.add_blob(&image.config.digest, &image.config_bytes)?;
+    let record = record_of(image, name, metadata_image, image_size_bytes);
+    let added = staging.figures();
+    staging.publish(&record)?;
+    Ok(Pulled { record, layers_known, added })
+}
+
+/// Leaves nothing behind of an image that is no image: neither the layers that were whole, nor
+/// what was kept to go on with. Layers that were interrupted are another matter; they stay.
+fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
+    let layers: Vec<_> = missing.iter().map(|(_, layer)| layer.diff_id).collect();
+    let blobs: Vec<_> = missing.iter().map(|(_, layer)| layer.descriptor.digest).collect();
+    // The pull's own error is the one to tell; what stays now goes with the next gc.
+    _ = store.discard(&layers, &blobs, &objects_of_image);
+}
+
+/// Adds the layers to be read to `missing`, each once, with their numbers; answers how many
+/// others are in the store.
+fn find_missing<'a>(
+    store: &Store,
+    image: &'a ResolvedImage,
+    observer: &dyn Observer,
+    missing: &mut Vec<(usize, &'a Layer)>,
+) -> Result<usize, PullError> {
+    let mut known = 0;
+    let mut seen = HashSet::new();
+    for (number, layer) in image.layers.iter().enumerate() {
+        if !seen.insert(layer.diff_id) {
+            continue;
+        }
+        if store.has_whole_layer(&layer.diff_id)? {
+            known += 1;
+            observer.event(&Event::LayerKnown { layer: number, diff_id: &layer.diff_id });
+        } else {
+            missing.push((number, layer));
+        }
+    }
+    Ok(known)
+}
+
+/// Reads the layers, several at once; the first failure ends the others.
+fn fetch_all(
+    staging: &Staging<'_>,
+    source: &dyn ImageSource,
+    missing: &[(usize, &Layer)],
+    observer: &dyn Observer,
+) -> Result<(), PullError> {
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let failure = Mutex::new(None);
+    let pull = LayerPull { staging, source, observer, stop: &stop };
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let Some((number, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            if let Err(error) = pull.run(*number, layer) {
+                stop.store(true, Ordering::Relaxed);
+                // The one that came first; the others fail because of it.
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..missing.len().min(LAYERS_AT_ONCE) {
+            scope.spawn(work);
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The image's tree, from the records of its layers.
+fn merge(store: &Store, image: &ResolvedImage) -> Result<Tree, PullError> {
+    let mut merger = Merger::new(XattrRule::default());
+    for layer in &image.layers {
+        let missing = || StoreError::LayerMissing(layer.diff_id);
+        // The merger reads twice: opened here already, so that a missing record has its own error.
+        store.layer(&layer.diff_id)?.ok_or_else(missing)?;
+        merger.apply(|| match store.layer(&layer.diff_id) {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()),
+            Err(error) => Err(std::io::Error::other(error).into()),
+        })?;
+    }
+    Ok(merger.finish())
+}
+
+fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {
+    let mut writer = staging.image_writer()?;
+    erofs::write_metadata_image(tree, FormatVersion::V1, &mut writer)?;
+    let size_bytes = writer.size_bytes();
+    Ok((writer.finish()?, size_bytes))
+}
+
+fn record_of(
+    image: &ResolvedImage,
+    name: &Reference,
+    metadata_image: ObjectId,
+    size_bytes: u64,
+) -> ImageRecord {
+    let layers = image.layers.iter().map(|layer| {
+        LayerDescriptor::new(layer.diff_id, layer.descriptor.digest, layer.descriptor.size_bytes)
+    });
+    let mut record =
+        ImageRecord::new(name.to_string(), image.manifest.digest, image.config.digest, metadata_image);
+    record.platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+    record.image_size_bytes = size_bytes;
+    record.layers = layers.collect();
+    // A clock before 1970 is no reason to fail.
+    record.pulled_unix_seconds =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    record
+}

@@ -1,0 +1,551 @@
+//! Requests with everything around them: authentication, redirects, repetition.
+
+use std::io::Read as _;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{HeaderMap, HeaderValue, Request, Response, header};
+
+use super::auth::{Audience, Authorization};
+use super::challenge;
+use super::error::RegistryError;
+use super::options::{ClientOptions, RetryPolicy};
+use super::retry::retry_after;
+use super::transport::{Transport, TransportError, clean, describe_io, drain};
+use super::url::{Origin, Scheme, Url};
+use crate::credentials::{CredentialStore, Credentials};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+
+/// Most redirects that are followed.
+const REDIRECT_LIMIT: usize = 10;
+/// Most that is read of an error's body.
+const ERROR_BODY_LIMIT_BYTES: u64 = 16 * 1024;
+/// Largest answer of a token service.
+const TOKEN_LIMIT_BYTES: u64 = 1024 * 1024;
+/// How often somebody who is not there at all is asked again.
+const NOBODY_RETRIES: u32 = 2;
+
+/// What became of one attempt.
+pub(super) enum Failure {
+    /// Trying again cannot help.
+    Final(Error),
+    /// Trying again may help.
+    Temporary(Temporary),
+}
+
+pub(super) struct Temporary {
+    pub(super) url: String,
+    pub(super) cause: Cause,
+    pub(super) retry_after: Option<Duration>,
+}
+
+pub(super) enum Cause {
+    Network { problem: String, proxy: Option<String>, nobody: bool },
+    Status { status: u16, said: String },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Final(error.into())
+    }
+}
+
+impl Temporary {
+    fn into_error(self, attempts: u32) -> Error {
+        let url = self.url;
+        match self.cause {
+            Cause::Network { problem, proxy, .. } => {
+                RegistryError::Unreachable { url, proxy, attempts, problem }.into()
+            }
+            Cause::Status { status, said } => RegistryError::Status { url, status, attempts, said }.into(),
+        }
+    }
+}
+
+/// A place where a repository can be read: the registry or one of its mirrors.
+pub(super) struct Endpoint {
+    /// Host and port.
+    pub(super) authority: String,
+    pub(super) speech: Speech,
+    /// The repository's name there.
+    pub(super) repository: String,
+    /// The name by which credentials for it are stored.
+    pub(super) registry: String,
+    /// How often to repeat; less for a mirror, which is not the last resort.
+    pub(super) retries: u32,
+    origin: OnceLock<Origin>,
+    session: Mutex<Session>,
+}
+
+/// How to speak to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speech {
+    Https,
+    Http,
+    /// HTTPS, except on loopback if nobody speaks it there.
+    HttpsUnlessLoopback,
+}
+
+#[derive(Default)]
+struct Session {
+    authorization: Option<Authorization>,
+    /// Counts the authorizations, so that of several threads that were refused one asks for a new one.
+    generation: u64,
+    /// Looked up once: a helper may ask the user.
+    credentials: Option<Option<Credentials>>,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        authority: &str,
+        speech: Speech,
+        repository: &str,
+        registry: &str,
+        retries: u32,
+    ) -> Self {
+        Self {
+            authority: authority.to_owned(),
+            speech,
+            repository: repository.to_owned(),
+            registry: registry.to_owned(),
+            retries,
+            origin: OnceLock::new(),
+            session: Mutex::default(),
+        }
+    }
+
+    fn session(&self) -> std::sync::MutexGuard<'_, Session> {
+        // Every change to a session is a single assignment.
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What to ask an endpoint for.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    /// Behind `/v2/REPOSITORY/`.
+    pub(super) path: String,
+    pub(super) accept: Option<String>,
+    /// The first byte that is wanted, when it is not the first that there is.
+    pub(super) from_byte: Option<u64>,
+}
+
+/// An answer, and the URL that gave it after all redirects.
+pub(super) struct Answer {
+    pub(super) url: Url,
+    pub(super) response: Response<Body>,
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// What `Content-Length` says.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.trim().parse().ok()
+    }
+
+    /// The whole body, which must not be longer than `limit_bytes`; one byte more is read of one that is.
+    pub(super) fn read_up_to(self, limit_bytes: u64) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        let reader = self.response.into_body().into_reader();
+        match reader.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Failure::Temporary(Temporary {
+                url: self.url.to_string(),
+                cause: Cause::Network { problem: describe_io(&error), proxy: None, nobody: false },
+                retry_after: None,
+            })),
+        }
+    }
+}
+
+/// A client for any number of registries.
+pub(super) struct Client {
+    transport: Transport,
+    credentials: CredentialStore,
+    pub(super) retry: RetryPolicy,
+}
+
+impl Client {
+    pub(super) fn new(options: &ClientOptions, environment: &Environment) -> Self {
+        Self {
+            transport: Transport::new(options, environment),
+            credentials: CredentialStore::new(environment, options.auth_file.as_deref())
+                .with_helper_timeout(options.timeouts.helper),
+            retry: options.retry.clone(),
+        }
+    }
+
+    /// Asks `endpoint` and reads the answer with `read`; repeats both while that may help.
+    pub(super) fn ask<T>(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask,
+        read: impl Fn(Answer) -> Result<T, Failure>,
+    ) -> Result<T> {
+        self.repeat(endpoint.retries, || {
+            let origin = self.origin(endpoint)?;
+            let url = origin.url(format!("/v2/{}/{}", endpoint.repository, ask.path));
+            read(self.authenticated(endpoint, origin, &url, ask)?)
+        })
+    }
+
+    /// Repeats `attempt` up to `retries` times.
+    fn repeat<T>(&self, retries: u32, attempt: impl Fn() -> Result<T, Failure>) -> Result<T> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let temporary = match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Temporary(temporary)) => temporary,
+            };
+            let nobody = matches!(temporary.cause, Cause::Network { nobody: true, .. });
+            if attempts > if nobody { retries.min(NOBODY_RETRIES) } else { retries } {
+                return Err(temporary.into_error(attempts));
+            }
+            match (temporary.retry_after, &temporary.cause) {
+                (Some(wait), Cause::Status { status, said }) if wait > self.retry.longest_retry_after => {
+                    let (url, status, said) = (temporary.url, *status, said.clone());
+                    return Err(RegistryError::TooLongToWait { url, status, wait, said }.into());
+                }
+                _ => thread::sleep(self.retry.delay(attempts, temporary.retry_after)),
+            }
+        }
+    }
+
+    /// How to reach the endpoint, found out once.
+    fn origin<'a>(&self, endpoint: &'a Endpoint) -> Result<&'a Origin, Failure> {
+        if let Some(origin) = endpoint.origin.get() {
+            return Ok(origin);
+        }
+        let at = |scheme| {
+            Origin::new(scheme, &endpoint.authority).map_err(|error| {
+                let (url, problem) = (endpoint.authority.clone(), error.to_string());
+                RegistryError::Nonsense { url, problem }
+            })
+        };
+        let https = at(Scheme::Https)?;
+        let origin = match endpoint.speech {
+            Speech::Http => at(Scheme::Http)?,
+            Speech::HttpsUnlessLoopback if https.is_loopback() && !self.speaks_tls(&https)? => {
+                at(Scheme::Http)?
+            }
+            Speech::Https | Speech::HttpsUnlessLoopback => https,
+        };
+        Ok(endpoint.origin.get_or_init(|| origin))
+    }
+
+    fn speaks_tls(&self, origin: &Origin) -> Result<bool, Failure> {
+        let url = origin.url("/v2/");
+        match self.transport.send(&url, build(&url, &Ask::plain(), None, None)?) {
+            Ok(answer) => {
+                drain(answer);
+                Ok(true)
+            }
+            // A certificate that is refused is no reason to go on without encryption.
+            Err(TransportError::Final(error)) => Err(error.into()),
+            Err(TransportError::NotTls { .. } | TransportError::Network { .. }) => Ok(false),
+        }
+    }
+
+    /// Asks with the authorization there is; gets one, or a new one, when the endpoint refuses.
+    fn authenticated(
+        &self,
+        endpoint: &Endpoint,
+        origin: &Origin,
+        url: &Url,
+        ask: &Ask,
+    ) -> Result<Answer, Failure> {
+        let (mut authorization, mut generation) = {
+            let session = endpoint.session();
+            let fresh = session.authorization.clone().filter(Authorization::is_fresh);
+            (fresh, session.generation)
+        };
+        // One that was just given can be refused where a token service is ahead of its registry.
+        let mut renewals = if authorization.is_some() { 1 } else { 2 };
+        loop {
+            let header = authorization.as_ref().map(|authorization| &authorization.header);
+            let answer = self.send(url, ask, header, None)?;
+            let refused = matches!(answer.status(), 401 | 403);
+            // Elsewhere than at the endpoint, a refusal has nothing to do with these credentials.
+            let ours = answer.url.origin == *origin;
+            let renewable = authorization.as_ref().is_none_or(|authorization| authorization.renewable);
+            if answer.status() == 401 && ours && renewable && renewals > 0 {
+                renewals -= 1;
+                match self.renew(endpoint, origin, &answer, generation)? {
+                    Some((renewed, number)) => {
+                        (authorization, generation) = (Some(renewed), number);
+                        drain(answer.response);
+                        continue;
+                    }
+                    None => return Err(self.refused(endpoint, answer, true)),
+                }
+            }
+            return if refused { Err(self.refused(endpoint, answer, ours)) } else { check_status(answer) };
+        }
+    }
+
+    /// A new authorization in place of number `generation`, unless another thread was faster.
+    fn renew(
+        &self,
+        endpoint: &Endpoint,
+        origin: &Origin,
+        answer: &Answer,
+        generation: u64,
+    ) -> Result<Option<(Authorization, u64)>, Failure> {
+        let mut session = endpoint.session();
+        if session.generation != generation
+            && let Some(renewed) = &session.authorization
+        {
+            return Ok(Some((renewed.clone(), session.generation)));
+        }
+        if session.credentials.is_none() {
+            let found = self.credentials.find(&endpoint.registry, &endpoint.repository);
+            session.credentials = Some(found.map_err(Error::from)?);
+        }
+        let headers = answer.response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        let challenges = challenge::parse(headers.filter_map(|value| value.to_str().ok()));
+        let audience = Audience { origin, registry: &endpoint.registry, repository: &endpoint.repository };
+        let credentials = session.credentials.as_ref().and_then(Option::as_ref);
+        let authorization = match self.authorize(&audience, &challenges, credentials) {
+            Err(Failure::Final(Error::Registry(error))) => {
+                return Err(self.blame_credentials(*error, endpoint, credentials).into());
+            }
+            other => other?,
+        };
+        session.authorization.clone_from(&authorization);
+        session.generation += 1;
+        Ok(authorization.map(|authorization| (authorization, session.generation)))
+    }
+
+    /// A token service's refusal, with whose credentials it was shown.
+    fn blame_credentials(
+        &self,
+        error: RegistryError,
+        endpoint: &Endpoint,
+        credentials: Option<&Credentials>,
+    ) -> RegistryError {
+        match error {
+            RegistryError::Status { url, status: 400 | 401 | 403, said, .. } => RegistryError::Unauthorized {
+                url,
+                used: self.used(credentials),
+                anonymous: credentials.is_none(),
+                registry: endpoint.registry.clone(),
+                said,
+            },
+            other => other,
+        }
+    }
+
+    fn refused(&self, endpoint: &Endpoint, answer: Answer, ours: bool) -> Failure {
+        let session = endpoint.session();
+        let credentials = session.credentials.as_ref().and_then(Option::as_ref).filter(|_| ours);
+        let used = match ours {
+            true => self.used(credentials),
+            false => "no credentials, since the registry redirected to another host".to_owned(),
+        };
+        let (url, said) = (answer.url.to_string(), said(answer.response));
+        let (anonymous, registry) = (credentials.is_none(), endpoint.registry.clone());
+        RegistryError::Unauthorized { url, used, anonymous, registry, said }.into()
+    }
+
+    fn used(&self, credentials: Option<&Credentials>) -> String {
+        if let Some(credentials) = credentials {
+            return credentials.to_string();
+        }
+        let searched = self.credentials.searched();
+        let files: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();
+        match files.is_empty() {
+            true => "no credentials".to_owned(),
+            false => format!("no credentials, as there are none for it in {}", files.join(", ")),
+        }
+    }
+
+    /// Sends a request and follows redirects. The authorization goes to the first origin only.
+    fn send(
+        &self,
+        url: &Url,
+        ask: &Ask,
+        authorization: Option<&HeaderValue>,
+        body: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut target = url.clone();
+        let mut authorization = authorization;
+        for _ in 0..=REDIRECT_LIMIT {
+            let request = build(&target, ask, authorization, body)?;
+            let response = self.transport.send(&target, request).map_err(|error| failure(&target, error))?;
+            let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            if !redirects {
+                return Ok(Answer { url: target, response });
+            }
+            let next = redirect_target(&target, response.headers())?;
+            if body.is_some() {
+                let problem = "a request with a secret in its body goes nowhere else".to_owned();
+                return Err(RegistryError::Redirect { url: target.to_string(), problem }.into());
+            }
+            if next.origin != target.origin {
+                authorization = None;
+            }
+            drain(response);
+            target = next;
+        }
+        let problem = format!("there are more than {REDIRECT_LIMIT}");
+        Err(RegistryError::Redirect { url: url.to_string(), problem }.into())
+    }
+
+    /// The answer of a token service.
+    pub(super) fn ask_token_service(
+        &self,
+        url: &Url,
+        authorization: Option<HeaderValue>,
+        body: Option<String>,
+    ) -> Result<Vec<u8>, Failure> {
+        let attempt = || {
+            let answer = self.send(url, &Ask::plain(), authorization.as_ref(), body.as_deref())?;
+            if matches!(answer.status(), 400 | 401 | 403) {
+                // The registry's refusal is told, with whose credentials were used: this one is its cause.
+                let (status, said) = (answer.status(), said(answer.response));
+                return Err(RegistryError::Status { url: url.to_string(), status, attempts: 1, said }.into());
+            }
+            let bytes = check_status(answer)?.read_up_to(TOKEN_LIMIT_BYTES)?;
+            if u64::try_from(bytes.len()).is_ok_and(|length| length <= TOKEN_LIMIT_BYTES) {
+                return Ok(bytes);
+            }
+            let (what, limit_bytes) = (format!("the answer of {url}"), TOKEN_LIMIT_BYTES);
+            Err(Error::TooLarge { what, limit_bytes }.into())
+        };
+        Ok(self.repeat(self.retry.retries, attempt)?)
+    }
+}
+
+impl Ask {
+    fn plain() -> Self {
+        Self { path: String::new(), accept: None, from_byte: None }
+    }
+}
+
+fn build(
+    url: &Url,
+    ask: &Ask,
+    authorization: Option<&HeaderValue>,
+    body: Option<&str>,
+) -> Result<Request<Option<String>>, Failure> {
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let mut request = Request::builder().method(method).uri(url.request_text());
+    if let Some(accept) = &ask.accept {
+        request = request.header(header::ACCEPT, accept);
+    }
+    if let Some(from_byte) = ask.from_byte {
+        request = request.header(header::RANGE, format!("bytes={from_byte}-"));
+    }
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    if body.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    request.body(body.map(str::to_owned)).map_err(|error| {
+        RegistryError::Nonsense { url: url.to_string(), problem: format!("the URL is not valid: {error}") }
+            .into()
+    })
+}
+
+fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
+    let refuse = |problem: String| RegistryError::Redirect { url: url.to_string(), problem };
+    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or_else(|| refuse("it says nowhere to go".to_owned()))?;
+    let next = url
+        .join(location)
+        .map_err(|error| refuse(format!("{:?} is no usable URL: {error}", clean(location, 200))))?;
+    if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
+        return Err(refuse(format!("{next} is not encrypted")).into());
+    }
+    Ok(next)
+}
+
+fn failure(url: &Url, error: TransportError) -> Failure {
+    match error {
+        TransportError::Final(error) => error.into(),
+        TransportError::NotTls { problem } => {
+            RegistryError::Tls { url: url.to_string(), problem, plain: true }.into()
+        }
+        TransportError::Network { problem, proxy, nobody } => Failure::Temporary(Temporary {
+            url: url.to_string(),
+            cause: Cause::Network { problem, proxy, nobody },
+            retry_after: None,
+        }),
+    }
+}
+
+/// Lets answers with contents pass, and 416, which is one about a range; the others are failures.
+fn check_status(answer: Answer) -> Result<Answer, Failure> {
+    let (status, url) = (answer.status(), answer.url.to_string());
+    match status {
+        200 | 206 | 416 => Ok(answer),
+        404 => Err(RegistryError::NotFound { url, said: said(answer.response) }.into()),
+        408 | 429 | 500..=599 => {
+            let wait = answer.header(header::RETRY_AFTER);
+            let retry_after = wait.and_then(|value| retry_after(value, SystemTime::now()));
+            let said = said(answer.response);
+            Err(Failure::Temporary(Temporary { url, cause: Cause::Status { status, said }, retry_after }))
+        }
+        _ => Err(RegistryError::Status { url, status, attempts: 1, said: said(answer.response) }.into()),
+    }
+}
+
+/// What an error's body says: the registry's codes and messages, or the start of a plain text.
+fn said(response: Response<Body>) -> String {
+    #[derive(Deserialize)]
+    struct Errors {
+        #[serde(default)]
+        errors: Vec<Item>,
+        #[serde(default)]
+        details: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(default)]
+        code: serde_json::Value,
+        #[serde(default)]
+        message: serde_json::Value,
+    }
+    let plain = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let plain = plain.is_some_and(|media_type| media_type.starts_with("text/plain"));
+    let mut bytes = Vec::new();
+    let reader = response.into_body().into_reader();
+    // A body that breaks off says less; the status is what counts.
+    let _ = reader.take(ERROR_BODY_LIMIT_BYTES).read_to_end(&mut bytes);
+    let text = |value: &serde_json::Value| value.as_str().map(|text| clean(text, 200)).unwrap_or_default();
+    match serde_json::from_slice::<Errors>(&bytes) {
+        Ok(errors) => {
+            let items = errors.errors.iter().take(3).map(|item| (text(&item.code), text(&item.message)));
+            let lines: Vec<String> = items
+                .map(|(code, message)| match (code.is_empty(), message.is_empty()) {
+                    (false, false) => format!("{code} ({message})"),
+                    _ => code + &message,
+                })
+                .collect();
+            let details = errors.details.iter().map(|details| clean(details, 200));
+            lines.into_iter().chain(details).collect::<Vec<_>>().join("; ")
+        }
+        Err(_) if plain => clean(&String::from_utf8_lossy(&bytes), 200),
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,262 @@
+//! One request and one answer over HTTP: connections, TLS, certificates, proxies, time-outs.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ureq::http::{Request, Response};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::error::RegistryError;
+use super::options::{ClientOptions, Timeouts};
+use super::proxy::Proxies;
+use super::url::{Origin, Scheme, Url};
+use crate::environment::Environment;
+
+/// Largest file of certificates.
+const CERTIFICATES_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+/// Largest header of an answer.
+const HEADER_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What a failed request was, for who decides whether to try again.
+#[derive(Debug)]
+pub(super) enum TransportError {
+    /// Trying again cannot help.
+    Final(RegistryError),
+    /// The network failed.
+    Network {
+        problem: String,
+        proxy: Option<String>,
+        /// Nobody was there at all, which seldom changes soon.
+        nobody: bool,
+    },
+    /// The other side does not speak TLS.
+    NotTls { problem: String },
+}
+
+/// Connections to any number of servers.
+pub(super) struct Transport {
+    timeouts: Timeouts,
+    proxies: Proxies,
+    ca_files: Vec<PathBuf>,
+    certificate_directories: Vec<PathBuf>,
+    system_roots: OnceLock<Vec<Certificate<'static>>>,
+    agents: Mutex<HashMap<Origin, Connection>>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    agent: Agent,
+    proxy: Option<String>,
+}
+
+impl Transport {
+    pub(super) fn new(options: &ClientOptions, environment: &Environment) -> Self {
+        let mut certificate_directories = Vec::new();
+        if let Some(home) = environment.path("HOME") {
+            certificate_directories.push(home.join(".config/containers/certs.d"));
+        }
+        for system in ["/etc/containers/certs.d", "/etc/docker/certs.d"] {
+            certificate_directories.push(environment.system(system));
+        }
+        Self {
+            timeouts: options.timeouts.clone(),
+            proxies: Proxies::of(environment),
+            ca_files: options.ca_files.clone(),
+            certificate_directories,
+            system_roots: OnceLock::new(),
+            agents: Mutex::default(),
+        }
+    }
+
+    /// Sends `request`, whose URI must be `url`. Redirects and error statuses are answers like any other.
+    pub(super) fn send(
+        &self,
+        url: &Url,
+        request: Request<Option<String>>,
+    ) -> Result<Response<Body>, TransportError> {
+        let connection = self.connection(&url.origin).map_err(TransportError::Final)?;
+        let (parts, body) = request.into_parts();
+        let result = match body {
+            Some(body) => connection.agent.run(Request::from_parts(parts, body)),
+            None => connection.agent.run(Request::from_parts(parts, ())),
+        };
+        result.map_err(|error| classify(error, url, connection.proxy))
+    }
+
+    fn connection(&self, origin: &Origin) -> Result<Connection, RegistryError> {
+        // The map is whole whatever a panicking thread did.
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = agents.get(origin) {
+            return Ok(connection.clone());
+        }
+        let connection = self.connect(origin)?;
+        agents.insert(origin.clone(), connection.clone());
+        Ok(connection)
+    }
+
+    fn connect(&self, origin: &Origin) -> Result<Connection, RegistryError> {
+        let chosen = self.proxies.choose(origin)?;
+        let (proxy, name) = chosen.map(|chosen| (chosen.proxy, chosen.name)).unzip();
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(proxy)
+            .user_agent(concat!("sealpack/", env!("CARGO_PKG_VERSION")))
+            // Blobs are hashed as they are stored.
+            .accept_encoding("identity")
+            .max_response_header_size(HEADER_LIMIT_BYTES)
+            .max_idle_connections_per_host(16)
+            .timeout_resolve(Some(self.timeouts.connect))
+            .timeout_connect(Some(self.timeouts.connect))
+            .timeout_recv_response(Some(self.timeouts.response))
+            .timeout_per_read(Some(self.timeouts.stall))
+            .timeout_per_write(Some(self.timeouts.stall));
+        if origin.scheme == Scheme::Https {
+            let roots = RootCerts::Specific(Arc::new(self.roots(origin)?));
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider);
+            config = config.tls_config(tls.build());
+        }
+        Ok(Connection { agent: config.build().new_agent(), proxy: name })
+    }
+
+    /// The certificates to trust for `origin`: the system's, those of `--ca`, and those of the
+    /// directory that docker and podman keep for the host.
+    fn roots(&self, origin: &Origin) -> Result<Vec<Certificate<'static>>, RegistryError> {
+        let mut roots = self.system_roots.get_or_init(system_roots).clone();
+        for file in &self.ca_files {
+            roots.extend(read_certificates(file)?);
+        }
+        let mut names = vec![format!("{}:{}", origin.host, origin.port)];
+        if origin.port == 443 {
+            names.push(origin.host.clone());
+        }
+        for directory in &self.certificate_directories {
+            for name in &names {
+                for file in certificate_files(&directory.join(name)) {
+                    roots.extend(read_certificates(&file)?);
+                }
+            }
+        }
+        if roots.is_empty() {
+            return Err(RegistryError::Tls {
+                url: origin.to_string(),
+                problem: "this system has no CA certificates to check the server by (ca-certificates installs them)"
+                    .to_owned(),
+                plain: false,
+            });
+        }
+        Ok(roots)
+    }
+}
+
+/// What of the system's certificates can be read; a broken one among them only matters to who needs it.
+fn system_roots() -> Vec<Certificate<'static>> {
+    let loaded = rustls_native_certs::load_native_certs();
+    loaded.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+}
+
+/// The `.crt` files of a directory, in order; none when there is no such directory.
+fn certificate_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "crt")).collect();
+    files.sort();
+    files
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
+    let bad = |problem: String| RegistryError::Certificates { path: path.to_owned(), problem };
+    let mut pem = Vec::new();
+    let file = fs::File::open(path).map_err(|error| bad(error.to_string()))?;
+    file.take(CERTIFICATES_LIMIT_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(bad("there is no certificate in PEM form in it".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportError {
+    if let Some(problem) = tls_error(&error) {
+        let text = problem.to_string();
+        return match problem {
+            rustls::Error::InvalidMessage(_) => TransportError::NotTls { problem: text },
+            _ => TransportError::Final(RegistryError::Tls {
+                url: url.to_string(),
+                problem: text,
+                plain: false,
+            }),
+        };
+    }
+    let problem = describe(&error);
+    match &error {
+        ureq::Error::LargeResponseHeader(..) | ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
+            TransportError::Final(RegistryError::Nonsense { url: url.to_string(), problem })
+        }
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
+            TransportError::Network { problem, proxy, nobody: true }
+        }
+        ureq::Error::Io(io) => {
+            let resolver = problem.contains("lookup address information");
+            let nobody = resolver || io.kind() == io::ErrorKind::ConnectionRefused;
+            TransportError::Network { problem, proxy, nobody }
+        }
+        _ => TransportError::Network { problem, proxy, nobody: false },
+    }
+}
+
+fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What happened, without the name of the library's variant.
+fn describe(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => describe_io(error),
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::HostNotFound => "there is no such host".to_owned(),
+        other => clean(&other.to_string(), 300),
+    }
+}
+
+/// What broke a body.
+pub(super) fn describe_io(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        Some(ureq::Error::Timeout(_)) => "nothing arrived in time".to_owned(),
+        Some(inner) => describe(inner),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        None => {
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            clean(&format!("{error}{source}"), 300)
+        }
+    }
+}
+
+/// The start of a text of unknown origin, without what could play with a terminal.
+pub(super) fn clean(text: &str, limit: usize) -> String {
+    let visible = text.chars().map(|character| if character.is_control() { ' ' } else { character });
+    visible.take(limit).collect::<String>().trim().to_owned()
+}
+
+/// Reads what is left of a short body, so that the connection can be used again.
+pub(super) fn drain(response: Response<Body>) {
+    let reader = response.into_body().into_reader();
+    // A connection that breaks meanwhile is simply not used again.
+    let _ = io::copy(&mut reader.take(64 * 1024), &mut io::sink());
+}

@@ -1,0 +1,282 @@
+//! What can go wrong, in words for the person at the terminal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
+use sealpack_format::layer::LayerError;
+
+use crate::lock::LockError;
+
+/// The result of all that touches a store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call on a store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is nothing at the path.
+    #[error("there is no store at {}: the first pull makes one", path.display())]
+    Missing {
+        /// Where the store should be.
+        path: PathBuf,
+    },
+    /// The directory is empty, or its making was interrupted.
+    #[error("{} is empty, not a store: the first pull makes one there", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory holds something else.
+    #[error("{} is not a store, and not empty ({found:?} is in it): give another directory", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The name of something in it.
+        found: String,
+    },
+    /// There is a store where one should be made.
+    #[error("there is a store at {} already", path.display())]
+    Exists {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store was made by a later version.
+    #[error(
+        "the store {} has format version {version}, and this program knows up to version {known}: \
+         use a newer sealpack, or another directory",
+        path.display()
+    )]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// The version that `meta.json` states.
+        version: u64,
+        /// The latest version that is known.
+        known: u64,
+    },
+    /// The store uses something that must be understood to use it at all.
+    #[error(
+        "the store {} uses features that this program does not know ({}): use a newer sealpack, \
+         or another directory",
+        path.display(), features.join(", ")
+    )]
+    Features {
+        /// The store.
+        path: PathBuf,
+        /// The unknown flags in `incompat`.
+        features: Vec<String>,
+    },
+    /// `meta.json` is not what it should be.
+    #[error("{} is damaged: {what}; the store cannot be used without it", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The store belongs to another user.
+    #[error(
+        "the store {} belongs to user {owner}, and this is user {user}: run as user {owner}, or \
+         give another directory",
+        path.display()
+    )]
+    Owner {
+        /// The store.
+        path: PathBuf,
+        /// The user id that owns it.
+        owner: u32,
+        /// The user id of the process.
+        user: u32,
+    },
+    /// The store has another algorithm than the one asked for.
+    #[error(
+        "the store {} names objects by {has}, not {wanted}: the algorithm is chosen when a store is \
+         made; give another directory for a {wanted} store",
+        path.display()
+    )]
+    Algorithm {
+        /// The store.
+        path: PathBuf,
+        /// The store's algorithm.
+        has: Algorithm,
+        /// The algorithm asked for.
+        wanted: Algorithm,
+    },
+    /// The filesystem is full, or the user's quota is used up.
+    #[error(
+        "no space left to write {}: make room on that filesystem (`sealpack gc` removes what no \
+         image needs) and try again",
+        path.display()
+    )]
+    NoSpace {
+        /// What was being written.
+        path: PathBuf,
+    },
+    /// The filesystem is mounted read-only.
+    #[error("cannot {call} {}: its filesystem is read-only", path.display())]
+    ReadOnly {
+        /// What was tried.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// The user may not do that.
+    #[error("cannot {call} {}: permission denied", path.display())]
+    Permission {
+        /// What was tried.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// Any other failure of a system call.
+    #[error("cannot {call} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// Somebody else is using the store.
+    #[error(transparent)]
+    Locked(#[from] LockError),
+    /// The bytes are not those of the digest.
+    #[error(transparent)]
+    BlobMismatch(Box<BlobMismatch>),
+    /// A blob in the store changed after it was written.
+    #[error("{} is damaged: its content has the digest {found}; `sealpack fsck --repair` sets it aside", path.display())]
+    BlobDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The digest of what it contains.
+        found: BlobDigest,
+    },
+    /// A blob is larger than the store keeps.
+    #[error("blob {digest} has {size_bytes} bytes, and the store keeps blobs of at most {limit_bytes}")]
+    BlobTooLarge {
+        /// The blob.
+        digest: BlobDigest,
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The store does not have the blob.
+    #[error("the store has no blob {0}: pull the image again")]
+    BlobMissing(BlobDigest),
+    /// The store does not have the layer's record.
+    #[error("the store has no layer {0}: pull the image again")]
+    LayerMissing(DiffId),
+    /// The store does not have the metadata image.
+    #[error("the store has no metadata image {0}: pull the image again")]
+    ImageMissing(ObjectId),
+    /// A metadata image is not the one that its name says.
+    #[error(
+        "{} is damaged: its fs-verity digest is {}; `sealpack fsck --repair` sets it aside, and \
+         pulling the image again brings it back",
+        path.display(),
+        found.map_or_else(|| "unreadable".to_owned(), |found| found.to_string())
+    )]
+    ImageDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The digest of what it contains, or `None` when the kernel refused to read it.
+        found: Option<ObjectId>,
+    },
+    /// A metadata image cannot be read as EROFS although its digest is right.
+    #[error("cannot read {} as a metadata image: {what}", path.display())]
+    ImageUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What its reader says.
+        what: String,
+    },
+    /// A layer's record cannot be read.
+    #[error("{}: {source}; `sealpack fsck --repair` sets it aside, and pulling the image again brings it back", path.display())]
+    LayerDamaged {
+        /// The file, which the layer's diff_id names.
+        path: PathBuf,
+        /// What is wrong.
+        source: LayerError,
+    },
+    /// A text that cannot be the name of an image.
+    #[error("{name:?} cannot be the name of an image: {why}")]
+    Name {
+        /// The text, at most 160 characters of it.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file of a name cannot be used.
+    #[error(transparent)]
+    RefDamaged(#[from] RefDamage),
+    /// Nothing was collected, because it is not known what is still needed.
+    #[error("nothing was removed, because it is not known what is still needed: {source}")]
+    RootUnreadable {
+        /// What could not be read.
+        source: Box<Error>,
+    },
+    /// A commit failed before; what it did is undefined until the staging is dropped.
+    #[error("an earlier commit of the same staging failed; start again")]
+    StagingFailed,
+}
+
+/// The bytes given for a blob are not those of its digest.
+#[derive(Debug, thiserror::Error)]
+#[error("the content of blob {wanted} has the digest {found}")]
+pub struct BlobMismatch {
+    /// The digest that it should have.
+    pub wanted: BlobDigest,
+    /// The digest that it has.
+    pub found: BlobDigest,
+}
+
+/// What is wrong with the file of one name.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not the record of an image: {what}; `sealpack fsck --repair` sets it aside", path.display())]
+pub struct RefDamage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Error {
+    /// Sorts an error of the system that `call` ("open", "write") on `path` gave.
+    pub(crate) fn io(call: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
+        let path = path.as_ref().to_owned();
+        // What passed through an `io::Write` of ours is sorted already.
+        let source = match source.into().downcast::<Self>() {
+            Ok(sorted) => return sorted,
+            Err(source) => source,
+        };
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOSPC | Errno::DQUOT) => Self::NoSpace { path },
+            Some(Errno::ROFS) => Self::ReadOnly { call, path },
+            Some(Errno::ACCESS | Errno::PERM) => Self::Permission { call, path },
+            _ => Self::Io { call, path, source },
+        }
+    }
+
+    /// As [`io`](Self::io), to be the answer of an `io::Write`.
+    pub(crate) fn io_error(call: &'static str, path: impl AsRef<Path>, source: io::Error) -> io::Error {
+        let kind = source.kind();
+        io::Error::new(kind, Self::io(call, path, source))
+    }
+
+    /// Whether something was refused because its bytes are not those that their name promises.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::BlobMismatch(_)
+            | Self::BlobDamaged { .. }
+            | Self::ImageDamaged { .. }
+            | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
+            Self::RootUnreadable { source } => source.is_verification(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Setting aside what is wrong.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{Problem, ProblemKind};
+use crate::backend::Dir;
+use crate::error::Result;
+use crate::store::Store;
+
+/// Where damaged files go. Nothing in it is ever used again; it is the user's to look at and to delete.
+const DIRECTORY: &str = "quarantine";
+
+/// Moves away what is damaged and what would hide from the next pull that something is missing.
+///
+/// Incomplete metadata images stay: their own bytes are right, and the next pull of the layers
+/// completes them.
+pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> {
+    let mut changed = BTreeSet::new();
+    for problem in problems {
+        let moves = match problem.kind {
+            ProblemKind::DamagedName
+            | ProblemKind::DamagedObject
+            | ProblemKind::DamagedImage
+            | ProblemKind::DamagedLayer
+            | ProblemKind::DamagedBlob
+            | ProblemKind::IncompleteLayer
+            | ProblemKind::Stray => true,
+            ProblemKind::IncompleteImage
+            | ProblemKind::MissingImage
+            | ProblemKind::MissingLayer
+            | ProblemKind::MissingBlob => false,
+        };
+        let Some(path) = problem.path.strip_prefix(store.path()).ok().filter(|_| moves) else { continue };
+        problem.quarantined = move_away(store, path)?;
+        changed.extend(path.parent().map(Path::to_owned));
+    }
+    for directory in &changed {
+        if let Some(directory) = open(store, directory)? {
+            directory.sync()?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves `path`, which is relative to the store. Answers where to, or `None` when it is gone.
+fn move_away(store: &Store, path: &Path) -> Result<Option<PathBuf>> {
+    store.root.make(DIRECTORY)?;
+    let quarantine = store.root.sub(DIRECTORY)?;
+    let name = path.to_string_lossy().replace('/', "-");
+    // Damaged twice, kept twice.
+    for copy in 0_u32.. {
+        let name = if copy == 0 { name.clone() } else { format!("{name}.{copy}") };
+        if quarantine.stat(&name)?.is_some() {
+            continue;
+        }
+        if store.root.stat(path)?.is_none() {
+            return Ok(None);
+        }
+        store.root.rename(path, &quarantine, &name)?;
+        quarantine.sync()?;
+        return Ok(Some(quarantine.at(name)));
+    }
+    Ok(None)
+}
+
+fn open(store: &Store, path: &Path) -> Result<Option<Dir>> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    store.root.try_sub(path)
+}

@@ -1,0 +1,211 @@
+//! What is in the directories, and whether objects are what their names say.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
+
+use super::FsckReport;
+use crate::backend::Entry;
+use crate::error::{Error, Result};
+use crate::gc::object_of;
+use crate::hash::FileHasher;
+use crate::images::image_of_file_name;
+use crate::objects::{Integrity, is_unreadable, status};
+use crate::observer::{Observer, Phase};
+use crate::store::Store;
+use crate::verified::Fingerprint;
+use crate::{lock, meta, verified};
+
+/// What is there.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Sorted.
+    pub(super) objects: Vec<ObjectId>,
+    /// Objects whose content is another, sorted, and what is wrong with each.
+    pub(super) damaged: Vec<(ObjectId, String)>,
+    pub(crate) images: Vec<ObjectId>,
+    pub(crate) layers: Vec<DiffId>,
+    pub(super) blobs: Vec<BlobDigest>,
+    pub(super) strays: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Whether the object is there, undamaged.
+    pub(super) fn has(&self, id: &ObjectId) -> bool {
+        self.objects.binary_search(id).is_ok() && !self.is_damaged(id)
+    }
+
+    pub(super) fn is_damaged(&self, id: &ObjectId) -> bool {
+        self.damaged.binary_search_by(|(damaged, _)| damaged.cmp(id)).is_ok()
+    }
+}
+
+/// Lists everything; opens no file.
+pub(crate) fn scan(store: &Store) -> Result<Found> {
+    let mut found = Found::default();
+    let root_names = ["objects", "images", "blobs", "layers", "refs", "tmp", "quarantine", "lost+found"];
+    for entry in store.root.entries()? {
+        let is_file = [lock::FILE, meta::FILE, verified::FILE].iter().any(|name| entry.name == **name);
+        let is_directory = root_names.iter().any(|name| entry.name == **name);
+        if !(is_file && entry.kind.is_file() || is_directory && entry.kind.is_dir()) {
+            found.strays.push(PathBuf::from(&entry.name));
+        }
+    }
+    scan_objects(store, &mut found)?;
+    let algorithm = store.algorithm();
+    let image =
+        |entry: &Entry| image_of_file_name(entry.name.to_str()?).filter(|id| id.algorithm() == algorithm);
+    found.images = scan_directory(store, "images", image, &mut found.strays)?;
+    found.layers = scan_algorithms(store, "layers", &mut found.strays)?;
+    found.blobs = scan_algorithms(store, "blobs", &mut found.strays)?;
+    Ok(found)
+}
+
+fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
+    let mut fans = Vec::new();
+    store.for_each_object_directory(|fan, directory| {
+        fans.push(fan.to_owned());
+        for entry in directory.entries()? {
+            let id = object_of(fan, &entry.name).filter(|id| id.algorithm() == store.algorithm());
+            match id {
+                Some(id) if entry.kind.is_file() => found.objects.push(id),
+                _ => found.strays.push(Path::new("objects").join(fan).join(entry.name)),
+            }
+        }
+        Ok(())
+    })?;
+    found.objects.sort_unstable();
+    let known = |entry: &Entry| fans.iter().any(|fan| entry.name == **fan);
+    let strays = store.objects.entries()?.into_iter().filter(|entry| !known(entry));
+    found.strays.extend(strays.map(|entry| Path::new("objects").join(entry.name)));
+    Ok(())
+}
+
+/// The files of `path` that `parse` knows; the others are strays.
+fn scan_directory<T>(
+    store: &Store,
+    path: &str,
+    parse: impl Fn(&Entry) -> Option<T>,
+    strays: &mut Vec<PathBuf>,
+) -> Result<Vec<T>> {
+    let mut known = Vec::new();
+    if let Some(directory) = store.root.try_sub(path)? {
+        for entry in directory.entries()? {
+            match parse(&entry).filter(|_| entry.kind.is_file()) {
+                Some(item) => known.push(item),
+                None => strays.push(Path::new(path).join(entry.name)),
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// The files of `path/sha256` and `path/sha512` whose names are hex digests.
+fn scan_algorithms<T: std::str::FromStr>(
+    store: &Store,
+    path: &str,
+    strays: &mut Vec<PathBuf>,
+) -> Result<Vec<T>> {
+    let mut known = Vec::new();
+    let algorithms = ["sha256", "sha512"];
+    for algorithm in algorithms {
+        let parse = |entry: &Entry| format!("{algorithm}:{}", entry.name.to_str()?).parse().ok();
+        known.extend(scan_directory(store, &format!("{path}/{algorithm}"), parse, strays)?);
+    }
+    let Some(directory) = store.root.try_sub(path)? else { return Ok(known) };
+    let others = directory.entries()?.into_iter().filter(|entry| {
+        !(entry.kind.is_dir() && algorithms.iter().any(|algorithm| entry.name == **algorithm))
+    });
+    strays.extend(others.map(|entry| Path::new(path).join(entry.name)));
+    Ok(known)
+}
+
+/// Hashes all objects, each by whichever thread is free.
+pub(super) fn hash_objects(
+    store: &Store,
+    found: &mut Found,
+    threads: Option<NonZeroUsize>,
+    observer: &dyn Observer,
+    report: &mut FsckReport,
+) -> Result<()> {
+    observer.begin(Phase::Hash, Some(found.objects.len() as u64), None);
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Ok(Outcome::default())));
+    let work = || {
+        let mut hasher = FileHasher::new(store.algorithm());
+        let mut mine = Outcome::default();
+        let mut result = Ok(());
+        while let Some(id) = found.objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            result = hash_object(store, id, &mut hasher, &mut mine, observer);
+            if result.is_err() {
+                // The others stop too.
+                next.store(found.objects.len(), Ordering::Relaxed);
+                break;
+            }
+        }
+        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *outcome, result) {
+            (Ok(all), Ok(())) => all.add(mine),
+            (Ok(_), Err(error)) => *outcome = Err(error),
+            (Err(_), _) => {}
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..threads.min(found.objects.len())).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    outcome.damaged.sort();
+    report.objects = outcome.objects;
+    report.object_bytes = outcome.bytes;
+    found.damaged = outcome.damaged;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Outcome {
+    objects: u64,
+    bytes: u64,
+    damaged: Vec<(ObjectId, String)>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+        self.damaged.extend(other.damaged);
+    }
+}
+
+fn hash_object(
+    store: &Store,
+    id: &ObjectId,
+    hasher: &mut FileHasher,
+    outcome: &mut Outcome,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let path = store.object_path(id);
+    let Some(file) = store.open_object(id)? else { return Ok(()) };
+    let before = status(&file, &path)?;
+    let mut size_bytes = 0;
+    match hasher.hash(&file) {
+        Ok((digest, size)) => {
+            size_bytes = size;
+            if digest != *id {
+                outcome.damaged.push((*id, format!("its fs-verity digest is {digest}")));
+            } else if store.integrity() == Integrity::None {
+                store.verified.remember(&store.root, Fingerprint::new(id, &before))?;
+            }
+        }
+        Err(e) if is_unreadable(&e) => outcome.damaged.push((*id, format!("it cannot be read: {e}"))),
+        Err(e) => return Err(Error::io("read", path, e)),
+    }
+    outcome.objects += 1;
+    outcome.bytes += size_bytes;
+    observer.advance(1, size_bytes);
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Metadata images, by their fs-verity digests.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sealpack_format::digest::ObjectId;
+use sealpack_format::erofs;
+use sealpack_kernel::fsverity::Measurement;
+
+use crate::error::{Error, Result};
+use crate::hash::FileHasher;
+use crate::objects::{Integrity, ObjectState, is_unreadable};
+use crate::store::Store;
+
+/// Reads a metadata image, which may hold any bytes, and answers with the objects that its files refer to, in any
+/// order, repeated or not; or says what is wrong with it.
+pub type ObjectsOfImage<'a> = &'a (dyn Fn(&File) -> std::result::Result<Vec<ObjectId>, String> + Sync);
+
+/// The objects that the composefs metadata image in `file` refers to, as gc and fsck want to know them.
+///
+/// What counts is the path that overlayfs will look for. A file with several names comes once.
+///
+/// # Errors
+/// In words, what is wrong with the image.
+pub fn objects_of_image(mut file: &File) -> std::result::Result<Vec<ObjectId>, String> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let image = erofs::Image::open(&bytes).map_err(|e| e.to_string())?;
+    let object = |external: erofs::reader::External<'_>| {
+        ObjectId::from_object_path(external.path)
+            .ok_or_else(|| format!("it refers to \"{}\", which is no object", external.path.escape_ascii()))
+    };
+    image.objects().map(|external| object(external.map_err(|e| e.to_string())?)).collect()
+}
+
+impl Store {
+    /// Where metadata image `id` is, or would be.
+    #[must_use]
+    pub fn image_path(&self, id: &ObjectId) -> PathBuf {
+        self.images.at(image_file_name(id))
+    }
+
+    /// Opens metadata image `id` for reading, without looking at its content.
+    ///
+    /// # Errors
+    /// [`Error::ImageMissing`]; [`Error::Algorithm`]; failures of the system.
+    pub fn open_image(&self, id: &ObjectId) -> Result<File> {
+        self.check_id(id)?;
+        self.images.read(image_file_name(id))?.ok_or(Error::ImageMissing(*id))
+    }
+
+    /// Opens metadata image `id` and measures what was opened: the file in the answer had the content of that
+    /// digest just now, and keeps it with [`Integrity::FsVerity`].
+    ///
+    /// What was remembered does not count here: without fs-verity the file is hashed.
+    ///
+    /// # Errors
+    /// As [`open_image`](Self::open_image); [`Error::ImageDamaged`].
+    pub fn verify_image(&self, id: &ObjectId) -> Result<(File, Integrity)> {
+        let (file, path) = (self.open_image(id)?, self.image_path(id));
+        let damaged = |found| Error::ImageDamaged { path: path.clone(), found };
+        if let Measurement::Digest(found) = self.measure(&file, &path)? {
+            return if found == *id { Ok((file, Integrity::FsVerity)) } else { Err(damaged(Some(found))) };
+        }
+        match FileHasher::new(self.algorithm()).hash(&file) {
+            Ok((found, _)) if found == *id => {}
+            Ok((found, _)) => return Err(damaged(Some(found))),
+            Err(e) if is_unreadable(&e) => return Err(damaged(None)),
+            Err(e) => return Err(Error::io("read", path, e)),
+        }
+        rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
+        Ok((file, Integrity::None))
+    }
+
+    /// The objects that metadata image `id` refers to, after its content was verified.
+    pub(crate) fn objects_of(&self, id: &ObjectId, objects_of: ObjectsOfImage<'_>) -> Result<Vec<ObjectId>> {
+        let (file, _) = self.verify_image(id)?;
+        objects_of(&file).map_err(|what| Error::ImageUnreadable { path: self.image_path(id), what })
+    }
+
+    /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).
+    ///
+    /// # Errors
+    /// As [`check_object`](Self::check_object).
+    pub fn check_image(&self, id: &ObjectId) -> Result<ObjectState> {
+        self.check_id(id)?;
+        self.check_file(&self.images, Path::new(&image_file_name(id)), id)
+    }
+}
+
+pub(crate) fn image_file_name(id: &ObjectId) -> String {
+    format!("{id}.erofs")
+}
+
+/// The metadata image that a file in `images/` is named for.
+pub(crate) fn image_of_file_name(name: &str) -> Option<ObjectId> {
+    name.strip_suffix(".erofs")?.parse().ok()
+}

@@ -1,0 +1,83 @@
+//! The records of layers. `docs/formats/layer.md` describes what is in them.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use sealpack_format::digest::{DiffId, ObjectId};
+use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, LayerReader};
+use sealpack_format::tree::Content;
+
+use crate::error::{Error, Result};
+use crate::objects::ObjectState;
+use crate::store::Store;
+
+/// The record of a layer as it comes from the disk.
+pub type LayerRecord = LayerReader<BufReader<File>>;
+
+impl Store {
+    /// Opens the record of layer `diff_id`, if the store has it.
+    ///
+    /// A record's checksum is at its end: what it says counts once the reader has answered `None`.
+    ///
+    /// # Errors
+    /// [`Error::LayerDamaged`] when it does not begin as a record; [`Error::Algorithm`]; failures of the system.
+    pub fn layer(&self, diff_id: &DiffId) -> Result<Option<LayerRecord>> {
+        let name = layer_path(diff_id);
+        let Some(file) = self.root.read(&name)? else { return Ok(None) };
+        let record = LayerReader::new(BufReader::with_capacity(64 * 1024, file))
+            .map_err(|source| self.layer_error(diff_id, source))?;
+        self.check_algorithm(record.algorithm())?;
+        Ok(Some(record))
+    }
+
+    /// Whether layer `diff_id` needs no fetching: its record is there and undamaged, and so is every
+    /// object in it ([`check_object`](Self::check_object)).
+    ///
+    /// # Errors
+    /// Failures of the system; damage is an answer, not an error.
+    pub fn has_whole_layer(&self, diff_id: &DiffId) -> Result<bool> {
+        let mut whole = true;
+        let read = self.for_each_object_of_layer(diff_id, |id, _| {
+            whole = whole && self.check_object(&id)? == ObjectState::Good;
+            Ok(())
+        });
+        match read {
+            Ok(found) => Ok(found && whole),
+            Err(error) if error.is_verification() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the record of layer `diff_id` is, or would be.
+    #[must_use]
+    pub fn layer_path(&self, diff_id: &DiffId) -> PathBuf {
+        self.root.at(layer_path(diff_id))
+    }
+
+    /// Calls `each` with the objects of a layer and their sizes in bytes, in the order of the tar, repeated as
+    /// often as they occur in it. Answers whether the store has the layer.
+    pub(crate) fn for_each_object_of_layer(
+        &self,
+        diff_id: &DiffId,
+        mut each: impl FnMut(ObjectId, u64) -> Result<()>,
+    ) -> Result<bool> {
+        let Some(record) = self.layer(diff_id)? else { return Ok(false) };
+        for entry in record {
+            let LayerEntry { item, .. } = entry.map_err(|source| self.layer_error(diff_id, source))?;
+            if let LayerItem::Inode(_, LayerKind::Regular(Content::Object { size, id })) = item {
+                each(id, size)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn layer_error(&self, diff_id: &DiffId, source: LayerError) -> Error {
+        Error::LayerDamaged { path: self.layer_path(diff_id), source }
+    }
+}
+
+/// Where the record of a layer is in the store.
+pub(crate) fn layer_path(diff_id: &DiffId) -> PathBuf {
+    PathBuf::from(format!("layers/{}/{}", diff_id.algorithm(), diff_id.hex()))
+}

@@ -1,0 +1,95 @@
+//! `meta.json`: what kind of store this is.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use sealpack_format::digest::Algorithm;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::backend::Dir;
+use crate::error::{Error, Result};
+
+/// The name of the file.
+pub(crate) const FILE: &str = "meta.json";
+
+/// What `format` says in it.
+const FORMAT: &str = "sealpack-store";
+
+/// The version of the layout. A program refuses stores with a higher one, so raising it
+/// locks out every older program.
+pub(crate) const VERSION: u64 = 1;
+
+/// The features that a program must know to use a store that has them; none so far.
+const KNOWN_INCOMPAT: [&str; 0] = [];
+
+/// More bytes than a sane file has.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// The content of `meta.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    format: String,
+    version: u64,
+    algorithm: String,
+    /// Features that a program may ignore.
+    #[serde(default)]
+    compat: Vec<String>,
+    /// Features that a program must know.
+    #[serde(default)]
+    incompat: Vec<String>,
+    /// What later programs add.
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+impl Meta {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            algorithm: algorithm.to_string(),
+            compat: Vec::new(),
+            incompat: Vec::new(),
+            other: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", FILE, e))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Reads the file in `root`. `None` when there is none.
+    pub(crate) fn read(root: &Dir) -> Result<Option<Algorithm>> {
+        let Some(file) = root.read(FILE)? else { return Ok(None) };
+        let mut json = Vec::new();
+        let read = file.take(MAX_BYTES).read_to_end(&mut json);
+        read.map_err(|e| Error::io("read", root.at(FILE), e))?;
+        Self::parse(&json, root).map(Some)
+    }
+
+    /// The version decides before anything else is looked at: the rest may have changed its form.
+    fn parse(json: &[u8], root: &Dir) -> Result<Algorithm> {
+        let damaged = |what: String| Error::Meta { path: root.at(FILE), what };
+        let value: Value = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
+        if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
+            return Err(damaged(format!("\"format\" is not {FORMAT:?}")));
+        }
+        match value.get("version").and_then(Value::as_u64) {
+            Some(VERSION) => {}
+            Some(version) if version > VERSION => {
+                return Err(Error::Newer { path: root.path().to_owned(), version, known: VERSION });
+            }
+            _ => return Err(damaged("\"version\" is not a number from 1 on".to_owned())),
+        }
+        let meta: Self = serde_json::from_value(value).map_err(|e| damaged(e.to_string()))?;
+        let mut features = meta.incompat;
+        features.retain(|feature| !KNOWN_INCOMPAT.contains(&feature.as_str()));
+        if !features.is_empty() {
+            return Err(Error::Features { path: root.path().to_owned(), features });
+        }
+        meta.algorithm.parse().map_err(|_| damaged(format!("unknown \"algorithm\" {:?}", meta.algorithm)))
+    }
+}

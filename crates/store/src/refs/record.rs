@@ -1,0 +1,97 @@
+//! What is known of a named image.
+
+use std::collections::BTreeMap;
+
+use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The version of the record that this program writes and knows.
+pub(super) const VERSION: u64 = 1;
+
+/// What the store knows of an image under one of its names: the content of a file in `refs/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    version: u64,
+    /// The canonical name, such as `docker.io/library/debian:12`.
+    pub name: String,
+    /// The image's manifest, a blob.
+    pub manifest: BlobDigest,
+    /// The image's configuration, a blob.
+    pub config: BlobDigest,
+    /// The index that the manifest was chosen from, a blob too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<BlobDigest>,
+    /// The platform, such as `linux/arm64/v8`.
+    pub platform: String,
+    /// The metadata image.
+    pub image: ObjectId,
+    /// The size of the metadata image.
+    pub image_size_bytes: u64,
+    /// The layers, lowest first.
+    pub layers: Vec<LayerDescriptor>,
+    /// When it was pulled, in seconds since 1970 (UTC).
+    pub pulled_unix_seconds: u64,
+    /// Fields that later versions add; kept when the record is written again.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerDescriptor {
+    /// The digest of the uncompressed tar; names the layer's record.
+    pub diff_id: DiffId,
+    /// The digest of the blob that the layer came in.
+    pub blob: BlobDigest,
+    /// The size of that blob.
+    pub blob_size_bytes: u64,
+    /// Fields that later versions add.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+impl LayerDescriptor {
+    /// The layer `diff_id` that came in `blob`.
+    #[must_use]
+    pub const fn new(diff_id: DiffId, blob: BlobDigest, blob_size_bytes: u64) -> Self {
+        Self { diff_id, blob, blob_size_bytes, other: BTreeMap::new() }
+    }
+}
+
+impl ImageRecord {
+    /// A record with no layers, not pulled at any time yet; the fields are there to be set.
+    #[must_use]
+    pub fn new(name: impl Into<String>, manifest: BlobDigest, config: BlobDigest, image: ObjectId) -> Self {
+        Self {
+            version: VERSION,
+            name: name.into(),
+            manifest,
+            config,
+            index: None,
+            platform: String::new(),
+            image,
+            image_size_bytes: 0,
+            layers: Vec::new(),
+            pulled_unix_seconds: 0,
+            other: BTreeMap::new(),
+        }
+    }
+
+    /// The blobs that belong to the image.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobDigest> {
+        [Some(self.manifest), Some(self.config), self.index].into_iter().flatten()
+    }
+
+    /// Parses the content of a file. The error says what is wrong with it.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        let value: Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        match value.get("version").and_then(Value::as_u64) {
+            Some(VERSION) => serde_json::from_value(value).map_err(|e| e.to_string()),
+            Some(version) if version > VERSION => Err(format!(
+                "it has version {version}, and this program knows {VERSION}: use a newer sealpack"
+            )),
+            _ => Err("\"version\" is not a number from 1 on".to_owned()),
+        }
+    }
+}

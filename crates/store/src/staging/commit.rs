@@ -1,0 +1,145 @@
+//! From the staging directory into the store, in an order that a power cut cannot hurt.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::{Pending, Staging};
+use crate::backend::{Dir, sync_file};
+use crate::blobs::blob_path;
+use crate::error::{Error, Result};
+use crate::images::image_file_name;
+use crate::layers::layer_path;
+use crate::objects::Integrity;
+use crate::refs::ImageRecord;
+use crate::verified::Fingerprint;
+
+/// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
+/// whatever else is dirty on the filesystem.
+const SINGLE_FLUSHES: usize = 8;
+
+impl Staging<'_> {
+    /// Makes everything that was finished before part of the store. Durable on return.
+    ///
+    /// Objects go first, then what refers to them. Objects of unfinished layers are taken along;
+    /// nothing refers to them yet.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and other failures of the system; [`Error::StagingFailed`] after one of those. What was
+    /// committed before stays committed.
+    pub fn commit(&self) -> Result<()> {
+        let mut failed = self.committing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *failed {
+            return Err(Error::StagingFailed);
+        }
+        // All kinds at once: the objects of a layer in here are in here too, or were committed before.
+        let batch = std::mem::take(&mut *self.pending());
+        let result = self.move_in(&batch);
+        *failed = result.is_err();
+        result
+    }
+
+    /// [Commits](Self::commit), then gives the image its name ([`Store::set_image`](crate::Store::set_image)) and
+    /// ends the staging.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn publish(self, record: &ImageRecord) -> Result<()> {
+        self.commit()?;
+        self.store.set_image(record)
+    }
+
+    fn move_in(&self, batch: &Pending) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.flush_contents(batch)?;
+        self.move_objects(batch)?;
+        let mut touched = BTreeSet::new();
+        let places = batch.layers.iter().map(|(id, number)| (layer_path(id), number));
+        let places = places.chain(batch.blobs.iter().map(|(id, number)| (blob_path(id), number)));
+        let places = places.chain(
+            batch.images.iter().map(|(id, number)| (Path::new("images").join(image_file_name(id)), number)),
+        );
+        for (place, number) in places {
+            self.dir.rename(number.to_string(), &self.store.root, &place)?;
+            touched.extend(place.parent().map(Path::to_owned));
+        }
+        sync_directories(&self.store.root, &touched)
+    }
+
+    /// Makes the bytes of all files durable while they are still here.
+    fn flush_contents(&self, batch: &Pending) -> Result<()> {
+        if batch.len() > SINGLE_FLUSHES {
+            return self.dir.sync_filesystem();
+        }
+        for name in batch.numbers().map(|number| number.to_string()) {
+            let path = self.dir.at(&name);
+            let file = self.dir.read(&name)?.ok_or_else(|| Error::io("open", &path, Errno::NOENT))?;
+            sync_file(&file, &path)?;
+        }
+        Ok(())
+    }
+
+    fn move_objects(&self, batch: &Pending) -> Result<()> {
+        if batch.objects.is_empty() {
+            return Ok(());
+        }
+        let store = self.store;
+        let mut touched = BTreeSet::new();
+        for (id, number) in &batch.objects {
+            let (from, to) = (number.to_string(), id.object_path());
+            let (fan, _) = to.split_at(2);
+            match self.dir.rename(&from, &store.objects, &to) {
+                Err(Error::Io { source, .. }) if Errno::from_io_error(&source) == Some(Errno::NOENT) => {
+                    store.objects.make(fan)?;
+                    touched.insert(PathBuf::new());
+                    self.dir.rename(&from, &store.objects, &to)?;
+                }
+                other => other?,
+            }
+            touched.insert(PathBuf::from(fan));
+            // The rename has changed the ctime: only now the status is the one to remember.
+            if store.integrity() == Integrity::None
+                && let Some(stat) = store.objects.stat(&to)?
+            {
+                store.verified.remember(&store.root, Fingerprint::new(id, &stat))?;
+            }
+        }
+        store.verified.save(&store.root)?;
+        if batch.objects.len() > SINGLE_FLUSHES {
+            return store.objects.sync_filesystem();
+        }
+        sync_directories(&store.objects, &touched)
+    }
+}
+
+/// Makes the entries of directories durable; an empty path is `base` itself.
+fn sync_directories(base: &Dir, directories: &BTreeSet<PathBuf>) -> Result<()> {
+    for path in directories {
+        match path.to_str() {
+            Some("") => base.sync()?,
+            _ => {
+                let missing = || Error::io("open", base.at(path), Errno::NOENT);
+                base.try_sub(path)?.ok_or_else(missing)?.sync()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Pending {
+    fn len(&self) -> usize {
+        self.objects.len() + self.layers.len() + self.images.len() + self.blobs.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let objects = self.objects.values().chain(self.images.values());
+        objects.chain(self.layers.values()).chain(self.blobs.values()).copied()
+    }
+}

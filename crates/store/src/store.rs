@@ -1,0 +1,289 @@
+//! Opening and making a store.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sealpack_format::digest::{Algorithm, ObjectId};
+use sealpack_kernel::Kernel;
+use sealpack_kernel::fsverity::Measurement;
+
+use crate::backend::{Dir, sync_file};
+use crate::error::{Error, Result};
+use crate::lock::{self, Lock, LockKind};
+use crate::meta::{self, Meta};
+use crate::objects::Integrity;
+use crate::verified::Verified;
+
+/// The directories of every store.
+const DIRECTORIES: [&str; 9] = [
+    "objects",
+    "images",
+    "blobs",
+    "blobs/sha256",
+    "blobs/sha512",
+    "layers",
+    "layers/sha256",
+    "layers/sha512",
+    "refs",
+];
+
+/// Where everything is written before it is renamed to its place.
+const TMP: &str = "tmp";
+
+/// How long calls that take a lock by themselves wait for it.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// A store on the disk. Can be used from many threads at once.
+pub struct Store {
+    pub(crate) root: Dir,
+    pub(crate) tmp: Dir,
+    pub(crate) objects: Dir,
+    pub(crate) images: Dir,
+    pub(crate) refs: Dir,
+    pub(crate) verified: Verified,
+    pub(crate) kernel: Kernel,
+    algorithm: Algorithm,
+    integrity: Integrity,
+    lock_wait: Duration,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).field("algorithm", &self.algorithm).finish()
+    }
+}
+
+impl Store {
+    /// Makes a store at `path` and opens it. The directory is made with mode 0700, with its parents, unless
+    /// it exists and is empty; then its owner and mode stay.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when there is a store, [`Error::Foreign`] when there is something else.
+    pub fn create(path: impl AsRef<Path>, algorithm: Algorithm) -> Result<Self> {
+        let path = absolute(path.as_ref())?;
+        if !make(&path, algorithm)? {
+            return Err(Error::Exists { path });
+        }
+        Self::open(path)
+    }
+
+    /// Opens the store at `path`. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Empty`], [`Error::Foreign`] when there is no store; [`Error::Newer`] and
+    /// [`Error::Features`] when this program does not know its format; [`Error::Meta`] when it is damaged;
+    /// [`Error::Owner`] when it belongs to another user.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = absolute(path.as_ref())?;
+        let root = open_root(&path)?;
+        check_owner(&root)?;
+        let Some(algorithm) = Meta::read(&root)? else {
+            return Err(foreign_entry(&root)?.map_or_else(
+                || Error::Empty { path: path.clone() },
+                |found| Error::Foreign { path: path.clone(), found },
+            ));
+        };
+        let kernel = Kernel::new();
+        let integrity = Integrity::of_filesystem(&kernel, &root)?;
+        Ok(Self {
+            tmp: root.sub(TMP)?,
+            objects: root.sub("objects")?,
+            images: root.sub("images")?,
+            refs: root.sub("refs")?,
+            verified: Verified::default(),
+            root,
+            kernel,
+            algorithm,
+            integrity,
+            lock_wait: LOCK_WAIT,
+        })
+    }
+
+    /// Opens the store at `path`, and makes it before when there is nothing or an empty directory.
+    ///
+    /// `algorithm` is the one of a new store (SHA-256 when `None`).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create); [`Error::Algorithm`] when there is a store
+    /// and `algorithm` asks for another than it has.
+    pub fn open_or_create(path: impl AsRef<Path>, algorithm: Option<Algorithm>) -> Result<Self> {
+        let path = path.as_ref();
+        let store = match Self::open(path) {
+            Err(Error::Missing { .. } | Error::Empty { .. }) => {
+                // Another process may be faster; then its store is the one.
+                make(&absolute(path)?, algorithm.unwrap_or(Algorithm::Sha256))?;
+                Self::open(path)?
+            }
+            other => other?,
+        };
+        if let Some(wanted) = algorithm {
+            store.check_algorithm(wanted)?;
+        }
+        Ok(store)
+    }
+
+    /// Sets how long calls that take a lock by themselves wait for it: [`stage`](Self::stage),
+    /// [`set_image`](Self::set_image), [`remove_image`](Self::remove_image). Ten seconds unless set.
+    #[must_use]
+    pub const fn with_lock_wait(mut self, wait: Duration) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// The absolute path of the store.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The algorithm that names the objects and metadata images.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether new objects and images get fs-verity: whether the filesystem has it.
+    /// [`object_integrity`](Self::object_integrity) tells about an object that is there.
+    #[must_use]
+    pub const fn integrity(&self) -> Integrity {
+        self.integrity
+    }
+
+    /// Takes a lock on the store, waiting for at most `wait`.
+    ///
+    /// What is in the store stays there while a shared one is held.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] names who has it.
+    pub fn lock(&self, kind: LockKind, wait: Duration) -> Result<Lock> {
+        Lock::take(&self.root, kind, wait)
+    }
+
+    /// The shared lock that a call takes by itself.
+    pub(crate) fn shared(&self) -> Result<Lock> {
+        self.lock(LockKind::Shared, self.lock_wait)
+    }
+
+    pub(crate) fn check_algorithm(&self, wanted: Algorithm) -> Result<()> {
+        if wanted == self.algorithm {
+            return Ok(());
+        }
+        Err(Error::Algorithm { path: self.path().to_owned(), has: self.algorithm, wanted })
+    }
+
+    pub(crate) fn check_id(&self, id: &ObjectId) -> Result<()> {
+        self.check_algorithm(id.algorithm())
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::io("find", path, e))
+}
+
+fn open_root(path: &Path) -> Result<Dir> {
+    match Dir::open(path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Missing { path: path.to_owned() })
+        }
+        // Most often a store that belongs to somebody else; then that is the better answer.
+        Err(Error::Permission { call, path }) => {
+            let owner = std::fs::metadata(&path).map(|metadata| metadata.uid());
+            let user = rustix::process::geteuid().as_raw();
+            Err(match owner {
+                Ok(owner) if owner != user => Error::Owner { path, owner, user },
+                _ => Error::Permission { call, path },
+            })
+        }
+        other => other,
+    }
+}
+
+fn check_owner(root: &Dir) -> Result<()> {
+    let stat = rustix::fs::fstat(root).map_err(|e| Error::io("look at", root.path(), e))?;
+    let user = rustix::process::geteuid().as_raw();
+    if stat.st_uid == user {
+        return Ok(());
+    }
+    Err(Error::Owner { path: root.path().to_owned(), owner: stat.st_uid, user })
+}
+
+/// Makes a store at `path`. Answers whether there was none before.
+///
+/// `meta.json` comes last and makes it a store. What is left when this is interrupted before is
+/// recognised and completed the next time.
+fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", path, e)),
+        _ => {}
+    }
+    let root = open_root(path)?;
+    check_owner(&root)?;
+    if root.stat(meta::FILE)?.is_none()
+        && let Some(found) = foreign_entry(&root)?
+    {
+        return Err(Error::Foreign { path: path.to_owned(), found });
+    }
+    drop(root.append(lock::FILE, 0o600)?);
+    let _lock = Lock::take(&root, LockKind::Exclusive, LOCK_WAIT)?;
+    if root.stat(meta::FILE)?.is_some() {
+        return Ok(false);
+    }
+    fill(&root, &Meta::new(algorithm).to_json()?)?;
+    Ok(true)
+}
+
+fn fill(root: &Dir, meta: &[u8]) -> Result<()> {
+    for directory in DIRECTORIES.into_iter().chain([TMP]) {
+        root.make(directory)?;
+    }
+    let tmp = root.sub(TMP)?;
+    tmp.unlink(meta::FILE)?;
+    let mut file = tmp.create(meta::FILE, 0o444)?;
+    file.write_all(meta).map_err(|e| Error::io("write", tmp.at(meta::FILE), e))?;
+    sync_file(&file, &tmp.at(meta::FILE))?;
+    for directory in ["blobs", "layers"] {
+        root.sub(directory)?.sync()?;
+    }
+    root.sync()?;
+    tmp.rename(meta::FILE, root, meta::FILE)?;
+    root.sync()?;
+    // The directory's own name; its parent may not be readable, which leaves that to the system.
+    if let Some(parent) = root.path().parent()
+        && let Ok(parent) = Dir::open(parent)
+    {
+        parent.sync()?;
+    }
+    Ok(())
+}
+
+/// The name of something in `root` that the making of a store does not leave behind.
+fn foreign_entry(root: &Dir) -> Result<Option<String>> {
+    let ours = |name: &std::ffi::OsStr| {
+        name == lock::FILE
+            || name == TMP
+            || name == "lost+found"
+            || DIRECTORIES.iter().any(|directory| name == *directory)
+    };
+    Ok(root
+        .entries()?
+        .into_iter()
+        .find(|entry| !ours(&entry.name))
+        .map(|entry| entry.name.to_string_lossy().into_owned()))
+}
+
+impl Integrity {
+    fn of_filesystem(kernel: &Kernel, root: &Dir) -> Result<Self> {
+        let Some(file) = root.read(meta::FILE)? else { return Ok(Self::None) };
+        let measured =
+            kernel.measure_verity(&file).map_err(|e| Error::io("measure", root.at(meta::FILE), e))?;
+        Ok(match measured {
+            Measurement::Unsupported => Self::None,
+            _ => Self::FsVerity,
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Processes that die, and disks that lose what was not flushed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+use crate::fault::{Change, KILL_AT, recorded};
+
+const PATH: &str = "SEALPACK_STORE_TEST_CRASH";
+const OBJECTS: &str = "SEALPACK_STORE_TEST_OBJECTS";
+
+const BASE: Layer<'static> = &["base", "a rather long name for an object"];
+
+/// Starts a process that fills the store at `path` and prints what it has done, dying at change `kill_at`.
+fn start(path: &Path, test: &str, kill_at: Option<u64>, objects: usize) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--ignored", "--exact", test, "--nocapture", "--test-threads=1"])
+        .env(PATH, path)
+        .env(OBJECTS, objects.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(number) = kill_at {
+        command.env(KILL_AT, number.to_string());
+    }
+    command.spawn().unwrap()
+}
+
+/// What the process had reported when it ended.
+fn reported(child: &mut Child) -> Vec<String> {
+    let output = BufReader::new(child.stdout.take().unwrap());
+    // libtest writes before and after on the same line.
+    let lines = output.lines().map_while(Result::ok);
+    lines.filter_map(|line| Some(line.split_once("done: ")?.1.to_owned())).collect()
+}
+
+/// Expects the store to be sound and to have everything that was reported.
+#[track_caller]
+fn check(path: &Path, done: &[String]) {
+    let store = match Store::open(path) {
+        Ok(store) => store,
+        Err(error) => {
+            assert!(done.is_empty(), "{error}, after {done:?}");
+            return;
+        }
+    };
+    assert_clean(&store);
+    for what in done {
+        match what.split_once(' ').unwrap() {
+            ("layer", diff_id) => {
+                assert!(store.has_whole_layer(&diff_id.parse().unwrap()).unwrap(), "{what}")
+            }
+            ("image", name) => {
+                let record = store.image(name).unwrap().unwrap();
+                store.verify_image(&record.image).unwrap();
+                record.blobs().for_each(|digest| drop(store.blob(&digest).unwrap()));
+            }
+            ("removed", name) => assert_eq!(store.image(name).unwrap(), None),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Makes a store, pulls, removes and collects: every kind of change there is.
+#[test]
+#[ignore = "is killed by another test"]
+fn short_life() {
+    let store = Store::open_or_create(std::env::var_os(PATH).unwrap(), None).unwrap();
+    let staging = store.stage().unwrap();
+    println!("done: layer {}", add_layer(&staging, BASE));
+    drop(staging);
+    pull(&store, "one", &[BASE, &["1"]]);
+    println!("done: image one");
+    pull(&store, "two", &[BASE, &["2", "two"]]);
+    println!("done: image two");
+    store.remove_image("one").unwrap();
+    println!("done: removed one");
+    gc(&store);
+}
+
+/// Kills a process before change `number`. Answers whether it lived through.
+fn kill_once(number: u64) -> bool {
+    // A killed process loses nothing that it has written, on no filesystem: the fastest will do.
+    let memory = Path::new("/dev/shm");
+    let directory =
+        tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).expect("a directory for the store");
+    let (path, test) = (directory.path().join("store"), "tests::crash::short_life");
+    let mut child = start(&path, test, Some(number), 0);
+    let mut done = reported(&mut child);
+    let finished = child.wait().unwrap().success();
+    if done.iter().any(|what| what == "image two") {
+        // The next thing is to remove it, done perhaps without a report yet.
+        done.retain(|what| what != "image one");
+    }
+    check(&path, &done);
+    // Whatever was left does not hinder the next one, and is gone after it.
+    let mut next = start(&path, test, None, 0);
+    assert_eq!(reported(&mut next).len(), 4);
+    assert!(next.wait().unwrap().success());
+    check(&path, &["image two".into(), "removed one".into()]);
+    assert_eq!(std::fs::read_dir(path.join("tmp")).unwrap().count(), 0, "killed at {number}");
+    finished
+}
+
+#[test]
+fn killed_before_any_change_a_process_leaves_a_sound_store_with_all_that_was_done() {
+    // Each thread takes every fourth change until a process makes all of them and lives.
+    let lived = |first: u64| (first..1000).step_by(4).find(|number| kill_once(*number));
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|first| scope.spawn(move || lived(first))).collect();
+        for thread in threads {
+            let changes = thread.join().unwrap().unwrap();
+            assert!((50..1000).contains(&changes), "{changes} changes");
+        }
+    });
+}
+
+/// Pulls one image after the other with several threads until it is killed.
+#[test]
+#[ignore = "is killed by another test"]
+fn long_life() {
+    let store = Store::open_or_create(std::env::var_os(PATH).unwrap(), None).unwrap();
+    let objects: usize = std::env::var(OBJECTS).unwrap().parse().unwrap();
+    for image in 0..1000 {
+        let staging = store.stage().unwrap();
+        std::thread::scope(|scope| {
+            for layer in 0..3 {
+                let staging = &staging;
+                // Layers of different images have objects in common.
+                let texts: Vec<String> = (0..objects)
+                    .map(|n| format!("{}", n * (layer + 1)).repeat(1 + n % 50) + &(image / 2).to_string())
+                    .collect();
+                scope.spawn(move || {
+                    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                    println!("done: layer {}", add_layer(staging, &texts));
+                });
+            }
+        });
+        drop(staging);
+        let name = format!("image-{}", image % 5);
+        pull(&store, &name, &[&[&name]]);
+        println!("done: image {name}");
+    }
+}
+
+#[test]
+fn killed_at_any_time_a_process_leaves_a_sound_store_with_all_that_was_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut all = 0;
+    for round in 0..12_u64 {
+        let mut child = start(&path, "tests::crash::long_life", None, 150);
+        std::thread::sleep(Duration::from_millis(20 + round * round * 37 % 400));
+        child.kill().unwrap();
+        let done = reported(&mut child);
+        child.wait().unwrap();
+        check(&path, &done);
+        all += done.len();
+    }
+    assert!(all > 0, "nothing was ever done");
+}
+
+#[test]
+fn two_processes_adding_the_same_get_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let mut children: Vec<_> = (0..2).map(|_| start(&path, "tests::crash::long_life", None, 100)).collect();
+    std::thread::sleep(Duration::from_millis(700));
+    children.iter_mut().for_each(|child| child.kill().unwrap());
+    let done: Vec<String> = children.iter_mut().flat_map(reported).collect();
+    for child in &mut children {
+        child.wait().unwrap();
+    }
+    assert!(!done.is_empty());
+    check(&path, &done);
+}
+
+/// Replays the changes and flushes of a pull, and expects that whatever is renamed to where it counts, and
+/// whatever it refers to, cannot be lost by a power cut any more at that time.
+#[test]
+fn nothing_is_referred_to_before_it_is_on_the_disk() {
+    for extra in [0, 40] {
+        let fixture = fixture();
+        let texts: Vec<String> = (0..extra).map(|n| format!("extra {n}")).collect();
+        let layer: Vec<&str> = BASE.iter().copied().chain(texts.iter().map(String::as_str)).collect();
+        let changes = recorded(|| drop(pull(&fixture, "a", &[&layer, &["top"]])));
+        let renames = Disk::new(fixture.path()).replay(&changes);
+        assert!(renames > 7, "{changes:#?}");
+    }
+}
+
+/// What would survive a power cut.
+struct Disk<'a> {
+    root: &'a Path,
+    /// Files whose content, and paths whose existence, is not durable.
+    contents: BTreeSet<PathBuf>,
+    entries: BTreeMap<PathBuf, PathBuf>,
+}
+
+impl<'a> Disk<'a> {
+    fn new(root: &'a Path) -> Self {
+        Self { root, contents: BTreeSet::new(), entries: BTreeMap::new() }
+    }
+
+    /// Answers how many files were renamed to places where they count.
+    fn replay(mut self, changes: &[Change]) -> usize {
+        let mut renames = 0;
+        for change in changes {
+            match change.what {
+                "create" => drop(self.contents.insert(change.path.clone())),
+                "mkdir" => self.entry(change.path.clone()),
+                "rename" => {
+                    renames += 1;
+                    assert!(!self.contents.contains(&change.path), "{change:?} of what is not flushed");
+                    let rank = self.rank(&change.to);
+                    let early = self.entries.keys().find(|entry| self.rank(entry) < rank);
+                    assert!(early.is_none(), "{change:?} while {early:?} is not flushed");
+                    self.entry(change.to.clone());
+                }
+                "fsync" => {
+                    self.contents.remove(&change.path);
+                    self.entries.retain(|_, directory| *directory != change.path);
+                }
+                "syncfs" => {
+                    self.contents.clear();
+                    self.entries.clear();
+                }
+                "append" | "remove" | "hash" => {}
+                other => panic!("unknown change {other}"),
+            }
+        }
+        let lost: Vec<_> = self.entries.keys().filter(|entry| self.rank(entry) < 9).collect();
+        assert!(lost.is_empty(), "reported as done, but not flushed: {lost:?}");
+        renames
+    }
+
+    fn entry(&mut self, path: PathBuf) {
+        let directory = path.parent().unwrap().to_owned();
+        self.entries.insert(path, directory);
+    }
+
+    /// What has a higher rank refers to what has a lower one.
+    fn rank(&self, path: &Path) -> u8 {
+        let top = path.strip_prefix(self.root).unwrap().components().next();
+        match top.and_then(|name| name.as_os_str().to_str()) {
+            Some("objects") => 0,
+            Some("layers" | "images" | "blobs") => 1,
+            Some("refs") => 2,
+            _ => 9,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A filesystem without room, mounted where only the test sees it.
+
+use std::process::Command;
+
+use super::*;
+use crate::Error;
+
+const PATH: &str = "SEALPACK_STORE_TEST_FULL_DISK";
+
+/// Runs the test `name`, which is ignored otherwise, on a filesystem that `mount` mounts on `$1`.
+fn on_small_filesystem(name: &str, mount: &str) {
+    if !is_root() {
+        eprintln!("skipped: only root can mount");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let can = Command::new("unshare").args(["-m", "sh", "-c", mount, "sh"]).arg(directory.path()).output();
+    match can {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            eprintln!("skipped: {mount}: {}", String::from_utf8_lossy(&output.stderr));
+            return;
+        }
+        Err(error) => {
+            eprintln!("skipped: unshare: {error}");
+            return;
+        }
+    }
+    let script = format!("{mount} && shift && exec \"$@\"");
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script, "sh"])
+        .arg(directory.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", name, "--nocapture", "--test-threads=1"])
+        .env(PATH, directory.path())
+        .output()
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+const TMPFS: &str = "mount -t tmpfs -o size=1m none \"$1\"";
+const EXT4: &str = "truncate -s 4m \"$1.img\" && mkfs.ext4 -q -N 512 \"$1.img\" && mount -o loop \"$1.img\" \"$1\"; \
+                    status=$?; rm -f \"$1.img\"; [ $status = 0 ]";
+const INODES: &str = "mount -t tmpfs -o size=4m,nr_inodes=60 none \"$1\"";
+const READ_ONLY: &str = "mount -t tmpfs -o size=1m none \"$1\"";
+
+#[test]
+fn a_full_disk_is_one_clear_error_and_leaves_the_store_as_it_was() {
+    on_small_filesystem("tests::full_disk::fill_up", TMPFS);
+    on_small_filesystem("tests::full_disk::fill_up", EXT4);
+    on_small_filesystem("tests::full_disk::fill_up", INODES);
+}
+
+#[test]
+fn a_read_only_store_can_be_read_and_says_why_it_cannot_be_written() {
+    on_small_filesystem("tests::full_disk::read_only", READ_ONLY);
+}
+
+#[test]
+#[ignore = "needs a small filesystem, which another test mounts"]
+fn fill_up() {
+    let path = PathBuf::from(std::env::var_os(PATH).unwrap()).join("store");
+    let store = Store::create(&path, Algorithm::Sha256).unwrap();
+    pull(&store, "before", &[&["x", "y"]]);
+    let before = snapshot(&path);
+    for by_writer in [false, true] {
+        let staging = store.stage().unwrap();
+        let error = (0_u32..)
+            .find_map(|number| {
+                let content = vec![u8::try_from(number % 251).unwrap(); 20_000 + number as usize];
+                let id = fsverity_digest(Algorithm::Sha256, &content);
+                if by_writer {
+                    let written = staging.object_writer().and_then(|mut writer| {
+                        writer.write_all(&content).map_err(|e| e.downcast::<Error>().unwrap())?;
+                        writer.finish(&id)
+                    });
+                    written.err()
+                } else {
+                    staging.add_bytes(&id, &content).err()
+                }
+            })
+            .unwrap();
+        assert!(matches!(&error, Error::NoSpace { path } if path.starts_with(store.path())), "{error}");
+        assert!(error.to_string().contains("make room"), "{error}");
+        drop(staging);
+        assert_eq!(snapshot(&path), before);
+    }
+    // A commit that finds no room, as directories and the memory need some.
+    let staging = store.stage().unwrap();
+    let mut full = false;
+    for number in 0_u32..10_000 {
+        let content = number.to_le_bytes().repeat(100);
+        full = staging.add_bytes(&fsverity_digest(Algorithm::Sha256, &content), &content).is_err();
+        if full {
+            break;
+        }
+    }
+    assert!(full);
+    if let Err(error) = staging.commit() {
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+        assert!(matches!(staging.commit(), Err(Error::StagingFailed)));
+    }
+    drop(staging);
+    assert_clean(&store);
+    gc(&store);
+    pull(&store, "after", &[&["x", "z"]]);
+    assert_clean(&store);
+}
+
+#[test]
+#[ignore = "needs a small filesystem, which another test mounts"]
+fn read_only() {
+    let mount = PathBuf::from(std::env::var_os(PATH).unwrap());
+    let path = mount.join("store");
+    let record = pull(&Store::create(&path, Algorithm::Sha256).unwrap(), "a", &[&["x"]]);
+    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&mount).status().unwrap();
+    assert!(status.success());
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.images().unwrap().records, std::slice::from_ref(&record));
+    store.verify_image(&record.image).unwrap();
+    assert_clean(&store);
+    for error in [
+        store.stage().map(drop).unwrap_err(),
+        store.set_image(&record).unwrap_err(),
+        store.remove_image("a").map(drop).unwrap_err(),
+        store.partial(&record.config).map(drop).unwrap_err(),
+        Store::create(mount.join("other"), Algorithm::Sha256).map(drop).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::ReadOnly { .. }), "{error}");
+        assert!(error.to_string().ends_with("its filesystem is read-only"), "{error}");
+    }
+}

@@ -1,0 +1,109 @@
+use super::*;
+use crate::{Error, PARTIAL_KEPT};
+
+fn contents(store: &Store) -> Vec<PathBuf> {
+    snapshot(store.path())
+        .into_iter()
+        .map(|(path, _)| path)
+        .filter(|path| !path.ends_with("verified"))
+        .collect()
+}
+
+#[test]
+fn only_what_no_name_needs_is_removed() {
+    let fixture = fixture();
+    let (base, one, two): (Layer<'_>, Layer<'_>, Layer<'_>) =
+        (&["base", "hidden"], &["one"], &["two", "more"]);
+    pull(&fixture, "one", &[base, one]);
+    let with_one = contents(&fixture);
+    pull(&fixture, "two", &[base, two]);
+    assert_eq!(gc(&fixture), GcReport::default());
+    fixture.remove_image("two").unwrap();
+    let before = contents(&fixture);
+    let options = GcOptions { dry_run: true, ..GcOptions::default() };
+    let planned = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    assert_eq!(contents(&fixture), before, "a dry run removes nothing");
+    let report = gc(&fixture);
+    assert_eq!(report, planned);
+    assert_eq!((report.objects.count, report.objects.bytes), (2, 700));
+    assert_eq!((report.images.count, report.layers.count, report.blobs.count), (1, 1, 2));
+    assert_eq!(report.total().count, 6);
+    assert_eq!(contents(&fixture), with_one);
+    assert_clean(&fixture);
+
+    fixture.remove_image("one").unwrap();
+    gc(&fixture);
+    assert_eq!(contents(&fixture), [PathBuf::from("lock"), PathBuf::from("meta.json")]);
+    assert_eq!(std::fs::read_dir(fixture.objects_path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_mounted_image_without_a_name_keeps_its_objects() {
+    let fixture = fixture();
+    let record = pull(&fixture, "a", &[&["x", "y"]]);
+    fixture.remove_image("a").unwrap();
+    let options = GcOptions { keep_images: vec![record.image], ..GcOptions::default() };
+    let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    assert_eq!((report.objects.count, report.images.count, report.layers.count), (0, 0, 1));
+    fixture.verify_image(&record.image).unwrap();
+    assert_clean(&fixture);
+    std::fs::remove_file(fixture.image_path(&record.image)).unwrap();
+    let error = fixture.gc(&options, &objects_of, &Silent).unwrap_err();
+    assert!(matches!(error, Error::RootUnreadable { .. }), "{error}");
+    assert_eq!(fixture.check_object(&id_of(&fixture, "x")).unwrap(), crate::ObjectState::Good);
+}
+
+#[test]
+fn nothing_is_removed_when_a_root_cannot_be_read() {
+    let refuses = |break_it: &dyn Fn(&Store, &ImageRecord)| {
+        let fixture = fixture();
+        pull(&fixture, "other", &[&["garbage"]]);
+        fixture.remove_image("other").unwrap();
+        let record = pull(&fixture, "a", &[&["x"]]);
+        break_it(&fixture, &record);
+        let before = contents(&fixture);
+        let error = fixture.gc(&GcOptions::default(), &objects_of, &Silent).unwrap_err();
+        assert!(error.to_string().starts_with("nothing was removed"), "{error}");
+        assert!(error.to_string().contains("fsck --repair"), "{error}");
+        assert_eq!(contents(&fixture), before);
+        // fsck sets aside what is broken; then gc works, and takes nothing that is good of what has a name.
+        fsck(&fixture, true);
+        assert!(gc(&fixture).objects.count >= 1);
+    };
+    refuses(&|store, _| std::fs::write(store.path().join("refs/a.json"), "{}").unwrap());
+    refuses(&|store, record| damage(&store.image_path(&record.image)));
+    refuses(&|store, record| damage(&store.layer_path(&record.layers[0].diff_id)));
+}
+
+#[test]
+fn leftovers_go_and_young_downloads_stay() {
+    let fixture = fixture();
+    let partial = |text: &str| {
+        let mut partial = fixture.partial(&blob_of(text).0).unwrap().unwrap();
+        partial.append(b"begin").unwrap();
+        fixture.path().join("tmp/partial").join(format!("sha256-{}", blob_of(text).0.hex()))
+    };
+    let (young, old) = (partial("young"), partial("old"));
+    let long_ago = std::time::SystemTime::now() - PARTIAL_KEPT - std::time::Duration::from_secs(60);
+    File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    let dead = fixture.path().join("tmp/stage-1-99");
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::write(dead.join("0"), "half").unwrap();
+    std::fs::write(fixture.path().join("tmp/ref-1-2-3"), "{").unwrap();
+    let report = gc(&fixture);
+    assert_eq!((report.partials.count, report.partials.bytes), (1, 5));
+    assert_eq!((report.temporaries.count, report.temporaries.bytes), (2, 5));
+    assert!(young.exists() && !old.exists() && !dead.exists());
+}
+
+#[test]
+fn an_interrupted_pulls_layers_are_there_for_the_next_one() {
+    let fixture = fixture();
+    let layer: Layer<'_> = &["x", "y"];
+    let staging = fixture.stage().unwrap();
+    add_layer(&staging, layer);
+    staging.add_bytes(&id_of(&fixture, "z"), &content("z")).unwrap();
+    drop(staging);
+    assert!(fixture.has_whole_layer(&diff_id_of(layer)).unwrap());
+    assert_clean(&fixture);
+}

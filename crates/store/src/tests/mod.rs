@@ -1,0 +1,175 @@
+//! What the parts guarantee together.
+
+mod crash;
+mod full_disk;
+mod gc;
+mod integrity;
+mod locks;
+mod names;
+mod opening;
+mod problems;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
+use sealpack_format::layer::{LayerEntry, LayerItem, LayerKind, LayerWriter};
+use sealpack_format::tree::{Content, Metadata, Time, Xattrs};
+use sealpack_format::verity::fsverity_digest;
+
+use crate::hash::blob_digest;
+use crate::{
+    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, Silent, Staging, Store,
+};
+
+/// A store in a directory of its own.
+struct Fixture {
+    directory: tempfile::TempDir,
+    store: Store,
+}
+
+impl std::ops::Deref for Fixture {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+fn fixture() -> Fixture {
+    fixture_with(Algorithm::Sha256)
+}
+
+fn fixture_with(algorithm: Algorithm) -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path().join("store"), algorithm).unwrap();
+    Fixture { directory, store }
+}
+
+/// The contents of a layer: what they are does not matter, equal texts are equal objects.
+type Layer<'a> = &'a [&'a str];
+
+fn content(text: &str) -> Vec<u8> {
+    text.repeat(100).into_bytes()
+}
+
+fn id_of(store: &Store, text: &str) -> ObjectId {
+    fsverity_digest(store.algorithm(), &content(text))
+}
+
+fn blob_of(text: &str) -> (BlobDigest, Vec<u8>) {
+    (blob_digest(Algorithm::Sha256, text.as_bytes()), text.as_bytes().to_vec())
+}
+
+/// A diff_id that depends on the layer's contents.
+fn diff_id_of(layer: Layer<'_>) -> DiffId {
+    let digest = blob_digest(Algorithm::Sha256, layer.join("\n").as_bytes());
+    DiffId::from_slice(Algorithm::Sha256, digest.as_bytes()).unwrap()
+}
+
+fn entry(path: &str, id: ObjectId, size: u64) -> LayerEntry {
+    let metadata = Metadata {
+        permissions: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: Time { seconds: 0, nanoseconds: 0 },
+        xattrs: Xattrs::default(),
+    };
+    let kind = LayerKind::Regular(Content::Object { size, id });
+    LayerEntry { path: path.into(), item: LayerItem::Inode(metadata, kind) }
+}
+
+/// Stages and commits a layer the way a pull does.
+fn add_layer(staging: &Staging<'_>, layer: Layer<'_>) -> DiffId {
+    let (store, diff_id) = (staging.store(), diff_id_of(layer));
+    let mut record = LayerWriter::new(staging.layer_writer().unwrap(), store.algorithm()).unwrap();
+    for text in layer {
+        let (id, content) = (id_of(store, text), content(text));
+        if content.len() < 1000 {
+            staging.add_bytes(&id, &content).unwrap();
+        } else {
+            let mut writer = staging.object_writer().unwrap();
+            content.chunks(300).for_each(|chunk| writer.write_all(chunk).unwrap());
+            writer.finish(&id).unwrap();
+        }
+        record.push(&entry(text, id, content.len() as u64)).unwrap();
+    }
+    record.finish().unwrap().finish(&diff_id).unwrap();
+    staging.commit().unwrap();
+    diff_id
+}
+
+/// Stages and names an image the way a pull does. Its metadata image is the list of its objects.
+fn pull(store: &Store, name: &str, layers: &[Layer<'_>]) -> ImageRecord {
+    let staging = store.stage().unwrap();
+    let diff_ids: Vec<_> = layers.iter().map(|layer| add_layer(&staging, layer)).collect();
+    let mut image = staging.image_writer().unwrap();
+    for text in layers.iter().copied().flatten() {
+        writeln!(image, "{}", id_of(store, text)).unwrap();
+    }
+    let image_size_bytes = image.size_bytes();
+    let image = image.finish().unwrap();
+    let (manifest, manifest_bytes) = blob_of(&format!("manifest of {layers:?}"));
+    let (config, config_bytes) = blob_of(&format!("config of {layers:?}"));
+    staging.add_blob(&manifest, &manifest_bytes).unwrap();
+    staging.add_blob(&config, &config_bytes).unwrap();
+    let mut record = ImageRecord::new(name, manifest, config, image);
+    record.platform = "linux/amd64".into();
+    record.image_size_bytes = image_size_bytes;
+    record.layers = diff_ids.into_iter().map(|diff_id| LayerDescriptor::new(diff_id, manifest, 7)).collect();
+    staging.publish(&record).unwrap();
+    record
+}
+
+/// Reads the metadata images that [`pull`] makes.
+fn objects_of(mut file: &File) -> Result<Vec<ObjectId>, String> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    text.lines().map(|line| line.parse().map_err(|_| format!("{line:?} is no object"))).collect()
+}
+
+fn fsck(store: &Store, repair: bool) -> FsckReport {
+    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &Silent).unwrap()
+}
+
+fn gc(store: &Store) -> GcReport {
+    store.gc(&GcOptions::default(), &objects_of, &Silent).unwrap()
+}
+
+#[track_caller]
+fn assert_clean(store: &Store) {
+    let report = fsck(store, false);
+    assert!(report.is_clean(), "{:#?}", report.problems);
+}
+
+/// Writes other bytes of the same number into a file.
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[0] ^= 1;
+    // A new file: the old one may be guarded by the kernel, and is read-only.
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// All files below `path` with their contents, relative, sorted; directories without files are left out.
+fn snapshot(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    fn walk(base: &Path, path: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(base, &path, files);
+            } else {
+                files.push((path.strip_prefix(base).unwrap().to_owned(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(path, path, &mut files);
+    files.sort();
+    files
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

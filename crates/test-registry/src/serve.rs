@@ -1,0 +1,173 @@
+//! Requests in, answers or faults out.
+
+use std::io::{self, BufReader, Read, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fault::Action;
+use crate::http::{Request, Response, write_chunk};
+use crate::{Shared, State, Stored, auth};
+
+/// Answers all requests of a connection.
+pub(crate) fn serve(stream: &mut (impl Read + Write), url: &str, shared: &Shared) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut stream)? {
+        if shared.is_stopping() {
+            break;
+        }
+        let (response, action) = {
+            let mut state = shared.state();
+            state.requests.push(request.clone());
+            let action = take_fault(&mut state, &request);
+            (answer(&mut state, &request, url, action.as_ref()), action)
+        };
+        if !send(stream.get_mut(), response, action, shared)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn take_fault(state: &mut State, request: &Request) -> Option<Action> {
+    let ranged = request.header("range").is_some();
+    let fault = state.faults.iter_mut().find(|fault| {
+        request.target.contains(&fault.path)
+            && fault.ranged.is_none_or(|wanted| wanted == ranged)
+            && fault.times != Some(0)
+    })?;
+    if let Some(times) = &mut fault.times {
+        *times -= 1;
+    }
+    Some(fault.action.clone())
+}
+
+/// The right answer, or the one that a fault puts in its place.
+fn answer(state: &mut State, request: &Request, url: &str, action: Option<&Action>) -> Response {
+    if let Some(Action::Answer { status, headers, body }) = action {
+        let response = Response::new(*status, body.clone());
+        return headers.iter().fold(response, |response, (name, value)| response.with(name, value));
+    }
+    if let Some(Action::Redirect(status, target)) = action {
+        return Response::new(*status, "elsewhere").with("Location", target);
+    }
+    if request.target.starts_with("/token") {
+        return auth::give_token(state, request);
+    }
+    if let Some(refusal) = auth::refuse(state, request, url) {
+        return refusal;
+    }
+    let found = find(state, &request.target);
+    let Some(Stored { media_type, bytes }) = found else {
+        return Response::error(404, "NAME_UNKNOWN", "not known to the registry");
+    };
+    let start = match (action, request.range_start()) {
+        (Some(Action::IgnoreRange), _) | (_, None) => None,
+        (Some(Action::RefuseRange), Some(_)) => return Response::new(416, ""),
+        (Some(Action::ShiftRange(by)), Some(start)) => Some(start + by),
+        (_, Some(start)) => Some(start),
+    };
+    let response = match start {
+        Some(start) if start >= bytes.len() => return Response::new(416, ""),
+        Some(start) => {
+            let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+            Response::new(206, &bytes[start..]).with("Content-Range", range)
+        }
+        None => Response::new(200, bytes),
+    };
+    response.with("Content-Type", media_type)
+}
+
+fn find(state: &State, target: &str) -> Option<Stored> {
+    let path = target.split('?').next()?;
+    if path == "/v2/" {
+        return Some(Stored { media_type: "application/json".to_owned(), bytes: b"{}".to_vec() });
+    }
+    if let Some((_, digest)) = path.rsplit_once("/blobs/") {
+        let bytes = state.blobs.get(digest)?.clone();
+        return Some(Stored { media_type: "application/octet-stream".to_owned(), bytes });
+    }
+    let (repository, selector) = path.strip_prefix("/v2/")?.rsplit_once("/manifests/")?;
+    let separator = if selector.contains(':') { '@' } else { ':' };
+    state.manifests.get(&format!("{repository}{separator}{selector}")).cloned()
+}
+
+/// Sends an answer, and says whether the connection goes on.
+fn send(
+    stream: &mut impl Write,
+    mut response: Response,
+    action: Option<Action>,
+    shared: &Shared,
+) -> io::Result<bool> {
+    let length = response.body.len();
+    match action {
+        None => response.write(stream)?,
+        Some(Action::HangUp) => return Ok(false),
+        Some(Action::Garbage) => {
+            stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
+            return Ok(false);
+        }
+        Some(Action::CutAfter(count)) => {
+            response.write_head(stream, Some(length))?;
+            stream.write_all(&response.body[..count.min(length)])?;
+            stream.flush()?;
+            return Ok(false);
+        }
+        Some(Action::StallAfter(count, pause)) => {
+            response.write_head(stream, Some(length))?;
+            stream.write_all(&response.body[..count.min(length)])?;
+            stream.flush()?;
+            let end = Instant::now() + pause;
+            while Instant::now() < end && !shared.is_stopping() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            return Ok(false);
+        }
+        Some(Action::ShortBody(count)) => {
+            response.body.truncate(count);
+            response.write(stream)?;
+        }
+        Some(Action::WrongByte) => {
+            if let Some(byte) = response.body.last_mut() {
+                *byte ^= 1;
+            }
+            response.write(stream)?;
+        }
+        Some(Action::LongBody(more)) => {
+            response.body.resize(length + more, b'x');
+            response.write(stream)?;
+        }
+        Some(Action::LongChunkedBody(more)) => {
+            response.body.resize(length + more, b'x');
+            response.write_head(stream, None)?;
+            write_chunk(stream, &response.body)?;
+            write_chunk(stream, b"")?;
+        }
+        Some(Action::CutChunkedBody(count)) => {
+            response.write_head(stream, None)?;
+            write_chunk(stream, &response.body[..count.min(length)])?;
+            return Ok(false);
+        }
+        Some(Action::EndlessBody) => {
+            response.write_head(stream, None)?;
+            write_chunk(stream, &response.body)?;
+            // Ends when the client goes away, or at a bound that no client should get to.
+            for _ in 0..4096 {
+                if shared.is_stopping() {
+                    break;
+                }
+                write_chunk(stream, &[0; 16 * 1024])?;
+            }
+            return Ok(false);
+        }
+        Some(Action::ExtraHeader(name, value)) => response.with(&name, value).write(stream)?,
+        Some(Action::ContentType(value)) => response.with("Content-Type", value).write(stream)?,
+        Some(
+            Action::Answer { .. }
+            | Action::Redirect(..)
+            | Action::IgnoreRange
+            | Action::RefuseRange
+            | Action::ShiftRange(_),
+        ) => response.write(stream)?,
+    }
+    Ok(true)
+}

@@ -1,0 +1,166 @@
+//! Mounted images, looked at through the kernel. These need the superuser.
+
+use anyhow::{Context, Result};
+use sealpack_tests::command::{attempt, find, is_root, run, stdout};
+use sealpack_tests::images::{self, Image};
+use sealpack_tests::program::Sealpack;
+use sealpack_tests::skip;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An image in a store of its own, mounted until this is dropped.
+struct Mounted {
+    target: PathBuf,
+    sealpack: Sealpack,
+}
+
+impl Mounted {
+    fn new(image: &Image) -> Result<Self> {
+        let sealpack = Sealpack::new()?;
+        sealpack.run(["pull", &image.source(), "image"])?;
+        let target = sealpack.store().with_file_name("mnt");
+        fs::create_dir(&target)?;
+        let mounted = Self { target, sealpack };
+        mounted.sealpack.run(["mount".as_ref(), "image".as_ref(), mounted.target.as_os_str()])?;
+        Ok(mounted)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.target.join(path)
+    }
+
+    fn metadata(&self, path: &str) -> Result<fs::Metadata> {
+        self.path(path).symlink_metadata().with_context(|| format!("{path} is not in the image"))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // So that the store can be removed; a test that unmounts has done so already.
+        let _ = attempt(Command::new("umount").arg("--quiet").arg(&self.target));
+    }
+}
+
+/// Whether images can be mounted here; says so if not.
+fn can_mount() -> bool {
+    if !is_root() {
+        skip("mounting needs the superuser");
+    }
+    is_root()
+}
+
+fn permissions(metadata: &fs::Metadata) -> u32 {
+    metadata.mode() & 0o7777
+}
+
+#[test]
+fn every_kind_of_file_is_mounted_as_the_layers_have_it() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::oddities()?)?;
+    let large = mounted.metadata("sizes/3145745")?;
+    assert_eq!((large.len(), permissions(&large)), (3_145_745, 0o644));
+    assert_eq!(fs::read(mounted.path("sizes/524289-zeros"))?, vec![0; 524_289]);
+    for length in [0, 1, 63, 64, 65, 4095, 4096, 4097] {
+        assert_eq!(fs::read(mounted.path(&format!("sizes/{length}")))?.len(), length);
+    }
+    assert_eq!(permissions(&mounted.metadata("usr/bin/wall")?), 0o2755);
+    assert_eq!(permissions(&mounted.metadata("tmp")?), 0o1777);
+    let owned = mounted.metadata("large-ids")?;
+    assert_eq!((owned.uid(), owned.gid()), (4_000_000_000, 3_000_000_000));
+    let null = mounted.metadata("dev/null")?;
+    assert!(null.file_type().is_char_device());
+    assert_eq!((rustix::fs::major(null.rdev()), rustix::fs::minor(null.rdev())), (1, 3));
+    assert!(mounted.metadata("dev/sda")?.file_type().is_block_device());
+    assert!(mounted.metadata("dev/fifo")?.file_type().is_fifo());
+    assert_eq!(fs::read_link(mounted.path("a-link"))?, Path::new("sizes"));
+    assert_eq!(fs::read_link(mounted.path("a-long-link"))?.as_os_str().len(), 1203);
+    Ok(())
+}
+
+#[test]
+fn hard_links_and_capabilities_survive_and_other_xattrs_do_not() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::oddities()?)?;
+    let (one, other) = (mounted.metadata("hard/same")?, mounted.metadata("another-name")?);
+    assert_eq!((one.ino(), one.nlink()), (other.ino(), other.nlink()));
+    let mut value = [0; 64];
+    let length = rustix::fs::lgetxattr(mounted.path("usr/bin/ping"), "security.capability", &mut value)?;
+    assert_eq!(value[..8], [1, 0, 0, 2, 0, 0x20, 0, 0], "{length} bytes");
+    let user = rustix::fs::lgetxattr(mounted.path("with-user-xattr"), "user.note", &mut value);
+    assert_eq!(user, Err(rustix::io::Errno::NODATA));
+    Ok(())
+}
+
+#[test]
+fn what_upper_layers_remove_is_gone_and_what_they_change_is_changed() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::oddities()?)?;
+    for gone in ["sizes/65-zeros", "hard/link", "to-nowhere", "to-be-hidden/one", "to-be-hidden/below/two"] {
+        assert!(mounted.metadata(gone).is_err(), "{gone} is still there");
+    }
+    assert_eq!(fs::read_dir(mounted.path("run"))?.count(), 0);
+    assert_eq!(fs::read_to_string(mounted.path("tmp/again"))?, "again");
+    assert_eq!(fs::read(mounted.path("once"))?.len(), 302);
+    assert_eq!(fs::read(mounted.path("to-be-emptied"))?.len(), 300);
+    assert_eq!(fs::read(mounted.path("fractions/inside"))?.len(), 301);
+    assert_eq!(permissions(&mounted.metadata("hard")?), 0o750);
+    assert_eq!(permissions(&mounted.metadata("usr/bin/su")?), 0o755);
+    Ok(())
+}
+
+#[test]
+fn an_image_without_usr_keeps_the_metadata_of_its_own_root() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::busybox()?)?;
+    let root = mounted.metadata("")?;
+    assert_eq!((root.uid(), root.gid(), permissions(&root), root.mtime()), (7, 9, 0o751, 1_600_000_001));
+    assert_eq!(fs::read_dir(mounted.path("run"))?.count(), 0);
+    let said = stdout(Command::new("chroot").arg(&mounted.target).args(["/bin/sh", "-c", "id -u; ls /"]))?;
+    assert_eq!(said, "0\nbin\netc\nrun");
+    Ok(())
+}
+
+#[test]
+fn python_of_a_mounted_debian_runs() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    if let Some(why) = images::why_no_debian_images() {
+        skip(why);
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::python()?)?;
+    let program = "import ctypes, json, ssl, zlib; print(json.dumps({'sum': sum(range(101))}))";
+    let said = stdout(Command::new("chroot").arg(&mounted.target).args(["/usr/bin/python3", "-c", program]))?;
+    assert_eq!(said, r#"{"sum": 5050}"#);
+    let write = attempt(Command::new("touch").arg(mounted.path("etc/new")))?;
+    assert!(!write.status.success(), "a read-only mount was written to");
+    mounted.sealpack.run(["umount".as_ref(), mounted.target.as_os_str()])?;
+    assert_eq!(fs::read_dir(&mounted.target)?.count(), 0, "something is still mounted");
+    Ok(())
+}
+
+#[test]
+fn fsck_erofs_finds_nothing_wrong_with_a_metadata_image() -> Result<()> {
+    let Some(fsck) = find("fsck.erofs") else {
+        skip("fsck.erofs is not installed");
+        return Ok(());
+    };
+    let sealpack = Sealpack::new()?;
+    sealpack.run(["pull", &images::oddities()?.source(), "image"])?;
+    let is_image = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "erofs");
+    let files = sealpack.files()?;
+    let image = files.iter().find(is_image).context("the store has no metadata image")?;
+    run(Command::new(fsck).arg(sealpack.store().join(image)))?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! `cargo xtask bench`: figures, side by side in one run.
+
+mod contender;
+mod memory;
+mod pull;
+mod table;
+
+use anyhow::Result;
+use std::num::NonZeroUsize;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Bench {
+    /// Time a pull from an OCI layout into an empty store, and that of composefs-rs and tar
+    Pull {
+        /// How many times each contender runs, in turns
+        #[arg(long, default_value = "5")]
+        runs: NonZeroUsize,
+        /// Leave out the check of memory with one huge layer and with a million entries
+        #[arg(long)]
+        no_memory: bool,
+    },
+}
+
+/// Runs a benchmark.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Pull { runs, no_memory } => pull::run(runs.get(), !no_memory),
+    }
+}

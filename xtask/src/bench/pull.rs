@@ -1,0 +1,121 @@
+//! The time of a pull from an OCI layout into an empty store.
+
+use super::contender::Contender;
+use super::memory;
+use super::table::{Row, markdown, mib};
+use crate::oracle;
+use crate::packages::{self, Missing};
+use anyhow::{Context, Result};
+use sealpack_tests::command::{find, run as run_command, stdout};
+use sealpack_tests::images::{self, Image};
+use sealpack_tests::oracle::{Algorithm, Cfsctl};
+use sealpack_tests::program::{self, Profile};
+use sealpack_tests::{debian, paths};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Measures all contenders in turns, prints the table, and writes it to target/bench/pull.md.
+pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
+    packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
+    let cfsctl = oracle::install()?;
+    let image = images::bench()?;
+    let sealpack = program::build(Profile::Release)?;
+    let place = paths::target().join("bench");
+    fs::create_dir_all(&place)?;
+    let contenders = contenders(&sealpack, &cfsctl, &image)?;
+    let mut rows: Vec<Row> =
+        contenders.iter().map(|contender| Row { name: contender.name, samples: Vec::new() }).collect();
+    // The first round, which fills the page cache, is not counted.
+    for round in 0..=runs {
+        for (contender, row) in contenders.iter().zip(&mut rows) {
+            eprintln!("# round {round} of {runs}: {}", contender.name);
+            let sample = contender.measure(&place).with_context(|| format!("{} failed", contender.name))?;
+            if round > 0 {
+                row.samples.push(sample);
+            }
+        }
+    }
+    let mut report = format!("{}\n{}", headline(&image, runs)?, markdown(&rows));
+    if with_memory {
+        report.push_str(&memory::report(&sealpack, &place)?);
+    }
+    let file = place.join("pull.md");
+    fs::write(&file, &report)?;
+    println!("{report}");
+    eprintln!("# also in {}", file.display());
+    Ok(())
+}
+
+fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Contender>> {
+    let floor = build_floor()?;
+    let tar = find("tar").context("tar is not installed")?;
+    let layers = image.layer_blobs()?;
+    let (sealpack, source) = (sealpack.to_path_buf(), image.source());
+    let (for_prepare, for_pull, pulled) = (cfsctl.clone(), cfsctl.clone(), image.clone());
+    let for_tar = layers.clone();
+    Ok(vec![
+        Contender::simple("sealpack pull", move |dir| pull_command(&sealpack, dir, &source)),
+        Contender {
+            name: "composefs-rs (cfsctl oci pull)",
+            prepare: Box::new(move |dir| {
+                run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
+            }),
+            commands: Box::new(move |dir| vec![for_pull.pull(&dir.join("repository"), &pulled)]),
+        },
+        Contender {
+            name: "tar -xzf, one layer after the other",
+            prepare: Box::new(|dir| Ok(fs::create_dir(dir.join("tree"))?)),
+            commands: Box::new(move |dir| {
+                let extract = |layer: &PathBuf| {
+                    let mut command = Command::new(&tar);
+                    command.arg("--directory").arg(dir.join("tree")).arg("-xzf").arg(layer);
+                    command
+                };
+                for_tar.iter().map(extract).collect()
+            }),
+        },
+        Contender::simple("the floor: read, inflate, hash, write", move |dir| {
+            let mut command = Command::new(&floor);
+            command.arg(dir.join("streams")).args(&layers);
+            command
+        }),
+    ])
+}
+
+/// `sealpack pull` into an empty store in `dir`.
+pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str) -> Command {
+    let mut command = Command::new(sealpack);
+    command.arg("--store").arg(dir.join("store")).args(["--quiet", "pull", source, "image"]);
+    command
+}
+
+fn build_floor() -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--release", "--package", "sealpack-tests", "--bin", "sealpack-floor"]);
+    run_command(cargo.current_dir(paths::workspace()))?;
+    Ok(paths::target().join("release/sealpack-floor"))
+}
+
+fn headline(image: &Image, runs: usize) -> Result<String> {
+    let layers = image.layer_blobs()?;
+    let (mut packed_bytes, mut tar_bytes, mut files) = (0, 0, 0);
+    for layer in &layers {
+        packed_bytes += fs::metadata(layer)?.len();
+        // In two passes by the tools at hand, so that nothing of ours counts for itself.
+        let mut sizes = Command::new("sh");
+        sizes.args(["-c", r#"zcat "$1" | wc -c; tar -tvzf "$1" | grep -c '^-'"#, "sh"]).arg(layer);
+        let sizes = stdout(&mut sizes)?;
+        let mut numbers = sizes.lines().map(str::parse::<u64>);
+        let mut next = || numbers.next().context("no number from wc or grep")?.context("not a number");
+        tar_bytes += next()?;
+        files += next()?;
+    }
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!(
+        "{} layers of gzip: {} packed, {} of tar, {files} regular files. {cores} cores; medians of {runs} runs.\n",
+        layers.len(),
+        mib(packed_bytes),
+        mib(tar_bytes),
+    ))
+}
