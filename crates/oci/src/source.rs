@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sealpack_format::BlobDigest;
 
-//A use crate::archive::{DockerArchive, OciArchive};
+use crate::archive::{DockerArchive, OciArchive};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::image::ImageSource;
@@ -120,8 +120,8 @@ impl Source {
                 Box::new(RegistrySource::new(reference.clone(), options, environment))
             }
             Self::OciLayout(path, choice) => Box::new(OciLayout::open(path, choice.clone())?),
-            //A Self::OciArchive(path, choice) => Box::new(OciArchive::open(path, choice.clone())?),
-            _ => todo!(), //A Self::DockerArchive(path, choice) => Box::new(DockerArchive::open(path, choice.clone())?),
+            Self::OciArchive(path, choice) => Box::new(OciArchive::open(path, choice.clone())?),
+            Self::DockerArchive(path, choice) => Box::new(DockerArchive::open(path, choice.clone())?),
         })
     }
 }
