@@ -228,11 +228,11 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
-    drop(root.append(lock::FILE, 0o600)?);
-    let _lock = Lock::take(&root, LockKind::Exclusive, LOCK_WAIT)?;
+    let _lock = Lock::take_for_making(&root, LOCK_WAIT)?;
     if root.stat(meta::FILE)?.is_some() {
         return Ok(false);
     }
+    drop(root.append(lock::FILE, 0o600)?);
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }

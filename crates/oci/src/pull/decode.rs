@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn content() -> Vec<u8> {
-        (0..900_000_u32).map(|i| (i * i >> 7) as u8).collect()
+        (0..900_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
     }
 
     #[test]
