@@ -31,7 +31,8 @@ pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
     for round in 0..=runs {
         for (contender, row) in contenders.iter().zip(&mut rows) {
             eprintln!("# round {round} of {runs}: {}", contender.name);
-            let sample = contender.measure(outputs.path()).with_context(|| format!("{} failed", contender.name))?;
+            let sample =
+                contender.measure(outputs.path()).with_context(|| format!("{} failed", contender.name))?;
             if round > 0 {
                 row.samples.push(sample);
             }
