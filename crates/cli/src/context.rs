@@ -84,6 +84,23 @@ impl Context {
             .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
     }
 
+    /// As [`find`](Self::find), for those who do something to the name: a digest must have only one.
+    pub(crate) fn find_name(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
+        let record = self.find(store, name)?;
+        let is_name = name.parse::<Reference>().is_ok_and(|reference| reference.to_string() == record.name);
+        let images = if is_name { Vec::new() } else { store.images()?.records };
+        let names: Vec<&str> = images
+            .iter()
+            .filter(|other| other.manifest == record.manifest)
+            .map(|other| other.name.as_str())
+            .collect();
+        if names.len() > 1 {
+            return Err(CommandError::failed(format_args!("{name} has several names: {}", names.join(", ")))
+                .hint("give the names that are meant"));
+        }
+        Ok(record)
+    }
+
     fn find_by_digest(&self, store: &Store, text: &str) -> Result<Option<ImageRecord>, CommandError> {
         let prefix = text.split_once(':').map_or(text, |(_, hex)| hex);
         let is_hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

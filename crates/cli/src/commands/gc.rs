@@ -38,11 +38,12 @@ impl Gc {
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             wait,
         };
-        let report = store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
-            sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
-                .hint("nothing was removed; `sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
-            error => error.into(),
-        })?;
+        let report =
+            store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
+                sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
+                    .hint("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
+                error => error.into(),
+            })?;
         context.output.result(&json_of(&report, self.dry_run), || text_of(&report, self.dry_run))
     }
 }

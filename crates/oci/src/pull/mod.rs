@@ -30,7 +30,7 @@ pub use scan::{MemberProblem, ScanError};
 use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
 use crate::reference::Reference;
-use layer::LayerPull;
+use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and
 /// connections, and cost memory.
@@ -62,33 +62,32 @@ pub fn pull(
     name: &Reference,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
-    let mut missing = Vec::new();
-    bring_in(store, source, image, name, observer, &mut missing).map_err(|error| {
+    let brought = Mutex::default();
+    bring_in(store, source, image, name, observer, &brought).inspect_err(|error| {
         // What fills a disk must not keep it full, and what lies on a disk is soon read again.
         if error.is_content() || error.is_no_space() || !source.is_remote() {
-            take_back(store, &missing);
+            take_back(store, &brought);
         }
-        error
     })
 }
 
-/// [`pull`]; `missing` tells what was, or would have been, read.
-fn bring_in<'a>(
+/// [`pull`]; `brought` tells what has come into the store when it fails.
+fn bring_in(
     store: &Store,
     source: &dyn ImageSource,
-    image: &'a ResolvedImage,
+    image: &ResolvedImage,
     name: &Reference,
     observer: &dyn Observer,
-    missing: &mut Vec<(usize, &'a Layer)>,
+    brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
     let staging = store.stage()?;
-    let layers_known = find_missing(store, source, image, observer, missing)?;
+    let (missing, layers_known) = find_missing(store, source, image, observer)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
         size_bytes: missing.iter().map(|(_, layer)| layer.descriptor.size_bytes).sum(),
     });
-    fetch_all(&staging, source, missing, observer)?;
+    fetch_all(&staging, source, &missing, observer, brought)?;
     observer.event(&Event::Merging);
     let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
@@ -101,24 +100,25 @@ fn bring_in<'a>(
 }
 
 /// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
-/// layers that were whole, nor what was kept to go on with. A transfer that was interrupted is
-/// another matter; what came of it stays.
-fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
-    let layers: Vec<_> = missing.iter().map(|(_, layer)| layer.diff_id).collect();
-    let blobs: Vec<_> = missing.iter().map(|(_, layer)| layer.descriptor.digest).collect();
+/// layers that were whole, nor what was begun. What was there before stays, and so does what came
+/// of a transfer that was interrupted.
+fn take_back(store: &Store, brought: &Mutex<Brought>) {
+    let brought = brought.lock().unwrap_or_else(PoisonError::into_inner);
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    _ = store.discard(&layers, &blobs, &objects_of_image);
+    _ = store.discard(&brought.layers, &brought.blobs, &objects_of_image);
 }
 
-/// Adds the layers to be read to `missing`, each once, with their numbers; answers how many
-/// others are in the store.
+/// Layers with their numbers.
+type Numbered<'a> = Vec<(usize, &'a Layer)>;
+
+/// The layers to be read, each once; and how many others are in the store.
 fn find_missing<'a>(
     store: &Store,
     source: &dyn ImageSource,
     image: &'a ResolvedImage,
     observer: &dyn Observer,
-    missing: &mut Vec<(usize, &'a Layer)>,
-) -> Result<usize, PullError> {
+) -> Result<(Numbered<'a>, usize), PullError> {
+    let mut missing = Vec::new();
     let mut known = 0;
     let mut seen = HashSet::new();
     for (number, layer) in image.layers.iter().enumerate() {
@@ -136,7 +136,7 @@ fn find_missing<'a>(
             missing.push((number, layer));
         }
     }
-    Ok(known)
+    Ok((missing, known))
 }
 
 /// Reads the layers, several at once; the first failure ends the others.
@@ -145,10 +145,11 @@ fn fetch_all(
     source: &dyn ImageSource,
     missing: &[(usize, &Layer)],
     observer: &dyn Observer,
+    brought: &Mutex<Brought>,
 ) -> Result<(), PullError> {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let failure = Mutex::new(None);
-    let pull = LayerPull { staging, source, observer, stop: &stop };
+    let pull = LayerPull { staging, source, observer, stop: &stop, brought };
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let Some((number, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
