@@ -56,6 +56,14 @@ impl Context {
         Ok(Store::open_or_create(self.store_path()?, algorithm)?.with_lock_wait(LOCK_WAIT))
     }
 
+    /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.
+    pub(crate) fn open_if_there(&self, algorithm: Option<Algorithm>) -> Result<Option<Store>, CommandError> {
+        match Store::open(self.store_path()?) {
+            Err(sealpack_store::Error::Missing { .. } | sealpack_store::Error::Empty { .. }) => Ok(None),
+            _ => self.open_or_create(algorithm).map(Some),
+        }
+    }
+
     /// The image that `name` means: a reference, or the first characters of the digest of
     /// its manifest (`sha256:…` or bare) or of its metadata image.
     pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {

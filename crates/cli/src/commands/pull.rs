@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
+use sealpack_oci::image::resolve;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Pulled, pull};
 use sealpack_oci::reference::Reference;
@@ -66,9 +67,13 @@ impl Pull {
                 .hint("give one behind the source: sealpack pull SOURCE NAME"));
         };
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let store = context.open_or_create(self.digest)?;
+        // A store that is there is looked at before anything is asked for. A new one has its algorithm for
+        // ever, and is not made for a name that turns out to be mistyped.
+        let present = context.open_if_there(self.digest)?;
+        let image = resolve(source.as_ref(), &platform)?;
+        let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &platform, &name, observer.as_ref())?;
+        let pulled = pull(&store, source.as_ref(), &image, &name, observer.as_ref())?;
         drop(observer);
         context.output.result(&json_of(&pulled), || text_of(&pulled))
     }

@@ -1,3 +1,8 @@
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use sealpack_mount::Mounted;
+use sealpack_store::Store;
 use serde_json::json;
 
 use crate::context::Context;
@@ -35,9 +40,9 @@ impl Rm {
                 if others.iter().find(stays).is_some() {
                     continue;
                 }
-                if let Some(mount) =
-                    sealpack_mount::mounted()?.iter().find(|mount| mount.image == record.image)
-                {
+                let mounted = sealpack_mount::mounted()?;
+                let is_ours = |mount: &&Mounted| mount.image == record.image && may_be_from(&store, mount);
+                if let Some(mount) = mounted.iter().find(is_ours) {
                     return Err(CommandError::failed(format_args!(
                         "{} is mounted on {}",
                         record.name,
@@ -53,4 +58,10 @@ impl Rm {
         let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
         context.output.result(&json!({ "removed": names }), || names.join("\n"))
     }
+}
+
+/// Whether the mount shows this store's objects; it counts as such where the kernel does not tell.
+fn may_be_from(store: &Store, mount: &Mounted) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|status| (status.dev(), status.ino())).ok();
+    mount.objects.as_deref().is_none_or(|objects| identity(objects) == identity(&store.objects_path()))
 }

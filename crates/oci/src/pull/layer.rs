@@ -70,7 +70,14 @@ impl LayerPull<'_> {
             size_bytes: layer.descriptor.size_bytes,
             resumed_bytes: kept_bytes,
         });
-        let (blob, scanned) = self.flow(number, layer, partial.as_mut(), kept_bytes)?;
+        let (blob, scanned) = match self.flow(number, layer, partial.as_mut(), kept_bytes) {
+            Ok(flowed) => flowed,
+            Err(error) => {
+                // Nothing is nothing to go on with.
+                partial.filter(|partial| partial.length_bytes() == 0).map_or(Ok(()), Partial::remove)?;
+                return Err(error);
+            }
+        };
         match judge(layer, number, blob, scanned) {
             Ok(scanned) => {
                 let size_bytes = scanned.size_bytes;

@@ -17,7 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
-use sealpack_store::{Error as StoreError, ImageRecord, LayerDescriptor, Staging, Store, objects_of_image};
+use sealpack_store::{
+    Error as StoreError, ImageRecord, LayerDescriptor, Partial, Staging, Store, objects_of_image,
+};
 
 pub use decode::CorruptBlob;
 pub use error::PullError;
@@ -25,9 +27,8 @@ pub use observer::{Event, Observer};
 pub use paths::PathProblem;
 pub use scan::{MemberProblem, ScanError};
 
-use crate::image::{ImageSource, Layer, ResolvedImage, resolve};
+use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
-use crate::platform::Platform;
 use crate::reference::Reference;
 use layer::LayerPull;
 
@@ -46,7 +47,7 @@ pub struct Pulled {
     pub added: sealpack_store::Staged,
 }
 
-/// Brings the image of `platform` from `source` into `store`, under `name`.
+/// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, under `name`.
 ///
 /// Layers that the store has are not fetched. What an interrupted pull had fetched is used.
 /// The name changes last: until then the store has the same images as before, and beside
@@ -57,21 +58,21 @@ pub struct Pulled {
 pub fn pull(
     store: &Store,
     source: &dyn ImageSource,
-    platform: &Platform,
+    image: &ResolvedImage,
     name: &Reference,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
-    let image = resolve(source, platform)?;
     let mut missing = Vec::new();
-    bring_in(store, source, &image, name, observer, &mut missing).map_err(|error| {
-        if error.is_content() {
+    bring_in(store, source, image, name, observer, &mut missing).map_err(|error| {
+        // What fills a disk must not keep it full, and what lies on a disk is soon read again.
+        if error.is_content() || error.is_no_space() || !source.is_remote() {
             take_back(store, &missing);
         }
         error
     })
 }
 
-/// [`pull`], behind the resolution of the image; `missing` tells what was, or would have been, read.
+/// [`pull`]; `missing` tells what was, or would have been, read.
 fn bring_in<'a>(
     store: &Store,
     source: &dyn ImageSource,
@@ -81,7 +82,7 @@ fn bring_in<'a>(
     missing: &mut Vec<(usize, &'a Layer)>,
 ) -> Result<Pulled, PullError> {
     let staging = store.stage()?;
-    let layers_known = find_missing(store, image, observer, missing)?;
+    let layers_known = find_missing(store, source, image, observer, missing)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
@@ -99,8 +100,9 @@ fn bring_in<'a>(
     Ok(Pulled { record, layers_known, added })
 }
 
-/// Leaves nothing behind of an image that is no image: neither the layers that were whole, nor
-/// what was kept to go on with. Layers that were interrupted are another matter; they stay.
+/// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
+/// layers that were whole, nor what was kept to go on with. A transfer that was interrupted is
+/// another matter; what came of it stays.
 fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
     let layers: Vec<_> = missing.iter().map(|(_, layer)| layer.diff_id).collect();
     let blobs: Vec<_> = missing.iter().map(|(_, layer)| layer.descriptor.digest).collect();
@@ -112,6 +114,7 @@ fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
 /// others are in the store.
 fn find_missing<'a>(
     store: &Store,
+    source: &dyn ImageSource,
     image: &'a ResolvedImage,
     observer: &dyn Observer,
     missing: &mut Vec<(usize, &'a Layer)>,
@@ -124,6 +127,10 @@ fn find_missing<'a>(
         }
         if store.has_whole_layer(&layer.diff_id)? {
             known += 1;
+            if source.is_remote() {
+                // A pull that was killed right after it had stored the layer has left its download.
+                store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
+            }
             observer.event(&Event::LayerKnown { layer: number, diff_id: &layer.diff_id });
         } else {
             missing.push((number, layer));
@@ -146,9 +153,9 @@ fn fetch_all(
         while !stop.load(Ordering::Relaxed) {
             let Some((number, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             if let Err(error) = pull.run(*number, layer) {
-                stop.store(true, Ordering::Relaxed);
-                // The one that came first; the others fail because of it.
+                // The one that came first; the others fail because of it, and only then.
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                stop.store(true, Ordering::Relaxed);
             }
         }
     };
