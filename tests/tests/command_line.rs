@@ -268,7 +268,7 @@ fn mount_and_umount_answer_in_json() -> Result<()> {
     let unmounted = sealpack.json(["umount", &target])?;
     has(
         &mounted,
-        &["target", "metadata_image", "read_write", "level", "why_not_more", "backing", "mount_id"],
+        &["target", "metadata_image", "read_write", "level", "why_not_more", "loop_device", "mount_id"],
     )?;
     ensure!(["plain", "verified"].contains(&mounted["level"].as_str().unwrap_or_default()), "{mounted}");
     ensure!(mounted["level"] == "verified" || mounted["why_not_more"].is_string(), "{mounted}");
