@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::{Output, size};
+use crate::output::{Output, count, size};
 
 /// Remove what no image needs.
 ///
@@ -72,12 +72,23 @@ fn json_of(report: &GcReport, dry_run: bool) -> Value {
     value
 }
 
+/// One of what a part of the report counts.
+fn thing(part: &'static str) -> &'static str {
+    match part {
+        "images" => "metadata image",
+        "layers" => "layer record",
+        "partials" => "interrupted download",
+        "temporaries" => "temporary file",
+        other => other.trim_end_matches('s'),
+    }
+}
+
 fn text_of(report: &GcReport, dry_run: bool) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
     let named: Vec<String> = parts(report)
         .into_iter()
         .filter(|(_, removed)| removed.count > 0)
-        .map(|(name, removed)| format!("{} {name} ({})", removed.count, size(removed.bytes)))
+        .map(|(name, removed)| format!("{} ({})", count(removed.count, thing(name)), size(removed.bytes)))
         .collect();
     if named.is_empty() {
         return "nothing to remove".to_owned();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::size;
+use crate::output::{count, size};
 use crate::progress;
 
 /// Bring an image into the store.
@@ -117,10 +117,10 @@ fn text_of(pulled: &Pulled) -> String {
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
     text += &format!(
-        "  {} layers ({} known), {} objects added ({}), {} were there\n",
-        record.layers.len(),
+        "  {} ({} known), {} added ({}), {} were there\n",
+        count(record.layers.len() as u64, "layer"),
         pulled.layers_known,
-        added.objects,
+        count(added.objects, "object"),
         size(added.object_bytes),
         added.existing_objects
     );

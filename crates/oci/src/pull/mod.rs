@@ -81,12 +81,15 @@ fn bring_in(
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
     let staging = store.stage()?;
-    let (missing, layers_known) = find_missing(store, source, image, observer)?;
+    let (missing, known) = find_missing(store, source, image)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
         size_bytes: missing.iter().map(|(_, layer)| layer.descriptor.size_bytes).sum(),
     });
+    for (layer, known) in &known {
+        observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });
+    }
     fetch_all(&staging, source, &missing, observer, brought)?;
     observer.event(&Event::Merging);
     let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
@@ -96,7 +99,7 @@ fn bring_in(
     let record = record_of(image, name, metadata_image, image_size_bytes);
     let added = staging.figures();
     staging.publish(&record)?;
-    Ok(Pulled { record, layers_known, added })
+    Ok(Pulled { record, layers_known: known.len(), added })
 }
 
 /// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
@@ -111,27 +114,24 @@ fn take_back(store: &Store, brought: &Mutex<Brought>) {
 /// Layers with their numbers.
 type Numbered<'a> = Vec<(usize, &'a Layer)>;
 
-/// The layers to be read, each once; and how many others are in the store.
+/// The layers to be read, and those that are in the store, each once.
 fn find_missing<'a>(
     store: &Store,
     source: &dyn ImageSource,
     image: &'a ResolvedImage,
-    observer: &dyn Observer,
-) -> Result<(Numbered<'a>, usize), PullError> {
-    let mut missing = Vec::new();
-    let mut known = 0;
+) -> Result<(Numbered<'a>, Numbered<'a>), PullError> {
+    let (mut missing, mut known) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for (number, layer) in image.layers.iter().enumerate() {
         if !seen.insert(layer.diff_id) {
             continue;
         }
         if store.has_whole_layer(&layer.diff_id)? {
-            known += 1;
+            known.push((number, layer));
             if source.is_remote() {
                 // A pull that was killed right after it had stored the layer has left its download.
                 store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
             }
-            observer.event(&Event::LayerKnown { layer: number, diff_id: &layer.diff_id });
         } else {
             missing.push((number, layer));
         }
