@@ -216,6 +216,21 @@ fn what_is_kept_of_a_layer_that_is_whole_goes_with_the_next_pull() -> Result<()>
 }
 
 #[test]
+fn a_bad_image_takes_nothing_from_an_interrupted_pull() -> Result<()> {
+    let slow = interrupted()?;
+    // Removes what the dead process had not committed.
+    slow.sealpack().run(["pull", &slow.case.layout(&good_image())?, "good"])?;
+    let bad = archive(&[file("opt/x", &text(62, 5000)), file("../bad", "x")]);
+    let bad = image(vec![slow.image.layers[0].clone(), ImageLayer::gzip(&bad)]);
+    slow.case.refuses_image(Exit::Failed, &bad, &["layer 2", "../bad"])?;
+    assert_eq!(slow.partial_bytes(), KEPT_BYTES as u64);
+    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    assert_eq!(slow.registry.count(&slow.digest(0)), 1, "a layer that was whole was fetched again");
+    assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-"))]);
+    slow.is_whole("image")
+}
+
+#[test]
 fn a_registry_that_does_not_resume_is_asked_for_the_whole() -> Result<()> {
     for action in [Action::RefuseRange, Action::IgnoreRange, Action::ShiftRange(7)] {
         let slow = interrupted()?;
