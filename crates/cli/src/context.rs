@@ -131,10 +131,9 @@ impl Context {
 
 /// Reads a metadata image.
 fn tree_of(mut file: &std::fs::File, id: &ObjectId) -> Result<Tree, CommandError> {
-    use std::io::{Read, Seek};
+    use std::io::Read;
     let mut bytes = Vec::new();
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut bytes))
+    file.read_to_end(&mut bytes)
         .map_err(|error| CommandError::failed(format_args!("cannot read metadata image {id}: {error}")))?;
     let invalid = |error| CommandError::failed(format_args!("metadata image {id}: {error}"));
     erofs::Image::open(&bytes).and_then(|image| image.to_tree()).map_err(invalid)

@@ -1,8 +1,5 @@
 //! What a mount needs of the store.
 
-use std::fs::File;
-use std::io::Seek;
-
 use sealpack_store::{ImageRecord, Integrity, Store, objects_of_image};
 
 use crate::error::CommandError;
@@ -12,8 +9,7 @@ use crate::error::CommandError;
 /// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened.
 pub(crate) fn all_have_verity(store: &Store, record: &ImageRecord) -> Result<bool, CommandError> {
     let (file, _) = store.verify_image(&record.image)?;
-    let objects = rewound(&file)
-        .and_then(objects_of_image)
+    let objects = objects_of_image(&file)
         .map_err(|error| CommandError::failed(format_args!("metadata image {}: {error}", record.image)))?;
     let mut all = true;
     for id in objects {
@@ -29,9 +25,4 @@ pub(crate) fn all_have_verity(store: &Store, record: &ImageRecord) -> Result<boo
         }
     }
     Ok(all)
-}
-
-fn rewound(mut file: &File) -> Result<&File, String> {
-    file.rewind().map_err(|error| error.to_string())?;
-    Ok(file)
 }

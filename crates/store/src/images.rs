@@ -51,7 +51,7 @@ impl Store {
     }
 
     /// Opens metadata image `id` and measures what was opened: the file in the answer had the content of that
-    /// digest just now, and keeps it with [`Integrity::FsVerity`].
+    /// digest just now, and keeps it with [`Integrity::FsVerity`]. It is to be read from its start.
     ///
     /// What was remembered does not count here: without fs-verity the file is hashed.
     ///
