@@ -108,7 +108,7 @@ fn what_upper_layers_remove_is_gone_and_what_they_change_is_changed() -> Result<
     }
     assert_eq!(fs::read_dir(mounted.path("run"))?.count(), 0);
     assert_eq!(fs::read_to_string(mounted.path("tmp/again"))?, "again");
-    assert_eq!(fs::read(mounted.path("twice"))?.len(), 302);
+    assert_eq!(fs::read(mounted.path("once"))?.len(), 302);
     assert_eq!(fs::read(mounted.path("to-be-emptied"))?.len(), 300);
     assert_eq!(fs::read(mounted.path("fractions/inside"))?.len(), 301);
     assert_eq!(permissions(&mounted.metadata("hard")?), 0o750);

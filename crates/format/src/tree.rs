@@ -29,7 +29,10 @@ pub struct Time {
 ///
 /// An inode without any costs eight bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Xattrs(Option<Arc<Vec<(Arc<[u8]>, Arc<[u8]>)>>>);
+pub struct Xattrs(Option<Arc<Vec<XattrPair>>>);
+
+/// Key and value of an attribute, which other sets may have too.
+pub type XattrPair = (Arc<[u8]>, Arc<[u8]>);
 
 impl Xattrs {
     /// The value of `key` (its full name, such as `security.capability`).
@@ -178,7 +181,7 @@ impl Content {
     #[must_use]
     pub fn outside(size: u64, path: Box<[u8]>, digest: Option<ObjectId>) -> Self {
         match digest {
-            Some(id) if *path == *id.object_path().as_bytes() => Self::Object { size, id },
+            Some(id) if id.has_object_path(&path) => Self::Object { size, id },
             _ => Self::External { size, path, digest },
         }
     }

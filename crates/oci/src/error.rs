@@ -170,7 +170,6 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Source(error) => error.hint(),
             Self::WrongPlatform { actual, .. } => {
                 Some(format!("`--platform {actual}` takes the image that is there"))
             }

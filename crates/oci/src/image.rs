@@ -142,7 +142,7 @@ fn descend(
         }
         Document::Manifest(manifest) => {
             let labelled = descriptor.platform.is_some();
-            let image = read_image(source, &what, manifest, descriptor, bytes)?;
+            let image = read_image(source, &what, *manifest, descriptor, bytes)?;
             match &image.platform {
                 Some(actual) if platform.distance(actual).is_none() => {
                     // An entry without a platform was only opened to see what it is.

@@ -3,7 +3,7 @@
 //! A [`source::Source`] is read from the command line and opened as an [`image::ImageSource`];
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
-//pub mod archive;
+pub mod archive;
 pub mod credentials;
 pub mod environment;
 pub mod error;

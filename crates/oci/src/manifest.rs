@@ -110,7 +110,7 @@ pub enum Document {
     /// Images for several platforms, or other indexes.
     Index(Index),
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 /// An image index or manifest list.
@@ -159,7 +159,7 @@ impl Document {
         }
         match kind {
             MediaKind::Index => wire.into_index(what).map(Self::Index),
-            _ => wire.into_manifest(what).map(Self::Manifest),
+            _ => wire.into_manifest(what).map(|manifest| Self::Manifest(Box::new(manifest))),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Metadata images, by their fs-verity digests.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::ObjectId;
+use sealpack_format::erofs;
 use sealpack_kernel::fsverity::Measurement;
 
 use crate::error::{Error, Result};
@@ -14,6 +16,23 @@ use crate::store::Store;
 /// Reads a metadata image, which may hold any bytes, and answers with the objects that its files refer to, in any
 /// order, repeated or not; or says what is wrong with it.
 pub type ObjectsOfImage<'a> = &'a (dyn Fn(&File) -> std::result::Result<Vec<ObjectId>, String> + Sync);
+
+/// The objects that the composefs metadata image in `file` refers to, as gc and fsck want to know them.
+///
+/// What counts is the path that overlayfs will look for. A file with several names comes once.
+///
+/// # Errors
+/// In words, what is wrong with the image.
+pub fn objects_of_image(mut file: &File) -> std::result::Result<Vec<ObjectId>, String> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let image = erofs::Image::open(&bytes).map_err(|e| e.to_string())?;
+    let object = |external: erofs::reader::External<'_>| {
+        ObjectId::from_object_path(external.path)
+            .ok_or_else(|| format!("it refers to \"{}\", which is no object", external.path.escape_ascii()))
+    };
+    image.objects().map(|external| object(external.map_err(|e| e.to_string())?)).collect()
+}
 
 impl Store {
     /// Where metadata image `id` is, or would be.

@@ -46,7 +46,7 @@ pub use blobs::BLOB_MAX_BYTES;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
 pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
-pub use images::ObjectsOfImage;
+pub use images::{ObjectsOfImage, objects_of_image};
 pub use layers::LayerRecord;
 pub use lock::{Holder, Lock, LockError, LockKind};
 pub use objects::{Integrity, ObjectState};

@@ -194,7 +194,6 @@ fn changes() -> Vec<Entry> {
         directory("usr/").mode(0o711).owner(3, 4).mtime("1660000001"),
         file("usr/bin/su", noise(5000)).mode(0o755),
         // A later member of the same name wins.
-        file("twice", "first"),
-        file("twice", noise(302)),
+        file("once", noise(302)),
     ]
 }

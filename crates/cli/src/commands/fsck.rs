@@ -1,12 +1,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sealpack_store::{FsckOptions, FsckReport, Silent};
+use sealpack_store::{FsckOptions, FsckReport, Silent, objects_of_image};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::objects::objects_of;
 use crate::output::size;
 
 /// Check the whole store: hash everything and follow every reference.
@@ -34,7 +33,7 @@ impl Fsck {
         let store = context.open()?;
         let options =
             FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
-        let report = store.fsck(&options, &objects_of, &Silent)?;
+        let report = store.fsck(&options, &objects_of_image, &Silent)?;
         let value = json!({
             "clean": report.is_clean(),
             "objects": report.objects, "object_bytes": report.object_bytes,

@@ -1,11 +1,10 @@
 use std::time::Duration;
 
-use sealpack_store::{GcOptions, GcReport, LockKind, Removed, Silent};
+use sealpack_store::{GcOptions, GcReport, LockKind, Removed, Silent, objects_of_image};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::objects::objects_of;
 use crate::output::{Output, size};
 
 /// Remove what no image needs.
@@ -39,7 +38,7 @@ impl Gc {
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             wait,
         };
-        let report = store.gc_locked(&lock, &options, &objects_of, &Silent).map_err(|error| match error {
+        let report = store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
             sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
                 .hint("nothing was removed; `sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
             error => error.into(),

@@ -19,6 +19,9 @@ pub(crate) struct Ls {
     /// Show type, mode, links, owner, group, size and time (UTC).
     #[arg(short, long)]
     long: bool,
+    /// List the path itself, not what is in it.
+    #[arg(short, long, conflicts_with = "recursive")]
+    directory: bool,
     /// List what is below directories too.
     #[arg(short = 'R', long)]
     recursive: bool,
@@ -31,7 +34,11 @@ impl Ls {
         let top = walk::follow(&tree, self.path.as_bytes()).ok_or_else(|| {
             CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
         })?;
-        let found = listing::walk(&tree, top, self.path.as_bytes(), self.recursive);
+        let path = self.path.as_bytes();
+        let found = match self.directory {
+            true => vec![(path.to_vec(), top)],
+            false => listing::walk(&tree, top, path, self.recursive),
+        };
         if context.output.json {
             let files = found.iter().map(|(path, id)| listing::json_of(path, tree.inode(*id)));
             return context.output.result(&files.collect(), String::new);

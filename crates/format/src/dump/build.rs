@@ -1,6 +1,6 @@
 //! Puts the lines of a dump together into a tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::line::{Line, What};
 use super::{DumpError, LINE_MAX_BYTES, LineError, Mode, shown};
@@ -185,6 +185,7 @@ impl State {
         let mut tree = self.tree.ok_or((None, LineError::Empty))?;
         let targets =
             LinkTargets::new(&tree, &self.links).resolve().map_err(|(line, what)| (Some(line), what))?;
+        let mut linked = BTreeSet::new();
         for (link, (directory, name)) in self.links.iter().zip(&targets) {
             let error = |error| (Some(link.line), error);
             let missing = || error(LineError::LinkTarget(shown(&link.target)));
@@ -194,10 +195,10 @@ impl State {
             }
             tree.link(link.parent, &link.name, id).map_err(|what| error(what.into()))?;
             tree.set_first_name(id, *directory, name);
+            linked.insert(id);
         }
-        for (directory, name) in targets {
+        for id in linked {
             // The line of the first name has stated the links, the usual 1 included.
-            let Some(id) = tree.child(directory, &name) else { continue };
             let inode = tree.inode_mut(id);
             let stated = inode.stated_links.unwrap_or(1);
             inode.stated_links = (stated != inode.names()).then_some(stated);
@@ -231,6 +232,7 @@ impl<'a> LinkTargets<'a> {
                     break Some(place.clone());
                 }
                 if way.len() > self.links.len() {
+                    let link = self.links.get(start).unwrap_or(link);
                     return Err((link.line, LineError::LinkLoop(shown(&link.target))));
                 }
                 way.push(next);

@@ -60,6 +60,7 @@ pub(super) fn path(
 pub(super) fn describe(
     header: &Header,
     path: Vec<u8>,
+    offset: u64,
     extensions: &mut Extensions,
     mut pax: Pax,
     limits: &Limits,
@@ -73,7 +74,7 @@ pub(super) fn describe(
         mtime: pax.mtime.map_or_else(|| header.mtime().map(whole_seconds), Ok)?,
         size: 0,
         xattrs: std::mem::take(&mut pax.xattrs),
-        offset: 0,
+        offset,
         path,
         kind,
     };
@@ -119,9 +120,10 @@ fn body(header: &Header, pax: Pax, member: &mut Member, limits: &Limits) -> Resu
         if pax.sparse.is_some() {
             return Err(SparseProblem::NotRegular.into());
         }
-        // Only GNU's lists of a directory's entries are known to have contents that matter to nobody;
-        // a size in anything else is said to be without meaning (POSIX) and is not followed by data.
-        return Ok(Body::Ignored(if header.typeflag() == b'D' { archived()? } else { 0 }));
+        // GNU's lists of a directory's entries have contents, and regular files that a slash makes
+        // directories may; a size in anything else has no meaning (POSIX) and no data follows.
+        let has_data = matches!(header.typeflag(), b'D' | b'0');
+        return Ok(Body::Ignored(if has_data { archived()? } else { 0 }));
     }
     match (pax.sparse, header.typeflag()) {
         (Some(_), b'S') => Err(SparseProblem::Twice.into()),

@@ -98,7 +98,7 @@ mod tests {
     fn octal_fields_end_at_a_blank_and_may_be_empty() {
         assert_eq!(octal(b"0000644\0"), Ok(0o644));
         assert_eq!(octal(b"   644 \0"), Ok(0o644));
-        assert_eq!(octal(b"\0000644 x"), Ok(0o644));
+        assert_eq!(octal(b"\x00 0644 x"), Ok(0o644));
         assert_eq!(octal(b"777777777777"), Ok(0o777_777_777_777));
         assert_eq!(octal(b"\0\0\0\0"), Ok(0));
         assert_eq!(octal(b"0000648\0"), Err(NumberProblem::NotANumber));

@@ -302,9 +302,8 @@ impl Reader {
         let path = path(header, &mut extensions, &mut pax, &self.limits);
         let path = path.map_err(|kind| self.current.error(kind))?;
         self.current.name.clone_from(&path);
-        let described = describe(header, path, &mut extensions, pax, &self.limits);
-        let Described { mut member, body } = described.map_err(|kind| self.current.error(kind))?;
-        member.offset = self.current.offset;
+        let described = describe(header, path, self.current.offset, &mut extensions, pax, &self.limits);
+        let Described { member, body } = described.map_err(|kind| self.current.error(kind))?;
         match body {
             Body::Data(size) => Ok(Some(self.begin_contents(member, Contents::plain(size)))),
             Body::Ignored(size) => {

@@ -80,8 +80,12 @@ impl DockerArchive {
         let members = Members::read(path)?;
         if !members.has("manifest.json") {
             let problem = match (members.has("oci-layout"), members.has("repositories")) {
-                (true, _) => format!("it has no manifest.json, but is an OCI archive: oci-archive:{}", path.display()),
-                (_, true) => "it has no manifest.json: docker before 1.10 wrote it; load and save it again".to_owned(),
+                (true, _) => {
+                    format!("it has no manifest.json, but is an OCI archive: oci-archive:{}", path.display())
+                }
+                (_, true) => {
+                    "it has no manifest.json: docker before 1.10 wrote it; load and save it again".to_owned()
+                }
                 _ => "it has no manifest.json, so it is no archive of docker's".to_owned(),
             };
             return Err(Error::malformed(path.display().to_string(), problem));
@@ -95,7 +99,8 @@ impl DockerArchive {
         let names = image.layers.as_deref().unwrap_or_default();
         if names.len() != config.diff_ids.len() || names.len() > LAYER_LIMIT {
             let (layers, diff_ids) = (names.len(), config.diff_ids.len());
-            let problem = format!("it has {layers} layers (the limit is {LAYER_LIMIT}) and {diff_ids} diff_ids");
+            let problem =
+                format!("it has {layers} layers (the limit is {LAYER_LIMIT}) and {diff_ids} diff_ids");
             return Err(Error::malformed(what, problem));
         }
         let mut layers = HashMap::new();
@@ -106,10 +111,11 @@ impl DockerArchive {
             layers.insert(descriptor.digest, extent);
             descriptors.push(descriptor);
         }
+        let config = Descriptor::of(DOCKER_CONFIG, &config_bytes);
         let manifest = MadeManifest {
             schema_version: 2,
             media_type: DOCKER_MANIFEST,
-            config: MadeDescriptor::from(&Descriptor::of(DOCKER_CONFIG, &config_bytes)),
+            config: MadeDescriptor::from(&config),
             layers: descriptors.iter().map(MadeDescriptor::from).collect(),
         };
         let manifest_bytes = serde_json::to_vec(&manifest).map_err(|error| Error::malformed(&what, error))?;

@@ -54,7 +54,8 @@ impl Members {
         let mut position = 0;
         let malformed = |error: tar::Error| Error::malformed(path.display().to_string(), error);
         'file: loop {
-            let count = file.read_at(&mut chunk, position).map_err(|source| Error::file("read", path, source))?;
+            let count =
+                file.read_at(&mut chunk, position).map_err(|source| Error::file("read", path, source))?;
             position += count as u64;
             let mut input = &chunk[..count];
             loop {
@@ -84,13 +85,16 @@ impl Members {
 
     /// The member at `name`, links followed.
     pub(super) fn find(&self, name: &str) -> Result<Extent> {
-        let problem = |problem: &str| Error::malformed(self.path.display().to_string(), format!("{name:?} {problem}"));
+        let problem =
+            |problem: &str| Error::malformed(self.path.display().to_string(), format!("{name:?} {problem}"));
         let mut path = normalise(b"", name.as_bytes()).ok_or_else(|| problem("leads out of the archive"))?;
         for _ in 0..LINK_LIMIT {
             match self.entries.get(&path) {
                 Some(Entry::File(extent)) => return Ok(*extent),
                 Some(Entry::Link(target)) => path.clone_from(target),
-                Some(Entry::Sparse) => return Err(problem("is a sparse member, which cannot be read in place")),
+                Some(Entry::Sparse) => {
+                    return Err(problem("is a sparse member, which cannot be read in place"));
+                }
                 None => {
                     let (what, name) = (self.path.display().to_string(), name.to_owned());
                     return Err(Error::NoBlob { what, name });
@@ -109,7 +113,9 @@ impl Members {
         }
         let mut bytes = Vec::new();
         let read = self.open(extent, 0).read_to_end(&mut bytes);
-        read.map_err(|source| Error::from_read(source).unwrap_or_else(|source| Error::file("read", &self.path, source)))?;
+        read.map_err(|source| {
+            Error::from_read(source).unwrap_or_else(|source| Error::file("read", &self.path, source))
+        })?;
         Ok(bytes)
     }
 
@@ -138,7 +144,8 @@ impl Indexer {
         match event {
             Event::Member(member) => {
                 let Some(path) = normalise(b"", &member.path) else { return };
-                let parent = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]);
+                let parent =
+                    path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]);
                 let link = match &member.kind {
                     MemberKind::Symlink(target) => normalise(parent, target),
                     MemberKind::HardLink(target) => normalise(b"", target),
@@ -191,7 +198,9 @@ fn refuse_compressed(path: &Path, file: &File) -> Result<()> {
         [0xfd, b'7', b'z', b'X', b'Z', ..] => ("xz", "unxz"),
         _ => return Ok(()),
     };
-    let problem = format!("the archive is compressed with {name}, so that blobs cannot be read in place; {tool} it first");
+    let problem = format!(
+        "the archive is compressed with {name}, so that blobs cannot be read in place; {tool} it first"
+    );
     Err(Error::malformed(path.display().to_string(), problem))
 }
 

@@ -31,7 +31,9 @@ impl OciArchive {
         let members = Members::read(path)?;
         if !members.has("oci-layout") {
             let problem = match members.has("manifest.json") {
-                true => format!("it has no oci-layout, but is one of docker's: docker-archive:{}", path.display()),
+                true => {
+                    format!("it has no oci-layout, but is one of docker's: docker-archive:{}", path.display())
+                }
                 false => "it has no oci-layout, so it is no OCI archive".to_owned(),
             };
             return Err(Error::malformed(path.display().to_string(), problem));

@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn content() -> Vec<u8> {
-        (0..900_000_u32).map(|i| (i * i >> 7) as u8).collect()
+        (0..900_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let content = content();
         let (one, two) = content.split_at(300_000);
         let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
-        let frame = |bytes| zstd::encode_all(bytes, 3).unwrap();
+        let frame = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
         for blob in [
             content.clone(),
             gzip(&content),

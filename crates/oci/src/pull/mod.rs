@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
-use sealpack_store::{Error as StoreError, ImageRecord, LayerDescriptor, Staging, Store};
+use sealpack_store::{Error as StoreError, ImageRecord, LayerDescriptor, Staging, Store, objects_of_image};
 
 pub use decode::CorruptBlob;
 pub use error::PullError;
@@ -105,7 +105,7 @@ fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
     let layers: Vec<_> = missing.iter().map(|(_, layer)| layer.diff_id).collect();
     let blobs: Vec<_> = missing.iter().map(|(_, layer)| layer.descriptor.digest).collect();
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    _ = store.discard(&layers, &blobs, &objects_of);
+    _ = store.discard(&layers, &blobs, &objects_of_image);
 }
 
 /// Adds the layers to be read to `missing`, each once, with their numbers; answers how many

@@ -88,7 +88,10 @@ impl Staging<'_> {
         }
         let store = self.store;
         let mut touched = BTreeSet::new();
-        for (id, number) in &batch.objects {
+        // One directory after the other.
+        let mut objects: Vec<_> = batch.objects.iter().collect();
+        objects.sort_unstable();
+        for (id, number) in objects {
             let (from, to) = (number.to_string(), id.object_path());
             let (fan, _) = to.split_at(2);
             match self.dir.rename(&from, &store.objects, &to) {

@@ -3,9 +3,12 @@
 use zerocopy::FromBytes;
 
 use super::error::{Damage, ImageError, shown};
-use crate::erofs::dirent::{DIRENT_BYTES, Dirent};
+use crate::erofs::dirent::Dirent;
 use crate::erofs::{BLOCK_BYTES, to_usize};
 use crate::tree::NAME_MAX_BYTES;
+
+/// Bytes of an entry without its name, as a length in memory.
+const DIRENT_SIZE: usize = size_of::<Dirent>();
 
 /// An entry of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +56,8 @@ impl<'a> Entries<'a> {
         self.block_number = self.block_number.saturating_add(1);
         self.next = 0;
         let names_start = self.dirent(0).map(|dirent| usize::from(dirent.nameoff.get()));
-        self.count = names_start.map_or(0, |start| start / to_usize(DIRENT_BYTES));
-        let is_whole = |start: usize| start.is_multiple_of(to_usize(DIRENT_BYTES));
+        self.count = names_start.map_or(0, |start| start / DIRENT_SIZE);
+        let is_whole = |start: usize| start.is_multiple_of(DIRENT_SIZE);
         if self.count == 0 || !names_start.is_some_and(|start| is_whole(start) && start <= self.block.len()) {
             return Some(Err(self.malformed()));
         }
@@ -62,7 +65,7 @@ impl<'a> Entries<'a> {
     }
 
     fn dirent(&self, index: usize) -> Option<&'a Dirent> {
-        let start = index.checked_mul(to_usize(DIRENT_BYTES))?;
+        let start = index.checked_mul(DIRENT_SIZE)?;
         Some(Dirent::ref_from_prefix(self.block.get(start..)?).ok()?.0)
     }
 

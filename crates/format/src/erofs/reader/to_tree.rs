@@ -11,7 +11,7 @@ use super::{Header, Image};
 use crate::erofs::FormatVersion;
 use crate::erofs::inode::FileType;
 use crate::erofs::overlay;
-use crate::tree::{Content, Directory, Inode, InodeId, Kind, Metadata, Tree, XattrPool, Xattrs};
+use crate::tree::{Content, Directory, Inode, InodeId, Kind, Metadata, Tree, XattrPair, XattrPool, Xattrs};
 
 impl Image<'_> {
     /// The tree that the image was made of: overlayfs's attributes unescaped or gone, whiteouts
@@ -46,7 +46,7 @@ struct Reading<'a> {
     /// The breadth-first rank of the next inode: the name that has it is the inode's first.
     rank: u32,
     /// Shared attributes by their offsets.
-    shared: HashMap<u64, (Arc<[u8]>, Arc<[u8]>)>,
+    shared: HashMap<u64, XattrPair>,
     shared_budget: Budget,
     pool: XattrPool,
 }
@@ -150,11 +150,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What an attribute of the image was in the tree, if it was there.
-    fn tree_xattr(
-        &mut self,
-        inode: &ImageInode<'a>,
-        xattr: &Xattr<'a>,
-    ) -> Result<Option<(Arc<[u8]>, Arc<[u8]>)>, Damage> {
+    fn tree_xattr(&mut self, inode: &ImageInode<'a>, xattr: &Xattr<'a>) -> Result<Option<XattrPair>, Damage> {
         let key = xattr.key();
         let key: Vec<u8> =
             match (key.strip_prefix(overlay::ESCAPED_PREFIX), key.strip_prefix(overlay::PREFIX)) {
@@ -175,7 +171,7 @@ impl<'a> Reading<'a> {
             return Ok(Some((Arc::clone(key), Arc::clone(value))));
         }
         self.shared_budget.take(xattr.entry_bytes())?;
-        let pair: (Arc<[u8]>, Arc<[u8]>) = (key.into(), xattr.value.into());
+        let pair: XattrPair = (key.into(), xattr.value.into());
         self.shared.insert(offset, (Arc::clone(&pair.0), Arc::clone(&pair.1)));
         Ok(Some(pair))
     }

@@ -45,6 +45,9 @@ enum State<'a> {
     Ended,
 }
 
+/// Bits of a word of [`Walk::found`].
+const WORD_BITS: u64 = 64;
+
 /// How many bytes of the image are not yet some inode's.
 #[derive(Debug)]
 pub(super) struct Budget(u64);
@@ -74,7 +77,7 @@ impl<'a> Walk<'a> {
 
     /// Starts with the root.
     fn start(&mut self) -> Result<(), ImageError> {
-        let words = self.image.size_bytes() / SLOT_BYTES / u64::from(u64::BITS);
+        let words = self.image.size_bytes() / SLOT_BYTES / WORD_BITS;
         self.found = vec![0; to_usize(words).saturating_add(1)];
         let root = self.image.root()?;
         self.meet(&root)?;
@@ -91,9 +94,9 @@ impl<'a> Walk<'a> {
     fn meet(&mut self, inode: &ImageInode<'a>) -> Result<bool, ImageError> {
         let start = u64::from(self.image.superblock.meta_blkaddr).saturating_mul(BLOCK_BYTES);
         let slot = inode.nid().saturating_add(start / SLOT_BYTES);
-        let bits = u64::from(u64::BITS);
-        let bit = 1_u64.rotate_left(u32::try_from(slot % bits).unwrap_or_default());
-        let word = self.found.get_mut(to_usize(slot / bits)).ok_or_else(|| inode.damaged(Damage::Place))?;
+        let bit = 1_u64.rotate_left(u32::try_from(slot % WORD_BITS).unwrap_or_default());
+        let word =
+            self.found.get_mut(to_usize(slot / WORD_BITS)).ok_or_else(|| inode.damaged(Damage::Place))?;
         let again = *word & bit != 0;
         *word |= bit;
         if !again {
