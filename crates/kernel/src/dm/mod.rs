@@ -162,7 +162,8 @@ impl DeviceMapper<'_> {
     /// not needed any more afterwards.
     ///
     /// # Errors
-    /// `ENOKEY`, `EKEYREJECTED` and `EBADMSG` for the signature, with
+    /// `ENOKEY`, `EKEYREJECTED` and `EBADMSG` for the signature (where the keyring `.dm-verity` is in
+    /// use, `ENOKEY` in place of `EKEYREJECTED`, since it is asked last), with
     /// [what that means](Error::meaning); `EINVAL` for a table that does not fit the devices;
     /// `EBUSY` when one of them is in use otherwise. Other messages are in the kernel's log.
     pub fn load(&self, name: &DeviceName, table: &VerityTable) -> Result<(), Error> {
@@ -337,8 +338,9 @@ fn meaning_of_load(errno: Errno) -> Option<&'static str> {
     match errno {
         Errno::NOKEY => Some(
             "the kernel has no certificate of the signer in the keyrings .secondary_trusted_keys, .platform or \
-             .dm-verity, or the signature is not in a keyring of this thread, or it is missing and the kernel \
-             requires one (dm_verity.require_signatures)",
+             .dm-verity, or the signature is not in a keyring of this thread, or there is none and the kernel \
+             requires one (dm_verity.require_signatures); where .dm-verity is in use, a known signer's \
+             signature of another root hash is refused in this way too",
         ),
         Errno::KEYREJECTED => Some("the signature is not one of this root hash, or its key was revoked"),
         Errno::BADMSG => Some("the signature is not a detached PKCS#7 signature in DER"),
