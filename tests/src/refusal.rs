@@ -22,7 +22,8 @@ pub enum Exit {
 }
 
 /// The files of a store by their paths in it: length and inode. Equal listings have the same files, none of
-/// them written anew.
+/// them written anew. Left out is `verified`, which remembers what was hashed, also of what is gone again, until
+/// the next gc.
 pub type Listing = BTreeMap<PathBuf, (u64, u64)>;
 
 /// What can be seen of a store.
@@ -51,7 +52,7 @@ impl Sealpack {
             return Ok(Listing::new());
         }
         let mut listing = Listing::new();
-        for path in self.files()? {
+        for path in self.files()?.into_iter().filter(|path| path.as_os_str() != "verified") {
             let metadata = self.store().join(&path).symlink_metadata()?;
             listing.insert(path, (metadata.len(), metadata.ino()));
         }

@@ -139,7 +139,7 @@ pub enum Error {
         name: String,
     },
     /// A file could not be read.
-    #[error("{action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     File {
         /// What was tried, for example `open`.
         action: &'static str,

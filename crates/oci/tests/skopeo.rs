@@ -1,5 +1,6 @@
 //! Layouts and archives as skopeo writes them. Skipped, saying so, where skopeo is not installed.
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
+#![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::fs;
 use std::io::Read as _;

@@ -195,6 +195,19 @@ fn command(pid: u32) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Between fork and exec, a program that another thread starts has a copy of every descriptor.
+    #[test]
+    fn a_lock_is_released_although_somebody_has_a_copy_of_the_descriptor() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lock = || Locked::try_new(File::open(file.path()).unwrap(), PathBuf::new).unwrap();
+        let first = lock().unwrap();
+        let copy = first.try_clone().unwrap();
+        assert!(lock().is_none());
+        drop(first);
+        assert!(lock().is_some());
+        drop(copy);
+    }
+
     #[test]
     fn owners_are_read_from_lines_of_the_kernels_table() {
         let file = "fe:00:123";

@@ -54,8 +54,13 @@ impl Slow {
         command.spawn().context("cannot start sealpack")
     }
 
+    fn partial_of(&self, layer: usize) -> PathBuf {
+        self.sealpack().store().join("tmp/partial").join(self.digest(layer).replace(':', "-"))
+    }
+
+    /// What is kept of the upper layer.
     fn partial(&self) -> PathBuf {
-        self.sealpack().store().join("tmp/partial").join(self.digest(1).replace(':', "-"))
+        self.partial_of(1)
     }
 
     /// How much of the upper layer is kept.
@@ -70,7 +75,10 @@ impl Slow {
 
     /// Waits until the pull stands still: the lower layer is there, and all of the upper one that is to be had.
     pub(crate) fn wait_for_stall(&self) -> Result<()> {
-        wait_until("the stall", || Ok(self.has_layer(0) && self.partial_bytes() == KEPT_BYTES as u64))
+        wait_until("the stall", || {
+            let is_stored = self.has_layer(0) && !self.partial_of(0).exists();
+            Ok(is_stored && self.partial_bytes() == KEPT_BYTES as u64)
+        })
     }
 
     /// The `Range` headers of all requests for the upper layer.
@@ -195,6 +203,30 @@ fn a_layer_that_was_fetched_to_its_end_is_not_asked_for_again() -> Result<()> {
     fs::write(slow.partial(), &slow.image.layers[1].blob)?;
     slow.sealpack().run(["pull", &slow.source, "image"])?;
     assert_eq!(slow.ranges(), [None]);
+    slow.is_whole("image")
+}
+
+/// A kill can hit between the storing of a layer and the removal of its download.
+#[test]
+fn what_is_kept_of_a_layer_that_is_whole_goes_with_the_next_pull() -> Result<()> {
+    let slow = interrupted()?;
+    fs::write(slow.partial_of(0), &slow.image.layers[0].blob)?;
+    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.is_whole("image")
+}
+
+#[test]
+fn a_bad_image_takes_nothing_from_an_interrupted_pull() -> Result<()> {
+    let slow = interrupted()?;
+    // Removes what the dead process had not committed.
+    slow.sealpack().run(["pull", &slow.case.layout(&good_image())?, "good"])?;
+    let bad = archive(&[file("opt/x", &text(62, 5000)), file("../bad", "x")]);
+    let bad = image(vec![slow.image.layers[0].clone(), ImageLayer::gzip(&bad)]);
+    slow.case.refuses_image(Exit::Failed, &bad, &["layer 2", "../bad"])?;
+    assert_eq!(slow.partial_bytes(), KEPT_BYTES as u64);
+    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    assert_eq!(slow.registry.count(&slow.digest(0)), 1, "a layer that was whole was fetched again");
+    assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-"))]);
     slow.is_whole("image")
 }
 

@@ -155,7 +155,10 @@ fn manifests_that_lack_something_are_refused() -> Result<()> {
     refuses_manifest(without("config"), &["not valid", "config"])?;
     refuses_manifest(without("layers"), &["not valid", "layers"])?;
     refuses_manifest(without("schemaVersion"), &["not valid", "schemaVersion"])?;
-    refuses_manifest(|it| it["layers"][0]["digest"] = "sha256:12".into(), &["not valid", "sha256:12"])?;
+    refuses_manifest(
+        |it| it["layers"][0]["digest"] = "sha256:12".into(),
+        &["not valid", "\"12\" is not a digest"],
+    )?;
     refuses_manifest(|it| it["layers"][0]["digest"] = "../../etc/passwd".into(), &["not valid"])?;
     refuses_manifest(|it| it["layers"][0]["size"] = (-1).into(), &["not valid"])
 }

@@ -66,7 +66,7 @@ fn names_of_ten_thousand_bytes_are_refused() -> Result<()> {
 fn parts_of_names_that_no_file_can_have_are_refused() -> Result<()> {
     refuses(vec![file(&format!("etc/{}", "n".repeat(256)), "x")], &["nnnn", "at byte", "255"])?;
     let nul = format!("etc/{}\0{}", "n".repeat(100), "x");
-    refuses(vec![file(&nul, "x")], &["nnnn", "NUL"])
+    refuses(vec![file(&nul, "x")], &["at byte", "path", "NUL"])
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn hard_links_to_directories_are_refused() -> Result<()> {
 
 #[test]
 fn members_below_a_file_are_refused() -> Result<()> {
-    refuses(vec![file("etc/motd/below", "x")], &["etc/motd/below", "\"etc/motd\"", "not a directory"])?;
+    refuses(vec![file("etc/motd/below", "x")], &["etc/motd/below", "\"motd\"", "not a directory"])?;
     refuses(vec![directory("etc/motd/d/")], &["etc/motd/d", "not a directory"])?;
     refuses(vec![Entry::new("f", Member::Fifo), file("f/x", "x")], &["f/x", "not a directory"])?;
     // In another layer, and by way of a symbolic link.

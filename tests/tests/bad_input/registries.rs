@@ -5,7 +5,7 @@ use crate::support::*;
 use anyhow::Result;
 use sealpack_test_registry::{Action, Auth, Fault, Image, ImageLayer, Registry, digest_of};
 use sealpack_tests::layer_tar::archive;
-use sealpack_tests::refusal::Exit;
+use sealpack_tests::refusal::{Exit, judge};
 use std::time::Duration;
 
 /// Two layers, both new to the store that has [`good_image`].
@@ -32,7 +32,24 @@ fn refuses_fault(exit: Exit, action: Action, words: &[&str]) -> Result<()> {
     if !by_number {
         all.push(hex);
     }
-    case.sealpack.refuses(exit, ["pull", &source, "bad"], &all)
+    match exit {
+        Exit::Refused => case.sealpack.refuses(exit, ["pull", &source, "bad"], &all),
+        // Nobody can say that the layers are bad: those that came are kept for the next try.
+        _ => {
+            let images = case.sealpack.json(["images"])?;
+            judge(&mut case.sealpack.command(["pull", &source, "bad"]), exit, &all)?;
+            assert_eq!(case.sealpack.json(["images"])?, images);
+            let empty = case
+                .sealpack
+                .listing()?
+                .into_iter()
+                .find(|(path, facts)| path.starts_with("tmp") && facts.0 == 0);
+            assert_eq!(empty, None);
+            registry.clear_faults();
+            case.sealpack.run(["pull", &source, "bad"])?;
+            case.sealpack.state().map(drop)
+        }
+    }
 }
 
 #[test]
@@ -150,6 +167,7 @@ fn credentials_that_are_wrong_are_refused_with_the_file_they_are_from() -> Resul
 fn files_of_credentials_and_certificates_that_cannot_be_used_are_named() -> Result<()> {
     let (case, registry) = (Case::new()?, Registry::start());
     let source = serve(&registry, &two_layers());
+    registry.set_auth(Auth::token_for("somebody", "a secret"));
     let (missing, broken) = (case.path("missing"), case.path("broken"));
     std::fs::write(&broken, "this is neither JSON nor PEM")?;
     for option in ["--authfile", "--ca"] {
@@ -173,10 +191,10 @@ fn a_certificate_by_an_unknown_authority_is_refused_with_what_to_do() -> Result<
 }
 
 #[test]
-fn a_redirect_to_plain_http_elsewhere_or_in_circles_is_not_followed_for_ever() -> Result<()> {
+fn a_redirect_in_circles_is_not_followed_for_ever() -> Result<()> {
     let (case, image, registry) = (Case::new()?, two_layers(), Registry::start());
     let source = serve(&registry, &image);
-    let path = format!("/v2/{REPOSITORY}/blobs/{}", upper(&image));
+    let path = format!("/v2/{REPOSITORY}/manifests/{TAG}");
     let again = format!("{}{path}", registry.url());
     registry.fault(Fault::new(&path, Action::Redirect(307, again)));
     case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], &["redirect"])

@@ -47,6 +47,10 @@ impl Staging<'_> {
     /// As both.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
         self.commit()?;
+        if self.figures().existing_objects > 0 {
+            // Those may have been renamed to their places by a process that has not flushed that yet.
+            self.store.objects.sync_filesystem()?;
+        }
         self.store.set_image(record)
     }
 
