@@ -25,6 +25,24 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "openssl", program: "openssl", purpose: "certificates for the TLS tests" },
 ];
 
+/// What the tests in a booted kernel need. Some releases have one or another in their backports only.
+pub const FOR_GUEST: &[Package] = &[
+    Package { name: "qemu-system-x86", program: "qemu-system-x86_64", purpose: "boots the guest" },
+    Package { name: "ovmf", program: "/usr/share/OVMF/OVMF_CODE_4M.fd", purpose: "the guest's firmware" },
+    Package {
+        name: "python3-virt-firmware",
+        program: "virt-fw-vars",
+        purpose: "has the firmware trust a key (bookworm: of its backports)",
+    },
+    Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "formats dm-verity devices" },
+    Package { name: "erofs-utils", program: "mkfs.erofs", purpose: "makes filesystems on them" },
+    Package { name: "e2fsprogs", program: "mkfs.ext4", purpose: "makes the guest's disk" },
+    Package { name: "openssl", program: "openssl", purpose: "keys and signatures" },
+    Package { name: "busybox-static", program: "busybox", purpose: "the guest's shell" },
+    Package { name: "xz-utils", program: "xz", purpose: "unpacks kernel modules" },
+    Package { name: "libc6-dev", program: "/usr/include/stdlib.h", purpose: "static programs" },
+];
+
 /// What building composefs-rs's command line needs.
 pub const FOR_ORACLE: &[Package] = &[
     Package { name: "gcc", program: "cc", purpose: "links, and compiles the C parts of dependencies" },
@@ -77,6 +95,15 @@ pub fn install(packages: &[Package]) -> Result<()> {
     })
 }
 
+/// Installs packages of this release or of its backports, without removing any.
+///
+/// # Errors
+/// If this machine is no Debian, or apt-get fails; its own message is on standard error.
+pub fn install_with_backports(packages: &[Package]) -> Result<()> {
+    let names: Vec<_> = packages.iter().map(|package| package.name).collect();
+    crate::apt::Archive::of_host_with_backports()?.install(&names)
+}
+
 fn apt_get<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<()> {
     let mut command = Command::new("apt-get");
     command
@@ -111,6 +138,26 @@ pub fn codename() -> Result<String> {
 /// # Errors
 /// If apt has no list of a Debian archive for this release.
 pub fn sources() -> Result<String> {
+    let lines = source_lines()?;
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Where apt on this machine gets the host's release from.
+///
+/// # Errors
+/// As [`sources`].
+pub fn archive_uri() -> Result<String> {
+    let codename = codename()?;
+    let uri = |line: &String| {
+        let mut words = line.split_whitespace().skip(1);
+        let uri = words.next()?;
+        (words.next()?.trim_end_matches('/') == codename).then(|| uri.to_owned())
+    };
+    let lines = source_lines()?;
+    lines.iter().find_map(uri).with_context(|| format!("apt has no archive of {codename} itself"))
+}
+
+fn source_lines() -> Result<Vec<String>> {
     let codename = codename()?;
     let ask = || -> Result<Vec<String>> {
         let format = "$(ORIGIN)|$(CODENAME)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
@@ -131,7 +178,7 @@ pub fn sources() -> Result<String> {
         !lines.is_empty(),
         "apt knows no Debian archive for {codename}; try `apt-get update`, or add one to its sources"
     );
-    Ok(lines.join("\n") + "\n")
+    Ok(lines)
 }
 
 /// The line for sources.list in one line of `apt-get indextargets`, if it is Debian's for `codename`.

@@ -3,6 +3,7 @@
 //!
 //! Start at [`images`] for the list of fixture images, at [`oracle`] for the comparison with composefs-rs.
 
+pub mod apt;
 pub mod bootstrap;
 pub mod command;
 pub mod debian;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod guest;
 mod oracle;
 mod packages;
 mod test;
@@ -22,6 +23,8 @@ enum Chore {
     Demo(demo::Arguments),
     /// Run all tests, those that compare with other tools included
     Test(test::Arguments),
+    /// Run checks in a booted stock kernel, or a shell there
+    Guest(guest::Arguments),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
+        Chore::Guest(arguments) => guest::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Oracle => oracle::run(),
         Chore::Fixtures => oracle::fixtures(),

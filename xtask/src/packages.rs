@@ -16,6 +16,19 @@ pub(crate) enum Missing {
 
 /// Sees to it that `packages` are there, and says what it does.
 pub(crate) fn provide(packages: &[&[Package]], missing: Missing) -> Result<()> {
+    provide_by(packages, missing, debian::install)
+}
+
+/// As [`provide`] for what the guest needs, some of which may be in the release's backports only.
+pub(crate) fn provide_for_guest(missing: Missing) -> Result<()> {
+    provide_by(&[debian::FOR_GUEST], missing, debian::install_with_backports)
+}
+
+fn provide_by(
+    packages: &[&[Package]],
+    missing: Missing,
+    install: impl Fn(&[Package]) -> Result<()>,
+) -> Result<()> {
     let wanted: Vec<Package> = packages.iter().flat_map(|group| debian::missing(group)).collect();
     if wanted.is_empty() {
         return Ok(());
@@ -23,7 +36,7 @@ pub(crate) fn provide(packages: &[&[Package]], missing: Missing) -> Result<()> {
     let line = debian::install_line(&wanted);
     if missing != Missing::Say && command::is_root() && command::find("apt-get").is_some() {
         eprintln!("# {line}");
-        return debian::install(&wanted);
+        return install(&wanted);
     }
     eprintln!("Not installed, and needed here:");
     for package in &wanted {

@@ -21,13 +21,21 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.no_install {
         packages::provide(&[debian::FOR_TESTS], Missing::Say)?;
+        packages::provide_for_guest(Missing::Say)?;
     } else {
         packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
+        if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
+            eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
+        }
         if let Err(error) = oracle::install() {
             eprintln!("warning: tests that compare with composefs-rs will be skipped: {error:#}");
         }
     }
     let sealpack = program::build(program::Profile::Dev)?;
+    if sealpack_guest::run::why_not().is_none() {
+        // Not within the time of the first test that needs them.
+        sealpack_guest::programs::build()?;
+    }
     if arguments.runner.is_empty() {
         // First, so that the last lines are the runner's summary of all the rest.
         status(Command::new("cargo").args(["test", "--quiet", "--workspace", "--doc"]))?;

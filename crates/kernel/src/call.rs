@@ -29,11 +29,12 @@ pub struct Error {
     errno: Errno,
     messages: Vec<String>,
     is_logged: bool,
+    meaning: Option<&'static str>,
 }
 
 impl Error {
     pub(crate) const fn new(call: Call, errno: Errno) -> Self {
-        Self { call, errno, messages: Vec::new(), is_logged: false }
+        Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None }
     }
 
     /// The error number that the call returned.
@@ -54,6 +55,18 @@ impl Error {
         &self.messages
     }
 
+    /// What the error number means for this call, where its usual words mislead.
+    #[must_use]
+    pub const fn meaning(&self) -> Option<&'static str> {
+        self.meaning
+    }
+
+    /// With what the error number means for this call; `None` leaves the usual words to say it.
+    pub(crate) fn meaning_of(mut self, meaning: impl Fn(Errno) -> Option<&'static str>) -> Self {
+        self.meaning = meaning(self.errno);
+        self
+    }
+
     /// Of a call about which filesystems write to the kernel's log, not to the caller.
     pub(crate) fn logged(mut self) -> Self {
         self.is_logged = true;
@@ -69,6 +82,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call, Described(self.errno))?;
+        if let Some(meaning) = self.meaning {
+            write!(f, ": {meaning}")?;
+        }
         if !self.messages.is_empty() {
             write!(f, ": kernel says: {}", self.messages.join("; "))?;
         } else if self.is_logged {
@@ -188,6 +204,15 @@ mod tests {
         );
         let error = error.with_messages(vec!["erofs: no superblock".into(), "again".into()]);
         assert!(error.to_string().ends_with("): kernel says: erofs: no superblock; again"));
+    }
+
+    #[test]
+    fn an_error_says_what_its_number_means_for_the_call() {
+        let call = Call { name: "write", arguments: "\"new_policy\"".into() };
+        let meaning = |errno| (errno == Errno::NOKEY).then_some("signed by nobody known");
+        let error = Error::new(call.clone(), Errno::NOKEY).meaning_of(meaning);
+        assert!(error.to_string().ends_with("(Required key not available): signed by nobody known"));
+        assert_eq!(Error::new(call, Errno::IO).meaning_of(meaning).meaning(), None);
     }
 
     #[test]

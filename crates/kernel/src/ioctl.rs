@@ -38,6 +38,63 @@ pub(crate) const LOOP_GET_STATUS64: Request<LoopInfo> = unsafe { Request::new(0x
 // SAFETY: takes no argument (drivers/block/loop.c, loop_control_get_free).
 pub(crate) const LOOP_CTL_GET_FREE: PlainRequest = unsafe { PlainRequest::new(0x4C82) };
 
+/// `struct dm_ioctl` (include/uapi/linux/dm-ioctl.h), which every request begins with.
+#[repr(C)]
+pub(crate) struct DmHeader {
+    version: [u32; 3],
+    data_size: u32,
+    data_start: u32,
+    pub(crate) target_count: u32,
+    pub(crate) open_count: i32,
+    pub(crate) flags: u32,
+    event_nr: u32,
+    padding: u32,
+    pub(crate) device: u64,
+    pub(crate) name: [u8; 128],
+    uuid: [u8; 129],
+    data: [u8; 7],
+}
+
+/// A device-mapper request: `struct dm_ioctl` and room for `BYTES` bytes of what it takes or
+/// returns.
+#[repr(C)]
+pub(crate) struct DmRequest<const BYTES: usize> {
+    pub(crate) header: DmHeader,
+    pub(crate) payload: [u8; BYTES],
+}
+
+impl<const BYTES: usize> DmRequest<BYTES> {
+    /// A request without name, flags and payload, on the heap since it may be large.
+    pub(crate) fn boxed() -> Box<Self> {
+        const { assert!(BYTES.is_multiple_of(8) && BYTES < 1 << 30) };
+        Box::new(Self {
+            header: DmHeader {
+                version: [4, 0, 0],
+                data_size: size_of::<Self>() as u32,
+                data_start: size_of::<DmHeader>() as u32,
+                target_count: 0,
+                open_count: 0,
+                flags: 0,
+                event_nr: 0,
+                padding: 0,
+                device: 0,
+                name: [0; 128],
+                uuid: [0; 129],
+                data: [0; 7],
+            },
+            payload: [0; BYTES],
+        })
+    }
+
+    /// The device-mapper request `command`, a number of `DM_*_CMD`.
+    pub(crate) const fn request(command: u8) -> Request<Self> {
+        // SAFETY: the kernel reads and writes at most `data_size` bytes from the argument on
+        // (drivers/md/dm-ioctl.c, ctl_ioctl), which is private and always the structure's size.
+        // The number has the size of the header alone: _IOWR(0xfd, …, struct dm_ioctl).
+        unsafe { Request::new(opcode::read_write::<DmHeader>(0xfd, command)) }
+    }
+}
+
 /// `struct fsverity_enable_arg`, without salt and signature.
 #[repr(C)]
 pub(crate) struct FsverityEnable {
@@ -144,6 +201,7 @@ impl LoopConfig {
 }
 
 const _: () = {
+    assert!(size_of::<DmHeader>() == 312);
     assert!(size_of::<FsverityEnable>() == 128);
     assert!(size_of::<FsverityDigest>() == 68);
     assert!(size_of::<LoopInfo>() == 232);

@@ -1,14 +1,17 @@
 //! What only the kernel and the processor can do. The only crate with unsafe code.
 //!
 //! Every system call that changes the machine goes through a [`Kernel`], in the file of its
-//! topic: [`fsverity`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
+//! topic: [`dm`], [`fsverity`], [`ipe`], [`keyring`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
 //! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
 //! mounted and [`probe`] finds out what this machine can do.
 
 mod call;
+pub mod dm;
 pub mod fsverity;
 #[allow(unsafe_code, reason = "ioctl requests that no crate wraps")]
 mod ioctl;
+pub mod ipe;
+pub mod keyring;
 pub mod loopdev;
 pub mod mount;
 pub mod mountinfo;

@@ -1,5 +1,7 @@
 //! System calls that rustix does not have, or has as unsafe.
 
+use std::ffi::CString;
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
@@ -30,11 +32,7 @@ pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, attr_set: u64, attr_clr: u64) ->
             size_of::<MountAttr>(),
         )
     };
-    if result < 0 {
-        let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-        return Err(Errno::from_raw_os_error(code));
-    }
-    Ok(())
+    checked(result).map(drop)
 }
 
 /// Gives the calling thread, and no other, a mount namespace of its own: a copy of the one it
@@ -43,4 +41,75 @@ pub(crate) fn unshare_mounts() -> Result<(), Errno> {
     // SAFETY: unsafe only because of CLONE_FILES, which would make descriptors of other threads
     // invalid here; that flag is not among these.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+}
+
+/// What can be asked about a key (include/uapi/linux/keyctl.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyQuestion {
+    /// What it is: text with a zero byte at its end.
+    Describe = 6,
+    /// What it holds; of a keyring, the numbers of its keys.
+    Read = 11,
+}
+
+impl fmt::Display for KeyQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Describe => "KEYCTL_DESCRIBE",
+            Self::Read => "KEYCTL_READ",
+        })
+    }
+}
+
+/// `add_key(key_type, description, payload, keyring)`: the new key's number. An empty
+/// description leaves it to the key's type to find one in the payload.
+pub(crate) fn add_key(key_type: &str, description: &str, payload: &[u8], keyring: i32) -> Result<i32, Errno> {
+    let key_type = CString::new(key_type).map_err(|_| Errno::INVAL)?;
+    let description = CString::new(description).map_err(|_| Errno::INVAL)?;
+    // SAFETY: two C strings and a buffer of the size given; all outlive the call, which only
+    // reads them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            key_type.as_ptr(),
+            description.as_ptr(),
+            payload.as_ptr(),
+            payload.len(),
+            keyring,
+        )
+    };
+    checked(result).and_then(|serial| i32::try_from(serial).map_err(|_| Errno::OVERFLOW))
+}
+
+/// `keyctl(KEYCTL_UNLINK, key, keyring)`: takes a key out of a keyring.
+pub(crate) fn keyctl_unlink(key: i32, keyring: i32) -> Result<(), Errno> {
+    const UNLINK: libc::c_int = 9;
+    // SAFETY: takes two numbers and touches no memory of the caller's.
+    checked(unsafe { libc::syscall(libc::SYS_keyctl, UNLINK, key, keyring) }).map(drop)
+}
+
+/// `keyctl(question, key, buffer, size)`: how many bytes the answer has. When that is more
+/// than the buffer has, it holds nothing of use.
+pub(crate) fn keyctl_ask(question: KeyQuestion, key: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: both write at most the given number of bytes to the buffer.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, question as libc::c_int, key, buffer.as_mut_ptr(), buffer.len())
+    };
+    checked(result).and_then(|length| usize::try_from(length).map_err(|_| Errno::OVERFLOW))
+}
+
+/// `keyctl(KEYCTL_RESTRICT_KEYRING, keyring, NULL, NULL)`: no keys are added any more.
+pub(crate) fn keyctl_restrict(keyring: i32) -> Result<(), Errno> {
+    const RESTRICT_KEYRING: libc::c_int = 29;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: null pointers in place of the two optional texts.
+    checked(unsafe { libc::syscall(libc::SYS_keyctl, RESTRICT_KEYRING, keyring, none, none) }).map(drop)
+}
+
+fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
+    if result < 0 {
+        let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+        return Err(Errno::from_raw_os_error(code));
+    }
+    Ok(result)
 }

@@ -1,0 +1,117 @@
+//! The guest's first process: it mounts what every system has, loads the modules, runs the checks that the
+//! kernel's command line names, each in a process of its own, reports, and turns the machine off.
+
+#![expect(clippy::print_stdout, reason = "what it prints is the guest's log")]
+
+mod checks;
+mod system;
+
+use anyhow::{Context, Result, bail};
+use sealpack_guest::report::{Line, Outcome};
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a check may take.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// The exit status of a check that has nothing to check.
+const SKIPPED: u8 = 77;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
+        _ => {
+            if let Err(error) = first_process() {
+                println!("the guest cannot run: {error:#}");
+            }
+            system::power_off();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn first_process() -> Result<()> {
+    system::prepare()?;
+    let command_line = fs::read_to_string("/proc/cmdline")?;
+    let mut words = command_line.split_whitespace();
+    if words.clone().any(|word| word == "sealpack.shell") {
+        return shell();
+    }
+    let names =
+        words.find_map(|word| word.strip_prefix("sealpack.checks=")).context("no checks are named")?;
+    let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
+    for name in names.split(',') {
+        println!("--- {name}");
+        writeln!(report, "{}", Line::Begin(name.into()))?;
+        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        println!("--- {name}: {outcome:?}");
+        writeln!(report, "{}", Line::End(name.into(), outcome))?;
+    }
+    writeln!(report, "{}", Line::Done)?;
+    report.flush()?;
+    Ok(())
+}
+
+fn shell() -> Result<()> {
+    println!("The disk is at /disk. The guest ends with this shell.");
+    let mut shell = Command::new("/bin/busybox");
+    // A shell without a terminal of its own has no job control.
+    let status = shell.args(["setsid", "-c", "/bin/busybox", "sh"]).env("PATH", "/bin").status()?;
+    println!("the shell ended with {status}");
+    Ok(())
+}
+
+/// Runs a check in a process of its own, and ends it when it takes too long.
+fn attempt(name: &str) -> Result<Outcome> {
+    let output_path = "/tmp/output";
+    let output = File::create(output_path)?;
+    let mut command = Command::new("/init");
+    command.args(["check", name]).env("PATH", "/bin").stdin(Stdio::null());
+    let mut child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if started.elapsed() > TIME_LIMIT {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let said = String::from_utf8_lossy(&fs::read(output_path)?).trim_end().to_owned();
+    println!("{said}");
+    let code = status.and_then(|status| status.code());
+    Ok(match (status, code) {
+        (_, Some(0)) => Outcome::Ok,
+        (_, Some(code)) if code == i32::from(SKIPPED) => Outcome::Skipped(said),
+        (Some(status), _) => Outcome::Failed(format!("{status}\n{said}")),
+        (None, _) => Outcome::Failed(format!("it took more than {} s\n{said}", TIME_LIMIT.as_secs())),
+    })
+}
+
+fn run_check(name: &str) -> ExitCode {
+    let result = match checks::find(name) {
+        Some(check) => check(),
+        None => bail_unknown(name),
+    };
+    match result {
+        Ok(checks::Verdict::Shown) => ExitCode::SUCCESS,
+        Ok(checks::Verdict::Inapplicable(why)) => {
+            println!("{why}");
+            ExitCode::from(SKIPPED)
+        }
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bail_unknown(name: &str) -> Result<checks::Verdict> {
+    bail!("there is no check called {name}")
+}

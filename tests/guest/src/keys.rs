@@ -1,0 +1,131 @@
+//! Test keys, signatures by them, and firmware variables with a certificate in `db`.
+
+use anyhow::{Context, Result};
+use sealpack_tests::command::{run, stdout};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A key and its certificate, made once.
+#[derive(Clone, Debug)]
+pub struct Key {
+    key: PathBuf,
+    certificate: PathBuf,
+}
+
+/// The owner that firmware variables name for the certificate: a number that means nothing.
+const OWNER: &str = "7b9c1f0e-53c5-4a3c-9a43-5a1e5a1eca5e";
+
+/// The variables that no key was enrolled in, of the package ovmf.
+const EMPTY_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+impl Key {
+    /// The one that the firmware trusts.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn trusted() -> Result<Self> {
+        Self::named("trusted")
+    }
+
+    /// One that nobody trusts.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn unknown() -> Result<Self> {
+        Self::named("unknown")
+    }
+
+    /// One that the firmware does not know, for keyrings that take certificates later.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn extra() -> Result<Self> {
+        Self::named("extra")
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let place = crate::place().join("keys");
+        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+        let lock = File::create(place.join("lock"))?;
+        lock.lock().context("cannot lock the place of the keys")?;
+        let file = |suffix: &str| place.join(format!("{name}.{suffix}"));
+        let found = Self { key: file("key"), certificate: file("pem") };
+        if !found.certificate.exists() {
+            let new = file("new");
+            let mut openssl = Command::new("openssl");
+            openssl
+                .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj"])
+                .arg(format!("/CN=sealpack test {name}"))
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+                .args(["-addext", "keyUsage=critical,digitalSignature"])
+                .args(["-addext", "extendedKeyUsage=codeSigning"])
+                .arg("-keyout")
+                .arg(&found.key)
+                .arg("-out")
+                .arg(&new);
+            run(&mut openssl)?;
+            fs::rename(new, &found.certificate)?;
+        }
+        Ok(found)
+    }
+
+    /// The certificate in DER.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn certificate_der(&self, target: &Path) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-outform", "der", "-in"]).arg(&self.certificate).arg("-out").arg(target);
+        run(&mut openssl).map(drop)
+    }
+
+    /// Signs a root hash as dm-verity wants it: detached.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn sign_detached(&self, content: &Path, target: &Path) -> Result<()> {
+        self.sign(content, target, &["-nocerts"])
+    }
+
+    /// Signs a policy as IPE wants it: with the policy in it.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn sign_embedded(&self, content: &Path, target: &Path) -> Result<()> {
+        self.sign(content, target, &["-nodetach", "-nosmimecap"])
+    }
+
+    fn sign(&self, content: &Path, target: &Path, options: &[&str]) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args(["smime", "-sign", "-binary", "-noattr", "-outform", "der"])
+            .args(options)
+            .arg("-in")
+            .arg(content)
+            .arg("-inkey")
+            .arg(&self.key)
+            .arg("-signer")
+            .arg(&self.certificate)
+            .arg("-out")
+            .arg(target);
+        run(&mut openssl).map(drop)
+    }
+}
+
+/// Writes firmware variables to `target` whose `db` has the trusted key's certificate, and no other.
+///
+/// # Errors
+/// If virt-fw-vars fails.
+pub fn write_variables(target: &Path) -> Result<()> {
+    let key = Key::trusted()?;
+    let mut command = Command::new("virt-fw-vars");
+    command
+        .args(["--input", EMPTY_VARIABLES, "--no-microsoft", "--enroll-cert"])
+        .arg(&key.certificate)
+        .args(["--add-db", OWNER])
+        .arg(&key.certificate)
+        .arg("--output")
+        .arg(target);
+    stdout(&mut command).map(drop)
+}

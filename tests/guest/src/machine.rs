@@ -1,0 +1,164 @@
+//! The emulated machine: started, watched, ended.
+
+use crate::kernels::Kernel;
+use crate::report::Line;
+use crate::{disk, initramfs, keys, programs};
+use anyhow::{Context, Result};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Firmware without variables, of the package ovmf.
+const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+
+/// How long a machine may run in all. On an idle machine, a run of all checks takes a minute.
+const TIME_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How often a running machine is looked at.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// A machine that is ready to be started, its files in a directory of its own.
+#[derive(Debug)]
+pub struct Machine {
+    dir: tempfile::TempDir,
+    kernel: Kernel,
+    /// Until this is dropped, no other machine is started.
+    _turn: File,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was reported, in order.
+    pub lines: Vec<Line>,
+    /// What the kernel and the checks printed.
+    pub log: String,
+    /// Why it was ended from outside, if it was.
+    pub ended_by_us: Option<String>,
+}
+
+impl Machine {
+    /// Makes everything that the machine needs. Waits while another machine of this workspace runs.
+    ///
+    /// # Errors
+    /// If something cannot be made; nothing was started then.
+    pub fn new(kernel: &Kernel) -> Result<Self> {
+        let place = crate::place();
+        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+        let turn = File::create(place.join("machine.lock"))?;
+        turn.lock().context("cannot lock machine.lock")?;
+        let programs = programs::build()?;
+        let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(&place)?;
+        initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
+        disk::write(&dir.path().join("disk"))?;
+        keys::write_variables(&dir.path().join("variables"))?;
+        Ok(Self { dir, kernel: kernel.clone(), _turn: turn })
+    }
+
+    /// Runs the checks; `watch` sees each line when it is reported.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started. A machine that hangs or dies is no error here.
+    pub fn run(&self, checks: &[&str], mut watch: impl FnMut(&Line)) -> Result<Ended> {
+        let (console, report) = (self.file("console"), self.file("report"));
+        fs::write(&report, "")?;
+        let mut qemu = self.qemu(&format!("sealpack.checks={}", checks.join(",")));
+        qemu.arg("-serial").arg(output_to(&console)).arg("-serial").arg(output_to(&report));
+        qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(self.file("qemu"))?);
+        let mut running = Running(qemu.spawn().context("cannot start qemu-system-x86_64")?);
+        let mut reader = Reader { file: File::open(&report)?, partial: String::new(), lines: Vec::new() };
+        let started = Instant::now();
+        let ended_by_us = loop {
+            reader.read(&mut watch)?;
+            if running.0.try_wait()?.is_some() {
+                break None;
+            }
+            if started.elapsed() > TIME_LIMIT {
+                break Some(format!("it still ran after {} s", TIME_LIMIT.as_secs()));
+            }
+            std::thread::sleep(INTERVAL);
+        };
+        drop(running);
+        reader.read(&mut watch)?;
+        let text =
+            |path: &Path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).replace('\r', ""));
+        let log = text(&self.file("qemu"))? + &text(&console).unwrap_or_default();
+        Ok(Ended { lines: reader.lines, log, ended_by_us })
+    }
+
+    /// Gives this terminal a shell in the guest, until that ends.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started or fails.
+    pub fn shell(&self) -> Result<()> {
+        let mut qemu = self.qemu("sealpack.shell");
+        // Control-C belongs to the guest; Control-A and X end it.
+        qemu.args(["-serial", "mon:stdio", "-serial", "null"]);
+        let status = qemu.status().context("cannot start qemu-system-x86_64")?;
+        anyhow::ensure!(status.success(), "qemu-system-x86_64 ended with {status}");
+        Ok(())
+    }
+
+    fn qemu(&self, parameters: &str) -> Command {
+        let drive = |options: &str, path: &Path| format!("{options},format=raw,file={}", path.display());
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024"])
+            .args(["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-nic", "none"])
+            .args(["-drive", &drive("if=pflash,readonly=on", Path::new(FIRMWARE))])
+            .args(["-drive", &drive("if=pflash", &self.file("variables"))])
+            .args(["-drive", &drive("if=virtio,cache=unsafe", &self.file("disk"))])
+            .arg("-kernel")
+            .arg(self.kernel.image())
+            .arg("-initrd")
+            .arg(self.file("initramfs"))
+            .args(["-append", &format!("{BOOT_PARAMETERS} {parameters}")]);
+        qemu
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// A panic ends the machine.
+const BOOT_PARAMETERS: &str = "console=ttyS0 audit=1 loglevel=7 panic=-1";
+
+fn output_to(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+/// QEMU, which ends with this process.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads whole lines from a file that grows.
+struct Reader {
+    file: File,
+    partial: String,
+    lines: Vec<Line>,
+}
+
+impl Reader {
+    fn read(&mut self, watch: &mut impl FnMut(&Line)) -> Result<()> {
+        let mut bytes = Vec::new();
+        self.file.read_to_end(&mut bytes)?;
+        self.partial.push_str(&String::from_utf8_lossy(&bytes));
+        while let Some((line, rest)) = self.partial.split_once('\n') {
+            if let Some(line) = Line::parse(line) {
+                watch(&line);
+                self.lines.push(line);
+            }
+            self.partial = rest.to_owned();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! Static programs of this workspace, to run in the guest.
+
+use anyhow::Result;
+use sealpack_tests::command::run;
+use sealpack_tests::paths;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The target that the C library can be linked statically for without installing another toolchain.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The programs that go into the guest.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// Its first process.
+    pub init: PathBuf,
+    /// `sealpack`.
+    pub sealpack: PathBuf,
+}
+
+/// Builds them.
+///
+/// # Errors
+/// If they do not compile.
+pub fn build() -> Result<Programs> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
+        .args(["--package", "sealpack", "--package", "sealpack-guest", "--bins"])
+        .args(["--config", &format!("target.{TARGET}.rustflags = ['-Ctarget-feature=+crt-static']")])
+        .env_remove("RUSTFLAGS")
+        .current_dir(paths::workspace());
+    run(&mut cargo)?;
+    let dir = paths::target().join(TARGET).join("guest");
+    Ok(Programs { init: dir.join("sealpack-guest-init"), sealpack: dir.join("sealpack") })
+}

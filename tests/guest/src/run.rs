@@ -1,0 +1,126 @@
+//! Runs of checks: one boot for many, and for each check how it ended.
+
+use crate::checks;
+use crate::kernels::Generation;
+use crate::machine::{Ended, Machine};
+use crate::report::{Line, Outcome};
+use anyhow::{Context, Result};
+use sealpack_tests::debian;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+
+/// A boot's results.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Results {
+    /// The kernel's version; the generation's name when there is no kernel.
+    pub version: String,
+    /// How each check ended.
+    pub outcomes: BTreeMap<String, Outcome>,
+    /// What the kernel and the checks printed.
+    pub log: String,
+}
+
+/// Boots a kernel and has it run `names`; `watch` sees the kernel's version and each result when it is there.
+/// Where the boot is not possible all checks are skipped, and say why.
+///
+/// # Errors
+/// If something that the boot needs cannot be made.
+pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &Line)) -> Result<Results> {
+    let skipped = |why: &str| Results {
+        version: generation.name().to_owned(),
+        outcomes: names.iter().map(|&name| (name.to_owned(), Outcome::Skipped(why.to_owned()))).collect(),
+        log: String::new(),
+    };
+    if let Some(why) = why_not() {
+        return Ok(skipped(&why));
+    }
+    let Some(kernel) = generation.kernel()? else {
+        return Ok(skipped(&format!("Debian has no stock kernel {} to fetch", generation.name())));
+    };
+    let machine = Machine::new(&kernel)?;
+    let ended = machine.run(names, |line| watch(kernel.version(), line))?;
+    let outcomes = outcomes(names, &ended);
+    Ok(Results { version: kernel.version().to_owned(), outcomes, log: ended.log })
+}
+
+/// Why no kernel can be booted here, if so.
+pub fn why_not() -> Option<String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Some("the stock kernels are those of x86_64".into());
+    }
+    let missing: Vec<_> = debian::missing(debian::FOR_GUEST).iter().map(|package| package.name).collect();
+    (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
+}
+
+/// A check that did not end has failed, and so has one that did not begin.
+fn outcomes(names: &[&str], ended: &Ended) -> BTreeMap<String, Outcome> {
+    let mut begun = Vec::new();
+    let mut outcomes = BTreeMap::new();
+    for line in &ended.lines {
+        match line {
+            Line::Begin(name) => begun.push(name.as_str()),
+            Line::End(name, outcome) => drop(outcomes.insert(name.clone(), outcome.clone())),
+            Line::Done => {}
+        }
+    }
+    let how = ended.ended_by_us.as_deref().unwrap_or("it ended by itself");
+    for &name in names {
+        outcomes.entry(name.to_owned()).or_insert_with(|| {
+            let when = if begun.contains(&name) { "during" } else { "before" };
+            Outcome::Failed(format!("the guest was gone {when} this check: {how}"))
+        });
+    }
+    outcomes
+}
+
+/// The results of all checks in this run of the tests: whoever asks first boots, all others wait and read.
+///
+/// # Errors
+/// As [`run`]; and if the results cannot be kept.
+pub fn shared(generation: Generation) -> Result<Results> {
+    let place = crate::place().join("results");
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    let lock = File::create(place.join(format!("{}.lock", generation.name())))?;
+    lock.lock().context("cannot lock the results")?;
+    // nextest starts a process for each test and tells them which run they are of.
+    let run_id =
+        std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+    let file = place.join(format!("{}.json", generation.name()));
+    let kept =
+        fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<(String, Results)>(&bytes).ok());
+    if let Some((id, results)) = kept
+        && id == run_id
+    {
+        return Ok(results);
+    }
+    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
+    let results = run(generation, &names, |_, _| {}).unwrap_or_else(|error| Results {
+        version: generation.name().to_owned(),
+        outcomes: names
+            .iter()
+            .map(|&name| (name.to_owned(), Outcome::Failed(format!("{error:#}"))))
+            .collect(),
+        log: String::new(),
+    });
+    fs::write(&file, serde_json::to_vec(&(run_id, &results))?)?;
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_the_guest_did_not_get_to_has_failed() {
+        let name = |name: &str| name.to_owned();
+        let ended = Ended {
+            lines: vec![Line::Begin(name("a")), Line::End(name("a"), Outcome::Ok), Line::Begin(name("b"))],
+            log: String::new(),
+            ended_by_us: Some("too slow".into()),
+        };
+        let outcomes = outcomes(&["a", "b", "c"], &ended);
+        assert_eq!(outcomes["a"], Outcome::Ok);
+        let failed = |when: &str| Outcome::Failed(format!("the guest was gone {when} this check: too slow"));
+        assert_eq!((&outcomes["b"], &outcomes["c"]), (&failed("during"), &failed("before")));
+    }
+}

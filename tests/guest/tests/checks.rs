@@ -1,0 +1,33 @@
+//! Each check on each kernel as a test. The first one of a run boots the kernel; all share that boot.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use sealpack_guest::kernels::Generation;
+use sealpack_guest::report::Outcome;
+use sealpack_guest::{checks, run};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = Generation::ALL
+        .into_iter()
+        .flat_map(|generation| checks::ALL.iter().map(move |check| (generation, check.name)))
+        .map(|(generation, name)| {
+            Trial::test(format!("linux {}::{name}", generation.name()), move || result_of(generation, name))
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn result_of(generation: Generation, name: &str) -> Result<(), Failed> {
+    let results = run::shared(generation).map_err(|error| format!("{error:#}"))?;
+    match results.outcomes.get(name) {
+        Some(Outcome::Ok) => Ok(()),
+        Some(Outcome::Skipped(why)) => {
+            sealpack_tests::skip(why);
+            Ok(())
+        }
+        Some(Outcome::Failed(why)) => {
+            Err(format!("on Linux {}: {why}\n\nThe guest's log:\n{}", results.version, results.log).into())
+        }
+        None => Err("there is no result".into()),
+    }
+}
