@@ -11,6 +11,7 @@ pub mod dump;
 pub mod erofs;
 pub mod layer;
 mod names;
+pub mod pack;
 pub mod tar;
 pub mod tree;
 pub mod verity;
