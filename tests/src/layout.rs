@@ -166,8 +166,8 @@ impl Layout {
     }
 }
 
-/// The architecture as OCI names it.
-fn architecture() -> &'static str {
+/// This machine's architecture as OCI names it.
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod oracle;
 pub mod paths;
 pub mod program;
+pub mod refusal;
 pub mod registry;
 pub mod tree_diff;
 

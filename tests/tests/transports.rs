@@ -32,7 +32,8 @@ fn an_archive_holds_the_same_image_as_the_layout_it_was_made_of() -> Result<()> 
     if !has("skopeo") {
         return Ok(());
     }
-    let image = images::oddities_in_pieces()?;
+    // Layers of gzip only: Docker's format has no name for zstd.
+    let image = images::opaque_marker_first()?;
     let expected = digest_of(&image.source())?;
     let dir = tempfile::tempdir_in(paths::fixtures())?;
     let oci = format!("oci-archive:{}", dir.path().join("oci.tar").display());

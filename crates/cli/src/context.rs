@@ -56,6 +56,14 @@ impl Context {
         Ok(Store::open_or_create(self.store_path()?, algorithm)?.with_lock_wait(LOCK_WAIT))
     }
 
+    /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.
+    pub(crate) fn open_if_there(&self, algorithm: Option<Algorithm>) -> Result<Option<Store>, CommandError> {
+        match Store::open(self.store_path()?) {
+            Err(sealpack_store::Error::Missing { .. } | sealpack_store::Error::Empty { .. }) => Ok(None),
+            _ => self.open_or_create(algorithm).map(Some),
+        }
+    }
+
     /// The image that `name` means: a reference, or the first characters of the digest of
     /// its manifest (`sha256:…` or bare) or of its metadata image.
     pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
@@ -74,6 +82,23 @@ impl Context {
         };
         Err(CommandError::failed(format_args!("the store has no image {canonical}"))
             .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
+    }
+
+    /// As [`find`](Self::find), for those who do something to the name: a digest must have only one.
+    pub(crate) fn find_name(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
+        let record = self.find(store, name)?;
+        let is_name = name.parse::<Reference>().is_ok_and(|reference| reference.to_string() == record.name);
+        let images = if is_name { Vec::new() } else { store.images()?.records };
+        let names: Vec<&str> = images
+            .iter()
+            .filter(|other| other.manifest == record.manifest)
+            .map(|other| other.name.as_str())
+            .collect();
+        if names.len() > 1 {
+            return Err(CommandError::failed(format_args!("{name} has several names: {}", names.join(", ")))
+                .hint("give the names that are meant"));
+        }
+        Ok(record)
     }
 
     fn find_by_digest(&self, store: &Store, text: &str) -> Result<Option<ImageRecord>, CommandError> {

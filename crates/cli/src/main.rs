@@ -33,8 +33,10 @@ struct Arguments {
 
 /// What every command takes.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 struct Global {
-    /// The store [default: /var/lib/sealpack for root, else $XDG_DATA_HOME/sealpack].
+    /// The store [default: /var/lib/sealpack for root, else $XDG_DATA_HOME/sealpack, which is
+    /// ~/.local/share/sealpack where it is not set].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_STORE")]
     store: Option<std::path::PathBuf>,
     /// Print results as JSON on standard output, progress and errors as JSON lines on standard error.

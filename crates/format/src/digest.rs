@@ -144,6 +144,20 @@ impl Bytes {
     }
 }
 
+/// `bytes` as lowercase hex. By table: images of a million files are full of digests, and
+/// formatting each byte takes most of the time that writing them does.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut hex = String::with_capacity(bytes.len().saturating_mul(2).saturating_add(1));
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            hex.push(DIGITS.get(usize::from(nibble)).copied().unwrap_or_default());
+        }
+    }
+    hex
+}
+
 /// The value of one lowercase hex digit.
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
@@ -155,7 +169,7 @@ fn nibble(digit: u8) -> Option<u8> {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(self.as_slice()))
     }
 }
 
@@ -201,9 +215,20 @@ impl ObjectId {
     /// The object's path below `objects/` and in a pack: `ab/cdef…`.
     #[must_use]
     pub fn object_path(&self) -> String {
-        let hex = self.to_string();
-        let (directory, file) = hex.split_at(2);
-        format!("{directory}/{file}")
+        let mut path = hex(self.as_bytes());
+        path.insert(2, '/');
+        path
+    }
+
+    /// Whether `path` is its [`object_path`](Self::object_path).
+    #[must_use]
+    pub fn has_object_path(&self, path: &[u8]) -> bool {
+        let Some((b"/", digits)) = path.get(2..).and_then(|rest| rest.split_at_checked(1)) else {
+            return false;
+        };
+        let digits = path.iter().take(2).chain(digits);
+        let pairs = self.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits.map(|digit| nibble(*digit)).eq(pairs.map(Some))
     }
 
     /// The digest whose [`object_path`](Self::object_path) is `path`, a leading slash allowed.
@@ -358,6 +383,12 @@ mod tests {
         assert_eq!(id.to_string(), hex);
         assert_eq!(id.algorithm(), Algorithm::Sha256);
         assert_eq!(ObjectId::from_object_path(id.object_path().as_bytes()), Some(id));
+        assert!(id.has_object_path(id.object_path().as_bytes()));
+        for other in
+            ["", "01", "01/", "01/23", &hex, &id.object_path()[1..], &format!("{}0", id.object_path())]
+        {
+            assert!(!id.has_object_path(other.as_bytes()), "{other}");
+        }
         let long: ObjectId = hex.repeat(2).parse().unwrap();
         assert_eq!(long.algorithm(), Algorithm::Sha512);
         let blob: BlobDigest = format!("sha256:{hex}").parse().unwrap();

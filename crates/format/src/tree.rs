@@ -181,7 +181,7 @@ impl Content {
     #[must_use]
     pub fn outside(size: u64, path: Box<[u8]>, digest: Option<ObjectId>) -> Self {
         match digest {
-            Some(id) if *path == *id.object_path().as_bytes() => Self::Object { size, id },
+            Some(id) if id.has_object_path(&path) => Self::Object { size, id },
             _ => Self::External { size, path, digest },
         }
     }

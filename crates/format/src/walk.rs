@@ -7,6 +7,9 @@ use crate::tree::{InodeId, Kind, Tree};
 /// The most symbolic links on one way (MAXSYMLINKS of Linux, include/linux/namei.h).
 pub const LINKS_MAX: usize = 40;
 
+/// The most names on one way, those in the targets of links included. A path has at most 2,048.
+pub const STEPS_MAX: usize = 8192;
+
 /// A walk from a tree's root, name by name. Nothing leads out of the tree: `..` of the
 /// root is the root, and an absolute link starts at it.
 #[derive(Debug)]
@@ -16,6 +19,11 @@ pub struct Walk {
     /// The directories passed, the root not among them.
     passed: Vec<InodeId>,
     links: usize,
+    steps: usize,
+    /// How many of the names ahead, from the first on, are from the targets of links.
+    linked_ahead: usize,
+    /// The link whose target the last name is from.
+    link: Option<Vec<u8>>,
 }
 
 /// What came of one name.
@@ -27,15 +35,22 @@ pub enum Step {
     Missing(Vec<u8>),
     /// It is neither a directory nor a link.
     Leaf(Vec<u8>, InodeId),
-    /// It is one link too many.
-    TooManyLinks(Vec<u8>),
+    /// The way is too long: more links than [`LINKS_MAX`] or more names than [`STEPS_MAX`].
+    TooLong(Vec<u8>),
 }
 
 impl Walk {
     /// A walk along `path`; slashes at either end and `.` mean nothing.
     #[must_use]
     pub fn new(path: &[u8]) -> Self {
-        Self { ahead: names(path).collect(), passed: Vec::new(), links: 0 }
+        Self {
+            ahead: names(path).collect(),
+            passed: Vec::new(),
+            links: 0,
+            steps: 0,
+            linked_ahead: 0,
+            link: None,
+        }
     }
 
     /// The directory that the walk has come to.
@@ -44,10 +59,16 @@ impl Walk {
         self.passed.last().copied().unwrap_or(InodeId::ROOT)
     }
 
-    /// Whether a symbolic link was on the way.
+    /// The symbolic link whose target the last name was from, if it was from one.
     #[must_use]
-    pub const fn was_linked(&self) -> bool {
-        self.links > 0
+    pub fn link(&self) -> Option<&[u8]> {
+        self.link.as_deref()
+    }
+
+    /// How many names were taken.
+    #[must_use]
+    pub const fn steps(&self) -> usize {
+        self.steps
     }
 
     /// Whether no name is left.
@@ -64,6 +85,14 @@ impl Walk {
     /// Takes the next name; `None` when there is none left.
     pub fn step(&mut self, tree: &Tree) -> Option<Step> {
         let name = self.ahead.pop_front()?;
+        self.steps = self.steps.saturating_add(1);
+        if self.steps > STEPS_MAX {
+            return Some(Step::TooLong(name));
+        }
+        match self.linked_ahead.checked_sub(1) {
+            Some(left) => self.linked_ahead = left,
+            None => self.link = None,
+        }
         if name == b".." {
             self.passed.pop();
             return Some(Step::Taken);
@@ -74,14 +103,16 @@ impl Walk {
             Kind::Symlink(target) => {
                 self.links = self.links.saturating_add(1);
                 if self.links > LINKS_MAX {
-                    return Some(Step::TooManyLinks(name));
+                    return Some(Step::TooLong(name));
                 }
                 if target.starts_with(b"/") {
                     self.passed.clear();
                 }
                 for name in names(target).collect::<Vec<_>>().into_iter().rev() {
                     self.ahead.push_front(name);
+                    self.linked_ahead = self.linked_ahead.saturating_add(1);
                 }
+                self.link = Some(name);
             }
             _ => return Some(Step::Leaf(name, child)),
         }
@@ -97,7 +128,7 @@ pub fn follow(tree: &Tree, path: &[u8]) -> Option<InodeId> {
         match step {
             Step::Taken => {}
             Step::Leaf(_, inode) if walk.is_over() => return Some(inode),
-            Step::Leaf(..) | Step::Missing(_) | Step::TooManyLinks(_) => return None,
+            Step::Leaf(..) | Step::Missing(_) | Step::TooLong(_) => return None,
         }
     }
     Some(walk.here())

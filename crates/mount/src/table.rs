@@ -28,6 +28,8 @@ pub struct Mounted {
     pub read_write: bool,
     /// Where changes go.
     pub upper: Option<PathBuf>,
+    /// The first directory with objects, where the kernel tells it: which store it is mounted from.
+    pub objects: Option<PathBuf>,
     /// Whether overlayfs refuses objects whose fs-verity digest is not the right one.
     pub objects_checked: bool,
 }
@@ -122,6 +124,7 @@ impl Mounted {
             mount_id: mount.id,
             read_write: !mount.has_attribute("ro") && mount.option("ro").is_none(),
             upper: mount.option("upperdir").map(PathBuf::from),
+            objects: mount.option("datadir+").map(PathBuf::from),
             objects_checked: mount.option("verity").as_deref() == Some(OsStr::new("require")),
         })
     }
@@ -180,7 +183,7 @@ mod tests {
     fn what_is_mounted_tells_how() {
         let text = format!(
             "7 1 0:9 / /a\\040b ro,nosuid - overlay sealpack:{0} ro,verity=require\n\
-             8 1 0:9 / /c rw - overlay sealpack:{0} rw,upperdir=/u\\054v,workdir=/w",
+             8 1 0:9 / /c rw - overlay sealpack:{0} rw,datadir+=/o,datadir+=/p,upperdir=/u\\054v,workdir=/w",
             hex()
         );
         let mounts = mounts(&text);
@@ -189,6 +192,8 @@ mod tests {
         assert!(!found[0].read_write && found[0].objects_checked && found[0].upper.is_none());
         assert!(found[1].read_write && !found[1].objects_checked);
         assert_eq!(found[1].upper.as_deref(), Some(Path::new("/u,v")));
+        assert_eq!(found[1].objects.as_deref(), Some(Path::new("/o")));
+        assert!(found[0].objects.is_none());
         assert_eq!(found[1].mount_id, 8);
     }
 

@@ -139,7 +139,7 @@ pub enum Error {
         name: String,
     },
     /// A file could not be read.
-    #[error("{action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     File {
         /// What was tried, for example `open`.
         action: &'static str,
@@ -170,7 +170,6 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Source(error) => error.hint(),
             Self::WrongPlatform { actual, .. } => {
                 Some(format!("`--platform {actual}` takes the image that is there"))
             }

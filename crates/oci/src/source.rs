@@ -53,7 +53,7 @@ pub enum ArchiveChoice {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// A file or directory without a transport in front.
-    #[error("{text:?} is a {kind}, but the source does not say how to read it")]
+    #[error("{text:?} is a {kind}, but nothing says how to read it; try {}", quoted(suggestions))]
     BarePath {
         /// The source.
         text: String,
@@ -95,18 +95,10 @@ impl SourceError {
     pub(crate) fn mirror(text: &str, problem: String) -> Self {
         Self::Mirror { text: text.to_owned(), problem }
     }
+}
 
-    /// What the user could write instead, if that is known.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::BarePath { suggestions, .. } => {
-                let quoted: Vec<String> = suggestions.iter().map(|source| format!("`{source}`")).collect();
-                Some(format!("try {}", quoted.join(" or ")))
-            }
-            _ => None,
-        }
-    }
+fn quoted(sources: &[String]) -> String {
+    sources.iter().map(|source| format!("`{source}`")).collect::<Vec<_>>().join(" or ")
 }
 
 impl Source {
@@ -312,8 +304,8 @@ mod tests {
         std::fs::write(&file, "x").unwrap();
         let error = file.to_str().unwrap().parse::<Source>().unwrap_err();
         assert!(error.to_string().contains("is a file"));
-        assert!(error.hint().unwrap().contains(&format!("`docker-archive:{}`", file.display())));
+        assert!(error.to_string().contains(&format!("or `docker-archive:{}`", file.display())));
         let error = directory.path().to_str().unwrap().parse::<Source>().unwrap_err();
-        assert_eq!(error.hint().unwrap(), format!("try `oci:{}`", directory.path().display()));
+        assert!(error.to_string().ends_with(&format!("try `oci:{}`", directory.path().display())));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpack_format::digest::{BlobDigest, DiffId};
+use sealpack_format::digest::{Algorithm, BlobDigest, DiffId};
 
 use crate::error::{Error, Result};
 use crate::fsck;
@@ -39,6 +39,10 @@ impl Store {
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         for diff_id in layers.iter().filter(|diff_id| !needed.files.contains(&layer_path(diff_id))) {
             self.root.unlink(layer_path(diff_id))?;
+        }
+        // What refers to objects is gone for good before they go.
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            self.root.sub(&format!("layers/{algorithm}"))?.sync()?;
         }
         if let Some(partials) = self.tmp.try_sub(partial::DIRECTORY)? {
             for digest in blobs {

@@ -27,7 +27,7 @@ pub enum LockKind {
 /// A lock on a store, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Locked,
     kind: LockKind,
 }
 
@@ -40,12 +40,22 @@ impl Lock {
 
     /// Takes the lock of the store in `root`, waiting for at most `wait`.
     pub(crate) fn take(root: &Dir, kind: LockKind, wait: Duration) -> Result<Self> {
-        let path = root.at(FILE);
-        let file = root.read(FILE)?.ok_or_else(|| Error::io("open", &path, rustix::io::Errno::NOENT))?;
+        Self::take_on(root, FILE, kind, wait)
+    }
+
+    /// Takes the lock under which a store is made: one on the directory itself, so that nobody who
+    /// uses the store that another process has just made is waited for.
+    pub(crate) fn take_for_making(root: &Dir, wait: Duration) -> Result<Self> {
+        Self::take_on(root, ".", LockKind::Exclusive, wait)
+    }
+
+    fn take_on(root: &Dir, name: &str, kind: LockKind, wait: Duration) -> Result<Self> {
+        let path = root.at(name);
+        let file = root.read(name)?.ok_or_else(|| Error::io("open", &path, rustix::io::Errno::NOENT))?;
         let deadline = Instant::now().checked_add(wait);
         loop {
             match try_lock(&file, kind) {
-                Ok(()) => return Ok(Self { _file: file, kind }),
+                Ok(()) => return Ok(Self { _file: Locked(file), kind }),
                 Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
                 Err(TryLockError::WouldBlock) => {}
             }
@@ -60,10 +70,49 @@ impl Lock {
 }
 
 /// Takes the lock at once or not at all.
-pub(crate) fn try_lock(file: &File, kind: LockKind) -> std::result::Result<(), TryLockError> {
+fn try_lock(file: &File, kind: LockKind) -> std::result::Result<(), TryLockError> {
     match kind {
         LockKind::Shared => file.try_lock_shared(),
         LockKind::Exclusive => file.try_lock(),
+    }
+}
+
+/// A file with a lock on it.
+///
+/// Closing it would not be enough to release the lock: a thread that starts a program at that moment
+/// has a copy of the descriptor in the new process until its exec.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+impl Locked {
+    /// Takes an exclusive lock on `file`, which is at `path`, if nobody has one.
+    pub(crate) fn try_new(file: File, path: impl FnOnce() -> PathBuf) -> Result<Option<Self>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(Error::io("lock", path(), e)),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // If this fails, closing the file does it, perhaps a little later.
+        let _ = self.0.unlock();
+    }
+}
+
+impl std::ops::Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
     }
 }
 
@@ -145,6 +194,19 @@ fn command(pid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Between fork and exec, a program that another thread starts has a copy of every descriptor.
+    #[test]
+    fn a_lock_is_released_although_somebody_has_a_copy_of_the_descriptor() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lock = || Locked::try_new(File::open(file.path()).unwrap(), PathBuf::new).unwrap();
+        let first = lock().unwrap();
+        let copy = first.try_clone().unwrap();
+        assert!(lock().is_none());
+        drop(first);
+        assert!(lock().is_some());
+        drop(copy);
+    }
 
     #[test]
     fn owners_are_read_from_lines_of_the_kernels_table() {

@@ -1,6 +1,6 @@
 //! Downloads that were interrupted, to be resumed.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 
@@ -9,7 +9,7 @@ use sealpack_format::digest::BlobDigest;
 
 use crate::backend::Dir;
 use crate::error::{Error, Result};
-use crate::lock::Lock;
+use crate::lock::{Lock, Locked};
 use crate::store::Store;
 
 /// Their directory in `tmp/`.
@@ -23,7 +23,7 @@ pub(crate) const DIRECTORY: &str = "partial";
 pub struct Partial {
     directory: Dir,
     name: String,
-    file: File,
+    file: Locked,
     length_bytes: u64,
     _store: Lock,
 }
@@ -53,11 +53,7 @@ impl Store {
         // A file that was removed between opening and locking it is somebody's no more: once again.
         for _ in 0..100 {
             let file = directory.append(&name, 0o600)?;
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", directory.at(&name), e)),
-                Ok(()) => {}
-            }
+            let Some(file) = Locked::try_new(file, || directory.at(&name))? else { return Ok(None) };
             let ours = file.metadata().map_err(|e| Error::io("look at", directory.at(&name), e))?;
             if directory.stat(&name)?.is_some_and(|stat| stat.st_ino == ours.ino()) {
                 let length_bytes = ours.len();

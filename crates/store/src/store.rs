@@ -228,11 +228,11 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
-    drop(root.append(lock::FILE, 0o600)?);
-    let _lock = Lock::take(&root, LockKind::Exclusive, LOCK_WAIT)?;
+    let _lock = Lock::take_for_making(&root, LOCK_WAIT)?;
     if root.stat(meta::FILE)?.is_some() {
         return Ok(false);
     }
+    drop(root.append(lock::FILE, 0o600)?);
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }
@@ -242,6 +242,7 @@ fn fill(root: &Dir, meta: &[u8]) -> Result<()> {
         root.make(directory)?;
     }
     let tmp = root.sub(TMP)?;
+    spread(&tmp);
     tmp.unlink(meta::FILE)?;
     let mut file = tmp.create(meta::FILE, 0o444)?;
     file.write_all(meta).map_err(|e| Error::io("write", tmp.at(meta::FILE), e))?;
@@ -259,6 +260,16 @@ fn fill(root: &Dir, meta: &[u8]) -> Result<()> {
         parent.sync()?;
     }
     Ok(())
+}
+
+/// Asks ext4 to put each directory in `tmp`, and the files in it, somewhere else on the disk (`chattr +T`).
+/// Otherwise all new files go where others were just removed, and ext4, which does not use a place again
+/// for some time, looks at each of those for every file (fs/ext4/ialloc.c, `recently_deleted`).
+fn spread(tmp: &Dir) {
+    // Only a hint, and only ext4 and its like know it.
+    if let Ok(flags) = rustix::fs::ioctl_getflags(tmp) {
+        _ = rustix::fs::ioctl_setflags(tmp, flags | rustix::fs::IFlags::TOPDIR);
+    }
 }
 
 /// The name of something in `root` that the making of a store does not leave behind.

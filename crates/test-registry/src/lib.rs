@@ -213,8 +213,11 @@ fn accept(
         drop(connections);
         let (shared, identity) = (Arc::clone(shared), tls.cloned());
         threads.push(thread::spawn(move || {
+            let ending = connection.try_clone();
             // A client that goes away, or is sent away, is all in a test's work.
             drop(converse(connection, address, &shared, identity.as_deref()));
+            // The list of connections has a descriptor of its own, so that closing this one tells the client nothing.
+            drop(ending.map(|connection| connection.shutdown(std::net::Shutdown::Both)));
         }));
     }
     // Connections that came in while the registry was being stopped.

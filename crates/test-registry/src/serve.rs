@@ -100,26 +100,15 @@ fn send(
 ) -> io::Result<bool> {
     let length = response.body.len();
     match action {
-        None => response.write(stream)?,
-        Some(Action::HangUp) => return Ok(false),
-        Some(Action::Garbage) => {
-            stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")?;
-            return Ok(false);
-        }
-        Some(Action::CutAfter(count)) => {
-            response.write_head(stream, Some(length))?;
-            stream.write_all(&response.body[..count.min(length)])?;
-            stream.flush()?;
-            return Ok(false);
-        }
-        Some(Action::StallAfter(count, pause)) => {
-            response.write_head(stream, Some(length))?;
-            stream.write_all(&response.body[..count.min(length)])?;
-            stream.flush()?;
-            let end = Instant::now() + pause;
-            while Instant::now() < end && !shared.is_stopping() {
-                thread::sleep(Duration::from_millis(5));
-            }
+        Some(
+            Action::HangUp
+            | Action::Garbage
+            | Action::CutAfter(_)
+            | Action::StallAfter(..)
+            | Action::CutChunkedBody(_)
+            | Action::EndlessBody,
+        ) => {
+            break_off(stream, &response, action, shared)?;
             return Ok(false);
         }
         Some(Action::ShortBody(count)) => {
@@ -142,26 +131,11 @@ fn send(
             write_chunk(stream, &response.body)?;
             write_chunk(stream, b"")?;
         }
-        Some(Action::CutChunkedBody(count)) => {
-            response.write_head(stream, None)?;
-            write_chunk(stream, &response.body[..count.min(length)])?;
-            return Ok(false);
-        }
-        Some(Action::EndlessBody) => {
-            response.write_head(stream, None)?;
-            write_chunk(stream, &response.body)?;
-            // Ends when the client goes away, or at a bound that no client should get to.
-            for _ in 0..4096 {
-                if shared.is_stopping() {
-                    break;
-                }
-                write_chunk(stream, &[0; 16 * 1024])?;
-            }
-            return Ok(false);
-        }
         Some(Action::ExtraHeader(name, value)) => response.with(&name, value).write(stream)?,
         Some(Action::ContentType(value)) => response.with("Content-Type", value).write(stream)?,
-        Some(
+        // These have changed the answer itself.
+        None
+        | Some(
             Action::Answer { .. }
             | Action::Redirect(..)
             | Action::IgnoreRange
@@ -170,4 +144,50 @@ fn send(
         ) => response.write(stream)?,
     }
     Ok(true)
+}
+
+/// Sends what comes before the connection ends.
+fn break_off(
+    stream: &mut impl Write,
+    response: &Response,
+    action: Option<Action>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let body = &response.body;
+    let start = |count: usize| &body[..count.min(body.len())];
+    match action {
+        Some(Action::Garbage) => stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        Some(Action::CutAfter(count)) => {
+            response.write_head(stream, Some(body.len()))?;
+            stream.write_all(start(count))?;
+            stream.flush()
+        }
+        Some(Action::StallAfter(count, pause)) => {
+            response.write_head(stream, Some(body.len()))?;
+            stream.write_all(start(count))?;
+            stream.flush()?;
+            let end = Instant::now() + pause;
+            while Instant::now() < end && !shared.is_stopping() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        }
+        Some(Action::CutChunkedBody(count)) => {
+            response.write_head(stream, None)?;
+            write_chunk(stream, start(count))
+        }
+        Some(Action::EndlessBody) => {
+            response.write_head(stream, None)?;
+            write_chunk(stream, body)?;
+            // Ends when the client goes away, or at a bound that no client should get to.
+            for _ in 0..4096 {
+                if shared.is_stopping() {
+                    break;
+                }
+                write_chunk(stream, &[0; 16 * 1024])?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }

@@ -32,9 +32,10 @@ impl Contender {
         Self { name, prepare: Box::new(|_| Ok(())), commands: Box::new(move |dir| vec![command(dir)]) }
     }
 
-    /// Runs it once in a new directory below `place`, which is removed again.
+    /// Runs it once in a new directory below `place`, which the caller removes when all is measured: a
+    /// filesystem is slow for a while where much has just been removed.
     pub(crate) fn measure(&self, place: &Path) -> Result<Sample> {
-        let dir = tempfile::Builder::new().prefix("run-").tempdir_in(place)?;
+        let dir = tempfile::Builder::new().prefix("run-").disable_cleanup(true).tempdir_in(place)?;
         (self.prepare)(dir.path())?;
         // What earlier runs have left to write must not count here.
         run(&mut Command::new("sync"))?;

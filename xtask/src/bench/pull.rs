@@ -23,6 +23,7 @@ pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
     let sealpack = program::build(Profile::Release)?;
     let place = paths::target().join("bench");
     fs::create_dir_all(&place)?;
+    let outputs = tempfile::Builder::new().prefix("outputs-").tempdir_in(&place)?;
     let contenders = contenders(&sealpack, &cfsctl, &image)?;
     let mut rows: Vec<Row> =
         contenders.iter().map(|contender| Row { name: contender.name, samples: Vec::new() }).collect();
@@ -30,7 +31,8 @@ pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
     for round in 0..=runs {
         for (contender, row) in contenders.iter().zip(&mut rows) {
             eprintln!("# round {round} of {runs}: {}", contender.name);
-            let sample = contender.measure(&place).with_context(|| format!("{} failed", contender.name))?;
+            let sample =
+                contender.measure(outputs.path()).with_context(|| format!("{} failed", contender.name))?;
             if round > 0 {
                 row.samples.push(sample);
             }

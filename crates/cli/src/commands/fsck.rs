@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::size;
+use crate::output::{count, size};
 
 /// Check the whole store: hash everything and follow every reference.
 ///
@@ -54,7 +54,10 @@ impl Fsck {
         if report.is_clean() {
             return Ok(());
         }
-        let error = CommandError::refused(format_args!("the store has {} problems", report.problems.len()));
+        let error = CommandError::refused(format_args!(
+            "the store has {}",
+            count(report.problems.len() as u64, "problem")
+        ));
         Err(error.hint(if self.repair {
             "pull the images named above again, then run fsck once more"
         } else {
@@ -66,14 +69,17 @@ impl Fsck {
 fn text_of(report: &FsckReport) -> String {
     let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
     text += &format!(
-        "checked {} objects ({}), {} metadata images, {} layers, {} blobs, {} names: {}",
-        report.objects,
+        "checked {} ({}), {}, {}, {}, {}: {}",
+        count(report.objects, "object"),
         size(report.object_bytes),
-        report.images,
-        report.layers,
-        report.blobs,
-        report.names,
-        if report.is_clean() { "all good".to_owned() } else { format!("{} problems", report.problems.len()) },
+        count(report.images, "metadata image"),
+        count(report.layers, "layer"),
+        count(report.blobs, "blob"),
+        count(report.names, "name"),
+        match report.problems.len() {
+            0 => "all good".to_owned(),
+            problems => count(problems as u64, "problem"),
+        },
     );
     text
 }

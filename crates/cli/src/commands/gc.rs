@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::{Output, size};
+use crate::output::{Output, count, size};
 
 /// Remove what no image needs.
 ///
@@ -38,11 +38,12 @@ impl Gc {
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             wait,
         };
-        let report = store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
-            sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
-                .hint("nothing was removed; `sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
-            error => error.into(),
-        })?;
+        let report =
+            store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
+                sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
+                    .hint("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
+                error => error.into(),
+            })?;
         context.output.result(&json_of(&report, self.dry_run), || text_of(&report, self.dry_run))
     }
 }
@@ -71,12 +72,23 @@ fn json_of(report: &GcReport, dry_run: bool) -> Value {
     value
 }
 
+/// One of what a part of the report counts.
+fn thing(part: &'static str) -> &'static str {
+    match part {
+        "images" => "metadata image",
+        "layers" => "layer record",
+        "partials" => "interrupted download",
+        "temporaries" => "temporary file",
+        other => other.trim_end_matches('s'),
+    }
+}
+
 fn text_of(report: &GcReport, dry_run: bool) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
     let named: Vec<String> = parts(report)
         .into_iter()
         .filter(|(_, removed)| removed.count > 0)
-        .map(|(name, removed)| format!("{} {name} ({})", removed.count, size(removed.bytes)))
+        .map(|(name, removed)| format!("{} ({})", count(removed.count, thing(name)), size(removed.bytes)))
         .collect();
     if named.is_empty() {
         return "nothing to remove".to_owned();

@@ -20,7 +20,7 @@ use crate::error::CommandResult;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    Pull(pull::Pull),
+    Pull(Box<pull::Pull>),
     Images(images::Images),
     Inspect(inspect::Inspect),
     Tag(tag::Tag),

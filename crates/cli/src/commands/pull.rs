@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
+use sealpack_oci::image::resolve;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Pulled, pull};
 use sealpack_oci::reference::Reference;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::size;
+use crate::output::{count, size};
 use crate::progress;
 
 /// Bring an image into the store.
@@ -66,9 +67,13 @@ impl Pull {
                 .hint("give one behind the source: sealpack pull SOURCE NAME"));
         };
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let store = context.open_or_create(self.digest)?;
+        // A store that is there is looked at before anything is asked for. A new one has its algorithm for
+        // ever, and is not made for a name that turns out to be mistyped.
+        let present = context.open_if_there(self.digest)?;
+        let image = resolve(source.as_ref(), &platform)?;
+        let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &platform, &name, observer.as_ref())?;
+        let pulled = pull(&store, source.as_ref(), &image, &name, observer.as_ref())?;
         drop(observer);
         context.output.result(&json_of(&pulled), || text_of(&pulled))
     }
@@ -112,10 +117,10 @@ fn text_of(pulled: &Pulled) -> String {
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
     text += &format!(
-        "  {} layers ({} known), {} objects added ({}), {} were there\n",
-        record.layers.len(),
+        "  {} ({} known), {} added ({}), {} were there\n",
+        count(record.layers.len() as u64, "layer"),
         pulled.layers_known,
-        added.objects,
+        count(added.objects, "object"),
         size(added.object_bytes),
         added.existing_objects
     );

@@ -1,3 +1,8 @@
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use sealpack_mount::Mounted;
+use sealpack_store::{ImageRecord, Store};
 use serde_json::json;
 
 use crate::context::Context;
@@ -22,22 +27,25 @@ pub(crate) struct Rm {
 impl Rm {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let mut records = Vec::new();
+        let mut records: Vec<ImageRecord> = Vec::new();
         for image in &self.images {
-            records.push(context.find(&store, image)?);
+            let record = context.find_name(&store, image)?;
+            if records.iter().all(|other| other.name != record.name) {
+                records.push(record);
+            }
         }
         if !self.force {
             let others = store.images()?.records;
             for record in &records {
-                let stays = |other: &&sealpack_store::ImageRecord| {
+                let stays = |other: &&ImageRecord| {
                     other.image == record.image && !records.iter().any(|gone| gone.name == other.name)
                 };
                 if others.iter().find(stays).is_some() {
                     continue;
                 }
-                if let Some(mount) =
-                    sealpack_mount::mounted()?.iter().find(|mount| mount.image == record.image)
-                {
+                let mounted = sealpack_mount::mounted()?;
+                let is_ours = |mount: &&Mounted| mount.image == record.image && may_be_from(&store, mount);
+                if let Some(mount) = mounted.iter().find(is_ours) {
                     return Err(CommandError::failed(format_args!(
                         "{} is mounted on {}",
                         record.name,
@@ -53,4 +61,10 @@ impl Rm {
         let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
         context.output.result(&json!({ "removed": names }), || names.join("\n"))
     }
+}
+
+/// Whether the mount shows this store's objects; it counts as such where the kernel does not tell.
+fn may_be_from(store: &Store, mount: &Mounted) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|status| (status.dev(), status.ino())).ok();
+    mount.objects.as_deref().is_none_or(|objects| identity(objects) == identity(store.objects_path()))
 }

@@ -40,10 +40,11 @@ pub(super) fn escape(bytes: &[u8], also: Also, out: &mut Vec<u8>) {
 
 /// The bytes that `text` in the field called `field` stands for.
 pub(super) fn unescape<'a>(text: &'a [u8], field: &'static str) -> Result<Cow<'a, [u8]>, LineError> {
-    let Some(first) = text.iter().position(|byte| *byte == b'\\') else { return Ok(text.into()) };
+    if !text.contains(&b'\\') {
+        return Ok(text.into());
+    }
     let mut bytes = Vec::with_capacity(text.len());
-    let (plain, mut rest) = text.split_at_checked(first).unwrap_or((text, b""));
-    bytes.extend_from_slice(plain);
+    let mut rest = text;
     loop {
         rest = match rest {
             [] => return Ok(bytes.into()),

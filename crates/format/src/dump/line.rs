@@ -65,7 +65,9 @@ impl<'a> Fields<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn parse(text: &'a [u8], mode: Mode) -> Result<Self, LineError> {
-        if let Some(position) = text.iter().position(|byte| *byte == 0) {
+        // Searching is several times as fast as finding the position.
+        if text.contains(&0) {
+            let position = text.iter().take_while(|byte| **byte != 0).count();
             return Err(LineError::Nul(position));
         }
         let mut fields = Fields { rest: text, mode, ended: false };
@@ -213,9 +215,12 @@ fn parse_digest(field: &[u8]) -> Result<Option<ObjectId>, LineError> {
     if field == b"-" {
         return Ok(None);
     }
-    let text = unescape(field, "DIGEST")?.to_ascii_lowercase();
-    let hex = str::from_utf8(&text).map_err(|_| LineError::Digest)?;
-    hex.parse().map(Some).map_err(|_| LineError::Digest)
+    let parse = |text: &[u8]| str::from_utf8(text).ok().and_then(|hex| hex.parse().ok());
+    let digest = match parse(field) {
+        Some(digest) => digest,
+        None => parse(&unescape(field, "DIGEST")?.to_ascii_lowercase()).ok_or(LineError::Digest)?,
+    };
+    Ok(Some(digest))
 }
 
 /// The attributes in the rest of a line.

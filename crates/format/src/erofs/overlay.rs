@@ -1,5 +1,5 @@
 //! What composefs says to overlayfs by extended attributes, and how it escapes what is
-//! overlayfs's own in the tree (KERNEL: `fs/overlayfs/overlayfs.h`, `struct ovl_metacopy`).
+//! overlayfs's own in the tree (kernel: `fs/overlayfs/overlayfs.h`, `struct ovl_metacopy`).
 
 use crate::digest::{Algorithm, ObjectId};
 

@@ -1,6 +1,6 @@
 //! The 512 bytes before a member, in their four dialects.
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::{ErrorKind, NumberProblem};
 use super::number::{header_number, octal};
@@ -11,7 +11,7 @@ pub(super) const BLOCK_BYTES: usize = 512;
 pub(super) type Block = [u8; BLOCK_BYTES];
 
 /// A header block. The part after the device numbers differs between dialects.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
     name: [u8; 100],
@@ -72,15 +72,18 @@ impl Header {
     pub(super) fn parse(block: &Block) -> Result<&Self, ErrorKind> {
         let header: &Self = zerocopy::transmute_ref!(block);
         let stated = octal(&header.checksum).map_err(|_| ErrorKind::Checksum)?;
-        // The field itself counts as eight spaces.
-        let sum = |value: fn(u8) -> i32| -> i32 {
-            let all: i32 = block.iter().map(|byte| value(*byte)).sum();
-            let own: i32 = header.checksum.iter().map(|byte| value(*byte)).sum();
-            all.saturating_sub(own).saturating_add(8 * 32)
-        };
         let fits = |sum: i32| stated == i64::from(sum);
-        let ok = fits(sum(i32::from)) || fits(sum(|byte| i32::from(byte.cast_signed())));
-        if ok { Ok(header) } else { Err(ErrorKind::Checksum) }
+        if fits(header.sum(i32::from)) || fits(header.sum(|byte| i32::from(byte.cast_signed()))) {
+            Ok(header)
+        } else {
+            Err(ErrorKind::Checksum)
+        }
+    }
+
+    /// The sum of `value` of each byte. Those of the checksum itself count as spaces.
+    fn sum(&self, value: impl Fn(u8) -> i32) -> i32 {
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| value(*byte)).sum::<i32>();
+        sum(self.as_bytes()).saturating_sub(sum(&self.checksum)).saturating_add(sum(&[b' '; 8]))
     }
 
     fn dialect(&self) -> Dialect {

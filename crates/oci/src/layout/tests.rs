@@ -180,7 +180,8 @@ fn blobs_that_are_missing_short_long_or_wrong_are_refused() {
     fs::remove_file(&config).unwrap();
     assert!(matches!(failure(), Error::NoBlob { .. }));
     fs::create_dir(&config).unwrap();
-    assert!(failure().to_string().starts_with("open "));
+    let message = failure().to_string();
+    assert!(message.starts_with("cannot open ") && message.ends_with("not a regular file"), "{message}");
 }
 
 #[test]

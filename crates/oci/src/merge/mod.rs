@@ -5,11 +5,16 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use place::Steps;
 use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind};
 use sealpack_format::tree::{Directory, Inode, InodeId, Kind, Metadata, Time, Tree, TreeError};
 
 /// The most inodes of an image; beyond it lies nobody's image but an attack on memory.
 pub const INODES_MAX: usize = 10_000_000;
+
+/// The most bytes of extended attributes of an image. A tar can give millions of entries the
+/// same ones at no cost of its own.
+const XATTRS_MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Which extended attributes of the layers reach the image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,17 +66,23 @@ pub enum MergeError {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryProblem {
     /// It is below something that has no entries.
-    #[error("\"{}\" is not a directory, so nothing can be below it", .0.escape_ascii())]
+    #[error("\"{}\" is not a directory, so nothing can be below it", cut(.0))]
     BelowFile(Vec<u8>),
     /// It is below a symbolic link that leads nowhere, or in circles.
-    #[error("the symbolic link \"{}\" above it does not lead to a directory", .0.escape_ascii())]
+    #[error("the symbolic link \"{}\" above it does not lead to a directory", cut(.0))]
     BelowDanglingLink(Vec<u8>),
     /// It is a hard link to nothing.
-    #[error("it is a hard link to \"{}\", which is not in the image", .0.escape_ascii())]
+    #[error("it is a hard link to \"{}\", which is not in the image", cut(.0))]
     LinkToNothing(Vec<u8>),
     /// It is a hard link to a directory.
-    #[error("it is a hard link to \"{}\", which is a directory", .0.escape_ascii())]
+    #[error("it is a hard link to \"{}\", which is a directory", cut(.0))]
     LinkToDirectory(Vec<u8>),
+    /// The ways to it and to the entries before it are too long together.
+    #[error("the ways to the image's entries, links followed, are too long")]
+    TooManySteps,
+    /// The attributes of the entries so far are too large together.
+    #[error("the image has more than {} MiB of extended attributes", XATTRS_MAX_BYTES / 1024 / 1024)]
+    TooManyXattrs,
     /// The root is not a directory.
     #[error("the root of an image must be a directory")]
     Root,
@@ -80,10 +91,17 @@ pub enum EntryProblem {
     Tree(#[from] TreeError),
 }
 
+/// The beginning of a path, for a message.
+fn cut(path: &[u8]) -> impl std::fmt::Display {
+    path[..path.len().min(255)].escape_ascii()
+}
+
 /// Puts layers on top of each other, the lowest first.
 pub struct Merger {
     tree: Tree,
     xattrs: XattrRule,
+    xattr_bytes: usize,
+    steps: Steps,
     layer: usize,
 }
 
@@ -91,7 +109,7 @@ impl Merger {
     /// An empty image.
     #[must_use]
     pub fn new(xattrs: XattrRule) -> Self {
-        Self { tree: Tree::new(implied_directory()), xattrs, layer: 0 }
+        Self { tree: Tree::new(implied_directory()), xattrs, xattr_bytes: 0, steps: Steps::new(), layer: 0 }
     }
 
     /// Puts the next layer on top.
@@ -109,12 +127,14 @@ impl Merger {
         self.layer += 1;
         let layer = self.layer;
         let damaged = |source| MergeError::Record { layer, source };
+        let start = |entry: &LayerEntry| entry.path[..entry.path.len().min(255)].to_vec();
         for entry in entries().map_err(damaged)? {
-            self.hide(&entry.map_err(damaged)?);
+            let entry = entry.map_err(damaged)?;
+            self.hide(&entry).map_err(|problem| MergeError::Entry { layer, path: start(&entry), problem })?;
         }
         for entry in entries().map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
-            let path = entry.path[..entry.path.len().min(255)].to_vec();
+            let path = start(&entry);
             self.add(entry).map_err(|problem| MergeError::Entry { layer, path, problem })?;
             if self.tree.len() > INODES_MAX {
                 return Err(MergeError::TooManyInodes { layer });
@@ -146,26 +166,32 @@ impl Merger {
     }
 
     /// Removes what a whiteout or opaque entry hides. What is not there cannot be hidden.
-    fn hide(&mut self, entry: &LayerEntry) {
+    fn hide(&mut self, entry: &LayerEntry) -> Result<(), EntryProblem> {
         match entry.item {
             LayerItem::Whiteout => {
-                if let Some((parent, name)) = place::find(&self.tree, &entry.path) {
+                if let Some((parent, name)) = place::find(&self.tree, &entry.path, &mut self.steps)? {
                     self.tree.remove(parent, name);
                 }
             }
             LayerItem::Opaque => {
-                if let Some(directory) = place::directory(&self.tree, &entry.path) {
+                if let Some(directory) = place::directory(&self.tree, &entry.path, &mut self.steps)? {
                     self.tree.clear(directory);
                 }
             }
             LayerItem::Inode(..) | LayerItem::HardLink(_) => {}
         }
+        Ok(())
     }
 
     fn add(&mut self, entry: LayerEntry) -> Result<(), EntryProblem> {
         match entry.item {
             LayerItem::Inode(mut metadata, kind) => {
                 metadata.xattrs.retain(|key, _| self.xattrs.keeps(key));
+                self.xattr_bytes +=
+                    metadata.xattrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+                if self.xattr_bytes > XATTRS_MAX_BYTES {
+                    return Err(EntryProblem::TooManyXattrs);
+                }
                 self.add_inode(&entry.path, metadata, kind)
             }
             LayerItem::HardLink(target) => self.add_link(&entry.path, target),
@@ -182,7 +208,7 @@ impl Merger {
             self.tree.inode_mut(InodeId::ROOT).metadata = metadata;
             return Ok(());
         }
-        let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
+        let (parent, name) = place::make(&mut self.tree, path, &implied_directory(), &mut self.steps)?;
         if let Some(present) = self.tree.child(parent, name) {
             let inode = self.tree.inode_mut(present);
             if is_directory && inode.as_directory().is_some() {
@@ -196,14 +222,14 @@ impl Merger {
     }
 
     fn add_link(&mut self, path: &[u8], target: Vec<u8>) -> Result<(), EntryProblem> {
-        let found = place::find(&self.tree, &target);
+        let found = place::find(&self.tree, &target, &mut self.steps)?;
         let Some(inode) = found.and_then(|(parent, name)| self.tree.child(parent, name)) else {
             return Err(EntryProblem::LinkToNothing(target));
         };
         if self.tree.inode(inode).as_directory().is_some() {
             return Err(EntryProblem::LinkToDirectory(target));
         }
-        let (parent, name) = place::make(&mut self.tree, path, &implied_directory())?;
+        let (parent, name) = place::make(&mut self.tree, path, &implied_directory(), &mut self.steps)?;
         match self.tree.child(parent, name) {
             Some(present) if present == inode => return Ok(()),
             Some(present) if place::contains(&self.tree, present, inode) => {

@@ -9,30 +9,54 @@ use sealpack_format::walk::{Step, Walk};
 
 use super::EntryProblem;
 
+/// How many names of paths may be looked up for one image. Links make short entries take long ways;
+/// this many take about a minute, and no image that is not made for it comes near.
+const STEPS_MAX: usize = 1_000_000_000;
+
+/// What is left of [`STEPS_MAX`].
+pub(super) struct Steps(usize);
+
+impl Steps {
+    /// All of them.
+    pub(super) const fn new() -> Self {
+        Self(STEPS_MAX)
+    }
+
+    fn take(&mut self, walk: &Walk) -> Result<(), EntryProblem> {
+        self.0 = self.0.checked_sub(walk.steps()).ok_or(EntryProblem::TooManySteps)?;
+        Ok(())
+    }
+}
+
 /// The parent directory and name of `path`, or `None` where there is no such directory
 /// (or where `path` is the root, which has no parent).
-pub(super) fn find<'a>(tree: &Tree, path: &'a [u8]) -> Option<(InodeId, &'a [u8])> {
+///
+/// # Errors
+/// [`EntryProblem::TooManySteps`].
+pub(super) fn find<'a>(
+    tree: &Tree,
+    path: &'a [u8],
+    steps: &mut Steps,
+) -> Result<Option<(InodeId, &'a [u8])>, EntryProblem> {
     let (above, name) = split(path);
-    if name.is_empty() {
-        return None;
-    }
     let mut walk = Walk::new(above);
-    while let Some(step) = walk.step(tree) {
-        if step != Step::Taken {
-            return None;
-        }
+    let mut is_there = !name.is_empty();
+    while is_there && let Some(step) = walk.step(tree) {
+        is_there = step == Step::Taken;
     }
-    Some((walk.here(), name))
+    steps.take(&walk)?;
+    Ok(is_there.then(|| (walk.here(), name)))
 }
 
 /// As [`find`], missing directories made with the metadata `implied`.
 ///
 /// # Errors
-/// Something on the way is not a directory and leads to none; an unfit name.
+/// Something on the way is not a directory and leads to none; an unfit name; [`EntryProblem::TooManySteps`].
 pub(super) fn make<'a>(
     tree: &mut Tree,
     path: &'a [u8],
     implied: &Metadata,
+    steps: &mut Steps,
 ) -> Result<(InodeId, &'a [u8]), EntryProblem> {
     let (above, name) = split(path);
     let mut walk = Walk::new(above);
@@ -40,27 +64,35 @@ pub(super) fn make<'a>(
         match step {
             Step::Taken => {}
             Step::Leaf(file, _) => return Err(EntryProblem::BelowFile(file)),
-            Step::TooManyLinks(link) => return Err(EntryProblem::BelowDanglingLink(link)),
-            Step::Missing(_) if walk.was_linked() => {
-                return Err(EntryProblem::BelowDanglingLink(above.to_vec()));
-            }
+            Step::TooLong(name) => return Err(EntryProblem::BelowDanglingLink(name)),
             Step::Missing(missing) => {
+                if let Some(link) = walk.link() {
+                    return Err(EntryProblem::BelowDanglingLink(link.to_vec()));
+                }
                 let inode = Inode::new(implied.clone(), Kind::Directory(Directory::default()));
                 let made = tree.insert(walk.here(), &missing, inode)?;
                 walk.enter(made);
             }
         }
     }
+    steps.take(&walk)?;
     Ok((walk.here(), name))
 }
 
 /// The directory at `path`, the last name not followed; `None` if there is none.
-pub(super) fn directory(tree: &Tree, path: &[u8]) -> Option<InodeId> {
+///
+/// # Errors
+/// [`EntryProblem::TooManySteps`].
+pub(super) fn directory(
+    tree: &Tree,
+    path: &[u8],
+    steps: &mut Steps,
+) -> Result<Option<InodeId>, EntryProblem> {
     if path.is_empty() {
-        return Some(InodeId::ROOT);
+        return Ok(Some(InodeId::ROOT));
     }
-    let (parent, name) = find(tree, path)?;
-    tree.child(parent, name).filter(|id| tree.inode(*id).as_directory().is_some())
+    let found = find(tree, path, steps)?.and_then(|(parent, name)| tree.child(parent, name));
+    Ok(found.filter(|id| tree.inode(*id).as_directory().is_some()))
 }
 
 /// Whether `inode` has a name somewhere below `top`.

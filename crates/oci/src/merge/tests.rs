@@ -120,9 +120,33 @@ fn entries_below_a_link_go_where_it_leads_and_never_out_of_the_tree() {
     assert_eq!(paths(&tree), ["lib", "up", "usr/", "usr/lib/", "usr/lib/a", "usr/lib/b", "usr/lib/c"]);
     let tree = merge(&[&lower, &[file("lib/a")], &[gone("lib/a"), opaque("up")]]).unwrap();
     assert_eq!(paths(&tree), ["lib", "up", "usr/", "usr/lib/"]);
+    // What is missing behind a link, and not in its target, is implied as elsewhere.
+    let tree = merge(&[&lower, &[file("lib/new/file")]]).unwrap();
+    assert_eq!(paths(&tree), ["lib", "up", "usr/", "usr/lib/", "usr/lib/new/", "usr/lib/new/file"]);
     let loops = [symlink("a", "b"), symlink("b", "a"), symlink("n", "nowhere")];
     assert!(matches!(problem(&[&loops, &[file("a/x")]]), EntryProblem::BelowDanglingLink(_)));
     assert!(matches!(problem(&[&loops, &[file("n/x")]]), EntryProblem::BelowDanglingLink(_)));
+}
+
+/// Forty links of long targets each once made one entry take 65,000 names, and an image
+/// of a few kilobytes minutes.
+#[test]
+fn short_entries_cannot_take_ways_without_end() {
+    let mut layer = vec![dir("d"), symlink("l0", &"d/../".repeat(800))];
+    layer.extend((1..40).map(|n| symlink(&format!("l{n}"), &format!("{}l{}", "d/../".repeat(800), n - 1))));
+    layer.push(file("l39/x"));
+    assert!(matches!(problem(&[&layer]), EntryProblem::BelowDanglingLink(_)));
+}
+
+#[test]
+fn attributes_that_cost_the_tar_nothing_are_bounded() {
+    let value = vec![0; 60_000];
+    let xattrs = Xattrs::from_iter([(&b"security.capability"[..], &value[..])]);
+    let metadata = Metadata { xattrs, ..time(1) };
+    let layer: Vec<_> = (0..4500)
+        .map(|n| entry(&format!("{n}"), LayerItem::Inode(metadata.clone(), LayerKind::Fifo)))
+        .collect();
+    assert_eq!(problem(&[&layer]), EntryProblem::TooManyXattrs);
 }
 
 #[test]

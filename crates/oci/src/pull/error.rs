@@ -101,6 +101,22 @@ impl PullError {
         }
     }
 
+    /// Whether the filesystem of the store is full.
+    pub(super) fn is_no_space(&self) -> bool {
+        let inside = |error: &io::Error| {
+            let error = error.get_ref().and_then(|inner| inner.downcast_ref());
+            matches!(error, Some(sealpack_store::Error::NoSpace { .. }))
+        };
+        match self {
+            Self::Store(error) | Self::Layer { source: ScanError::Store(error), .. } => {
+                matches!(error, sealpack_store::Error::NoSpace { .. })
+            }
+            Self::Layer { source: ScanError::Record(error) | ScanError::Content(error), .. }
+            | Self::Image(sealpack_format::erofs::WriteError::Io(error)) => inside(error),
+            _ => false,
+        }
+    }
+
     /// What the user could do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -1,9 +1,10 @@
 //! One layer from its source into the store.
 
 use std::io::{self, Read};
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
+use sealpack_format::{BlobDigest, DiffId};
 use sealpack_store::{Partial, Staging};
 
 use super::decode::{self, Blob, CHUNKS};
@@ -24,6 +25,17 @@ pub(super) struct LayerPull<'a> {
     pub(super) observer: &'a dyn Observer,
     /// Set when the pull has failed and nothing more needs to be read.
     pub(super) stop: &'a AtomicBool,
+    /// What this pull has added to the store.
+    pub(super) brought: &'a Mutex<Brought>,
+}
+
+/// What a pull has added to the store before it was complete.
+#[derive(Debug, Default)]
+pub(super) struct Brought {
+    /// Layers that are whole.
+    pub(super) layers: Vec<DiffId>,
+    /// Blobs of which nothing was kept before.
+    pub(super) blobs: Vec<BlobDigest>,
 }
 
 /// What came of reading a layer once.
@@ -32,7 +44,7 @@ enum Outcome {
     /// The blob is another one than it should be. `again` when it may be had from elsewhere,
     /// or from the start.
     Wrong {
-        error: PullError,
+        error: Box<PullError>,
         again: bool,
     },
 }
@@ -48,7 +60,7 @@ impl LayerPull<'_> {
         loop {
             match self.attempt(number, layer)? {
                 Outcome::Stored => return Ok(()),
-                Outcome::Wrong { error, again } if !again || attempt == ATTEMPTS_MAX => return Err(error),
+                Outcome::Wrong { error, again } if !again || attempt == ATTEMPTS_MAX => return Err(*error),
                 Outcome::Wrong { error, .. } => {
                     let reason = error.to_string();
                     self.observer.event(&Event::LayerRestarted { layer: number, reason: &reason });
@@ -64,34 +76,78 @@ impl LayerPull<'_> {
             false => None,
         };
         let kept_bytes = self.usable(layer, partial.as_mut())?;
+        if partial.is_some() && kept_bytes == 0 {
+            self.brought().blobs.push(layer.descriptor.digest);
+        }
         self.observer.event(&Event::LayerStarted {
             layer: number,
             digest: &layer.descriptor.digest,
             size_bytes: layer.descriptor.size_bytes,
             resumed_bytes: kept_bytes,
         });
-        let (blob, scanned) = self.flow(number, layer, partial.as_mut(), kept_bytes)?;
+        let (blob, scanned) = match self.flow(number, layer, partial.as_mut(), kept_bytes) {
+            Ok(flowed) => flowed,
+            // More bytes than there should be, for example.
+            Err(error) if error.is_verification() => return self.reject(layer, partial, kept_bytes, error),
+            Err(error) => {
+                // Nothing is nothing to go on with.
+                partial.filter(|partial| partial.length_bytes() == 0).map_or(Ok(()), Partial::remove)?;
+                return Err(error);
+            }
+        };
         match judge(layer, number, blob, scanned) {
             Ok(scanned) => {
                 let size_bytes = scanned.size_bytes;
                 scanned.record.finish(&layer.diff_id)?;
                 self.staging.commit()?;
+                self.brought().layers.push(layer.diff_id);
                 partial.map_or(Ok(()), Partial::remove)?;
                 self.observer.event(&Event::LayerStored { layer: number, size_bytes });
                 Ok(Outcome::Stored)
             }
             // A full disk, for example: what was fetched is as good as before.
             Err(error) if !error.is_content() => Err(error),
-            Err(error) => {
-                // Bytes that are wrong, or are right and no layer, are of no use to the next pull.
-                partial.map_or(Ok(()), Partial::remove)?;
-                if !error.is_verification() {
-                    return Err(error);
-                }
-                let again = self.source.reject(&layer.descriptor) || kept_bytes > 0;
-                Ok(Outcome::Wrong { error, again })
-            }
+            Err(error) => self.reject(layer, partial, kept_bytes, error),
         }
+    }
+
+    /// Throws away bytes that are wrong, or are right and no layer: they are of no use to any pull.
+    fn reject(
+        &self,
+        layer: &Layer,
+        partial: Option<Partial>,
+        kept_bytes: u64,
+        error: PullError,
+    ) -> Result<Outcome, PullError> {
+        partial.map_or(Ok(()), Partial::remove)?;
+        if !error.is_verification() {
+            return Err(error);
+        }
+        let again = self.source.reject(&layer.descriptor) || kept_bytes > 0;
+        Ok(Outcome::Wrong { error: Box::new(error), again })
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Brought> {
+        // Each change is one push; a panic elsewhere leaves the lists whole.
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scan(
+        &self,
+        layer: &Layer,
+        chunks: mpsc::Receiver<Vec<u8>>,
+        recycle: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<Scanned<'_>, ScanError> {
+        let mut scan = LayerScan::new(self.staging, &layer.diff_id, layer.descriptor.size_bytes)?;
+        for chunk in chunks {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(ScanError::Stopped);
+            }
+            scan.push(&chunk)?;
+            // The reader may be through already and want no more buffers.
+            _ = recycle.send(chunk);
+        }
+        scan.finish()
     }
 
     /// How much of the layer an earlier pull has left; more than there can be is thrown away.
@@ -122,27 +178,12 @@ impl LayerPull<'_> {
                 let counted = |bytes| self.observer.event(&Event::LayerAdvanced { layer: number, bytes });
                 decode::decode(kept.chain(fresh), &layer.descriptor.digest, &chunks, &used, counted)
             });
-            let scanned = scan(self.staging, layer, received, &recycle);
+            let scanned = self.scan(layer, received, &recycle);
             let blob = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let blob = blob.map_err(|error| PullError::read(number + 1, error))?;
             Ok((blob, scanned))
         })
     }
-}
-
-fn scan<'a>(
-    staging: &'a Staging<'a>,
-    layer: &Layer,
-    chunks: mpsc::Receiver<Vec<u8>>,
-    recycle: &mpsc::Sender<Vec<u8>>,
-) -> Result<Scanned<'a>, ScanError> {
-    let mut scan = LayerScan::new(staging, &layer.diff_id)?;
-    for chunk in chunks {
-        scan.push(&chunk)?;
-        // The reader may be through already and want no more buffers.
-        _ = recycle.send(chunk);
-    }
-    scan.finish()
 }
 
 /// Whether the layer may be believed. The blob's digest speaks first: when it is wrong,

@@ -17,7 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
-use sealpack_store::{Error as StoreError, ImageRecord, LayerDescriptor, Staging, Store, objects_of_image};
+use sealpack_store::{
+    Error as StoreError, ImageRecord, LayerDescriptor, Partial, Staging, Store, objects_of_image,
+};
 
 pub use decode::CorruptBlob;
 pub use error::PullError;
@@ -25,11 +27,10 @@ pub use observer::{Event, Observer};
 pub use paths::PathProblem;
 pub use scan::{MemberProblem, ScanError};
 
-use crate::image::{ImageSource, Layer, ResolvedImage, resolve};
+use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
-use crate::platform::Platform;
 use crate::reference::Reference;
-use layer::LayerPull;
+use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and
 /// connections, and cost memory.
@@ -46,7 +47,7 @@ pub struct Pulled {
     pub added: sealpack_store::Staged,
 }
 
-/// Brings the image of `platform` from `source` into `store`, under `name`.
+/// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, under `name`.
 ///
 /// Layers that the store has are not fetched. What an interrupted pull had fetched is used.
 /// The name changes last: until then the store has the same images as before, and beside
@@ -57,37 +58,39 @@ pub struct Pulled {
 pub fn pull(
     store: &Store,
     source: &dyn ImageSource,
-    platform: &Platform,
+    image: &ResolvedImage,
     name: &Reference,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
-    let image = resolve(source, platform)?;
-    let mut missing = Vec::new();
-    bring_in(store, source, &image, name, observer, &mut missing).map_err(|error| {
-        if error.is_content() {
-            take_back(store, &missing);
+    let brought = Mutex::default();
+    bring_in(store, source, image, name, observer, &brought).inspect_err(|error| {
+        // What fills a disk must not keep it full, and what lies on a disk is soon read again.
+        if error.is_content() || error.is_no_space() || !source.is_remote() {
+            take_back(store, &brought);
         }
-        error
     })
 }
 
-/// [`pull`], behind the resolution of the image; `missing` tells what was, or would have been, read.
-fn bring_in<'a>(
+/// [`pull`]; `brought` tells what has come into the store when it fails.
+fn bring_in(
     store: &Store,
     source: &dyn ImageSource,
-    image: &'a ResolvedImage,
+    image: &ResolvedImage,
     name: &Reference,
     observer: &dyn Observer,
-    missing: &mut Vec<(usize, &'a Layer)>,
+    brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
     let staging = store.stage()?;
-    let layers_known = find_missing(store, image, observer, missing)?;
+    let (missing, known) = find_missing(store, source, image)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
         size_bytes: missing.iter().map(|(_, layer)| layer.descriptor.size_bytes).sum(),
     });
-    fetch_all(&staging, source, missing, observer)?;
+    for (layer, known) in &known {
+        observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });
+    }
+    fetch_all(&staging, source, &missing, observer, brought)?;
     observer.event(&Event::Merging);
     let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
@@ -96,40 +99,44 @@ fn bring_in<'a>(
     let record = record_of(image, name, metadata_image, image_size_bytes);
     let added = staging.figures();
     staging.publish(&record)?;
-    Ok(Pulled { record, layers_known, added })
+    Ok(Pulled { record, layers_known: known.len(), added })
 }
 
-/// Leaves nothing behind of an image that is no image: neither the layers that were whole, nor
-/// what was kept to go on with. Layers that were interrupted are another matter; they stay.
-fn take_back(store: &Store, missing: &[(usize, &Layer)]) {
-    let layers: Vec<_> = missing.iter().map(|(_, layer)| layer.diff_id).collect();
-    let blobs: Vec<_> = missing.iter().map(|(_, layer)| layer.descriptor.digest).collect();
+/// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
+/// layers that were whole, nor what was begun. What was there before stays, and so does what came
+/// of a transfer that was interrupted.
+fn take_back(store: &Store, brought: &Mutex<Brought>) {
+    let brought = brought.lock().unwrap_or_else(PoisonError::into_inner);
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    _ = store.discard(&layers, &blobs, &objects_of_image);
+    _ = store.discard(&brought.layers, &brought.blobs, &objects_of_image);
 }
 
-/// Adds the layers to be read to `missing`, each once, with their numbers; answers how many
-/// others are in the store.
+/// Layers with their numbers.
+type Numbered<'a> = Vec<(usize, &'a Layer)>;
+
+/// The layers to be read, and those that are in the store, each once.
 fn find_missing<'a>(
     store: &Store,
+    source: &dyn ImageSource,
     image: &'a ResolvedImage,
-    observer: &dyn Observer,
-    missing: &mut Vec<(usize, &'a Layer)>,
-) -> Result<usize, PullError> {
-    let mut known = 0;
+) -> Result<(Numbered<'a>, Numbered<'a>), PullError> {
+    let (mut missing, mut known) = (Vec::new(), Vec::new());
     let mut seen = HashSet::new();
     for (number, layer) in image.layers.iter().enumerate() {
         if !seen.insert(layer.diff_id) {
             continue;
         }
         if store.has_whole_layer(&layer.diff_id)? {
-            known += 1;
-            observer.event(&Event::LayerKnown { layer: number, diff_id: &layer.diff_id });
+            known.push((number, layer));
+            if source.is_remote() {
+                // A pull that was killed right after it had stored the layer has left its download.
+                store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
+            }
         } else {
             missing.push((number, layer));
         }
     }
-    Ok(known)
+    Ok((missing, known))
 }
 
 /// Reads the layers, several at once; the first failure ends the others.
@@ -138,17 +145,18 @@ fn fetch_all(
     source: &dyn ImageSource,
     missing: &[(usize, &Layer)],
     observer: &dyn Observer,
+    brought: &Mutex<Brought>,
 ) -> Result<(), PullError> {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let failure = Mutex::new(None);
-    let pull = LayerPull { staging, source, observer, stop: &stop };
+    let pull = LayerPull { staging, source, observer, stop: &stop, brought };
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let Some((number, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
             if let Err(error) = pull.run(*number, layer) {
-                stop.store(true, Ordering::Relaxed);
-                // The one that came first; the others fail because of it.
+                // The one that came first; the others fail because of it, and only then.
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                stop.store(true, Ordering::Relaxed);
             }
         }
     };

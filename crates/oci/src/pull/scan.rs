@@ -21,6 +21,19 @@ const GATHERED_MAX_BYTES: u64 = 1024 * 1024;
 /// The most entries of one layer; see [`crate::merge::INODES_MAX`].
 const ENTRIES_MAX: u64 = 10_000_000;
 
+/// The most bytes of extended attributes in one layer's record. A global header of a tar can
+/// give every entry the same ones at no cost.
+const XATTRS_MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// The most bytes of holes in one layer's sparse files; each has to be hashed.
+const HOLES_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// How large a layer may become that comes in a blob of so many bytes: more than gzip can make of
+/// it, and far less than a zstd blob that is made for nothing else.
+fn unpacked_max_bytes(blob_bytes: u64) -> u64 {
+    blob_bytes.saturating_mul(1100).saturating_add(1024 * 1024 * 1024)
+}
+
 /// Why a layer's content is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
@@ -37,6 +50,20 @@ pub enum ScanError {
         /// What is wrong with it.
         problem: MemberProblem,
     },
+    /// It unpacks to more than any compression needs for an honest content.
+    #[error("the layer unpacks to more than {limit_bytes} bytes from a blob of {blob_bytes}: this is a bomb")]
+    TooLarge {
+        /// The size of the blob.
+        blob_bytes: u64,
+        /// The most that it may unpack to.
+        limit_bytes: u64,
+    },
+    /// The attributes of all entries are too large together.
+    #[error("the layer has more than {} MiB of extended attributes", XATTRS_MAX_BYTES / 1024 / 1024)]
+    TooManyXattrs,
+    /// Another layer has failed, and this one is of no use any more.
+    #[error("stopped because another layer failed")]
+    Stopped,
     /// More than ten million entries.
     #[error("the layer has more than {ENTRIES_MAX} entries")]
     TooManyEntries,
@@ -54,7 +81,14 @@ pub enum ScanError {
 impl ScanError {
     /// Whether the layer's bytes are to blame, and not the store.
     pub(super) const fn is_content(&self) -> bool {
-        matches!(self, Self::Tar(_) | Self::Member { .. } | Self::TooManyEntries)
+        matches!(
+            self,
+            Self::Tar(_)
+                | Self::Member { .. }
+                | Self::TooLarge { .. }
+                | Self::TooManyXattrs
+                | Self::TooManyEntries
+        )
     }
 }
 
@@ -107,6 +141,8 @@ pub(super) struct LayerScan<'a> {
     record: LayerWriter<LayerFile<'a>>,
     seen: SeenPaths,
     entries: u64,
+    xattr_bytes: usize,
+    blob_bytes: u64,
     /// The regular file whose content is coming.
     file: Option<(LayerEntryHead, FileContent<'a>)>,
     ended: bool,
@@ -119,17 +155,24 @@ struct LayerEntryHead {
 }
 
 impl<'a> LayerScan<'a> {
-    /// Starts a layer whose stream's digest should be `expected`; its contents go to `staging`.
-    pub(super) fn new(staging: &'a Staging<'a>, expected: &DiffId) -> Result<Self, ScanError> {
+    /// Starts a layer whose stream's digest should be `expected`, and which comes in a blob of
+    /// `blob_bytes`; its contents go to `staging`.
+    pub(super) fn new(
+        staging: &'a Staging<'a>,
+        expected: &DiffId,
+        blob_bytes: u64,
+    ) -> Result<Self, ScanError> {
         let algorithm = staging.store().algorithm();
         Ok(Self {
-            reader: tar::Reader::new(tar::Limits::default()),
+            reader: tar::Reader::new(tar::Limits { hole_bytes: HOLES_MAX_BYTES, ..tar::Limits::default() }),
             diff_id: BlobHasher::new(expected.algorithm()),
             size_bytes: 0,
             content: ContentSink { staging, algorithm },
             record: LayerWriter::new(staging.layer_writer()?, algorithm).map_err(ScanError::Record)?,
             seen: SeenPaths::new(),
             entries: 0,
+            xattr_bytes: 0,
+            blob_bytes,
             file: None,
             ended: false,
         })
@@ -139,6 +182,10 @@ impl<'a> LayerScan<'a> {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), ScanError> {
         self.diff_id.update(chunk);
         self.size_bytes += chunk.len() as u64;
+        let limit_bytes = unpacked_max_bytes(self.blob_bytes);
+        if self.size_bytes > limit_bytes {
+            return Err(ScanError::TooLarge { blob_bytes: self.blob_bytes, limit_bytes });
+        }
         let mut input = chunk;
         while !self.ended {
             match self.reader.next(&mut input)? {
@@ -186,6 +233,10 @@ impl<'a> LayerScan<'a> {
             Meaning::Opaque(path) => return Ok(self.write(LayerEntry { path, item: LayerItem::Opaque })?),
             Meaning::Nothing => return Ok(()),
         };
+        self.xattr_bytes += member.xattrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if self.xattr_bytes > XATTRS_MAX_BYTES {
+            return Err(Refusal::Other(ScanError::TooManyXattrs));
+        }
         if !self.seen.admit(&path, matches!(member.kind, MemberKind::Directory)) {
             return Err(MemberProblem::Duplicate.into());
         }

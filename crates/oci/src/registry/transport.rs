@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, ProxyProtocol};
 
 use super::error::RegistryError;
 use super::options::{ClientOptions, Timeouts};
@@ -101,6 +101,8 @@ impl Transport {
 
     fn connect(&self, origin: &Origin) -> Result<Connection, RegistryError> {
         let chosen = self.proxies.choose(origin)?;
+        let tls_to_proxy =
+            chosen.as_ref().is_some_and(|chosen| chosen.proxy.protocol() == ProxyProtocol::Https);
         let (proxy, name) = chosen.map(|chosen| (chosen.proxy, chosen.name)).unzip();
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -117,7 +119,7 @@ impl Transport {
             .timeout_recv_response(Some(self.timeouts.response))
             .timeout_per_read(Some(self.timeouts.stall))
             .timeout_per_write(Some(self.timeouts.stall));
-        if origin.scheme == Scheme::Https {
+        if origin.scheme == Scheme::Https || tls_to_proxy {
             let roots = RootCerts::Specific(Arc::new(self.roots(origin)?));
             let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
             let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider);

@@ -278,6 +278,17 @@ fn a_proxy_that_is_not_there_is_named() {
     assert!(error.contains(&format!("through the proxy {host}")), "{error}");
 }
 
+#[test]
+fn a_proxy_may_want_tls_whatever_the_registry_speaks() {
+    let impostor = Registry::start();
+    let environment = nowhere().with("HTTP_PROXY", format!("https://{}", impostor.host()));
+    let options = ClientOptions { plain_http: true, ..options() };
+    let source = RegistrySource::new("registry.test/app".parse().unwrap(), &options, &environment);
+    let error = registry_error(source.root().unwrap_err());
+    assert!(matches!(error, RegistryError::Tls { .. } | RegistryError::Unreachable { .. }), "{error}");
+    assert_eq!(impostor.requests().len(), 0);
+}
+
 fn with_mirrors(registry: &Registry, mirrors: &[&Registry]) -> RegistrySource {
     let mirrors = mirrors.iter().map(|mirror| mirror.host().parse().unwrap()).collect();
     let mut options = options();

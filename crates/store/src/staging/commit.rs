@@ -47,6 +47,10 @@ impl Staging<'_> {
     /// As both.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
         self.commit()?;
+        if self.figures().existing_objects > 0 {
+            // Those may have been renamed to their places by a process that has not flushed that yet.
+            self.store.objects.sync_filesystem()?;
+        }
         self.store.set_image(record)
     }
 
@@ -88,7 +92,10 @@ impl Staging<'_> {
         }
         let store = self.store;
         let mut touched = BTreeSet::new();
-        for (id, number) in &batch.objects {
+        // One directory after the other.
+        let mut objects: Vec<_> = batch.objects.iter().collect();
+        objects.sort_unstable();
+        for (id, number) in objects {
             let (from, to) = (number.to_string(), id.object_path());
             let (fan, _) = to.split_at(2);
             match self.dir.rename(&from, &store.objects, &to) {

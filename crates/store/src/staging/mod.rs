@@ -4,7 +4,7 @@ mod commit;
 mod files;
 
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ use crate::blobs::BLOB_MAX_BYTES;
 use crate::error::{BlobMismatch, Error, Result};
 use crate::hash::blob_digest;
 use crate::images::image_file_name;
-use crate::lock::Lock;
+use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
 use crate::store::Store;
 
@@ -70,7 +70,7 @@ pub struct Staging<'s> {
     /// Commits come one after the other; whether one failed.
     committing: Mutex<bool>,
     /// Locked for as long as the process lives: how others see that the directory is in use.
-    _alive: File,
+    _alive: Locked,
     _lock: Lock,
 }
 
@@ -108,32 +108,29 @@ impl Store {
     /// Removes the directories in `tmp/` that no living process stages into. Answers with their names.
     pub(crate) fn remove_dead_stagings(&self) -> Result<Vec<String>> {
         let mut removed = Vec::new();
-        for name in self.dead_stagings()? {
+        for (name, _lock) in self.dead_stagings()? {
             self.tmp.remove_all(&name)?;
             removed.push(name);
         }
         Ok(removed)
     }
 
-    /// The directories in `tmp/` that no living process stages into.
-    pub(crate) fn dead_stagings(&self) -> Result<Vec<String>> {
+    /// The directories in `tmp/` that no living process stages into, each with its lock: as long as that is
+    /// held, a process that has just made the directory does not take it for its own.
+    pub(crate) fn dead_stagings(&self) -> Result<Vec<(String, Locked)>> {
         let mut dead = Vec::new();
         for entry in self.tmp.entries()? {
             let Some(name) = entry.name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-            // Only directories are locked; anything else by that name is nobody's.
-            let alive = match lock_directory(&self.tmp, name) {
-                Ok(locked) => locked.is_none(),
-                Err(Error::Io { .. }) => false,
-                Err(error) => return Err(error),
-            };
-            if !alive {
-                dead.push(name.to_owned());
+            if entry.kind.is_dir()
+                && let Some(lock) = lock_directory(&self.tmp, name)?
+            {
+                dead.push((name.to_owned(), lock));
             }
         }
         Ok(dead)
     }
 
-    fn new_staging_directory(&self) -> Result<(String, Dir, File)> {
+    fn new_staging_directory(&self) -> Result<(String, Dir, Locked)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
             let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -155,18 +152,14 @@ impl Store {
 }
 
 /// Locks directory `name`; `None` when it is locked by somebody, or gone.
-fn lock_directory(tmp: &Dir, name: &str) -> Result<Option<File>> {
+fn lock_directory(tmp: &Dir, name: &str) -> Result<Option<Locked>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = match openat(tmp, name, flags, Mode::empty()) {
         Ok(fd) => File::from(fd),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(e) => return Err(Error::io("open", tmp.at(name), e)),
     };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) => Err(Error::io("lock", tmp.at(name), e)),
-    }
+    Locked::try_new(file, || tmp.at(name))
 }
 
 impl<'s> Staging<'s> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
@@ -21,19 +21,30 @@ fn start(path: &Path, test: &str, kill_at: Option<u64>, objects: usize) -> Child
         .env(PATH, path)
         .env(OBJECTS, objects.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .stderr(Stdio::inherit());
     if let Some(number) = kill_at {
         command.env(KILL_AT, number.to_string());
     }
     command.spawn().unwrap()
 }
 
-/// What the process had reported when it ended.
-fn reported(child: &mut Child) -> Vec<String> {
-    let output = BufReader::new(child.stdout.take().unwrap());
-    // libtest writes before and after on the same line.
-    let lines = output.lines().map_while(Result::ok);
-    lines.filter_map(|line| Some(line.split_once("done: ")?.1.to_owned())).collect()
+/// What a process reports.
+struct Reports(std::io::Lines<BufReader<ChildStdout>>);
+
+impl Reports {
+    fn of(child: &mut Child) -> Self {
+        Self(BufReader::new(child.stdout.take().unwrap()).lines())
+    }
+}
+
+/// Ends when the process has.
+impl Iterator for Reports {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        // libtest writes before and after on the same line.
+        self.0.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once("done: ")?.1.to_owned()))
+    }
 }
 
 /// Expects the store to be sound and to have everything that was reported.
@@ -88,7 +99,7 @@ fn kill_once(number: u64) -> bool {
         tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).expect("a directory for the store");
     let (path, test) = (directory.path().join("store"), "tests::crash::short_life");
     let mut child = start(&path, test, Some(number), 0);
-    let mut done = reported(&mut child);
+    let mut done: Vec<_> = Reports::of(&mut child).collect();
     let finished = child.wait().unwrap().success();
     if done.iter().any(|what| what == "image two") {
         // The next thing is to remove it, done perhaps without a report yet.
@@ -97,7 +108,7 @@ fn kill_once(number: u64) -> bool {
     check(&path, &done);
     // Whatever was left does not hinder the next one, and is gone after it.
     let mut next = start(&path, test, None, 0);
-    assert_eq!(reported(&mut next).len(), 4);
+    assert_eq!(Reports::of(&mut next).count(), 4);
     assert!(next.wait().unwrap().success());
     check(&path, &["image two".into(), "removed one".into()]);
     assert_eq!(std::fs::read_dir(path.join("tmp")).unwrap().count(), 0, "killed at {number}");
@@ -149,17 +160,17 @@ fn long_life() {
 fn killed_at_any_time_a_process_leaves_a_sound_store_with_all_that_was_done() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
-    let mut all = 0;
-    for round in 0..12_u64 {
+    for round in 0..12 {
         let mut child = start(&path, "tests::crash::long_life", None, 150);
-        std::thread::sleep(Duration::from_millis(20 + round * round * 37 % 400));
+        let mut reports = Reports::of(&mut child);
+        let mut done: Vec<_> = reports.by_ref().take(round % 5).collect();
+        std::thread::sleep(Duration::from_millis((round * 17 % 60) as u64));
         child.kill().unwrap();
-        let done = reported(&mut child);
+        done.extend(reports);
         child.wait().unwrap();
+        assert!(done.len() >= round % 5);
         check(&path, &done);
-        all += done.len();
     }
-    assert!(all > 0, "nothing was ever done");
 }
 
 #[test]
@@ -167,13 +178,15 @@ fn two_processes_adding_the_same_get_along() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let mut children: Vec<_> = (0..2).map(|_| start(&path, "tests::crash::long_life", None, 100)).collect();
-    std::thread::sleep(Duration::from_millis(700));
+    let mut reports: Vec<_> = children.iter_mut().map(Reports::of).collect();
+    // Both run at least until both have finished an image.
+    let mut done: Vec<_> = reports.iter_mut().flat_map(|reports| reports.take(5)).collect();
+    assert_eq!(done.len(), 10);
     children.iter_mut().for_each(|child| child.kill().unwrap());
-    let done: Vec<String> = children.iter_mut().flat_map(reported).collect();
+    done.extend(reports.into_iter().flatten());
     for child in &mut children {
         child.wait().unwrap();
     }
-    assert!(!done.is_empty());
     check(&path, &done);
 }
 

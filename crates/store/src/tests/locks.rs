@@ -94,3 +94,32 @@ fn leftovers_of_the_dead_go_and_stagings_of_the_living_stay() {
     drop(living);
     assert_eq!(std::fs::read_dir(tmp).unwrap().count(), 0);
 }
+
+/// One staging once removed the directory that another one had just made and was about to lock.
+#[test]
+fn stagings_that_begin_at_the_same_time_leave_each_other_alone() {
+    let fixture = fixture();
+    let (done, start) = (std::sync::atomic::AtomicUsize::new(0), Instant::now());
+    std::thread::scope(|scope| {
+        let (store, done) = (&fixture.store, &done);
+        for thread in 0..4 {
+            scope.spawn(move || {
+                for round in 0..100 {
+                    let text = format!("{thread} {round}");
+                    let staging = store.stage().unwrap();
+                    staging.add_bytes(&id_of(store, &text), &content(&text)).unwrap();
+                }
+                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+        for _ in 0..4 {
+            scope.spawn(move || {
+                let going = || done.load(std::sync::atomic::Ordering::Relaxed) < 4;
+                while going() && start.elapsed() < Duration::from_secs(60) {
+                    store.remove_dead_stagings().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(fixture.path().join("tmp")).unwrap().count(), 0);
+}
