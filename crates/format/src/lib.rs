@@ -1,4 +1,4 @@
-//! Bytes to types and back: digests, trees, tar, EROFS, dumps and Merkle trees.
+//! Bytes to types and back: digests, trees, tar, EROFS, packs, dumps and Merkle trees.
 //!
 //! Nothing here does I/O, spawns threads or looks at a clock. Every parser takes
 //! bytes that may be hostile and answers with a type or an error that names what

@@ -38,11 +38,12 @@ impl<W: Write + Seek> Region<W> {
         Ok(())
     }
 
-    /// Keeps only the first `size_bytes` bytes. (No more is forgotten: a larger size is as it is.)
+    /// Keeps only the first `size_bytes` bytes; does nothing if there are fewer.
     pub(super) fn truncate(&mut self, size_bytes: u64) {
         match size_bytes.checked_sub(self.written) {
             Some(kept) => self.buffer.truncate(super::to_usize(kept)),
             None => {
+                // The bytes stay in the file until others take their place.
                 self.buffer.clear();
                 self.written = size_bytes;
             }

@@ -1,10 +1,10 @@
 //! What holds for any layer.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
 use sealpack_format::Algorithm;
-use sealpack_format::pack::{PackOptions, PackWriter};
+use sealpack_format::pack::{PackOptions, PackOutput, PackWriteError, PackWriter};
 use sealpack_format::verity::{fsverity_digest, hash_blocks_portably};
 
 use crate::samples::{Content, corner_cases, noise, open, pack, pack_in_steps, scratch, verify};
@@ -102,6 +102,49 @@ fn what_was_in_the_output_before_leaves_no_trace() {
     }
     writer.finish().unwrap();
     assert!(out.into_inner() == expected.bytes);
+}
+
+/// An output on which nothing can be written.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Full {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Ok(0)
+    }
+}
+
+impl PackOutput for Full {
+    fn set_size(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_says_whether_the_output_or_a_temporary_file_failed() {
+    let options = PackOptions { memory_bytes: 0, ..PackOptions::default() };
+    let mut writer = PackWriter::new(Full, scratch, options);
+    let error = writer.object().write(&noise(1, 10_000)).unwrap_err();
+    assert!(matches!(error, PackWriteError::Output(_)), "{error}");
+
+    let no_scratch = || Err::<Cursor<Vec<u8>>, _>(io::ErrorKind::PermissionDenied.into());
+    let mut writer = PackWriter::new(Cursor::new(Vec::new()), no_scratch, options);
+    let error = writer.object().write(&noise(1, 10_000)).unwrap_err();
+    assert!(matches!(error, PackWriteError::Scratch(_)), "{error}");
+
+    // The first failure comes with the end, when everything fits into memory.
+    let mut writer = PackWriter::new(Full, no_scratch, PackOptions::default());
+    writer.object().write(&noise(1, 10_000)).unwrap();
+    assert!(matches!(writer.finish(), Err(PackWriteError::Output(_))));
 }
 
 /// Sizes as in a small Debian image (the essential packages and what they depend on): each stands
