@@ -13,9 +13,9 @@ pub const DIRENT_BYTES: u64 = 12;
 /// `struct erofs_dirent`, 12 bytes.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct Dirent {
-    pub(super) nid: U64,
-    pub(super) nameoff: U16,
-    pub(super) file_type: u8,
-    pub(super) reserved: u8,
+pub(crate) struct Dirent {
+    pub(crate) nid: U64,
+    pub(crate) nameoff: U16,
+    pub(crate) file_type: u8,
+    pub(crate) reserved: u8,
 }

@@ -123,14 +123,14 @@ impl DataLayout {
 
 /// `i_format`: whether the inode is compact, and its data layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Format {
-    pub(super) compact: bool,
-    pub(super) layout: DataLayout,
+pub(crate) struct Format {
+    pub(crate) compact: bool,
+    pub(crate) layout: DataLayout,
 }
 
 impl Format {
     /// Fails with the number of a data layout that is not supported.
-    pub(super) fn parse(i_format: u16) -> Result<Self, u16> {
+    pub(crate) fn parse(i_format: u16) -> Result<Self, u16> {
         let layout = match i_format >> 1 {
             0 => DataLayout::FlatPlain,
             2 => DataLayout::FlatInline,
@@ -140,11 +140,11 @@ impl Format {
         Ok(Self { compact: i_format & 1 == 0, layout })
     }
 
-    pub(super) const fn to_disk(self) -> u16 {
+    pub(crate) const fn to_disk(self) -> u16 {
         (self.layout.number() << 1) | if self.compact { 0 } else { 1 }
     }
 
-    pub(super) const fn inode_bytes(self) -> u64 {
+    pub(crate) const fn inode_bytes(self) -> u64 {
         if self.compact { COMPACT_BYTES } else { EXTENDED_BYTES }
     }
 }
@@ -177,7 +177,7 @@ impl Chunks {
     }
 
     /// The chunk format in `i_u`.
-    pub(super) fn to_disk(self) -> u16 {
+    pub(crate) fn to_disk(self) -> u16 {
         self.bits.saturating_sub(BLOCK_BITS).into()
     }
 }
@@ -185,37 +185,37 @@ impl Chunks {
 /// `struct erofs_inode_compact`, 32 bytes.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct InodeCompact {
-    pub(super) i_format: U16,
-    pub(super) i_xattr_icount: U16,
-    pub(super) i_mode: U16,
-    pub(super) i_nlink: U16,
-    pub(super) i_size: U32,
-    pub(super) i_reserved: U32,
-    pub(super) i_u: U32,
-    pub(super) i_ino: U32,
-    pub(super) i_uid: U16,
-    pub(super) i_gid: U16,
-    pub(super) i_reserved2: U32,
+pub(crate) struct InodeCompact {
+    pub(crate) i_format: U16,
+    pub(crate) i_xattr_icount: U16,
+    pub(crate) i_mode: U16,
+    pub(crate) i_nlink: U16,
+    pub(crate) i_size: U32,
+    pub(crate) i_reserved: U32,
+    pub(crate) i_u: U32,
+    pub(crate) i_ino: U32,
+    pub(crate) i_uid: U16,
+    pub(crate) i_gid: U16,
+    pub(crate) i_reserved2: U32,
 }
 
 /// `struct erofs_inode_extended`, 64 bytes.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct InodeExtended {
-    pub(super) i_format: U16,
-    pub(super) i_xattr_icount: U16,
-    pub(super) i_mode: U16,
-    pub(super) i_reserved: U16,
-    pub(super) i_size: U64,
-    pub(super) i_u: U32,
-    pub(super) i_ino: U32,
-    pub(super) i_uid: U32,
-    pub(super) i_gid: U32,
-    pub(super) i_mtime: U64,
-    pub(super) i_mtime_nsec: U32,
-    pub(super) i_nlink: U32,
-    pub(super) i_reserved2: [u8; 16],
+pub(crate) struct InodeExtended {
+    pub(crate) i_format: U16,
+    pub(crate) i_xattr_icount: U16,
+    pub(crate) i_mode: U16,
+    pub(crate) i_reserved: U16,
+    pub(crate) i_size: U64,
+    pub(crate) i_u: U32,
+    pub(crate) i_ino: U32,
+    pub(crate) i_uid: U32,
+    pub(crate) i_gid: U32,
+    pub(crate) i_mtime: U64,
+    pub(crate) i_mtime_nsec: U32,
+    pub(crate) i_nlink: U32,
+    pub(crate) i_reserved2: [u8; 16],
 }
 
 #[cfg(test)]

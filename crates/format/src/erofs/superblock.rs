@@ -18,6 +18,10 @@ pub const SUPER_MAGIC: u32 = 0xE0F5_E1E2;
 /// `EROFS_FEATURE_COMPAT_MTIME`: inode times are modification times.
 pub const COMPAT_MTIME: u32 = 0x2;
 
+/// `EROFS_FEATURE_INCOMPAT_CHUNKED_FILE`: there are inodes whose data is cut into chunks.
+/// Packs state it; composefs has such inodes too, and does not.
+pub const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
+
 /// `EROFS_FEATURE_COMPAT_XATTR_FILTER`: attribute headers have a name filter.
 pub const COMPAT_XATTR_FILTER: u32 = 0x4;
 
@@ -37,31 +41,31 @@ const INCOMPAT_NAMES: [(u32, &str); 9] = [
 /// `struct erofs_super_block`, 128 bytes.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct SuperBlock {
-    pub(super) magic: U32,
-    pub(super) checksum: U32,
-    pub(super) feature_compat: U32,
-    pub(super) blkszbits: u8,
-    pub(super) sb_extslots: u8,
-    pub(super) root_nid: U16,
-    pub(super) inos: U64,
-    pub(super) build_time: U64,
-    pub(super) build_time_nsec: U32,
-    pub(super) blocks: U32,
-    pub(super) meta_blkaddr: U32,
-    pub(super) xattr_blkaddr: U32,
-    pub(super) uuid: [u8; 16],
-    pub(super) volume_name: [u8; 16],
-    pub(super) feature_incompat: U32,
-    pub(super) available_compr_algs: U16,
-    pub(super) extra_devices: U16,
-    pub(super) devt_slotoff: U16,
-    pub(super) dirblkbits: u8,
-    pub(super) xattr_prefix_count: u8,
-    pub(super) xattr_prefix_start: U32,
-    pub(super) packed_nid: U64,
-    pub(super) xattr_filter_reserved: u8,
-    pub(super) reserved2: [u8; 23],
+pub(crate) struct SuperBlock {
+    pub(crate) magic: U32,
+    pub(crate) checksum: U32,
+    pub(crate) feature_compat: U32,
+    pub(crate) blkszbits: u8,
+    pub(crate) sb_extslots: u8,
+    pub(crate) root_nid: U16,
+    pub(crate) inos: U64,
+    pub(crate) build_time: U64,
+    pub(crate) build_time_nsec: U32,
+    pub(crate) blocks: U32,
+    pub(crate) meta_blkaddr: U32,
+    pub(crate) xattr_blkaddr: U32,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) volume_name: [u8; 16],
+    pub(crate) feature_incompat: U32,
+    pub(crate) available_compr_algs: U16,
+    pub(crate) extra_devices: U16,
+    pub(crate) devt_slotoff: U16,
+    pub(crate) dirblkbits: u8,
+    pub(crate) xattr_prefix_count: u8,
+    pub(crate) xattr_prefix_start: U32,
+    pub(crate) packed_nid: U64,
+    pub(crate) xattr_filter_reserved: u8,
+    pub(crate) reserved2: [u8; 23],
 }
 
 /// What of an EROFS superblock matters to us, once it is known to ask for nothing else.
@@ -116,7 +120,13 @@ pub enum UnsupportedSuperblock {
 }
 
 impl Superblock {
-    pub(super) fn parse(disk: &SuperBlock) -> Result<Self, UnsupportedSuperblock> {
+    /// Refuses every incompatible feature, as no metadata image has any.
+    pub(crate) fn parse(disk: &SuperBlock) -> Result<Self, UnsupportedSuperblock> {
+        Self::parse_with(disk, 0)
+    }
+
+    /// Refuses every incompatible feature but those in `incompat`.
+    pub(crate) fn parse_with(disk: &SuperBlock, incompat: u32) -> Result<Self, UnsupportedSuperblock> {
         use UnsupportedSuperblock as Unsupported;
         if disk.magic.get() != SUPER_MAGIC {
             return Err(Unsupported::Magic);
@@ -130,7 +140,7 @@ impl Superblock {
         if disk.extra_devices.get() != 0 {
             return Err(Unsupported::ExtraDevices { count: disk.extra_devices.get() });
         }
-        if let Some(name) = unsupported_feature(disk) {
+        if let Some(name) = unsupported_feature(disk, incompat) {
             return Err(Unsupported::Feature { name });
         }
         if disk.sb_extslots != 0 {
@@ -151,8 +161,8 @@ impl Superblock {
     }
 }
 
-fn unsupported_feature(disk: &SuperBlock) -> Option<String> {
-    let incompat = disk.feature_incompat.get();
+fn unsupported_feature(disk: &SuperBlock, supported: u32) -> Option<String> {
+    let incompat = disk.feature_incompat.get() & !supported;
     if incompat != 0 {
         let known = INCOMPAT_NAMES.iter().find(|(bit, _)| incompat & bit != 0);
         return Some(known.map_or_else(

@@ -53,16 +53,34 @@ impl FsVerityHasher {
 
     /// Takes the next bytes. Slices of 64 KiB and more are hashed fastest.
     pub fn update(&mut self, data: &[u8]) {
+        self.update_with(data, &mut |_, _| {});
+    }
+
+    /// As [`update`](Self::update); `leaf` is called with each block and its hash, in order, so
+    /// that whoever stores the blocks on dm-verity need not hash them again.
+    pub fn update_with(&mut self, data: &[u8], leaf: &mut impl FnMut(&[u8], &[u8])) {
         let root = &mut self.root;
-        self.leaves.update(data, &mut |leaf| root.push(leaf));
+        self.leaves.update(data, &mut |block, digest| {
+            root.push(digest);
+            leaf(block, digest);
+        });
     }
 
     /// The digest of all that was taken.
     #[must_use]
     pub fn finish(self) -> ObjectId {
+        self.finish_with(&mut |_, _| {})
+    }
+
+    /// As [`finish`](Self::finish); a last incomplete block, filled up with zeros, is given to `leaf`.
+    #[must_use]
+    pub fn finish_with(self, leaf: &mut impl FnMut(&[u8], &[u8])) -> ObjectId {
         let Self { leaves, mut root, algorithm } = self;
         let data_size = leaves.size_bytes();
-        leaves.finish(&mut |leaf| root.push(leaf));
+        leaves.finish(&mut |block, digest| {
+            root.push(digest);
+            leaf(block, digest);
+        });
         let mut root_hash = [0; 64];
         for (place, byte) in root_hash.iter_mut().zip(root.finish()) {
             *place = byte;

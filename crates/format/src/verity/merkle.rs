@@ -47,8 +47,8 @@ impl Leaves {
         self.size_bytes
     }
 
-    /// Takes the next `data`; `leaf` is called with each block's hash, in order.
-    pub fn update(&mut self, mut data: &[u8], leaf: &mut impl FnMut(&[u8])) {
+    /// Takes the next `data`; `leaf` is called with each block and its hash, in order.
+    pub fn update(&mut self, mut data: &[u8], leaf: &mut impl FnMut(&[u8], &[u8])) {
         self.size_bytes = self.size_bytes.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         if self.filled > 0 {
             let room = BLOCK_BYTES.saturating_sub(self.filled);
@@ -67,8 +67,8 @@ impl Leaves {
         self.keep(rest);
     }
 
-    /// Ends the stream; a last incomplete block is filled up with zeros.
-    pub fn finish(mut self, leaf: &mut impl FnMut(&[u8])) {
+    /// Ends the stream; a last incomplete block is filled up with zeros and given to `leaf`.
+    pub fn finish(mut self, leaf: &mut impl FnMut(&[u8], &[u8])) {
         if self.filled > 0 {
             if let Some(rest) = self.partial.get_mut(self.filled..) {
                 rest.fill(0);
@@ -86,20 +86,21 @@ impl Leaves {
     }
 }
 
-/// Hashes whole `blocks` and hands each hash to `leaf`.
-fn hash_each(algorithm: Algorithm, hash: LeafHash, blocks: &[u8], leaf: &mut impl FnMut(&[u8])) {
+/// Hashes whole `blocks` and hands each with its hash to `leaf`.
+fn hash_each(algorithm: Algorithm, hash: LeafHash, blocks: &[u8], leaf: &mut impl FnMut(&[u8], &[u8])) {
     match algorithm {
         Algorithm::Sha256 => {
             let mut digests = [[0; 32]; BATCH_BLOCKS];
             for batch in blocks.chunks(BLOCK_BYTES.saturating_mul(BATCH_BLOCKS)) {
                 let digests = digests.get_mut(..batch.len() / BLOCK_BYTES).unwrap_or_default();
                 hash(batch, digests);
-                digests.iter().for_each(|digest| leaf(digest));
+                let blocks = batch.chunks_exact(BLOCK_BYTES);
+                blocks.zip(digests).for_each(|(block, digest)| leaf(block, digest));
             }
         }
         Algorithm::Sha512 => {
             for block in blocks.chunks_exact(BLOCK_BYTES) {
-                leaf(Sha512::digest(block).as_slice());
+                leaf(block, Sha512::digest(block).as_slice());
             }
         }
     }
@@ -176,7 +177,7 @@ impl MerkleRoot {
 /// Hashes one block into the front of `digest`; returns the hash's length.
 fn hash_one(algorithm: Algorithm, hash: LeafHash, block: &[u8], digest: &mut BlockDigest) -> usize {
     let mut length = 0;
-    hash_each(algorithm, hash, block, &mut |leaf| length = copy(digest, leaf));
+    hash_each(algorithm, hash, block, &mut |_, leaf| length = copy(digest, leaf));
     length
 }
 

@@ -3,6 +3,7 @@
 //! With an empty salt the leaf hash of a full block is the same in both, so
 //! [`Leaves`] computes it once and whoever needs it listens.
 
+pub mod dmverity;
 mod fsverity;
 mod merkle;
 
