@@ -1,0 +1,10 @@
+//! Who may say what may execute: keys and certificates, signatures as the kernel takes them, the seals of images,
+//! and IPE policies.
+//!
+//! Nothing here reads files or asks the kernel: bytes come in, types and bytes go out, so that what verifies stays
+//! small enough to audit.
+
+pub mod key;
+pub mod pkcs7;
+pub mod policy;
+pub mod seal;

@@ -1,0 +1,1 @@
+//! IPE policies: text, meaning, and what the kernel says about its decisions.
