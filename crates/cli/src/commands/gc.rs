@@ -37,6 +37,7 @@ impl Gc {
             dry_run: self.dry_run,
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             wait,
+            ..GcOptions::default()
         };
         let report =
             store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
@@ -53,12 +54,14 @@ fn warn_of_hidden_mounts(output: Output, processes: usize) {
     output.detail(|| format!("the mounts of {processes} processes of other users could not be read"));
 }
 
-fn parts(report: &GcReport) -> [(&'static str, Removed); 6] {
+fn parts(report: &GcReport) -> [(&'static str, Removed); 8] {
     [
         ("objects", report.objects),
+        ("packs", report.packs),
         ("images", report.images),
         ("layers", report.layers),
         ("blobs", report.blobs),
+        ("seals", report.seals),
         ("partials", report.partials),
         ("temporaries", report.temporaries),
     ]
