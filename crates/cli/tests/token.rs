@@ -181,6 +181,23 @@ fn what_is_not_there_or_not_clear_is_refused_by_name() -> Result<()> {
 }
 
 #[test]
+fn a_key_that_wants_the_pin_each_time_gets_it() -> Result<()> {
+    let Some(token) = Token::new()? else { return Ok(()) };
+    if Command::new("pkcs11-tool").arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
+    {
+        eprintln!("skipped: there is no pkcs11-tool, which makes such keys");
+        return Ok(());
+    }
+    let login = ["--module", token.library, "--token-label", "site", "--login", "--pin", PIN];
+    let key = ["--keypairgen", "--key-type", "rsa:2048", "--label", "careful", "--id", "05", "--always-auth"];
+    token.run("pkcs11-tool", &[&login[..], &key].concat())?;
+    let uri = token.uri("object=careful");
+    token.says(&["key", "certificate", "--key", &uri, "--cert", "it.crt"])?;
+    token.says(&["key", "check", "--key", &uri, "--cert", "it.crt"])?;
+    Ok(())
+}
+
+#[test]
 fn a_certificate_of_another_key_is_refused() -> Result<()> {
     let Some(token) = Token::new()? else { return Ok(()) };
     token.import("packs", "01", KINDS[2].1)?;

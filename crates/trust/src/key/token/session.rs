@@ -23,8 +23,15 @@ pub struct TokenKey {
     session: Mutex<Session>,
     key: ObjectHandle,
     public: PublicKey,
-    /// Given again for each signature, where the key wants that (`CKA_ALWAYS_AUTHENTICATE`).
-    pin_each_time: Option<AuthPin>,
+    access: Access,
+}
+
+/// What a signature takes.
+enum Access {
+    /// Nothing more, once the session is logged in.
+    Session,
+    /// A login each time (`CKA_ALWAYS_AUTHENTICATE`), with the PIN unless the token has a keypad of its own.
+    EachTime(Option<AuthPin>),
 }
 
 impl TokenKey {
@@ -37,26 +44,51 @@ impl TokenKey {
         let (slot, token) = find_token(&library, uri)?;
         let session = library.open_ro_session(slot).map_err(call("open a session"))?;
         let pin = pin.map(AuthPin::from);
+        let pin = if token.protected_authentication_path() { None } else { pin };
         log_in(&session, &token, pin.as_ref())?;
         let key = find_key(&session, &token, uri)?;
         let public = public_key(&session, &token, key)?;
-        let pin_each_time = if wants_pin_each_time(&session, key) { pin } else { None };
-        Ok(Self { session: Mutex::new(session), key, public, pin_each_time })
+        let access =
+            if wants_login_each_time(&session, key) { Access::EachTime(pin) } else { Access::Session };
+        Ok(Self { session: Mutex::new(session), key, public, access })
     }
 
-    /// The whole message goes to the token, which asks who it is once more in between.
-    fn sign_with_pin(
+    /// Only the hash goes to the token: every one can do that, and cards are slow.
+    fn sign_hash(&self, session: &Session, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let (digest, hash) = (self.algorithm().digest(), hash(self.algorithm(), message));
+        let (mechanism, input) = match self.algorithm() {
+            SignatureAlgorithm::RsaPkcs1Sha256 => {
+                (Mechanism::RsaPkcs, digest_info(digest, &hash).map_err(SignError::new)?)
+            }
+            SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha384 => {
+                (Mechanism::Ecdsa, hash)
+            }
+        };
+        session.sign(&mechanism, self.key, &input).map_err(refused)
+    }
+
+    /// The whole message goes to the token: the login has its place between the beginning of a signature and the
+    /// message, and only mechanisms that hash can be begun so.
+    fn sign_with_login(
         &self,
         session: &Session,
-        mechanism: &Mechanism<'_>,
         message: &[u8],
-        pin: &AuthPin,
-    ) -> Result<Vec<u8>, Error> {
-        session.sign_init(mechanism, self.key)?;
-        session.login(UserType::ContextSpecific, Some(pin))?;
-        session.sign_update(message)?;
-        session.sign_final()
+        pin: Option<&AuthPin>,
+    ) -> Result<Vec<u8>, SignError> {
+        let mechanism = match self.algorithm() {
+            SignatureAlgorithm::RsaPkcs1Sha256 => Mechanism::Sha256RsaPkcs,
+            SignatureAlgorithm::EcdsaP256Sha256 => Mechanism::EcdsaSha256,
+            SignatureAlgorithm::EcdsaP384Sha384 => Mechanism::EcdsaSha384,
+        };
+        session.sign_init(&mechanism, self.key).map_err(refused)?;
+        session.login(UserType::ContextSpecific, pin).map_err(refused)?;
+        session.sign_update(message).map_err(refused)?;
+        session.sign_final().map_err(refused)
     }
+}
+
+fn refused(error: Error) -> SignError {
+    SignError::new(format_args!("the token answered {error}"))
 }
 
 impl Signer for TokenKey {
@@ -67,28 +99,13 @@ impl Signer for TokenKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         // Nothing in a session is left half done when a thread panics: each signature begins anew.
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = |error| SignError::new(format_args!("the token answered {error}"));
-        let encoding = |error: der::Error| SignError::new(error);
-        let raw = match &self.pin_each_time {
-            Some(pin) => self.sign_with_pin(&session, &hashing_mechanism(self.algorithm()), message, pin),
-            None => {
-                // Only the hash goes to the token: every one can do that, and cards are slow.
-                let hash = hash(self.algorithm(), message);
-                let (mechanism, input) = match self.algorithm() {
-                    SignatureAlgorithm::RsaPkcs1Sha256 => {
-                        (Mechanism::RsaPkcs, digest_info(self.algorithm().digest(), &hash).map_err(encoding)?)
-                    }
-                    SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha384 => {
-                        (Mechanism::Ecdsa, hash)
-                    }
-                };
-                session.sign(&mechanism, self.key, &input)
-            }
+        let raw = match &self.access {
+            Access::Session => self.sign_hash(&session, message)?,
+            Access::EachTime(pin) => self.sign_with_login(&session, message, pin.as_ref())?,
         };
-        let raw = raw.map_err(refused)?;
         match self.public.kind() {
             PublicKeyKind::Rsa { .. } => Ok(raw),
-            PublicKeyKind::P256 | PublicKeyKind::P384 => ecdsa_signature(&raw).map_err(encoding),
+            PublicKeyKind::P256 | PublicKeyKind::P384 => ecdsa_signature(&raw).map_err(SignError::new),
         }
     }
 }
@@ -105,14 +122,6 @@ fn hash(algorithm: SignatureAlgorithm, message: &[u8]) -> Vec<u8> {
         SignatureAlgorithm::EcdsaP384Sha384 => &digest::SHA384,
     };
     digest::digest(function, message).as_ref().to_vec()
-}
-
-const fn hashing_mechanism(algorithm: SignatureAlgorithm) -> Mechanism<'static> {
-    match algorithm {
-        SignatureAlgorithm::RsaPkcs1Sha256 => Mechanism::Sha256RsaPkcs,
-        SignatureAlgorithm::EcdsaP256Sha256 => Mechanism::EcdsaSha256,
-        SignatureAlgorithm::EcdsaP384Sha384 => Mechanism::EcdsaSha384,
-    }
 }
 
 fn load(path: &Path) -> Result<Pkcs11, TokenError> {
@@ -156,7 +165,6 @@ fn log_in(session: &Session, token: &TokenInfo, pin: Option<&AuthPin>) -> Result
     if !token.login_required() {
         return Ok(());
     }
-    let pin = if token.protected_authentication_path() { None } else { pin };
     if pin.is_none() && !token.protected_authentication_path() {
         return Err(TokenError::NoPin { token: token.label().to_owned() });
     }
@@ -223,7 +231,7 @@ fn bytes_of(
 }
 
 /// Tokens that do not know the attribute do not want it.
-fn wants_pin_each_time(session: &Session, key: ObjectHandle) -> bool {
+fn wants_login_each_time(session: &Session, key: ObjectHandle) -> bool {
     let attributes = session.get_attributes(key, &[AttributeType::AlwaysAuthenticate]).unwrap_or_default();
     attributes.contains(&Attribute::AlwaysAuthenticate(true))
 }
