@@ -36,6 +36,7 @@ impl Gc {
         let options = GcOptions {
             dry_run: self.dry_run,
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
+            keep_packs: Vec::new(),
             wait,
         };
         let report =
