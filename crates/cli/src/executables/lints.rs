@@ -105,7 +105,7 @@ fn open_interpreters(candidates: &[Candidate]) -> Option<Lint> {
         let is = |known: &&str| name.strip_prefix(known.as_bytes()).is_some_and(is_version);
         file.executable_bit
             && matches!(file.shape, Shape::Elf(_))
-            && INTERPRETERS.iter().any(|known| is(&known))
+            && INTERPRETERS.iter().any(is)
     };
     let names: BTreeSet<String> =
         candidates.iter().filter(is_interpreter).map(|file| shown(base_name(&file.path))).collect();
