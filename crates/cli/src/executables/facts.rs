@@ -6,6 +6,7 @@ use sealpack_format::digest::RootHash;
 use sealpack_format::tree::Content;
 use sealpack_store::{ImageRecord, Integrity, ObjectForm, Store};
 use sealpack_trust::policy::{Dmverity, FileFacts, Fsverity};
+use sealpack_trust::seal::Seal;
 
 use super::StoredObjects;
 use crate::error::CommandError;
@@ -55,7 +56,7 @@ pub(crate) struct Facts<'s> {
     assume_verity: bool,
 }
 
-/// Of which devices the kernel would accept signatures.
+/// Of which devices there are signatures. Whether the kernel trusts who made them is not known here.
 enum Signed {
     All,
     These(HashSet<RootHash>),
@@ -81,7 +82,7 @@ impl<'s> Facts<'s> {
         let signed = match assumption {
             Some(Assumption::Sealed) => Signed::All,
             Some(Assumption::Files | Assumption::Packs) => Signed::These(HashSet::new()),
-            None => Signed::These(HashSet::new()),
+            None => Signed::These(sealed(store, record)?),
         };
         let assume_verity = assumption == Some(Assumption::Files);
         Ok(Self { store, objects, form, metadata, signed, assume_verity })
@@ -122,7 +123,7 @@ impl<'s> Facts<'s> {
             (_, ObjectForm::Files) => "",
             (Signed::All, _) => ", all signatures taken to be accepted",
             (Signed::These(these), _) if these.is_empty() => ", nothing signed",
-            (Signed::These(_), _) => ", signed by its seal",
+            (Signed::These(_), _) => ", signed as its seal says, by somebody the kernel trusts",
         };
         format!("{form}{signed}")
     }
@@ -148,4 +149,14 @@ impl<'s> Facts<'s> {
         };
         Dmverity { root_hash, signed }
     }
+}
+
+/// The root hashes that the image's seal has signatures of.
+fn sealed(store: &Store, record: &ImageRecord) -> Result<HashSet<RootHash>, CommandError> {
+    let Some(json) = store.read_seal(&record.manifest)? else { return Ok(HashSet::new()) };
+    let seal = Seal::parse(&json).map_err(|error| {
+        CommandError::refused(format_args!("the seal of {}: {error}", record.name))
+            .hint("`sealpack seal` makes a new one")
+    })?;
+    Ok(seal.statement().root_hashes().copied().collect())
 }

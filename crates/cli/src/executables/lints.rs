@@ -103,9 +103,7 @@ fn open_interpreters(candidates: &[Candidate]) -> Option<Lint> {
     let is_interpreter = |file: &&Candidate| {
         let name = base_name(&file.path);
         let is = |known: &&str| name.strip_prefix(known.as_bytes()).is_some_and(is_version);
-        file.executable_bit
-            && matches!(file.shape, Shape::Elf(_))
-            && INTERPRETERS.iter().any(is)
+        file.executable_bit && matches!(file.shape, Shape::Elf(_)) && INTERPRETERS.iter().any(is)
     };
     let names: BTreeSet<String> =
         candidates.iter().filter(is_interpreter).map(|file| shown(base_name(&file.path))).collect();

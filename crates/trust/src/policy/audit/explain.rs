@@ -63,7 +63,7 @@ fn of_access(access: &Access, file: Option<&FileOfImage>) -> Explanation {
         (Action::Allow, _) => format!("{who} was allowed {did}"),
     };
     let why = if rule.starts_with("DEFAULT") {
-        format!("no rule of the active policy is about it, so `{rule}` decided")
+        format!("no rule of the active policy matches, so `{rule}` decided")
     } else {
         format!("the active policy has `{rule}`, the first rule that matches")
     };

@@ -222,8 +222,8 @@ fn switching_enforcing_is_told() {
 fn a_denial_says_who_was_kept_from_what_and_what_to_do() {
     assert_eq!(
         sentence(DENIAL),
-        "sh (process 2241) was kept from executing /mnt/usr/bin/tool on overlay: no rule of the active policy is about \
-         it, so `DEFAULT op=EXECUTE action=DENY` decided. it is on no signed device, nor allowed by digest: put the file \
+        "sh (process 2241) was kept from executing /mnt/usr/bin/tool on overlay: no rule of the active policy matches, \
+         so `DEFAULT op=EXECUTE action=DENY` decided. it is on no signed device, nor allowed by digest: put the file \
          into an image, `sealpack seal` it and run it from there, or allow its fs-verity digest"
     );
     let known = |relation| FileOfImage {
