@@ -52,7 +52,7 @@ impl Machine {
         let programs = programs::build()?;
         let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(&place)?;
         initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
-        disk::write(&dir.path().join("disk"))?;
+        disk::write(kernel, &programs, &dir.path().join("disk"))?;
         keys::write_variables(&dir.path().join("variables"))?;
         Ok(Self { dir, kernel: kernel.clone(), _turn: turn })
     }
