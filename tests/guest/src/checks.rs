@@ -10,15 +10,15 @@ pub enum Stage {
     Early,
     /// The final profile: what is on signed devices executes, and nothing else.
     Final,
-    /// The final profile and digest rules for an image in a store of files.
-    Digests,
     /// The strict profile: the final one, and no module, firmware or kernel that is not on a signed device.
     Strict,
+    /// The final profile and digest rules for an image in a store of files.
+    Digests,
 }
 
 impl Stage {
     /// All, in their order.
-    pub const ALL: [Self; 5] = [Self::Bare, Self::Early, Self::Final, Self::Digests, Self::Strict];
+    pub const ALL: [Self; 5] = [Self::Bare, Self::Early, Self::Final, Self::Strict, Self::Digests];
 
     /// The name of the stage's policy, and of its files on the disk; none at the beginning.
     pub const fn policy(self) -> Option<&'static str> {

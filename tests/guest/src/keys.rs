@@ -115,15 +115,16 @@ impl Key {
 
 /// Writes firmware variables to `target` whose `db` has the trusted key's certificate, and no other.
 ///
+/// There is no platform key among them, and so Secure Boot is off: with it on, the kernel would lock itself down, and
+/// what the checks are to show of IPE would be refused by lockdown already.
+///
 /// # Errors
 /// If virt-fw-vars fails.
 pub fn write_variables(target: &Path) -> Result<()> {
     let key = Key::trusted()?;
     let mut command = Command::new("virt-fw-vars");
     command
-        .args(["--input", EMPTY_VARIABLES, "--no-microsoft", "--enroll-cert"])
-        .arg(&key.certificate)
-        .args(["--add-db", OWNER])
+        .args(["--input", EMPTY_VARIABLES, "--add-db", OWNER])
         .arg(&key.certificate)
         .arg("--output")
         .arg(target);

@@ -30,11 +30,16 @@ pub(super) fn write(target: &Path) -> Result<()> {
         if let Some(name) = stage.policy() {
             let early =
                 if stage == Stage::Early { "op=EXECUTE boot_verified=TRUE action=ALLOW\n" } else { "" };
+            let strict = if stage == Stage::Strict {
+                "DEFAULT op=KMODULE action=DENY\nop=KMODULE dmverity_signature=TRUE action=ALLOW\n"
+            } else {
+                ""
+            };
+            let head = format!("policy_name={name} policy_version={major}.0.0\nDEFAULT action=ALLOW\n");
+            let deny = "DEFAULT op=EXECUTE action=DENY\n";
             write(
                 name,
-                &format!(
-                    "policy_name={name} policy_version={major}.0.0\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n{strict}{early}op=EXECUTE dmverity_signature=TRUE action=ALLOW\n"
-                ),
+                &format!("{head}{deny}{strict}{early}op=EXECUTE dmverity_signature=TRUE action=ALLOW\n"),
             )?;
         }
     }

@@ -15,5 +15,7 @@ pub(crate) fn default() -> Result<Verdict> {
     for name in ["lockdown", "capability", "landlock", "yama", "ipe"] {
         ensure!(active.split(',').any(|module| module.trim() == name), "{name} is not among {active}");
     }
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown")?;
+    ensure!(lockdown.contains("[none]"), "the kernel is locked down, and refuses by itself: {lockdown}");
     Ok(Verdict::Shown)
 }
