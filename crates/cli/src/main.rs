@@ -4,9 +4,11 @@ mod commands;
 mod context;
 mod error;
 mod listing;
+mod new_files;
 mod objects;
 mod output;
 mod progress;
+mod signing;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ mod gc;
 mod generate;
 mod images;
 mod inspect;
+mod key;
 mod ls;
 mod mount;
 mod pull;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Key(key::Key),
     Generate(generate::Generate),
 }
 
@@ -52,6 +54,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Key(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

@@ -1,0 +1,108 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sealpack_trust::key::{self, Certificate, CommonName, KeyKind, Validity};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::new_files::{self, NewFile, directory_of};
+
+/// Make a private key and its certificate.
+///
+/// The certificate is signed by its own key and good for signing code, nothing else. The key is not encrypted: keep it
+/// where only those who may sign can read it. Use different keys for policies and for images.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack key new --key site.key --cert site.crt --subject 'Example packs'
+  sealpack key new --key policy.key --cert policy.crt --type p384 --subject 'Example policies'")]
+pub(crate) struct New {
+    /// Where the private key goes: PEM, for its owner's eyes only.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Where the certificate goes: PEM.
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// The kind of key: rsa2048, rsa3072, rsa4096, p256 or p384.
+    #[arg(long = "type", value_name = "TYPE", default_value = "rsa3072")]
+    kind: KeyKind,
+    /// Whose key it is: the certificate's common name, which the kernel shows in its list of keys.
+    #[arg(long, value_name = "NAME", default_value = "Sealpack signing key")]
+    subject: CommonName,
+    /// For how many days the certificate is valid, from now on. The kernel does not look at that.
+    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
+    days: u32,
+    /// Replace the files if they are there.
+    #[arg(long)]
+    force: bool,
+}
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+impl New {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        self.check_places()?;
+        let duration = Duration::from_secs(u64::from(self.days) * SECONDS_PER_DAY);
+        let validity = Validity::starting(SystemTime::now(), duration).map_err(CommandError::failed)?;
+        let made = key::generate(self.kind, &self.subject, &validity).map_err(CommandError::failed)?;
+        let certificate =
+            Certificate::parse(made.certificate_pem.as_bytes()).map_err(CommandError::failed)?;
+        let key = NewFile { path: &self.key, bytes: made.key_pem.as_bytes(), mode: 0o600 };
+        let cert = NewFile { path: &self.cert, bytes: made.certificate_pem.as_bytes(), mode: 0o644 };
+        new_files::write_all(&[key, cert], self.force)?;
+        let value = json!({
+            "key": self.key,
+            "certificate": self.cert,
+            "type": certificate.public_key().kind().to_string(),
+            "subject": certificate.subject(),
+            "serial": certificate.serial_hex(),
+            "sha256": certificate.fingerprint().to_string(),
+        });
+        context.output.result(&value, || {
+            format!(
+                "{} key in {}, certificate \"{}\" in {}",
+                certificate.public_key().kind(),
+                self.key.display(),
+                certificate.subject(),
+                self.cert.display()
+            )
+        })
+    }
+
+    /// Making a key takes seconds: what can be refused before is.
+    fn check_places(&self) -> CommandResult {
+        if absolute(&self.key)? == absolute(&self.cert)? {
+            return Err(CommandError::usage("--key and --cert are the same file; each needs its own"));
+        }
+        for path in [&self.key, &self.cert] {
+            match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => {
+                    return Err(CommandError::failed(format_args!("{} is a directory", path.display())));
+                }
+                Ok(_) if !self.force => {
+                    let hint =
+                        "choose another name, or replace it with --force: a replaced key is gone for good";
+                    return Err(new_files::is_there(path).hint(hint));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directory by its real name, and the name in it.
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| CommandError::usage(format_args!("{} names no file", path.display())))?;
+    let directory = directory_of(path);
+    let found = directory.canonicalize().map_err(|error| {
+        CommandError::failed(format_args!(
+            "cannot write {}: {}: {error}",
+            path.display(),
+            directory.display()
+        ))
+    })?;
+    Ok(found.join(name))
+}
