@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Achieved, Backing, Level, Plan, Request, Writable};
+use sealpack_mount::{Achieved, Backing, Level, Objects, Plan, Request, Writable};
 use serde_json::json;
 
 use crate::context::Context;
@@ -36,9 +36,15 @@ pub(crate) struct Mount {
     /// Let nothing be executed from the mount.
     #[arg(long)]
     noexec: bool,
+    /// Let set-user-ID bits have no effect, even in a signed image.
+    #[arg(long)]
+    nosuid: bool,
     /// Refuse anything less: plain, verified, signed or enforced.
     #[arg(long, value_name = "LEVEL", default_value = "plain")]
     require: Level,
+    /// Try for no more: plain, verified, signed or enforced.
+    #[arg(long, value_name = "LEVEL", default_value = "enforced")]
+    at_most: Level,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     plan: bool,
@@ -51,13 +57,17 @@ impl Mount {
         let request = Request {
             image: store.image_path(&record.image),
             image_id: record.image,
-            objects: vec![store.objects_path().to_path_buf()],
-            objects_have_verity: objects::all_have_verity(&store, &record)?,
+            objects: Objects::Files {
+                directories: vec![store.objects_path().to_path_buf()],
+                have_verity: objects::all_have_verity(&store, &record)?,
+            },
             writable: Writable::new(self.upper, self.work).map_err(CommandError::usage)?,
             target: self.target,
             read_only: self.read_only,
             noexec: self.noexec,
+            nosuid: self.nosuid,
             required: self.require,
+            at_most: self.at_most,
         };
         let plan = Plan::new(request).map_err(|error| match error {
             sealpack_mount::PlanError::Level { .. } => CommandError::refused(error),
@@ -82,8 +92,8 @@ fn json_of(achieved: &Achieved) -> serde_json::Value {
         "level": achieved.assurance.level.name(),
         "why_not_more": achieved.assurance.why_not_more,
         "loop_device": match &achieved.backing {
-            Backing::File => None,
             Backing::Loop(device) => Some(device),
+            Backing::File | Backing::Device(_) => None,
         },
         "mount_id": achieved.mount_id,
     })
