@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
 use sealpack_format::layer::LayerError;
+use sealpack_format::pack::PackWriteError;
 
 use crate::lock::LockError;
 
@@ -201,6 +202,44 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         source: LayerError,
+    },
+    /// It is not known what pack a layer has.
+    #[error("no pack was made of layer {0} yet: `sealpack convert IMAGE --to packs` makes them")]
+    PackUnknown(DiffId),
+    /// The record of a layer's pack cannot be read.
+    #[error(
+        "{} does not say what pack the layer has: {what}; `sealpack fsck --repair` sets it aside, and \
+         pulling the image again brings it back",
+        path.display()
+    )]
+    PackRecordDamaged {
+        /// The file, which the layer's diff_id names.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Packs are for stores with SHA-256 only.
+    #[error(
+        "the store {} names objects by {has}, and packs need sha256: keep objects as files here, or give \
+         another directory for a sha256 store",
+        path.display()
+    )]
+    PackAlgorithm {
+        /// The store.
+        path: PathBuf,
+        /// The store's algorithm.
+        has: Algorithm,
+    },
+    /// A layer does not fit into a pack.
+    #[error("{0}: keep the image's objects as files")]
+    Pack(PackWriteError),
+    /// A seal is larger than the store keeps.
+    #[error("the seal {} has more than {limit_bytes} bytes", path.display())]
+    SealTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit_bytes: u64,
     },
     /// A text that cannot be the name of an image.
     #[error("{name:?} cannot be the name of an image: {why}")]

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::images::image_file_name;
 use crate::layers::layer_path;
 use crate::objects::Integrity;
+use crate::packs::{pack_path, pack_record_path};
 use crate::refs::ImageRecord;
 use crate::verified::Fingerprint;
 
@@ -47,7 +48,8 @@ impl Staging<'_> {
     /// As both.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
         self.commit()?;
-        if self.figures().existing_objects > 0 {
+        let figures = self.figures();
+        if figures.existing_objects > 0 || figures.existing_packs > 0 {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
         }
@@ -60,9 +62,12 @@ impl Staging<'_> {
         }
         self.flush_contents(batch)?;
         self.move_objects(batch)?;
+        self.move_packs(batch)?;
         let mut touched = BTreeSet::new();
         let places = batch.layers.iter().map(|(id, number)| (layer_path(id), number));
         let places = places.chain(batch.blobs.iter().map(|(id, number)| (blob_path(id), number)));
+        let places =
+            places.chain(batch.pack_records.iter().map(|(id, number)| (pack_record_path(id), number)));
         let places = places.chain(
             batch.images.iter().map(|(id, number)| (Path::new("images").join(image_file_name(id)), number)),
         );
@@ -111,7 +116,7 @@ impl Staging<'_> {
             if store.integrity() == Integrity::None
                 && let Some(stat) = store.objects.stat(&to)?
             {
-                store.verified.remember(&store.root, Fingerprint::new(id, &stat))?;
+                store.verified.remember(&store.root, Fingerprint::new(id.as_bytes(), &stat))?;
             }
         }
         store.verified.save(&store.root)?;
@@ -119,6 +124,24 @@ impl Staging<'_> {
             return store.objects.sync_filesystem();
         }
         sync_directories(&store.objects, &touched)
+    }
+
+    fn move_packs(&self, batch: &Pending) -> Result<()> {
+        let store = self.store;
+        if !batch.packs.is_empty() || !batch.pack_records.is_empty() {
+            store.enable_packs()?;
+        }
+        let mut touched = BTreeSet::new();
+        for (root_hash, number) in &batch.packs {
+            let to = pack_path(root_hash);
+            self.dir.rename(number.to_string(), &store.root, &to)?;
+            touched.extend(to.parent().map(Path::to_owned));
+            if let Some(stat) = store.root.stat(&to)? {
+                store.verified.remember(&store.root, Fingerprint::new(root_hash.as_bytes(), &stat))?;
+            }
+        }
+        store.verified.save(&store.root)?;
+        sync_directories(&store.root, &touched)
     }
 }
 
@@ -138,7 +161,7 @@ fn sync_directories(base: &Dir, directories: &BTreeSet<PathBuf>) -> Result<()> {
 
 impl Pending {
     fn len(&self) -> usize {
-        self.objects.len() + self.layers.len() + self.images.len() + self.blobs.len()
+        self.numbers().count()
     }
 
     fn is_empty(&self) -> bool {
@@ -147,6 +170,7 @@ impl Pending {
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let objects = self.objects.values().chain(self.images.values());
-        objects.chain(self.layers.values()).chain(self.blobs.values()).copied()
+        let packs = self.packs.values().chain(self.pack_records.values());
+        objects.chain(packs).chain(self.layers.values()).chain(self.blobs.values()).copied()
     }
 }

@@ -7,6 +7,7 @@ mod integrity;
 mod locks;
 mod names;
 mod opening;
+mod packs;
 mod problems;
 
 use std::fs::File;
