@@ -30,8 +30,9 @@ impl Gc {
         let wait = Duration::from_secs(self.wait);
         // From here on nobody mounts anything; what is mounted was mounted before.
         let lock = store.lock(LockKind::Exclusive, wait)?;
+        let kernel = Kernel::default();
         if !self.dry_run
-            && let Err(error) = sealpack_mount::remove_leftovers(&Kernel::default())
+            && let Err(error) = sealpack_mount::remove_leftovers(&kernel)
         {
             context.output.remark(&format!("warning: {error}"));
         }
@@ -42,6 +43,7 @@ impl Gc {
         let options = GcOptions {
             dry_run: self.dry_run,
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
+            keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
         };
         let report =

@@ -25,6 +25,20 @@ pub fn remove_leftovers(kernel: &Kernel) -> Result<Vec<DeviceName>, Error> {
     sweep(&mapper)
 }
 
+/// The root hashes of all devices of ours, which those who use them may know by nothing else: of packs, and of
+/// metadata images.
+///
+/// # Errors
+/// [`Error::Call`].
+pub fn root_hashes_in_use(kernel: &Kernel) -> Result<Vec<RootHash>, Error> {
+    if !kernel.has_device_mapper() {
+        return Ok(Vec::new());
+    }
+    let devices = kernel.device_mapper().and_then(|mapper| mapper.devices());
+    let devices = devices.map_err(|error| Error::call("listing the devices in use", error))?;
+    Ok(devices.iter().filter_map(|(name, _)| root_hash_of(name)).collect())
+}
+
 /// As [`remove_leftovers`].
 pub(super) fn sweep(mapper: &DeviceMapper<'_>) -> Result<Vec<DeviceName>, Error> {
     let call = |error| Error::call(DOING, error);
@@ -56,10 +70,16 @@ pub(super) const fn is_leftover(status: &DeviceStatus) -> bool {
 
 /// Whether a device's name is one that mounts give.
 fn is_ours(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(NAME_PREFIX) else { return false };
-    let Some(rest) = rest.strip_prefix("s-").or_else(|| rest.strip_prefix("u-")) else { return false };
+    root_hash_of(name).is_some()
+}
+
+/// The root hash in a device's name that mounts give.
+fn root_hash_of(name: &str) -> Option<RootHash> {
+    let rest = name.strip_prefix(NAME_PREFIX)?;
+    let rest = rest.strip_prefix("s-").or_else(|| rest.strip_prefix("u-"))?;
     let (hash, number) = rest.split_once('-').unwrap_or((rest, "2"));
-    hash.parse::<RootHash>().is_ok() && number.parse::<u32>().is_ok()
+    number.parse::<u32>().ok()?;
+    hash.parse().ok()
 }
 
 #[cfg(test)]
@@ -77,6 +97,7 @@ mod tests {
         for (is_signed, number) in [(true, 1), (false, 1), (true, 2), (false, 16)] {
             let name = device.name(is_signed, number);
             assert!(is_ours(name.as_str()), "{name}");
+            assert_eq!(root_hash_of(name.as_str()), Some(root_hash));
         }
         let hash = "ab".repeat(32);
         assert_eq!(device.name(true, 1).as_str(), format!("sealpack-s-{hash}"));

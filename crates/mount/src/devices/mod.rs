@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
 use sealpack_kernel::{Errno, Kernel};
 
-pub use leftovers::remove_leftovers;
+pub use leftovers::{remove_leftovers, root_hashes_in_use};
 
 use self::compare::Compared;
 use self::leftovers::is_leftover;

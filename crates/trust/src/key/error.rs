@@ -52,7 +52,7 @@ pub enum KeyError {
         wanted: &'static str,
     },
     /// More than one where one is meant.
-    #[error("{count} of {what} are in the file; which one is meant? Give a file with that one alone")]
+    #[error("the file has {count} {what}; give one with only that which is meant")]
     Several {
         /// How many there are.
         count: usize,

@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, KeyPair, RsaKeyPair,
 };
-use der::asn1::{AnyRef, ObjectIdentifier};
+use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 use super::pem::{self, Block};
@@ -58,12 +58,18 @@ impl FileKey {
 
     pub(super) fn of_der(der: &[u8]) -> Result<Self, KeyError> {
         match form(der).map_err(|error| KeyError::malformed(WHAT, error))? {
-            Form::Pkcs8 { algorithm: oid::RSA_ENCRYPTION, .. } => Self::rsa(RsaKeyPair::from_pkcs8(der)),
-            Form::Pkcs8 { algorithm: oid::EC_PUBLIC_KEY, parameters } => {
+            Form::Pkcs8 { algorithm: oid::RSA_ENCRYPTION, key, .. } => {
+                check_rsa_size(key)?;
+                Self::rsa(RsaKeyPair::from_pkcs8(der))
+            }
+            Form::Pkcs8 { algorithm: oid::EC_PUBLIC_KEY, parameters, .. } => {
                 Self::ec(public::curve(parameters)?, der)
             }
             Form::Pkcs8 { algorithm, .. } => Err(KeyError::Unsupported { algorithm: oid::name(&algorithm) }),
-            Form::Pkcs1 => Self::rsa(RsaKeyPair::from_der(der)),
+            Form::Pkcs1 => {
+                check_rsa_size(der)?;
+                Self::rsa(RsaKeyPair::from_der(der))
+            }
             Form::Sec1 { curve: Some(parameters), .. } => Self::ec(public::curve(Some(parameters))?, der),
             Form::Sec1 { curve: None, size_bytes: 32 } => Self::ec(PublicKeyKind::P256, der),
             Form::Sec1 { curve: None, size_bytes: 48 } => Self::ec(PublicKeyKind::P384, der),
@@ -100,12 +106,20 @@ pub(super) fn ec_algorithm(kind: PublicKeyKind) -> &'static EcdsaSigningAlgorith
 }
 
 fn rejected(error: aws_lc_rs::error::KeyRejected) -> KeyError {
-    let problem = match error.to_string().as_str() {
-        "TooSmall" => "it is smaller than 2048 bits".to_owned(),
-        "TooLarge" => "it is larger than 4096 bits".to_owned(),
-        other => format!("its numbers do not fit together ({other})"),
+    KeyError::Invalid { what: WHAT, problem: format!("its numbers do not fit together ({error})") }
+}
+
+/// Checks the size of the key in an `RSAPrivateKey` (RFC 8017, appendix A.1.2): the library only says that it does not
+/// take one.
+fn check_rsa_size(der: &[u8]) -> Result<(), KeyError> {
+    let modulus = || -> der::Result<UintRef<'_>> {
+        let outer = AnyRef::from_der(der)?;
+        let mut reader = SliceReader::new(outer.value())?;
+        let _version = AnyRef::decode(&mut reader)?;
+        UintRef::decode(&mut reader)
     };
-    KeyError::Invalid { what: WHAT, problem }
+    let modulus = modulus().map_err(|error| KeyError::malformed(WHAT, error))?;
+    public::rsa_bits(modulus).map(|_| ())
 }
 
 impl Signer for FileKey {
@@ -135,7 +149,7 @@ impl fmt::Debug for FileKey {
 
 /// What a DER structure is, by its first elements.
 enum Form<'a> {
-    Pkcs8 { algorithm: ObjectIdentifier, parameters: Option<AnyRef<'a>> },
+    Pkcs8 { algorithm: ObjectIdentifier, parameters: Option<AnyRef<'a>>, key: &'a [u8] },
     Pkcs1,
     Sec1 { curve: Option<AnyRef<'a>>, size_bytes: usize },
     Encrypted,
@@ -154,11 +168,14 @@ fn form(der: &[u8]) -> der::Result<Form<'_>> {
     let version: u8 = first.decode_as()?;
     let second = AnyRef::decode(&mut reader)?;
     match (version, second.tag()) {
-        (0 | 1, Tag::Sequence) => second.sequence(|inner| -> der::Result<_> {
-            let algorithm = inner.decode()?;
-            let parameters = if inner.is_finished() { None } else { Some(AnyRef::decode(inner)?) };
-            Ok(Form::Pkcs8 { algorithm, parameters })
-        }),
+        (0 | 1, Tag::Sequence) => {
+            let key = <&OctetStringRef>::decode(&mut reader)?.as_bytes();
+            second.sequence(|inner| -> der::Result<_> {
+                let algorithm = inner.decode()?;
+                let parameters = if inner.is_finished() { None } else { Some(AnyRef::decode(inner)?) };
+                Ok(Form::Pkcs8 { algorithm, parameters, key })
+            })
+        }
         (0, Tag::Integer) => Ok(Form::Pkcs1),
         (1, Tag::OctetString) => {
             Ok(Form::Sec1 { curve: sec1_curve(&mut reader)?, size_bytes: second.value().len() })

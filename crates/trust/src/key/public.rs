@@ -136,12 +136,7 @@ impl PublicKey {
     pub fn rsa(der: &[u8]) -> Result<Self, KeyError> {
         let numbers =
             RsaPublicKey::from_der(der).map_err(|error| KeyError::malformed("RSA public key", error))?;
-        let modulus = numbers.modulus.as_bytes();
-        let unused_bits = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-        let bits = (modulus.len() * 8).saturating_sub(unused_bits);
-        if !RSA_BITS.contains(&bits) {
-            return Err(KeyError::RsaSize { bits });
-        }
+        let bits = rsa_bits(numbers.modulus)?;
         Self::checked(PublicKeyKind::Rsa { bits }, der)
     }
 
@@ -226,6 +221,14 @@ impl PublicKey {
         let info_der = info(kind, bytes).map_err(|error| KeyError::malformed("public key", error))?;
         Ok(Self { kind, bytes: bytes.to_vec(), info_der })
     }
+}
+
+/// The size of an RSA key by its modulus, where it is a supported one.
+pub(super) fn rsa_bits(modulus: UintRef<'_>) -> Result<usize, KeyError> {
+    let bytes = modulus.as_bytes();
+    let unused_bits = bytes.first().map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = (bytes.len() * 8).saturating_sub(unused_bits);
+    if RSA_BITS.contains(&bits) { Ok(bits) } else { Err(KeyError::RsaSize { bits }) }
 }
 
 fn info(kind: PublicKeyKind, bytes: &[u8]) -> der::Result<Vec<u8>> {

@@ -224,23 +224,28 @@ fn signer_id<'a>(signer: &mut Fields<'a>, version: u8) -> Result<SignerId<'a>, F
     }
 }
 
-fn digest(algorithm: ObjectIdentifier) -> Result<DigestAlgorithm, FormatError> {
-    DigestAlgorithm::of_oid(&algorithm)
-        .ok_or_else(|| FormatError::Digest { found: key::oid_name(&algorithm) })
+fn digest(algorithm: Algorithm<'_>) -> Result<DigestAlgorithm, FormatError> {
+    let found = DigestAlgorithm::of_oid(&algorithm.oid)
+        .ok_or_else(|| FormatError::Digest { found: key::oid_name(&algorithm.oid) })?;
+    algorithm.check_parameters().map(|()| found)
 }
 
-fn scheme(algorithm: ObjectIdentifier, digest: DigestAlgorithm) -> Result<Scheme, FormatError> {
-    let implied = match algorithm {
-        key::RSA_ENCRYPTION => return Ok(Scheme::Rsa),
-        key::ECDSA_WITH_SHA256 => DigestAlgorithm::Sha256,
-        key::ECDSA_WITH_SHA384 => DigestAlgorithm::Sha384,
-        key::ECDSA_WITH_SHA512 => DigestAlgorithm::Sha512,
+fn scheme(algorithm: Algorithm<'_>, digest: DigestAlgorithm) -> Result<Scheme, FormatError> {
+    let implied = match algorithm.oid {
+        key::RSA_ENCRYPTION => None,
+        key::ECDSA_WITH_SHA256 => Some(DigestAlgorithm::Sha256),
+        key::ECDSA_WITH_SHA384 => Some(DigestAlgorithm::Sha384),
+        key::ECDSA_WITH_SHA512 => Some(DigestAlgorithm::Sha512),
         other => return Err(FormatError::Algorithm { found: key::oid_name(&other) }),
     };
-    if implied != digest {
-        return Err(FormatError::DigestsDiffer { signer: digest.to_string(), other: implied.to_string() });
+    match implied {
+        None => algorithm.check_parameters().map(|()| Scheme::Rsa),
+        // ECDSA has none (RFC 5758, section 3.2).
+        Some(implied) if implied == digest => algorithm.parameters.end().map(|()| Scheme::Ecdsa),
+        Some(implied) => {
+            Err(FormatError::DigestsDiffer { signer: digest.to_string(), other: implied.to_string() })
+        }
     }
-    Ok(Scheme::Ecdsa)
 }
 
 /// A constructed element of a number that depends on its context.
@@ -313,18 +318,28 @@ impl<'a> Fields<'a> {
         decoded.map_err(|error| malformed(self.place, error))
     }
 
-    /// An `AlgorithmIdentifier` whose parameters, if there are any, are NULL: both are in use (RFC 5754, section 2).
-    fn algorithm(&mut self, place: &'static str) -> Result<ObjectIdentifier, FormatError> {
+    fn algorithm(&mut self, place: &'static str) -> Result<Algorithm<'a>, FormatError> {
         let mut identifier = self.sequence(place)?;
-        let algorithm = identifier.oid()?;
-        if !identifier.is_at_end() {
-            let parameters = identifier.any(Tag::Null)?;
-            if !parameters.value().is_empty() {
-                return Err(malformed(place, parameters.tag().value_error().into()));
+        Ok(Algorithm { oid: identifier.oid()?, parameters: identifier })
+    }
+}
+
+/// An `AlgorithmIdentifier` (RFC 5280, section 4.1.1.2).
+struct Algorithm<'a> {
+    oid: ObjectIdentifier,
+    parameters: Fields<'a>,
+}
+
+impl Algorithm<'_> {
+    /// Checks that its parameters, if there are any, are NULL: both are in use (RFC 5754, section 2).
+    fn check_parameters(mut self) -> Result<(), FormatError> {
+        if !self.parameters.is_at_end() {
+            let null = self.parameters.any(Tag::Null)?;
+            if !null.value().is_empty() {
+                return Err(malformed(self.parameters.place, null.tag().value_error().into()));
             }
         }
-        identifier.end()?;
-        Ok(algorithm)
+        self.parameters.end()
     }
 }
 

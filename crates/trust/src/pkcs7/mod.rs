@@ -6,8 +6,8 @@
 //! - *Embedded*, for IPE policies: the same with `-nodetach -nosmimecap`; the content is inside
 //!   (`security/ipe/policy.c`).
 //!
-//! What is read is held to what is written, so that one signature has one encoding: DER throughout, one signer,
-//! nothing behind the end, and hash functions named alike in all places. Signed attributes are refused although the
+//! What is read is held to what is written, so that no two readers disagree on what it says: DER throughout, one
+//! signer, nothing behind the end, and one hash function in all places. Signed attributes are refused although the
 //! kernel takes them: a signature over attributes is, seen without them, a signature over their bytes as content, so
 //! whoever takes both forms takes contents that nobody meant to sign (RFC 5652 leaves that open; attributes would add
 //! nothing but a time that the signer claims). Certificates inside are never believed: the signer has to be among

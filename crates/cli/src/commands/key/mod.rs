@@ -10,7 +10,7 @@ use crate::error::CommandResult;
 /// The kernel checks signatures with certificates from its own keyrings; docs/keys.md says how they get there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack key new --key site.key --cert site.crt --subject 'Example packs'
+  sealpack key new --key site.key --cert site.crt --subject example-packs
   sealpack key show site.crt
   sealpack key check --key site.key --cert site.crt")]
 pub(crate) struct Key {

@@ -14,8 +14,8 @@ use crate::new_files::{self, NewFile, directory_of};
 /// where only those who may sign can read it. Use different keys for policies and for images.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack key new --key site.key --cert site.crt --subject 'Example packs'
-  sealpack key new --key policy.key --cert policy.crt --type p384 --subject 'Example policies'")]
+  sealpack key new --key site.key --cert site.crt --subject example-packs
+  sealpack key new --key policy.key --cert policy.crt --type p384 --subject example-policies")]
 pub(crate) struct New {
     /// Where the private key goes: PEM, for its owner's eyes only.
     #[arg(long, value_name = "FILE")]
