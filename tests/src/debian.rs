@@ -57,8 +57,10 @@ pub const FOR_ORACLE: &[Package] = &[
 ];
 
 /// What the benchmarks need.
-pub const FOR_BENCH: &[Package] =
-    &[Package { name: "time", program: "time", purpose: "measures peak memory" }];
+pub const FOR_BENCH: &[Package] = &[
+    Package { name: "time", program: "time", purpose: "measures peak memory" },
+    Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "makes dm-verity hash trees" },
+];
 
 /// Those of `packages` that are not installed.
 pub fn missing(packages: &[Package]) -> Vec<Package> {

@@ -1,4 +1,4 @@
-//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench pull` and what they need.
+//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench` and what they need.
 
 mod bench;
 mod demo;

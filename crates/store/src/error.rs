@@ -9,6 +9,7 @@ use sealpack_format::layer::LayerError;
 use sealpack_format::pack::PackWriteError;
 
 use crate::lock::LockError;
+use crate::packs::PACKS_MAX;
 
 /// The result of all that touches a store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -230,6 +231,31 @@ pub enum Error {
         /// The store's algorithm.
         has: Algorithm,
     },
+    /// An object's bytes are not those of its name.
+    #[error("object {id} is damaged in {}: pulling the image again replaces it", path.display())]
+    ObjectDamaged {
+        /// The object.
+        id: ObjectId,
+        /// The file: the object's own, or a pack.
+        path: PathBuf,
+    },
+    /// A layer cannot be converted, as it is not whole in either form.
+    #[error("layer {0} is incomplete or damaged: pull the image again")]
+    LayerIncomplete(DiffId),
+    /// An image has more packs than can be mounted.
+    #[error(
+        "{name} would have {packs} packs, and a mount takes at most {PACKS_MAX}: keep its objects as files, \
+         or build it with fewer layers"
+    )]
+    TooManyPacks {
+        /// The image.
+        name: String,
+        /// How many packs it has.
+        packs: usize,
+    },
+    /// Somebody else gave the name to another image meanwhile.
+    #[error("{0} was changed by somebody else meanwhile: try again")]
+    NameChanged(String),
     /// A layer does not fit into a pack.
     #[error("{0}: keep the image's objects as files")]
     Pack(PackWriteError),
@@ -311,6 +337,7 @@ impl Error {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::BlobMismatch(_)
+            | Self::ObjectDamaged { .. }
             | Self::BlobDamaged { .. }
             | Self::ImageDamaged { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,

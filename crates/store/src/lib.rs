@@ -18,6 +18,8 @@
 
 mod backend;
 mod blobs;
+mod contents;
+mod convert;
 mod discard;
 mod error;
 mod fsck;
@@ -47,6 +49,9 @@ mod fault;
 mod tests;
 
 pub use blobs::BLOB_MAX_BYTES;
+pub use contents::VerifiedObject;
+pub use convert::Converted;
+pub use discard::Discard;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
 pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};

@@ -26,6 +26,11 @@ impl Store {
         written?;
         directory.sync()
     }
+
+    /// A file in `tmp/` that goes with its descriptor.
+    pub(crate) fn scratch(&self) -> std::io::Result<std::fs::File> {
+        self.tmp.scratch(&temporary_name()).map_err(std::io::Error::other)
+    }
 }
 
 /// A name that no other file in `tmp/` has: gc removes leftovers under the exclusive lock,

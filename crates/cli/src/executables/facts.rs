@@ -1,17 +1,23 @@
 //! What the kernel would know of an image's files.
 
+use std::collections::HashSet;
+
 use sealpack_format::digest::RootHash;
 use sealpack_format::tree::Content;
+use sealpack_store::{ImageRecord, Integrity, ObjectForm, Store};
 use sealpack_trust::policy::{Dmverity, FileFacts, Fsverity};
+
+use super::StoredObjects;
+use crate::error::CommandError;
 
 /// How an image is taken to be mounted, where it is not to be judged as the store has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Assumption {
-    /// Objects are files with fs-verity.
+    /// The objects are files with fs-verity
     Files,
-    /// Objects are in packs; nothing is signed.
+    /// The objects are in packs, and nothing is signed
     Packs,
-    /// Objects are in packs, and the kernel accepted the signatures of all of them and of the metadata image.
+    /// The objects are in packs, and the kernel accepted all signatures
     Sealed,
 }
 
@@ -30,57 +36,116 @@ impl Place {
     /// The word that machines get for it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Metadata => "metadata",
+            Self::Metadata => "metadata-image",
             Self::ObjectFile => "object-file",
             Self::Pack => "pack",
         }
     }
 }
 
-/// What the kernel would know of all files of an image.
-pub(crate) struct Facts {
-    /// The metadata image's device, if it is on one.
-    pub(crate) metadata: Option<Dmverity>,
-    pub(crate) objects: Objects,
+/// What the kernel would know of the files of an image.
+pub(crate) struct Facts<'s> {
+    store: &'s Store,
+    objects: &'s StoredObjects<'s>,
+    form: ObjectForm,
+    /// The root hash of the metadata image, where that is on a device.
+    metadata: Option<RootHash>,
+    signed: Signed,
+    /// Whether object files are taken to have fs-verity whatever the store's have.
+    assume_verity: bool,
 }
 
-/// Where the objects are.
-pub(crate) enum Objects {
-    /// In files; whether fs-verity is enabled on each is asked.
-    Files { has_verity: bool },
-    /// In packs, all of the same standing.
-    Packs(Dmverity),
+/// Of which devices the kernel would accept signatures.
+enum Signed {
+    All,
+    These(HashSet<RootHash>),
 }
 
-const fn device(signed: bool) -> Dmverity {
-    Dmverity { root_hash: None, signed }
-}
+impl<'s> Facts<'s> {
+    /// Those of an image as the store has it, but for what is assumed.
+    pub(crate) fn new(
+        store: &'s Store,
+        record: &ImageRecord,
+        objects: &'s StoredObjects<'s>,
+        assumption: Option<Assumption>,
+    ) -> Result<Self, CommandError> {
+        let form = match assumption {
+            None => record.objects,
+            Some(Assumption::Files) => ObjectForm::Files,
+            Some(Assumption::Packs | Assumption::Sealed) => ObjectForm::Packs,
+        };
+        let metadata = match form {
+            ObjectForm::Files => None,
+            ObjectForm::Packs => Some(store.image_root_hash(&record.image)?),
+        };
+        let signed = match assumption {
+            Some(Assumption::Sealed) => Signed::All,
+            Some(Assumption::Files | Assumption::Packs) => Signed::These(HashSet::new()),
+            None => Signed::These(HashSet::new()),
+        };
+        let assume_verity = assumption == Some(Assumption::Files);
+        Ok(Self { store, objects, form, metadata, signed, assume_verity })
+    }
 
-impl Facts {
-    /// Those of an image that is mounted as `assumption` says.
-    pub(crate) const fn assumed(assumption: Assumption) -> Self {
-        match assumption {
-            Assumption::Files => Self { metadata: None, objects: Objects::Files { has_verity: true } },
-            Assumption::Packs => {
-                Self { metadata: Some(device(false)), objects: Objects::Packs(device(false)) }
+    /// Those of one file.
+    pub(crate) fn of(&self, content: &Content) -> Result<(Place, FileFacts), CommandError> {
+        let on = |dmverity| FileFacts { dmverity, ..FileFacts::default() };
+        Ok(match (content, self.form) {
+            (Content::Inline(_), ObjectForm::Files) => (Place::Metadata, on(None)),
+            (Content::Inline(_), ObjectForm::Packs) => {
+                (Place::Metadata, on(Some(self.device(self.metadata))))
             }
-            Assumption::Sealed => {
-                Self { metadata: Some(device(true)), objects: Objects::Packs(device(true)) }
+            (Content::Object { id, .. }, ObjectForm::Files) => {
+                let has_verity =
+                    self.assume_verity || self.store.object_integrity(id)? == Some(Integrity::FsVerity);
+                let fsverity = has_verity.then_some(Fsverity { digest: *id, signed: false });
+                (Place::ObjectFile, FileFacts { fsverity, ..FileFacts::default() })
+            }
+            (Content::Object { id, .. }, ObjectForm::Packs) => {
+                (Place::Pack, on(Some(self.device(self.objects.pack_of(id)))))
+            }
+            (Content::External { .. }, _) => (Place::ObjectFile, FileFacts::default()),
+        })
+    }
+
+    /// As what the image is judged, for people.
+    pub(crate) fn description(&self) -> String {
+        let form = match (self.form, self.assume_verity) {
+            (ObjectForm::Files, true) => "objects in files, taken to have fs-verity",
+            (ObjectForm::Files, false) if self.store.integrity() == Integrity::FsVerity => {
+                "objects in files with fs-verity"
+            }
+            (ObjectForm::Files, false) => "objects in files, without fs-verity on this filesystem",
+            (ObjectForm::Packs, _) => "objects in packs",
+        };
+        let signed = match (&self.signed, self.form) {
+            (_, ObjectForm::Files) => "",
+            (Signed::All, _) => ", all signatures taken to be accepted",
+            (Signed::These(these), _) if these.is_empty() => ", nothing signed",
+            (Signed::These(_), _) => ", signed by its seal",
+        };
+        format!("{form}{signed}")
+    }
+
+    /// What to do where something would be denied.
+    pub(crate) fn advice(&self) -> &'static str {
+        match (self.form, &self.signed) {
+            (ObjectForm::Packs, Signed::These(these)) if these.is_empty() => {
+                "`sealpack seal` the image, or see what --assume sealed gives"
+            }
+            (ObjectForm::Packs, _) => "see which rule denies them, above",
+            (ObjectForm::Files, _) => {
+                "allow the files' digests with `sealpack policy new --digests`, or keep the image in packs and seal it; \
+                 --assume shows what either gives"
             }
         }
     }
 
-    /// Those of one file.
-    pub(crate) fn of(&self, content: &Content) -> (Place, FileFacts) {
-        let on = |dmverity| FileFacts { dmverity, ..FileFacts::default() };
-        match (content, &self.objects) {
-            (Content::Inline(_), _) => (Place::Metadata, on(self.metadata)),
-            (Content::Object { id, .. }, Objects::Files { has_verity }) => {
-                let fsverity = has_verity.then_some(Fsverity { digest: *id, signed: false });
-                (Place::ObjectFile, FileFacts { fsverity, ..FileFacts::default() })
-            }
-            (Content::Object { .. }, Objects::Packs(device)) => (Place::Pack, on(Some(*device))),
-            (Content::External { .. }, _) => (Place::ObjectFile, FileFacts::default()),
-        }
+    fn device(&self, root_hash: Option<RootHash>) -> Dmverity {
+        let signed = match &self.signed {
+            Signed::All => true,
+            Signed::These(these) => root_hash.is_some_and(|root_hash| these.contains(&root_hash)),
+        };
+        Dmverity { root_hash, signed }
     }
 }

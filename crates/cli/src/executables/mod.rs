@@ -16,9 +16,9 @@ use crate::error::CommandError;
 use crate::listing;
 
 pub(crate) use facts::{Assumption, Facts, Place};
-pub(crate) use heads::StoredHeads;
+pub(crate) use heads::StoredObjects;
 pub(crate) use lints::{Lint, lints};
-pub(crate) use shape::{Elf, Script, Shape};
+pub(crate) use shape::{Elf, Shape};
 
 /// Reads how objects begin.
 pub(crate) trait Heads {
@@ -101,12 +101,8 @@ fn operation(path: &[u8], inode: &Inode, shape: &Shape) -> Option<Operation> {
     if [&b".ko"[..], b".ko.xz", b".ko.zst", b".ko.gz"].iter().any(ends) {
         return Some(Operation::KernelModule);
     }
-    let is_code = match shape {
-        Shape::Elf(elf) => elf.is_mapped,
-        Shape::Script(_) => false,
-        Shape::Other => false,
-    };
-    // The kernel runs only what has the bit; libraries are mapped without it.
+    // The kernel starts only what has the bit; libraries are mapped without it.
+    let is_code = matches!(shape, Shape::Elf(elf) if elf.is_mapped);
     (is_code || inode.metadata.permissions & 0o111 != 0).then_some(Operation::Execute)
 }
 

@@ -72,10 +72,7 @@ fn script(head: &[u8]) -> Option<Script> {
     }
     let (interpreter, rest) = line.split_at(length.unwrap_or(line.len()));
     let rest = trim(rest, is_blank);
-    Some(Script {
-        interpreter: interpreter.to_vec(),
-        argument: (!rest.is_empty()).then(|| rest.to_vec()),
-    })
+    Some(Script { interpreter: interpreter.to_vec(), argument: (!rest.is_empty()).then(|| rest.to_vec()) })
 }
 
 fn trim(bytes: &[u8], is_blank: impl Fn(&u8) -> bool) -> &[u8] {
@@ -108,11 +105,7 @@ impl<'a> Fields<'a> {
     fn number(&self, offset: usize, length: usize) -> Option<u64> {
         let bytes = self.head.get(offset..offset.checked_add(length)?)?;
         let shift = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.is_big_endian {
-            bytes.iter().fold(0, shift)
-        } else {
-            bytes.iter().rev().fold(0, shift)
-        })
+        Some(if self.is_big_endian { bytes.iter().fold(0, shift) } else { bytes.iter().rev().fold(0, shift) })
     }
 
     fn place(&self, offset: usize, length: usize) -> Option<usize> {
@@ -125,13 +118,18 @@ impl<'a> Fields<'a> {
         let (table, entry, count, offset, length, word) =
             if is_64 { (32, 54, 56, 8, 32, 8) } else { (28, 42, 44, 4, 16, 4) };
         let (start, size) = (self.place(table, word)?, self.place(entry, 2)?);
-        let headers = (0..self.place(count, 2)?).map_while(|index| start.checked_add(index.checked_mul(size)?));
+        let headers =
+            (0..self.place(count, 2)?).map_while(|index| start.checked_add(index.checked_mul(size)?));
         for header in headers.take_while(|header| *header < self.head.len()) {
             if self.number(header, 4)? == PT_INTERP {
                 let from = self.place(header.checked_add(offset)?, word)?;
                 let to = from.checked_add(self.place(header.checked_add(length)?, word)?)?;
                 let path: &'a [u8] = self.head.get(from..to)?;
-                return path.split(|byte| *byte == 0).next().filter(|path| !path.is_empty()).map(<[u8]>::to_vec);
+                return path
+                    .split(|byte| *byte == 0)
+                    .next()
+                    .filter(|path| !path.is_empty())
+                    .map(<[u8]>::to_vec);
             }
         }
         None

@@ -22,7 +22,7 @@ pub fn hash_blocks_portably(blocks: &[u8], digests: &mut [[u8; 32]]) {
 }
 
 /// The most blocks that are given to a [`LeafHash`] at once.
-const BATCH_BLOCKS: usize = 16;
+pub(super) const BATCH_BLOCKS: usize = 16;
 
 /// The SHA-256 of a block of zeros.
 pub(crate) const ZERO_LEAF: [u8; 32] = [
@@ -35,7 +35,7 @@ static ZERO_BLOCKS: [u8; BLOCK_BYTES * BATCH_BLOCKS] = [0; BLOCK_BYTES * BATCH_B
 
 /// Hashes at most [`BATCH_BLOCKS`] blocks as [`LeafHash`] says, zeros without computing anything:
 /// a few bytes can stand for a terabyte of holes, which must not cost the time of one.
-fn hash_batch(hash: LeafHash, blocks: &[u8], digests: &mut [[u8; 32]]) {
+pub(super) fn hash_batch(hash: LeafHash, blocks: &[u8], digests: &mut [[u8; 32]]) {
     if ZERO_BLOCKS.get(..blocks.len()) == Some(blocks) {
         digests.fill(ZERO_LEAF);
     } else {

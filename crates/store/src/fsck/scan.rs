@@ -1,21 +1,18 @@
 //! What is in the directories, and whether objects are what their names say.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
 use super::FsckReport;
+use super::threads::for_each;
 use crate::backend::Entry;
 use crate::error::{Error, Result};
 use crate::gc::object_of;
 use crate::hash::FileHasher;
 use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
-use crate::observer::{Observer, Phase};
+use crate::observer::Observer;
 use crate::packs::pack_of_file_name;
 use crate::seals::manifest_of_seal_file_name;
 use crate::store::Store;
@@ -188,37 +185,16 @@ fn scan_algorithms<T>(
 pub(super) fn hash_objects(
     store: &Store,
     found: &mut Found,
-    threads: Option<NonZeroUsize>,
+    threads: usize,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<()> {
-    observer.begin(Phase::Hash, Some(found.objects.len() as u64), None);
-    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Ok(Outcome::default())));
-    let work = || {
-        let mut hasher = FileHasher::new(store.algorithm());
-        let mut mine = Outcome::default();
-        let mut result = Ok(());
-        while let Some(id) = found.objects.get(next.fetch_add(1, Ordering::Relaxed)) {
-            result = hash_object(store, id, &mut hasher, &mut mine, observer);
-            if result.is_err() {
-                // The others stop too.
-                next.store(found.objects.len(), Ordering::Relaxed);
-                break;
-            }
-        }
-        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *outcome, result) {
-            (Ok(all), Ok(())) => all.add(mine),
-            (Ok(_), Err(error)) => *outcome = Err(error),
-            (Err(_), _) => {}
-        }
+    let begin = || (FileHasher::new(store.algorithm()), Outcome::default());
+    let work = |(hasher, outcome): &mut (FileHasher, Outcome), id: &ObjectId| {
+        hash_object(store, id, hasher, outcome, observer)
     };
-    std::thread::scope(|scope| {
-        (1..threads.min(found.objects.len())).for_each(|_| drop(scope.spawn(work)));
-        work();
-    });
-    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    let mut outcome = Outcome::default();
+    for_each(threads, &found.objects, begin, work)?.into_iter().for_each(|(_, part)| outcome.add(part));
     outcome.damaged.sort();
     report.objects = outcome.objects;
     report.object_bytes = outcome.bytes;

@@ -1,6 +1,7 @@
 //! Packs, and which layer has which. `docs/formats/pack.md` describes what is in them.
 
 mod check;
+mod forms;
 mod record;
 
 use std::collections::HashSet;
@@ -68,12 +69,7 @@ impl Store {
     /// # Errors
     /// [`Error::PackUnknown`] when no pack was ever made of a layer; as [`layer_pack`](Self::layer_pack).
     pub fn image_packs(&self, image: &ImageRecord) -> Result<Vec<LayerPack>> {
-        let (mut packs, mut seen) = (Vec::new(), HashSet::new());
-        for layer in image.layers.iter().map(|layer| layer.diff_id).filter(|layer| seen.insert(*layer)) {
-            let record = self.pack_record(&layer)?.ok_or(Error::PackUnknown(layer))?;
-            packs.extend(record.pack.map(|pack| LayerPack { layer, pack }));
-        }
-        Ok(packs)
+        packs_of(image, |layer| Ok(self.pack_record(layer)?.map(|record| record.pack)))
     }
 
     /// Where it is recorded what pack layer `diff_id` has.
@@ -96,6 +92,19 @@ impl Store {
         }
         Err(Error::PackAlgorithm { path: self.path().to_owned(), has: self.algorithm() })
     }
+}
+
+/// The packs of an image, `known` telling what is known of a layer.
+pub(crate) fn packs_of(
+    image: &ImageRecord,
+    known: impl Fn(&DiffId) -> Result<Option<Option<PackDescriptor>>>,
+) -> Result<Vec<LayerPack>> {
+    let (mut packs, mut seen) = (Vec::new(), HashSet::new());
+    for layer in image.layers.iter().map(|layer| layer.diff_id).filter(|layer| seen.insert(*layer)) {
+        let pack = known(&layer)?.ok_or(Error::PackUnknown(layer))?;
+        packs.extend(pack.map(|pack| LayerPack { layer, pack }));
+    }
+    Ok(packs)
 }
 
 /// Where a pack is in the store.

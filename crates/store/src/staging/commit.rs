@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::images::image_file_name;
 use crate::layers::layer_path;
 use crate::objects::Integrity;
-use crate::packs::{pack_path, pack_record_path};
-use crate::refs::ImageRecord;
+use crate::packs::{self, pack_path, pack_record_path};
+use crate::refs::{ImageRecord, ObjectForm};
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
@@ -42,12 +42,19 @@ impl Staging<'_> {
     }
 
     /// [Commits](Self::commit), then gives the image its name ([`Store::set_image`](crate::Store::set_image)) and
-    /// ends the staging.
+    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_image_tree) of its metadata
+    /// image, too.
     ///
     /// # Errors
-    /// As both.
+    /// As both; [`Error::TooManyPacks`] and [`Error::PackUnknown`] for an image in packs, before anything is committed.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
+        if record.objects == ObjectForm::Packs {
+            self.check_packs(record)?;
+        }
         self.commit()?;
+        if record.objects == ObjectForm::Packs {
+            self.store.ensure_image_tree(&record.image)?;
+        }
         let figures = self.figures();
         if figures.existing_objects > 0 || figures.existing_packs > 0 {
             // Those may have been renamed to their places by a process that has not flushed that yet.
@@ -66,8 +73,6 @@ impl Staging<'_> {
         let mut touched = BTreeSet::new();
         let places = batch.layers.iter().map(|(id, number)| (layer_path(id), number));
         let places = places.chain(batch.blobs.iter().map(|(id, number)| (blob_path(id), number)));
-        let places =
-            places.chain(batch.pack_records.iter().map(|(id, number)| (pack_record_path(id), number)));
         let places = places.chain(
             batch.images.iter().map(|(id, number)| (Path::new("images").join(image_file_name(id)), number)),
         );
@@ -131,16 +136,24 @@ impl Staging<'_> {
         if !batch.packs.is_empty() || !batch.pack_records.is_empty() {
             store.enable_packs()?;
         }
-        let mut touched = BTreeSet::new();
         for (root_hash, number) in &batch.packs {
             let to = pack_path(root_hash);
             self.dir.rename(number.to_string(), &store.root, &to)?;
-            touched.extend(to.parent().map(Path::to_owned));
             if let Some(stat) = store.root.stat(&to)? {
                 store.verified.remember(&store.root, Fingerprint::new(root_hash.as_bytes(), &stat))?;
             }
         }
         store.verified.save(&store.root)?;
+        if !batch.packs.is_empty() {
+            store.root.sub(packs::DIRECTORY)?.sync()?;
+        }
+        // Before the records of layers, which count on the packs.
+        let mut touched = BTreeSet::new();
+        for (diff_id, (number, _)) in &batch.pack_records {
+            let to = pack_record_path(diff_id);
+            self.dir.rename(number.to_string(), &store.root, &to)?;
+            touched.extend(to.parent().map(Path::to_owned));
+        }
         sync_directories(&store.root, &touched)
     }
 }
@@ -170,7 +183,7 @@ impl Pending {
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let objects = self.objects.values().chain(self.images.values());
-        let packs = self.packs.values().chain(self.pack_records.values());
+        let packs = self.packs.values().chain(self.pack_records.values().map(|(number, _)| number));
         objects.chain(packs).chain(self.layers.values()).chain(self.blobs.values()).copied()
     }
 }

@@ -24,6 +24,7 @@ use crate::hash::blob_digest;
 use crate::images::image_file_name;
 use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
+use crate::packs::PackDescriptor;
 use crate::store::Store;
 
 /// How the directories of stagings in `tmp/` begin.
@@ -93,7 +94,7 @@ struct Pending {
     layers: HashMap<DiffId, u64>,
     images: HashMap<ObjectId, u64>,
     packs: HashMap<RootHash, u64>,
-    pack_records: HashMap<DiffId, u64>,
+    pack_records: HashMap<DiffId, (u64, Option<PackDescriptor>)>,
     blobs: HashMap<BlobDigest, u64>,
 }
 
@@ -184,6 +185,11 @@ fn lock_directory(tmp: &Dir, name: &str) -> Result<Option<Locked>> {
 }
 
 impl<'s> Staging<'s> {
+    /// The directory that contents are written to before a commit.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The store that all this goes to.
     #[must_use]
     pub const fn store(&self) -> &'s Store {
@@ -262,7 +268,7 @@ impl<'s> Staging<'s> {
         self.staged().clone()
     }
 
-    fn look_up(&self, id: &ObjectId) -> Result<Added> {
+    pub(crate) fn look_up(&self, id: &ObjectId) -> Result<Added> {
         if self.pending().objects.contains_key(id) {
             return Ok(Added::Existing);
         }
@@ -271,6 +277,11 @@ impl<'s> Staging<'s> {
             ObjectState::Good => Added::Existing,
             ObjectState::Damaged => Added::Replaced,
         })
+    }
+
+    /// Counts an object that was there already.
+    pub(crate) fn count_existing(&self) {
+        self.staged().existing_objects += 1;
     }
 
     /// Takes file `number`, complete, as the content of object `id`.

@@ -1,5 +1,6 @@
 //! The pack of a layer on its way into the store.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use super::files::Temporary;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
 use crate::objects::ObjectState;
-use crate::packs::{PackDescriptor, PackRecord};
+use crate::packs::{PACKS_MAX, PackDescriptor, PackRecord, packs_of};
+use crate::refs::ImageRecord;
 
 /// How much of a pack's hashes, and of its inodes with their tails, is in memory each. Several layers are
 /// packed at once, and a pull has 128 MiB for everything.
@@ -120,8 +122,23 @@ impl Staging<'_> {
         let path = || self.dir.at(number.to_string());
         let json = PackRecord::new(pack).to_json().map_err(|e| Error::io("write", path(), e))?;
         self.fill(number, file, &json, false)?;
-        let earlier = self.pending().pack_records.insert(*diff_id, number);
-        self.replace(earlier)
+        let earlier = self.pending().pack_records.insert(*diff_id, (number, pack));
+        self.replace(earlier.map(|(number, _)| number))
+    }
+
+    /// Refuses an image in packs that has too many, or of which a layer has no known pack.
+    pub(super) fn check_packs(&self, image: &ImageRecord) -> Result<()> {
+        let packs = packs_of(image, |layer| {
+            if let Some((_, pack)) = self.pending().pack_records.get(layer) {
+                return Ok(Some(*pack));
+            }
+            Ok(self.store.pack_record(layer)?.map(|record| record.pack))
+        })?;
+        let packs: BTreeSet<_> = packs.iter().map(|layer| layer.pack.root_hash).collect();
+        if packs.len() > PACKS_MAX {
+            return Err(Error::TooManyPacks { name: image.name.clone(), packs: packs.len() });
+        }
+        Ok(())
     }
 }
 

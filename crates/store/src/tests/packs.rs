@@ -3,25 +3,6 @@ use sealpack_format::pack::PackReader;
 use super::*;
 use crate::{Error, ObjectForm, ObjectState, PackDescriptor};
 
-/// Stages and commits the pack of a layer the way a pull does, beside the layer's record.
-fn add_packed_layer(staging: &Staging<'_>, layer: Layer<'_>) -> DiffId {
-    let (store, diff_id) = (staging.store(), diff_id_of(layer));
-    let mut record = LayerWriter::new(staging.layer_writer().unwrap(), store.algorithm()).unwrap();
-    let mut pack = staging.pack_writer().unwrap();
-    for text in layer {
-        let content = content(text);
-        let mut object = pack.object();
-        content.chunks(300).for_each(|chunk| object.write(chunk).unwrap());
-        let id = object.finish().unwrap();
-        assert_eq!(id, id_of(store, text));
-        record.push(&entry(text, id, content.len() as u64)).unwrap();
-    }
-    record.finish().unwrap().finish(&diff_id).unwrap();
-    pack.finish(&diff_id).unwrap();
-    staging.commit().unwrap();
-    diff_id
-}
-
 fn pack_of(store: &Store, layer: Layer<'_>) -> PackDescriptor {
     store.layer_pack(&diff_id_of(layer)).unwrap().unwrap()
 }

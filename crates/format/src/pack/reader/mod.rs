@@ -21,8 +21,9 @@ use crate::layer::INLINE_MAX_BYTES;
 use crate::verity::LeafHash;
 use crate::verity::dmverity::{Superblock, TreeShape};
 
-/// How much of a directory or a content is read at a time, in bytes.
-const READ_BYTES: usize = 256 * 1024;
+/// How much of a directory or a content is read at a time, in bytes: what stays in the processor's
+/// cache until it is hashed.
+const READ_BYTES: usize = 64 * 1024;
 
 /// A pack whose superblocks, directories and inodes have been read.
 ///
