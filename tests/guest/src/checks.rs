@@ -56,6 +56,10 @@ const fn sealed(name: &'static str, shows: &'static str) -> Check {
     Check { name, stage: Stage::Final, shows }
 }
 
+const fn digests(name: &'static str, shows: &'static str) -> Check {
+    Check { name, stage: Stage::Digests, shows }
+}
+
 /// All checks, in the order in which the guest runs them.
 pub const ALL: &[Check] = &[
     bare("default_modules", "the security modules are those that Debian's kernel chooses, IPE among them"),
@@ -75,6 +79,10 @@ pub const ALL: &[Check] = &[
     bare("verified_corrupt_object", "an object changed on the disk is an I/O error when it is read"),
     bare("verified_swapped_object", "an object replaced by another file is refused when it is opened"),
     bare("verified_swapped_metadata", "a metadata image replaced by another one is not mounted"),
+    bare(
+        "signature_kinds",
+        "the kernel accepts seals and policies signed with RSA and ECDSA keys of all kinds",
+    ),
     bare("policy_life", "a signed IPE policy is loaded, updated, activated and shown as it is"),
     bare("refuse_policy_unsigned", "a policy without a signature is refused with EBADMSG"),
     bare("refuse_policy_unknown_key", "a policy signed by another key is refused with ENOKEY"),
@@ -89,25 +97,54 @@ pub const ALL: &[Check] = &[
     sealed("allow_dynamic_program", "a program with its libraries from packs runs"),
     sealed("allow_script", "a script in a pack runs, by an interpreter in a pack"),
     sealed("allow_inline_script", "a script of at most 64 bytes, inside the metadata image, runs"),
+    sealed("allow_python", "python3 of a Debian image runs, with modules in C"),
     sealed("allow_two_images", "two images with a common base run at once"),
     sealed("deny_unsigned_mount", "the same program from an unsigned mount is not executed"),
+    sealed("deny_unsigned_pack", "the same program from a pack without a signature is not executed"),
     sealed("deny_overmount", "an unsigned mount over the signed one is of no use"),
     sealed("deny_bind_mount", "an unsigned file bound over a signed one is not executed"),
     sealed("deny_upper_copy", "a copy on the writable upper layer is not executed"),
     sealed("deny_preload", "a library from outside is not loaded by LD_PRELOAD"),
     sealed("deny_mmap", "an unsigned file is not mapped, or made, executable"),
     sealed("deny_memfd", "a program in memory is not executed, nor is memory of no file"),
+    sealed("refuse_changed_pack", "a pack with a changed bit is not mounted, or gives I/O errors"),
+    sealed("eio_changed_pack", "a bit changed while a pack is mounted is an I/O error"),
+    sealed(
+        "refuse_device_slot",
+        "sealpack mounts nothing that has contents on a second device, which the kernel would execute",
+    ),
+    sealed("shared_pages", "a file of two images is in the page cache once"),
+    sealed("shared_device", "a pack of two images has one device"),
+    sealed("no_leftovers", "nothing is left after unmounting, nor after kill -9 of a mount at any point"),
     sealed("limit_renamed_program", "any signed program can be started under the name of another one"),
     sealed(
         "limit_private_mapping",
         "what is written into a private mapping of a signed file can be made executable, unless PR_SET_MDWE is set",
     ),
+    sealed(
+        "limit_unsigned_metadata",
+        "an unsigned metadata image over signed packs runs; sealpack mounts such an image nosuid",
+    ),
     sealed("limit_enforce_off", "root can switch IPE off, unless CAP_MAC_ADMIN was dropped"),
+    sealed(
+        "figure_python_start",
+        "prints how long python3 takes to start, from an enforced mount and a directory",
+    ),
     Check {
         name: "limit_module",
         stage: Stage::Final,
         shows: "an unsigned module can be loaded under the final policy, and not under the strict one",
     },
+    digests(
+        "allow_digest_policy",
+        "files whose digests a signed policy names are executed from a store of files",
+    ),
+    digests("deny_digest_policy", "others are not, nor files with the same contents and no fs-verity"),
+    // The policies of this one have higher versions than all others.
+    digests(
+        "figure_digest_rules",
+        "prints how long the kernel takes to decide, by the number of digest rules",
+    ),
 ];
 
 #[cfg(test)]

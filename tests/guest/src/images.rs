@@ -31,7 +31,7 @@ pub fn pair(dir: &Path) -> Result<[(&'static str, Image); 2]> {
     fs::create_dir_all(dir)?;
     let base = archive(&base()?);
     let image = |name: &'static str, top: Vec<Entry>| -> Result<_> {
-        let layers = [(base.clone(), Packing::Plain), (archive(&top), Packing::Plain)];
+        let layers = [(base.clone(), Packing::Zstd), (archive(&top), Packing::Zstd)];
         Ok((name, images::at(&dir.join(name), &layers)?))
     };
     let program = dir.join("program");

@@ -3,20 +3,26 @@
 //! | path | what |
 //! | --- | --- |
 //! | `tools/device` | the programs that the checks are made of, on a device that the trusted key signed |
-//! | `layouts/busybox`, `layouts/oddities` | fixture images, tag `latest` |
+//! | `layouts/{busybox,oddities,one,two}` | fixture images, tag `latest` |
+//! | `sealed/store`, `unknown/store`, `unsealed/store` | images in packs, sealed by the trusted key, by the unknown one, by nobody |
 //! | `signed/device` | EROFS, then dm-verity's superblock and tree |
 //! | `signed/root-hash`, `signed/data-blocks` | the device's, as text |
 //! | `signed/{trusted,unknown,extra}.p7s` | signatures of the root hash |
 //! | `signed/other.p7s` | the trusted key's signature of another root hash |
+//! | `slot/*` | such a device with a slot for a second one, `slot/blob`, where the contents are |
 //! | `keys/extra.der` | the certificate of a key that the firmware does not know |
+//! | `keys/{rsa2048,rsa3072,rsa4096,p256,p384}.{key,pem}` | keys that the firmware knows, with their certificates |
 //! | `policies/*` | IPE policies, signed and not |
 //! | `attacks/program`, `attacks/preload.so`, `attacks/module.ko` | a program, a library and a module that nobody signed |
 
 mod device;
 mod policies;
+mod sealed;
+
+pub use policies::{RULES, TOO_MANY_RULES};
 
 use crate::kernels::Kernel;
-use crate::keys::Key;
+use crate::keys::{KINDS, Key};
 use crate::programs::Programs;
 use crate::{attacks, images as small_images};
 use anyhow::{Context, Result};
@@ -39,28 +45,65 @@ pub const SIGNED_TEXT_REPEATED: usize = 1000;
 pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> {
     let dir = tempfile::tempdir_in(crate::place())?;
     let content = dir.path().join("content");
-    for part in ["tools", "layouts", "signed", "keys", "policies", "attacks"] {
+    for part in ["tools", "layouts", "signed", "slot", "keys", "policies", "attacks"] {
         fs::create_dir_all(content.join(part))?;
     }
-    for (name, image) in [("busybox", images::busybox()?), ("oddities", images::oddities()?)] {
+    let small = small_images::pair(&dir.path().join("images"))?;
+    let fixtures = [("busybox", images::busybox()?), ("oddities", images::oddities()?)];
+    for (name, image) in fixtures.iter().chain(&small) {
         let mut copy = Command::new("cp");
         run(copy.arg("--recursive").arg(image.dir()).arg(content.join("layouts").join(name)))?;
     }
+    sealed::write(programs, &small, &content)?;
     attacks::program(&content.join("attacks/program"))?;
     attacks::library(&content.join("attacks/preload.so"))?;
     let module = fs::read(kernel.spare_module())?;
     fs::write(content.join("attacks/module.ko"), crate::modules::without_signature(&module)?)?;
     write_tools(programs, dir.path(), &content)?;
     write_device(dir.path(), &content.join("signed"))?;
+    let slot = dir.path().join("slot");
+    fs::create_dir(&slot)?;
+    fs::copy(content.join("attacks/program"), slot.join("program"))?;
+    device::write_with_slot(&slot, &content.join("slot"))?;
     Key::extra()?.certificate_der(&content.join("keys/extra.der"))?;
-    policies::write(&content.join("policies"))?;
-    let mut mkfs =
-        Command::new(sealpack_tests::command::find("mkfs.ext4").context("mkfs.ext4 is not installed")?);
-    mkfs.args(["-q", "-F", "-O", "verity", "-b", "4096", "-d"]).arg(&content).arg(target).arg("512M");
+    for kind in KINDS {
+        let key = Key::of_kind(kind, programs)?;
+        for (file, suffix) in [(key.key(), "key"), (key.certificate(), "pem")] {
+            fs::copy(file, content.join(format!("keys/{kind}.{suffix}")))?;
+        }
+    }
+    policies::write(programs, dir.path(), &small[0].1, &content.join("policies"))?;
+    make_filesystem(&content, target)
+}
+
+/// Room for what checks write: stores of files, copies of programs.
+const ROOM_BYTES: u64 = 256 * 1024 * 1024;
+
+fn make_filesystem(content: &Path, target: &Path) -> Result<()> {
+    let mkfs = sealpack_tests::command::find("mkfs.ext4").context("mkfs.ext4 is not installed")?;
+    // Inodes and the like take some of it too.
+    let size_kib = (used_bytes(content)? * 11 / 10 + ROOM_BYTES) / 1024;
     if target.exists() {
         fs::remove_file(target)?;
     }
-    run(&mut mkfs).map(drop)
+    let mut command = Command::new(mkfs);
+    command.args(["-q", "-F", "-O", "verity", "-b", "4096", "-d"]).arg(content).arg(target);
+    run(command.arg(format!("{size_kib}k"))).map(drop)
+}
+
+/// The sizes of all files below `dir`, in whole blocks.
+fn used_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() {
+            used_bytes(&entry.path())?
+        } else {
+            metadata.len().next_multiple_of(4096)
+        };
+    }
+    Ok(bytes)
 }
 
 /// What runs once a policy decides what may.
@@ -76,14 +119,6 @@ fn write_tools(programs: &Programs, work: &Path, content: &Path) -> Result<()> {
         ("attack", &content.join("attacks/program")),
     ] {
         fs::copy(program, bin.join(name)).with_context(|| format!("cannot copy {}", program.display()))?;
-    }
-    for (name, image) in small_images::pair(&work.join("images"))? {
-        let root = tree.join("images").join(name);
-        fs::create_dir_all(&root)?;
-        for blob in image.layer_blobs()? {
-            run(Command::new("tar").arg("-xf").arg(blob).arg("-C").arg(&root))?;
-        }
-        run(Command::new("cp").arg("-a").arg(&root).arg(content.join("layouts").join(name)))?;
     }
     device::write(&tree, &content.join("tools"))
 }

@@ -4,7 +4,9 @@
 #![expect(clippy::print_stdout, reason = "what it prints is the guest's log")]
 
 mod checks;
+mod demo;
 mod device;
+mod kernel_log;
 mod stages;
 mod system;
 
@@ -46,10 +48,12 @@ fn first_process() -> Result<()> {
     if words.clone().any(|word| word == "sealpack.shell") {
         return shell();
     }
-    let names =
-        words.find_map(|word| word.strip_prefix("sealpack.checks=")).context("no checks are named")?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
-    for name in names.split(',') {
+    let names = words.clone().find_map(|word| word.strip_prefix("sealpack.checks=")).unwrap_or_default();
+    if words.any(|word| word == "sealpack.demo") {
+        demo::run(&mut report)?;
+    }
+    for name in names.split(',').filter(|name| !name.is_empty()) {
         println!("--- {name}");
         writeln!(report, "{}", Line::Begin(name.into()))?;
         let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));

@@ -1,9 +1,11 @@
 //! The stages of a boot, each under a policy of its own.
 
+use crate::system::SEALPACK;
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::checks::Stage;
 use sealpack_kernel::Kernel;
-use std::fs;
+use sealpack_tests::command::stdout;
+use std::process::Command;
 
 /// Activates the stage's policy, unless it is active.
 pub(crate) fn enter(stage: Stage) -> Result<()> {
@@ -12,17 +14,16 @@ pub(crate) fn enter(stage: Stage) -> Result<()> {
     };
     let kernel = Kernel::new();
     let ipe = kernel.ipe().context("IPE is not active")?;
-    let policies = ipe.policies()?;
-    if policies.iter().any(|policy| policy.name == name && policy.active) {
+    if ipe.active_policy()?.is_some_and(|policy| policy.name == name) {
         return Ok(());
     }
-    if !policies.iter().any(|policy| policy.name == name) {
-        let path = format!("/disk/policies/{name}.p7b");
-        ipe.load(&fs::read(&path).with_context(|| format!("cannot read {path}"))?)?;
-    }
-    ipe.activate(name)?;
+    let mut sealpack = Command::new(SEALPACK);
+    let said =
+        stdout(sealpack.args(["policy", "load", "--activate", &format!("/disk/policies/{name}.p7b")]))?;
+    println!("--- {said}");
     ensure!(ipe.is_enforcing()?, "IPE does not enforce");
-    println!("--- the policy {name} is active");
+    let active = ipe.active_policy()?.context("no policy is active")?;
+    ensure!(active.name == name, "the active policy is {}", active.name);
     Ok(())
 }
 

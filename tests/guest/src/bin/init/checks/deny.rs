@@ -1,7 +1,9 @@
 //! What does not run, because it is not on a signed device.
 
+use super::Verdict;
 use super::enforcement::{ATTACKED, PROGRAM, Went, allowed, attack, denied, execute, execute_in};
-use super::{Verdict, images};
+use super::images::{self, Store};
+use crate::system::BUSYBOX;
 use anyhow::{Result, ensure};
 use sealpack_kernel::Errno;
 use sealpack_tests::command::stdout;
@@ -17,6 +19,22 @@ pub(crate) fn unsigned_mount() -> Result<Verdict> {
     ensure!(fs::read(signed.path("bin/program"))? == fs::read(unsigned.path("bin/program"))?);
     allowed("the program from the signed mount", || run(&signed))?;
     denied("the same program from the unsigned mount", || run(&unsigned))?;
+    Ok(Verdict::Shown)
+}
+
+pub(crate) fn unsigned_pack() -> Result<Verdict> {
+    let signed = images::signed("one")?;
+    let unsigned = Store::Unsealed.mount("one", &images::target("unsealed")?, "verified")?;
+    let run = |image: &images::Mounted| execute(image.path("bin/program"), ATTACKED);
+    denied("a program from a pack that nobody signed, the signed one being mounted", || run(&unsigned))?;
+    allowed("the program from the signed pack", || run(&signed))?;
+    let unknown = Store::Unknown
+        .sealpack(["mount", "one", "--require", "signed"])
+        .arg(&images::target("unknown")?)
+        .output()?;
+    let said = String::from_utf8_lossy(&unknown.stderr);
+    ensure!(!unknown.status.success(), "an image whose seal is by an unknown key was mounted as signed");
+    println!("an image sealed by an unknown key: {said}");
     Ok(Verdict::Shown)
 }
 
@@ -57,19 +75,22 @@ pub(crate) fn upper_copy() -> Result<Verdict> {
 
 pub(crate) fn preload() -> Result<Verdict> {
     let image = images::writable("one")?;
-    fs::copy(LIBRARY, image.path("tmp/preload.so"))?;
-    denied("LD_PRELOAD of an unsigned library", || {
-        let mut shell = Command::new(crate::system::BUSYBOX);
-        shell.arg("chroot").arg(image.root()).args(["/bin/busybox", "echo", "it runs"]);
-        let said = stdout(shell.env("LD_PRELOAD", "/tmp/preload.so"))?;
-        // The dynamic linker warns and goes on without a library that it cannot map.
-        match said.as_str() {
-            "attacked\nit runs" => Ok(Went::Through),
-            "it runs" => Ok(Went::Refused(Errno::ACCESS)),
-            _ => anyhow::bail!("the program printed {said:?}"),
-        }
-    })?;
+    denied("LD_PRELOAD of an unsigned library", || load_unsigned_library(&image))?;
     Ok(Verdict::Shown)
+}
+
+/// Starts a program of a writable mount with a library in `LD_PRELOAD` that lies in its upper layer.
+pub(crate) fn load_unsigned_library(image: &images::Mounted) -> Result<Went> {
+    fs::copy(LIBRARY, image.path("tmp/preload.so"))?;
+    let mut program = Command::new(BUSYBOX);
+    program.arg("chroot").arg(image.root()).args(["/bin/busybox", "echo", "it runs"]);
+    let said = stdout(program.env("LD_PRELOAD", "/tmp/preload.so"))?;
+    // The dynamic linker warns and goes on without a library that it cannot map.
+    match said.as_str() {
+        "attacked\nit runs" => Ok(Went::Through),
+        "it runs" => Ok(Went::Refused(Errno::ACCESS)),
+        _ => anyhow::bail!("the program printed {said:?}"),
+    }
 }
 
 fn map(path: &str) -> Result<Went> {

@@ -1,16 +1,25 @@
 //! The checks. Each leaves the guest as it found it, but for what only a boot takes back.
 
 mod allow;
+mod changed;
 mod deny;
 mod device;
-mod enforcement;
+mod digests;
+pub(crate) mod enforcement;
+mod figures;
 mod fsverity;
-mod images;
+pub(crate) mod images;
 mod keyring;
+mod kinds;
+mod leftovers;
 mod limits;
 mod modules;
 mod policy;
+mod predictions;
+mod sharing;
 mod verified;
+
+pub(crate) use deny::load_unsigned_library as preload;
 
 use anyhow::{Result, ensure};
 use sealpack_format::digest::Algorithm;
@@ -53,6 +62,21 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "limit_private_mapping" => limits::private_mapping,
         "limit_enforce_off" => limits::enforce_off,
         "limit_module" => limits::module,
+        "limit_unsigned_metadata" => limits::unsigned_metadata,
+        "shared_pages" => sharing::pages,
+        "shared_device" => sharing::device,
+        "no_leftovers" => sharing::nothing_left,
+        "eio_changed_pack" => changed::after_mounting,
+        "refuse_changed_pack" => changed::before_mounting,
+        "deny_unsigned_pack" => deny::unsigned_pack,
+        "allow_python" => allow::python,
+        "figure_python_start" => figures::python_start,
+        "signature_kinds" => kinds::all,
+        "refuse_device_slot" => changed::device_slot,
+        "allow_digest_policy" => digests::allow,
+        "deny_digest_policy" => digests::deny,
+        "figure_digest_rules" => digests::figure,
+        "policy_check_agrees" => predictions::agree,
         "allow_dynamic_program" => allow::dynamic_program,
         "allow_script" => allow::script,
         "allow_inline_script" => allow::inline_script,
