@@ -1,7 +1,8 @@
-//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench pull` and what they need.
+//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench` and what they need.
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guest;
 mod oracle;
 mod packages;
@@ -25,6 +26,8 @@ enum Chore {
     Test(test::Arguments),
     /// Run checks in a booted stock kernel, or a shell there
     Guest(guest::Arguments),
+    /// Give a parser bytes that no one would think of, and see that it stands them
+    Fuzz(fuzz::Arguments),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Guest(arguments) => guest::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Oracle => oracle::run(),
         Chore::Fixtures => oracle::fixtures(),

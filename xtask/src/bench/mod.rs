@@ -4,6 +4,7 @@ mod contender;
 mod memory;
 mod pull;
 mod table;
+mod tree;
 
 use anyhow::Result;
 use std::num::NonZeroUsize;
@@ -19,11 +20,18 @@ pub(crate) enum Bench {
         #[arg(long)]
         no_memory: bool,
     },
+    /// Time the dm-verity hash tree of a file of 1 GiB, and that of veritysetup
+    Tree {
+        /// How many times each contender runs, in turns
+        #[arg(long, default_value = "7")]
+        runs: NonZeroUsize,
+    },
 }
 
 /// Runs a benchmark.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Pull { runs, no_memory } => pull::run(runs.get(), !no_memory),
+        Bench::Tree { runs } => tree::run(runs.get()),
     }
 }

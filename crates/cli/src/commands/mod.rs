@@ -9,10 +9,13 @@ mod gc;
 mod generate;
 mod images;
 mod inspect;
+mod key;
 mod ls;
 mod mount;
+mod policy;
 mod pull;
 mod rm;
+mod seal;
 mod tag;
 mod umount;
 
@@ -27,6 +30,7 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Tag(tag::Tag),
     Rm(rm::Rm),
+    Seal(seal::Seal),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -35,6 +39,8 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Key(key::Key),
+    Policy(policy::Policy),
     Generate(generate::Generate),
 }
 
@@ -47,6 +53,7 @@ impl Command {
             Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Seal(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),
@@ -55,6 +62,8 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Key(command) => command.run(context),
+            Self::Policy(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }
