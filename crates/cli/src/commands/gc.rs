@@ -45,7 +45,6 @@ impl Gc {
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
-            ..GcOptions::default()
         };
         let report =
             store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
