@@ -56,7 +56,8 @@ fn block<'a>(
     begin: usize,
     lines: &mut impl Iterator<Item = (&'a str, usize)>,
 ) -> Result<Block, KeyError> {
-    let mut base64 = Zeroizing::new(String::new());
+    // Sized for any private key: growing would leave copies of it behind.
+    let mut base64 = Zeroizing::new(String::with_capacity(16 * 1024));
     let mut is_encrypted = false;
     for (line, number) in lines {
         let line = line.trim();
