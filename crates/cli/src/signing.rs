@@ -88,7 +88,6 @@ impl SigningKey {
     }
 
     /// A signature with the content inside, for a policy.
-    #[allow(dead_code, reason = "the command that signs policies uses it")]
     pub(crate) fn sign_embedded(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
         pkcs7::sign_embedded(&*self.signer, &self.certificate, content)
     }
