@@ -36,7 +36,7 @@ fn elf(kind: u8, loader: Option<&[u8]>) -> Vec<u8> {
 
 /// The same as 32-bit big-endian.
 fn elf_32_big_endian(loader: &[u8]) -> Vec<u8> {
-    let mut file = vec![0; 52];
+    let mut file = [0; 52];
     file[..6].copy_from_slice(b"\x7fELF\x01\x02");
     file[17] = 3;
     file[31] = 52;
