@@ -10,6 +10,7 @@ mod new_files;
 mod objects;
 mod output;
 mod progress;
+mod sealing;
 mod signing;
 
 use std::process::ExitCode;

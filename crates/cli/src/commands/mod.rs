@@ -14,6 +14,7 @@ mod mount;
 mod policy;
 mod pull;
 mod rm;
+mod seal;
 mod tag;
 mod umount;
 
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Tag(tag::Tag),
     Rm(rm::Rm),
+    Seal(seal::Seal),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -48,6 +50,7 @@ impl Command {
             Self::Inspect(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Seal(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),
