@@ -3,7 +3,9 @@
 mod commands;
 mod context;
 mod error;
+mod executables;
 mod listing;
+mod mounted_files;
 mod new_files;
 mod objects;
 mod output;

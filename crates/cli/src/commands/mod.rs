@@ -11,6 +11,7 @@ mod inspect;
 mod key;
 mod ls;
 mod mount;
+mod policy;
 mod pull;
 mod rm;
 mod seal;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
     Key(key::Key),
+    Policy(policy::Policy),
     Generate(generate::Generate),
 }
 
@@ -58,6 +60,7 @@ impl Command {
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Key(command) => command.run(context),
+            Self::Policy(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

@@ -132,7 +132,8 @@ impl Certificate {
         String::clone(&pem::encode("CERTIFICATE", &self.der))
     }
 
-    /// Whose key it is, as RFC 4514 writes names, control characters escaped.
+    /// Whose key it is, as RFC 4514 writes names; characters that control a terminal or the direction of text, and
+    /// invisible ones, are escaped.
     pub fn subject(&self) -> &str {
         &self.parts.subject
     }
@@ -314,11 +315,40 @@ pub(crate) fn printable_name(der: &[u8]) -> String {
 fn printable(name: &x509_cert::name::Name) -> String {
     let mut text = String::new();
     for character in name.to_string().chars() {
-        if character.is_control() {
+        if character.is_control() || is_invisible(character) {
             text.extend(character.escape_default());
         } else {
             text.push(character);
         }
     }
     text
+}
+
+/// Whether a character makes a name look like another: marks of direction, joiners, and what has no width.
+const fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' |
+        '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{KeyKind, generate};
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_pretend_to_be_another() {
+        let validity = Validity::starting(SystemTime::now(), Duration::from_secs(3600)).unwrap();
+        for (name, shown) in [
+            ("example\u{202e}gpj", "CN=example\\u{202e}gpj"),
+            ("ex\u{200b}ample", "CN=ex\\u{200b}ample"),
+            ("Beispiel \u{e4}\u{6f22}", "CN=Beispiel \u{e4}\u{6f22}"),
+        ] {
+            let made = generate(KeyKind::P256, &name.parse().unwrap(), &validity).unwrap();
+            let certificate = Certificate::parse(made.certificate_pem.as_bytes()).unwrap();
+            assert_eq!(certificate.subject(), shown);
+            assert!(!format!("{made:?}").contains("PRIVATE"));
+        }
+    }
 }

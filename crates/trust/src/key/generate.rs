@@ -178,12 +178,21 @@ impl Validity {
 }
 
 /// A new key and its certificate.
-#[derive(Debug)]
 pub struct Generated {
     /// The private key: PKCS#8, not encrypted. Wiped from memory when dropped.
     pub key_pem: Zeroizing<String>,
     /// Its certificate, signed by itself.
     pub certificate_pem: String,
+}
+
+impl fmt::Debug for Generated {
+    /// Without the private key, which must not get into a log.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Generated")
+            .field("certificate_pem", &self.certificate_pem)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes a key and a certificate for it, as [`self_signed_certificate`] does.

@@ -7,6 +7,9 @@ use super::KeyError;
 /// The most bytes of a file with keys or certificates that are looked at.
 const FILE_SIZE_MAX: usize = 1024 * 1024;
 
+/// More characters than the base64 of any supported private key has.
+const KEY_BASE64_MAX: usize = 16 * 1024;
+
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
@@ -56,7 +59,8 @@ fn block<'a>(
     begin: usize,
     lines: &mut impl Iterator<Item = (&'a str, usize)>,
 ) -> Result<Block, KeyError> {
-    let mut base64 = Zeroizing::new(String::new());
+    // Sized at once: growing would leave copies of a private key behind.
+    let mut base64 = Zeroizing::new(String::with_capacity(KEY_BASE64_MAX));
     let mut is_encrypted = false;
     for (line, number) in lines {
         let line = line.trim();
