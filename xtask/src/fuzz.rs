@@ -7,7 +7,7 @@ use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The target: dump, erofs, layer, pack or tar
+    /// The target: one of the directories in fuzz/corpus
     target: String,
     /// How long, in seconds
     #[arg(long, default_value_t = 60)]

@@ -1,6 +1,7 @@
 //! Whether the kernel refuses to execute what its policy does not allow.
 
 use sealpack_kernel::Kernel;
+use sealpack_trust::policy::Policy;
 
 /// Whether IPE is active and enforcing, with an active policy that denies execution by default.
 ///
@@ -22,29 +23,13 @@ pub fn in_force(kernel: &Kernel) -> Result<(), String> {
         }
         Err(error) => return Err(format!("whether IPE enforces cannot be read: {error}")),
     }
-    if denies_execute_by_default(&policy.text) {
+    let denies = match Policy::parse(policy.text.as_bytes()) {
+        Ok(parsed) => parsed.denies_execute_by_default(),
+        Err(error) => return Err(format!("the active IPE policy {} cannot be read: {error}", policy.name)),
+    };
+    if denies {
         Ok(())
     } else {
         Err(format!("the active IPE policy {} does not deny execution by default", policy.name))
     }
-}
-
-/// Whether a policy's text has a default for EXECUTE that denies, or none and a global one that
-/// does. The kernel has accepted the text, so it is well-formed.
-fn denies_execute_by_default(text: &str) -> bool {
-    let (mut global, mut execute) = (None, None);
-    for line in text.lines() {
-        let line = line.split('#').next().unwrap_or_default();
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let Some(("DEFAULT", rest)) = words.split_first().map(|(first, rest)| (*first, rest)) else {
-            continue;
-        };
-        let denies = rest.contains(&"action=DENY");
-        if rest.contains(&"op=EXECUTE") {
-            execute = Some(denies);
-        } else if !rest.iter().any(|word| word.starts_with("op=")) {
-            global = Some(denies);
-        }
-    }
-    execute.or(global) == Some(true)
 }

@@ -42,6 +42,14 @@ impl Store {
         Ok(root_hash)
     }
 
+    /// The root hash that metadata image `id` has as a dm-verity device. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`ensure_image_tree`](Self::ensure_image_tree).
+    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+        Ok(self.image_tree(id)?.0)
+    }
+
     /// The root hash and the hash area of metadata image `id`, after its content was verified.
     pub(crate) fn image_tree(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
         let (file, _) = self.verify_image(id)?;

@@ -9,6 +9,7 @@ mod erofs;
 mod layer;
 mod pack;
 mod tar;
+mod trust;
 
 /// Something that takes any bytes, and panics if what must hold does not.
 #[derive(Clone, Copy, Debug)]
@@ -21,10 +22,14 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "audit", check: trust::audit },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
+    Target { name: "pkcs7", check: trust::pkcs7 },
+    Target { name: "policy", check: trust::policy },
+    Target { name: "seal", check: trust::seal },
     Target { name: "tar", check: tar::check },
 ];
 

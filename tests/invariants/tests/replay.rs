@@ -79,4 +79,4 @@ macro_rules! replays {
     };
 }
 
-replays!(dump, erofs, layer, pack, tar);
+replays!(audit, dump, erofs, layer, pack, pkcs7, policy, seal, tar);

@@ -159,7 +159,10 @@ impl<'k> Verity<'k> {
             Ok(None) => ".secondary_trusted_keys and .platform",
             _ => ".secondary_trusted_keys, .platform and (once restricted) .dm-verity",
         };
-        format!("the certificate of {} is in none of the kernel's keyrings {keyrings}", signature.signer)
+        format!(
+            "the signer's certificate, {}, is in none of the kernel's keyrings {keyrings}",
+            signature.signer
+        )
     }
 
     /// Has the device made, or shares the one there is.

@@ -23,6 +23,7 @@ mod oid;
 mod pem;
 mod public;
 mod signer;
+pub mod token;
 
 pub use certificate::{Certificate, Fingerprint, SubjectKeyId};
 pub use error::KeyError;

@@ -1,6 +1,8 @@
+mod certificate;
 mod check;
 mod new;
 mod show;
+mod subject;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -21,6 +23,7 @@ pub(crate) struct Key {
 #[derive(Debug, clap::Subcommand)]
 enum KeyCommand {
     New(new::New),
+    Certificate(certificate::Certify),
     Show(show::Show),
     Check(check::Check),
 }
@@ -29,6 +32,7 @@ impl Key {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
             KeyCommand::New(command) => command.run(context),
+            KeyCommand::Certificate(command) => command.run(context),
             KeyCommand::Show(command) => command.run(context),
             KeyCommand::Check(command) => command.run(context),
         }

@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use sealpack_trust::key::{self, Certificate, CommonName, KeyKind, Validity};
+use sealpack_trust::key::token::TokenUri;
+use sealpack_trust::key::{self, Certificate, KeyKind};
 use serde_json::json;
 
+use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::new_files::{self, NewFile, directory_of};
@@ -26,25 +28,19 @@ pub(crate) struct New {
     /// The kind of key: rsa2048, rsa3072, rsa4096, p256 or p384.
     #[arg(long = "type", value_name = "TYPE", default_value = "rsa3072")]
     kind: KeyKind,
-    /// Whose key it is: the certificate's common name, which the kernel shows in its list of keys.
-    #[arg(long, value_name = "NAME", default_value = "Sealpack signing key")]
-    subject: CommonName,
-    /// For how many days the certificate is valid, from now on. The kernel does not look at that.
-    #[arg(long, value_name = "DAYS", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=36500))]
-    days: u32,
+    #[command(flatten)]
+    subject: SubjectArgs,
     /// Replace the files if they are there.
     #[arg(long)]
     force: bool,
 }
 
-const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
-
 impl New {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         self.check_places()?;
-        let duration = Duration::from_secs(u64::from(self.days) * SECONDS_PER_DAY);
-        let validity = Validity::starting(SystemTime::now(), duration).map_err(CommandError::failed)?;
-        let made = key::generate(self.kind, &self.subject, &validity).map_err(CommandError::failed)?;
+        let validity = self.subject.validity(SystemTime::now())?;
+        let made =
+            key::generate(self.kind, &self.subject.subject, &validity).map_err(CommandError::failed)?;
         let certificate =
             Certificate::parse(made.certificate_pem.as_bytes()).map_err(CommandError::failed)?;
         let key = NewFile { path: &self.key, bytes: made.key_pem.as_bytes(), mode: 0o600 };
@@ -71,6 +67,10 @@ impl New {
 
     /// Making a key takes seconds: what can be refused before is.
     fn check_places(&self) -> CommandResult {
+        if self.key.to_str().is_some_and(TokenUri::is_one) {
+            return Err(CommandError::usage("keys in tokens are made with the token's own tools")
+                .hint("`sealpack key certificate` makes the certificate for such a key"));
+        }
         if absolute(&self.key)? == absolute(&self.cert)? {
             return Err(CommandError::usage("--key and --cert are the same file; each needs its own"));
         }

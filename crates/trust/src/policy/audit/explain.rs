@@ -23,8 +23,19 @@ pub struct FileOfImage {
     pub target: String,
     /// The path in the image.
     pub path: Box<[u8]>,
-    /// Whether it is not the image's file but one in the upper directory: added or changed.
-    pub in_upper: bool,
+    /// Whose file it is.
+    pub relation: Relation,
+}
+
+/// How a file that is seen in a mounted image belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is the image's.
+    Image,
+    /// It is in the upper directory: added or changed.
+    Upper,
+    /// It is of another filesystem, mounted or bound over the image.
+    Foreign,
 }
 
 impl Explanation {
@@ -52,7 +63,7 @@ fn of_access(access: &Access, file: Option<&FileOfImage>) -> Explanation {
         (Action::Allow, _) => format!("{who} was allowed {did}"),
     };
     let why = if rule.starts_with("DEFAULT") {
-        format!("no rule of the active policy is about it, so `{rule}` decided")
+        format!("no rule of the active policy matches, so `{rule}` decided")
     } else {
         format!("the active policy has `{rule}`, the first rule that matches")
     };
@@ -96,10 +107,12 @@ const fn role(operation: Operation) -> &'static str {
 fn named_in_image(known: &FileOfImage) -> String {
     let FileOfImage { image, target, .. } = known;
     let path = shown(&known.path);
-    if known.in_upper {
-        format!("{path} in the writable layer over image {image} at {target}")
-    } else {
-        format!("{path} of image {image} at {target}")
+    match known.relation {
+        Relation::Image => format!("{path} of image {image} at {target}"),
+        Relation::Upper => format!("{path} in the writable layer over image {image} at {target}"),
+        Relation::Foreign => {
+            format!("{path} below {target}, which is not the file of image {image} but one mounted over it")
+        }
     }
 }
 
@@ -131,8 +144,11 @@ fn advice(access: &Access, file: Option<&FileOfImage>) -> String {
             "a program was put into anonymous memory (memfd_create) to be executed: if it is wanted, have it as a \
              file of a sealed image"
         }
-        (Some(Operation::Execute), _, Some(FileOfImage { in_upper: true, .. })) => {
+        (Some(Operation::Execute), _, Some(FileOfImage { relation: Relation::Upper, .. })) => {
             "nothing in a writable layer is signed: put the file into the image, seal it again and mount that"
+        }
+        (Some(Operation::Execute), _, Some(FileOfImage { relation: Relation::Foreign, .. })) => {
+            "find out who mounted it (findmnt) and unmount it; if it is wanted, put the file into the image and seal it again"
         }
         (Some(Operation::Execute), _, Some(_)) => {
             "the image's devices are not signed in the kernel's eyes: `sealpack seal` the image with a key that the \

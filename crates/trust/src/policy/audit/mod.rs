@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::{Action, Version};
 
-pub use explain::{Explanation, FileOfImage};
+pub use explain::{Explanation, FileOfImage, Relation};
 pub use find::{Found, RecordError, records};
 pub use refusal::{Refusal, Step, refusal};
 

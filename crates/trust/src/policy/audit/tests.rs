@@ -222,22 +222,24 @@ fn switching_enforcing_is_told() {
 fn a_denial_says_who_was_kept_from_what_and_what_to_do() {
     assert_eq!(
         sentence(DENIAL),
-        "sh (process 2241) was kept from executing /mnt/usr/bin/tool on overlay: no rule of the active policy is about \
-         it, so `DEFAULT op=EXECUTE action=DENY` decided. it is on no signed device, nor allowed by digest: put the file \
+        "sh (process 2241) was kept from executing /mnt/usr/bin/tool on overlay: no rule of the active policy matches, \
+         so `DEFAULT op=EXECUTE action=DENY` decided. it is on no signed device, nor allowed by digest: put the file \
          into an image, `sealpack seal` it and run it from there, or allow its fs-verity digest"
     );
-    let known = |in_upper| FileOfImage {
+    let known = |relation| FileOfImage {
         image: "docker.io/library/debian:12".to_owned(),
         target: "/mnt".to_owned(),
         path: b"/usr/bin/tool"[..].into(),
-        in_upper,
+        relation,
     };
-    let of_image = Explanation::of(&one(DENIAL), Some(&known(false)));
+    let of_image = Explanation::of(&one(DENIAL), Some(&known(Relation::Image)));
     assert!(of_image.what.ends_with("executing /usr/bin/tool of image docker.io/library/debian:12 at /mnt"));
     assert!(of_image.advice.unwrap().contains("sealpack seal"));
-    let of_upper = Explanation::of(&one(DENIAL), Some(&known(true)));
+    let of_upper = Explanation::of(&one(DENIAL), Some(&known(Relation::Upper)));
     assert!(of_upper.what.contains("in the writable layer over image"));
     assert!(of_upper.advice.unwrap().contains("writable layer is signed"));
+    let foreign = Explanation::of(&one(DENIAL), Some(&known(Relation::Foreign)));
+    assert!(foreign.what.contains("but one mounted over it") && foreign.advice.unwrap().contains("findmnt"));
 }
 
 #[test]
