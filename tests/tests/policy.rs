@@ -248,6 +248,49 @@ fn digest_rules_allow_the_objects_of_an_image_and_nothing_inside_its_metadata_im
 }
 
 #[test]
+fn an_image_in_packs_is_judged_by_its_seal_and_a_revoked_pack_by_its_root_hash() -> Result<()> {
+    let place = Place::new()?;
+    pull_image(&place)?;
+    place.sealpack.run(["convert", "one", "--to", "packs"])?;
+    let policy = place.write("final", place.new_policy(&["final"])?)?;
+    let (checked, status) = place.check(&[&policy, "one"])?;
+    assert_eq!((status, &checked["denied"]), (Some(3), &6.into()));
+    assert_eq!(checked["judged_as"], "objects in packs, nothing signed");
+    let [key, cert] = ["key", "cert"].map(|name| place.text(name));
+    let (key, cert) = (key?, cert?);
+    place.sealpack.run(["key", "new", "--key", &key, "--cert", &cert, "--type", "p256"])?;
+    place.sealpack.run(["seal", "one", "--key", &key, "--cert", &cert])?;
+    let (checked, status) = place.check(&[&policy, "one"])?;
+    assert_eq!((status, &checked["denied"]), (Some(0), &0.into()));
+    let packs = fs::read_dir(place.sealpack.store().join("packs/sha256"))?.collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<String> =
+        packs.iter().map(|pack| pack.file_name().to_string_lossy().into_owned()).collect();
+    let [name] = &names[..] else { anyhow::bail!("not one pack: {names:?}") };
+    let root = name.strip_suffix(".pack").context("an odd name")?;
+    let revoking = place.write("revoking", place.new_policy(&["final", "--revoke", root])?)?;
+    let (checked, status) = place.check(&[&revoking, "one"])?;
+    // The short script is on the metadata image's device.
+    assert_eq!((status, &checked["denied"]), (Some(3), &5.into()));
+    assert_eq!(decision(&checked, "/bin/short")?["decision"], "allow");
+    let rule = format!("op=EXECUTE dmverity_roothash=sha256:{root} action=DENY");
+    assert_eq!(decision(&checked, "/bin/tool")?["rule"], rule);
+    Ok(())
+}
+
+#[test]
+fn an_image_without_objects_is_on_no_device_though_it_is_sealed() -> Result<()> {
+    let place = Place::new()?;
+    let short = Entry::new("short", Member::File(b"#!/bin/sh\n".to_vec())).mode(0o755);
+    let image = images::at(&place.path("image"), &[(archive(&[short]), Packing::Gzip)])?;
+    place.sealpack.run(["pull", "--objects", "packs", &image.source(), "one"])?;
+    let policy = place.write("final", place.new_policy(&["final"])?)?;
+    let (checked, status) = place.check(&[&policy, "one", "--assume", "sealed"])?;
+    assert_eq!((status, &checked["denied"]), (Some(3), &1.into()));
+    assert_eq!(decision(&checked, "/short")?["reason"], "no rule matches: it is on no dm-verity device");
+    Ok(())
+}
+
+#[test]
 fn a_policy_that_allows_nothing_is_not_written() -> Result<()> {
     let place = Place::new()?;
     let output = place.sealpack.attempt(["policy", "new", "final", "--no-signed-devices"])?;
