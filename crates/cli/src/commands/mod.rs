@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 mod cat;
+mod convert;
 mod diff;
 mod doctor;
 mod fsck;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Pull(Box<pull::Pull>),
     Images(images::Images),
     Inspect(inspect::Inspect),
+    Convert(convert::Convert),
     Tag(tag::Tag),
     Rm(rm::Rm),
     Seal(seal::Seal),
@@ -48,6 +50,7 @@ impl Command {
             Self::Pull(command) => command.run(context),
             Self::Images(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
+            Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),
