@@ -23,6 +23,8 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
+        // A file or a pipe gets what there is.
+        let text = if io::stdout().is_terminal() { visible(&text) } else { Cow::Borrowed(text.as_str()) };
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         written(write!(io::stdout().lock(), "{text}{newline}"))
     }
@@ -70,10 +72,10 @@ impl Output {
     }
 }
 
-/// A message with everything escaped that a terminal would act upon: registries, images and seals choose parts of
-/// what is said about them.
+/// A text with everything escaped that a terminal would act upon: registries, images, seals and policies choose parts
+/// of what is said about them.
 fn visible(text: &str) -> Cow<'_, str> {
-    let acts = |character: char| character.is_control() && character != '\n';
+    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
