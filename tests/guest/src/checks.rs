@@ -131,6 +131,10 @@ pub const ALL: &[Check] = &[
     ),
     sealed("limit_enforce_off", "root can switch IPE off, unless CAP_MAC_ADMIN was dropped"),
     sealed(
+        "policy_check_agrees",
+        "`sealpack policy check` predicts what the kernel decides about each executable of each image",
+    ),
+    sealed(
         "figure_python_start",
         "prints how long python3 takes to start, from an enforced mount and a directory",
     ),
