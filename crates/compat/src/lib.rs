@@ -9,5 +9,5 @@
 
 pub mod directory;
 pub mod listing;
-//pub mod mount;
+pub mod mount;
 pub mod objects;
