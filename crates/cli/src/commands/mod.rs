@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 mod cat;
+mod compat;
 mod diff;
 mod doctor;
 mod fsck;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Compat(compat::Compat),
     Generate(generate::Generate),
 }
 
@@ -52,6 +54,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Compat(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }
