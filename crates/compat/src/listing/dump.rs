@@ -134,10 +134,14 @@ fn put_data(target: Option<&[u8]>, view: &View<'_>, out: &mut Vec<u8>) -> Result
         None => out.push(b'-'),
     }
     out.push(b' ');
-    match view.file_type {
+    let is_whiteout = view.file_type != view.inode.file_type();
+    match view.inode.file_type() {
         FileType::Regular if !view.inode.is_external() => match view.inode.content()? {
-            FileContent::Inline(content) if !content.is_empty() => escape(&content, Also::LoneDash, out),
-            _ => out.push(b'-'),
+            FileContent::Inline(content) if content.is_empty() => out.push(b'-'),
+            // With C, a file that is marked as a whiteout has no bytes any more, but a content.
+            FileContent::Inline(_) if is_whiteout => {}
+            FileContent::Inline(content) => escape(&content, Also::LoneDash, out),
+            FileContent::External(_) => out.push(b'-'),
         },
         _ => out.push(b'-'),
     }

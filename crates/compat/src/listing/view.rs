@@ -27,39 +27,41 @@ const MARKS: [&[u8]; 3] =
 impl<'a> View<'a> {
     pub(super) fn of(inode: ImageInode<'a>) -> Result<Self, ImageError> {
         let file_type = inode.file_type();
-        let mut view = Self { inode, file_type, xattrs: Vec::new(), redirect: None, digest: None };
-        let mut shared = 0;
-        for xattr in inode.xattrs()? {
-            let xattr = xattr?;
-            view.add(xattr);
-            if xattr.shared_offset.is_some() {
-                shared = view.xattrs.len();
-            }
-        }
+        let mut xattrs = inode.xattrs()?.collect::<Result<Vec<_>, _>>()?;
         // Shared ones come first in the image, and last with the C tools.
-        view.xattrs.rotate_left(shared);
+        let shared = xattrs.iter().take_while(|xattr| xattr.shared_offset.is_some()).count();
+        xattrs.rotate_left(shared);
+        let mut view = Self { inode, file_type, xattrs: Vec::new(), redirect: None, digest: None };
+        xattrs.retain(|xattr| view.is_of_tree(xattr));
+        view.xattrs = xattrs;
         Ok(view)
     }
 
-    fn add(&mut self, xattr: Xattr<'a>) {
-        let is_file = self.inode.file_type() == FileType::Regular;
+    /// Whether an attribute is the tree's; what is not is taken note of. A mark counts from where
+    /// it stands.
+    fn is_of_tree(&mut self, xattr: &Xattr<'a>) -> bool {
+        let is_file = self.file_type == FileType::Regular;
         if xattr.is(b"trusted.overlay.redirect") {
-            self.redirect = is_file.then(|| without_slash(xattr.value));
+            if is_file {
+                self.redirect = Some(without_slash(xattr.value));
+            }
         } else if xattr.is(b"trusted.overlay.metacopy") {
-            self.digest = stated_digest(xattr.value).filter(|_| is_file);
+            if is_file {
+                self.digest = stated_digest(xattr.value);
+            }
         } else if is_file && xattr.is(b"trusted.overlay.overlay.whiteout") {
             self.file_type = FileType::CharDevice;
-        } else if !MARKS.iter().any(|mark| xattr.is(mark)) && tree_name(&xattr).is_some() {
-            self.xattrs.push(xattr);
+        } else {
+            return !MARKS.iter().any(|mark| xattr.is(mark)) && tree_name(xattr).is_some();
         }
+        false
     }
 
     /// What a dump has as payload: the target of a symbolic link, the path of a file's content.
     pub(super) fn payload(&self) -> Result<Option<&'a [u8]>, ImageError> {
         Ok(match self.file_type {
             FileType::Symlink => Some(self.inode.symlink_target()?),
-            FileType::Regular => self.redirect,
-            _ => None,
+            _ => self.redirect,
         })
     }
 }

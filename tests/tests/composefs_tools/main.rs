@@ -1,0 +1,3 @@
+//! The program as `mkcomposefs`, `composefs-info`, `composefs-dump` and `mount.composefs`.
+
+mod differential;
