@@ -3,8 +3,10 @@
 mod bench;
 mod demo;
 mod guest;
+mod install;
 mod oracle;
 mod packages;
+mod suites;
 mod test;
 
 use anyhow::Result;
@@ -28,6 +30,10 @@ enum Chore {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Build the release and install it, with links of the names of the composefs tools
+    Install(install::Arguments),
+    /// Run the test scripts of a checkout of the C composefs on our tools
+    Suites(suites::Arguments),
     /// Install composefs-rs's cfsctl below target/ and print its digests of the fixture images
     Oracle,
     /// Build all fixture images below target/, and print where they are
@@ -42,6 +48,8 @@ fn main() -> Result<()> {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Guest(arguments) => guest::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Install(arguments) => install::run(&arguments),
+        Chore::Suites(arguments) => suites::run(&arguments),
         Chore::Oracle => oracle::run(),
         Chore::Fixtures => oracle::fixtures(),
         Chore::Deny => oracle::deny(),

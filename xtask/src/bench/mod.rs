@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, side by side in one run.
 
+mod compat;
 mod contender;
 mod memory;
 mod pull;
@@ -19,11 +20,18 @@ pub(crate) enum Bench {
         #[arg(long)]
         no_memory: bool,
     },
+    /// Time the composefs tools, ours and the C ones
+    Compat {
+        /// How many times each runs, in turns
+        #[arg(long, default_value = "5")]
+        runs: NonZeroUsize,
+    },
 }
 
 /// Runs a benchmark.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Pull { runs, no_memory } => pull::run(runs.get(), !no_memory),
+        Bench::Compat { runs } => compat::run(runs.get()),
     }
 }
