@@ -22,7 +22,9 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "skopeo", program: "skopeo", purpose: "pushes to the registry, converts images" },
     Package { name: "libcap2-bin", program: "setcap", purpose: "gives a program a capability, as an xattr" },
     Package { name: "erofs-utils", program: "fsck.erofs", purpose: "a second opinion on EROFS images" },
-    Package { name: "openssl", program: "openssl", purpose: "certificates for the TLS tests" },
+    Package { name: "openssl", program: "openssl", purpose: "certificates, keys and signatures" },
+    Package { name: "softhsm2", program: "softhsm2-util", purpose: "a token to keep keys in" },
+    Package { name: "opensc", program: "pkcs11-tool", purpose: "makes keys in it" },
 ];
 
 /// What the tests in a booted kernel need. Some releases have one or another in their backports only.
@@ -57,8 +59,10 @@ pub const FOR_ORACLE: &[Package] = &[
 ];
 
 /// What the benchmarks need.
-pub const FOR_BENCH: &[Package] =
-    &[Package { name: "time", program: "time", purpose: "measures peak memory" }];
+pub const FOR_BENCH: &[Package] = &[
+    Package { name: "time", program: "time", purpose: "measures peak memory" },
+    Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "makes dm-verity hash trees" },
+];
 
 /// Those of `packages` that are not installed.
 pub fn missing(packages: &[Package]) -> Vec<Package> {

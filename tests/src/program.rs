@@ -36,6 +36,17 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
     Ok(paths::target().join(dir).join("sealpack"))
 }
 
+/// Builds one of this package's own programs, as fast as it gets, and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_tool(name: &str) -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--release", "--package", "sealpack-tests", "--bin", name]);
+    run(cargo.current_dir(paths::workspace()))?;
+    Ok(paths::target().join("release").join(name))
+}
+
 /// The program that tests drive: `$SEALPACK_BIN`, or the one of this workspace, brought up to date.
 ///
 /// # Errors

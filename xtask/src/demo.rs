@@ -1,8 +1,10 @@
 //! `cargo xtask demo`: the whole way of two real images, from a registry to a running program and back to
-//! an empty store, with the commands as a user would type them.
+//! an empty store, with the commands as a user would type them; then a stock kernel that enforces.
 
+use crate::guest;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result, ensure};
+use sealpack_guest::kernels::Generation;
 use sealpack_tests::program::{self, Profile};
 use sealpack_tests::registry::Registry;
 use sealpack_tests::{command, debian, images, paths};
@@ -44,8 +46,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     drop(registry);
     demo.run_python()?;
     demo.clean_up()?;
-    say("Done: nothing is mounted, and the store is empty.");
-    remove(&demo.place)
+    say("Done here: nothing is mounted, and the store is empty.");
+    remove(&demo.place)?;
+    guest::demo::show(Generation::V6_12)
 }
 
 const PYTHON: &str = "demo/python:1";

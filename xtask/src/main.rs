@@ -1,7 +1,8 @@
-//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench pull` and what they need.
+//! Sealpack's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask bench` and what they need.
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guest;
 mod install;
 mod oracle;
@@ -27,6 +28,8 @@ enum Chore {
     Test(test::Arguments),
     /// Run checks in a booted stock kernel, or a shell there
     Guest(guest::Arguments),
+    /// Give a parser bytes that no one would think of, and see that it stands them
+    Fuzz(fuzz::Arguments),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Guest(arguments) => guest::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Install(arguments) => install::run(&arguments),
         Chore::Suites(arguments) => suites::run(&arguments),

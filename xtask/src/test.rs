@@ -31,6 +31,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("warning: tests that compare with composefs-rs will be skipped: {error:#}");
         }
     }
+    if arguments.runner.is_empty() {
+        // Before the program is built for all other tests, which have it without tokens.
+        let token = ["test", "--quiet", "--package", "sealpack", "--features", "pkcs11", "--test", "token"];
+        status(Command::new("cargo").args(token).args(["--", "--show-output"]))?;
+    }
     let sealpack = program::build(program::Profile::Dev)?;
     if sealpack_guest::run::why_not().is_none() {
         // Not within the time of the first test that needs them.

@@ -4,10 +4,15 @@ mod commands;
 mod compat;
 mod context;
 mod error;
+mod executables;
 mod listing;
+mod mounted_files;
+mod new_files;
 mod objects;
 mod output;
 mod progress;
+mod sealing;
+mod signing;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ pub mod fsverity;
 mod ioctl;
 pub mod ipe;
 pub mod keyring;
+mod kmsg;
 pub mod loopdev;
 pub mod mount;
 pub mod mountinfo;

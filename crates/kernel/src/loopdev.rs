@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::dm::DeviceNumber;
 use crate::ioctl::{LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LOOP_GET_STATUS64, LoopConfig, LoopInfo};
 use crate::{Error, Kernel};
 
@@ -44,6 +45,8 @@ impl AsFd for LoopDevice {
 pub struct LoopStatus {
     /// N of `/dev/loopN`.
     pub number: u32,
+    /// The `st_dev` of the file behind the device.
+    pub backing_device: u64,
     /// The inode number of the file behind the device.
     pub backing_inode: u64,
     /// Where in the file the device starts.
@@ -87,6 +90,27 @@ impl Kernel {
         }
     }
 
+    /// Opens the loop device with that number, which is not its N of `/dev/loopN` where loop
+    /// devices have partitions.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none, `ENXIO` when the number is another device's.
+    pub fn open_loop(&self, number: DeviceNumber) -> Result<LoopDevice, Error> {
+        let link = PathBuf::from(format!("/sys/dev/block/{number}"));
+        let target = self.call(
+            "readlink",
+            || format!("{link:?}"),
+            || std::fs::read_link(&link).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+        )?;
+        let path = Path::new("/dev").join(target.file_name().unwrap_or_default());
+        let device = self.open_device(&path)?;
+        if DeviceNumber::of_open(&device)? != number {
+            let call = crate::Call { name: "open", arguments: format!("{path:?}, O_RDONLY") };
+            return Err(Error::new(call, Errno::NXIO));
+        }
+        Ok(LoopDevice { device, path })
+    }
+
     /// Reads what `device` is attached to.
     ///
     /// # Errors
@@ -101,6 +125,7 @@ impl Kernel {
         )?;
         Ok(LoopStatus {
             number: info.number,
+            backing_device: info.device,
             backing_inode: info.inode,
             offset_bytes: info.offset,
             size_limit_bytes: info.sizelimit,
@@ -110,13 +135,13 @@ impl Kernel {
         })
     }
 
-    /// Attaches `file`, giving up large blocks and then direct I/O where the kernel says
+    /// Attaches `file`, giving up direct I/O, large blocks and then both where the kernel says
     /// `EINVAL` to them.
     fn configure_loop(&self, device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> Result<(), Error> {
         let large_blocks = rustix::fs::fstat(file).is_ok_and(|stat| stat.st_size % 4096 == 0);
-        let attempts = [(4096, DIRECT_IO), (0, DIRECT_IO), (0, 0)];
+        let attempts = [(4096, DIRECT_IO), (4096, 0), (0, DIRECT_IO), (0, 0)];
         let mut last = None;
-        for (block_size, direct_io) in attempts.into_iter().skip(usize::from(!large_blocks)) {
+        for (block_size, direct_io) in attempts.into_iter().skip(if large_blocks { 0 } else { 2 }) {
             match self.configure_loop_as(device, file, block_size, READ_ONLY | AUTOCLEAR | direct_io) {
                 Err(error) if error.errno() == Errno::INVAL => last = Some(error),
                 result => return result,
@@ -202,13 +227,19 @@ mod tests {
         let status = kernel.loop_status(&device).unwrap();
         assert!(status.read_only && status.autoclear);
         assert_eq!((status.offset_bytes, status.size_limit_bytes), (0, 0));
-        assert_eq!(status.backing_inode, file.metadata().unwrap().ino());
+        let backing = file.metadata().unwrap();
+        assert_eq!((status.backing_device, status.backing_inode), (backing.dev(), backing.ino()));
         assert_eq!(device.path(), Path::new(&format!("/dev/loop{}", status.number)));
         let mut bytes = Vec::new();
         File::open(device.path()).unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, [0x5A; 8192]);
 
-        let inode = file.metadata().unwrap().ino();
+        let number = DeviceNumber::of_open(&device).unwrap();
+        let again = kernel.open_loop(number).unwrap();
+        assert_eq!((again.path(), kernel.loop_status(&again).unwrap()), (device.path(), status));
+        drop(again);
+
+        let inode = backing.ino();
         let path = device.path().to_owned();
         drop(device);
         // Detaching happens after the close returns, and another test may take the device over.

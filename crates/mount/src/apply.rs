@@ -6,10 +6,11 @@ use sealpack_format::digest::ObjectId;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::mountinfo::{self, Mount};
 
+use crate::enforcement;
 use crate::error::Error;
-use crate::level::Assurance;
-use crate::metadata::{Backing, CheckedImage, explained};
-use crate::plan::{Plan, Setting};
+use crate::level::{Assurance, Level};
+use crate::lowers::{Backing, MountedLowers, OpenLowers, explained};
+use crate::plan::{Filesystem, Plan, Setting};
 use crate::table::image_of;
 use crate::{overlay, target};
 
@@ -24,46 +25,59 @@ pub struct Achieved {
     pub mount_id: u64,
     /// Whether something can be written to it.
     pub read_write: bool,
+    /// Whether set-user-ID bits work.
+    pub suid: bool,
     /// What the kernel reads the metadata image from.
     pub backing: Backing,
+    /// What it reads the packs from, in their order.
+    pub packs: Vec<Backing>,
     /// What the mount is good for.
     pub assurance: Assurance,
 }
 
 /// Mounts what `plan` says.
 ///
-/// The metadata image is checked before anything is mounted, and what is mounted is the very
-/// file that was checked. Nobody sees the mount before it is complete: everything is made
-/// detached and attached to the target last. Without fs-verity, somebody who can write to the
-/// metadata image can still change it afterwards; the result is [`Level::Plain`](crate::Level::Plain) then.
+/// Metadata image and packs are checked before anything is mounted, and what is mounted are the
+/// very files that were checked. Nobody sees the mount before it is complete: everything is made
+/// detached and attached to the target last. Without fs-verity or dm-verity, somebody who can
+/// write to the files can still change them afterwards; the result is [`Level::Plain`] then.
 ///
 /// # Errors
-/// See [`Error`]. Whatever fails, nothing stays mounted and no loop device stays attached.
+/// See [`Error`]. Whatever fails, nothing stays mounted and no device stays.
 pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     let target = target::open_target(kernel, &plan.target)?;
-    let layers = target::open_layers(kernel, plan)?;
-    let image = CheckedImage::open(kernel, plan)?;
-    let assurance = Assurance::of_files(image.has_verity, plan.objects_have_verity);
+    let directories = target::open_layers(kernel, plan)?;
+    if plan.required == Level::Enforced
+        && let Err(why) = enforcement::in_force(kernel)
+    {
+        let actual = Assurance::new(Level::Signed, why);
+        return Err(Error::Level { required: plan.required, actual });
+    }
+    let lowers = OpenLowers::open(kernel, plan)?.mount(kernel, plan)?;
+    let assurance = assurance_of(kernel, plan, &lowers);
     if assurance.level < plan.required {
         return Err(Error::Level { required: plan.required, actual: assurance });
     }
 
-    let metadata = image.mount(kernel, &plan.metadata)?;
-    let overlay = overlay::mount(kernel, &plan.overlay, &metadata.mount, &layers)?;
+    let filesystem = overlay_of(plan, &assurance);
+    let overlay = overlay::mount(kernel, &filesystem, &lowers.mounted, &directories)?;
     let doing = "finding the mount's number";
     let location = kernel.location(&overlay).map_err(|error| Error::Call { doing, error })?;
     kernel
         .attach(&overlay, &target.file)
-        .map_err(|error| explained("attaching the mount to the target", plan.overlay.fs_type, error))?;
+        .map_err(|error| explained("attaching the mount to the target", filesystem.fs_type, error))?;
+    let mut backings = lowers.mounted.iter().map(|lower| lower.backing.clone());
     let achieved = Achieved {
         image: plan.image_id,
         target: target.path,
         mount_id: location.mount_id,
-        read_write: !plan.overlay.attributes.read_only,
-        backing: metadata.backing,
+        read_write: !filesystem.attributes.read_only,
+        suid: !filesystem.attributes.nosuid,
+        backing: backings.next().expect("every plan has a metadata image"),
+        packs: backings.collect(),
         assurance,
     };
-    if let Err(error) = confirm(plan, &achieved) {
+    if let Err(error) = confirm(plan, &filesystem, &achieved) {
         let doing = "undoing a mount that is not as planned";
         kernel.detach(&overlay).map_err(|error| Error::Call { doing, error })?;
         return Err(error);
@@ -71,15 +85,34 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     Ok(achieved)
 }
 
+/// What the mount will be good for, the policy in force considered.
+fn assurance_of(kernel: &Kernel, plan: &Plan, lowers: &MountedLowers) -> Assurance {
+    let assurance = lowers.assurance.clone();
+    if assurance.level < Level::Signed || plan.at_most < Level::Enforced {
+        return assurance;
+    }
+    match enforcement::in_force(kernel) {
+        Ok(()) => Assurance::new(Level::Enforced, ""),
+        Err(why) => Assurance::new(Level::Signed, why),
+    }
+}
+
+/// The overlay as planned, with set-user-ID bits if all that is in it was signed.
+fn overlay_of(plan: &Plan, assurance: &Assurance) -> Filesystem {
+    let mut filesystem = plan.overlay.clone();
+    filesystem.attributes.nosuid = !(plan.suid_if_signed && assurance.level >= Level::Signed);
+    filesystem
+}
+
 /// Checks that the mount is what it was planned to be, as the kernel shows it, and that nobody
 /// else mounted an image on the target since that was looked at.
-fn confirm(plan: &Plan, achieved: &Achieved) -> Result<(), Error> {
+fn confirm(plan: &Plan, filesystem: &Filesystem, achieved: &Achieved) -> Result<(), Error> {
     let mounts = mountinfo::read_own().map_err(Error::Mountinfo)?;
     let target = || achieved.target.clone();
     let Some(mount) = mounts.iter().find(|mount| mount.id == achieved.mount_id) else {
         return Err(Error::NotAsPlanned { target: target(), difference: "it is not in the list of mounts" });
     };
-    if let Some(difference) = difference(plan, mount) {
+    if let Some(difference) = difference(&plan.image_id, filesystem, mount) {
         return Err(Error::NotAsPlanned { target: target(), difference });
     }
     let is_covered = |other: &&Mount| other.id == mount.parent_id && other.mount_point == mount.mount_point;
@@ -90,12 +123,12 @@ fn confirm(plan: &Plan, achieved: &Achieved) -> Result<(), Error> {
 }
 
 /// What is different from the plan, `None` when nothing is.
-fn difference(plan: &Plan, mount: &Mount) -> Option<&'static str> {
-    let planned = &plan.overlay.attributes;
-    let has_setting = |wanted: &Setting| plan.overlay.settings.contains(wanted);
+fn difference(image: &ObjectId, filesystem: &Filesystem, mount: &Mount) -> Option<&'static str> {
+    let planned = &filesystem.attributes;
+    let has_setting = |wanted: &Setting| filesystem.settings.contains(wanted);
     let verity = has_setting(&Setting::Text("verity", "require".into()));
     [
-        (image_of(mount) == Some(plan.image_id), "its source names another image"),
+        (image_of(mount).as_ref() == Some(image), "its source names another image"),
         (!planned.read_only || mount.has_attribute("ro"), "it is writable"),
         (!planned.nosuid || mount.has_attribute("nosuid"), "it allows set-user-ID programs"),
         (!planned.nodev || mount.has_attribute("nodev"), "it allows device nodes"),
@@ -112,8 +145,7 @@ fn difference(plan: &Plan, mount: &Mount) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::Level;
-    use crate::plan::Request;
+    use crate::plan::{Objects, Request};
 
     #[test]
     fn every_promise_of_the_plan_is_looked_for_in_what_the_kernel_shows() {
@@ -121,20 +153,21 @@ mod tests {
         let plan = Plan::new(Request {
             image: "/x".into(),
             image_id: hex.parse().unwrap(),
-            objects: vec!["/objects".into()],
-            objects_have_verity: true,
+            objects: Objects::Files { directories: vec!["/objects".into()], have_verity: true },
             writable: None,
             target: "/mnt".into(),
             read_only: true,
             noexec: true,
+            nosuid: false,
             required: Level::Plain,
+            at_most: Level::Enforced,
         })
         .unwrap();
         let good =
             format!("7 1 0:9 / /mnt ro,nosuid,nodev,noexec - overlay sealpack:{hex} ro,verity=require");
         let difference_after = |from: &str, to: &str| {
             let line = good.replacen(from, to, 1);
-            difference(&plan, &mountinfo::parse(line.as_bytes()).unwrap()[0])
+            difference(&plan.image_id, &plan.overlay, &mountinfo::parse(line.as_bytes()).unwrap()[0])
         };
         assert_eq!(difference_after("", ""), None);
         assert_eq!(difference_after("sealpack:ab", "sealpack:ba"), Some("its source names another image"));

@@ -4,7 +4,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-use sealpack_format::digest::ObjectId;
+use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::erofs::ImageError;
+use sealpack_format::pack::PackError;
+use sealpack_kernel::Errno;
+use sealpack_kernel::dm::DeviceName;
 
 use crate::level::{Assurance, Level};
 
@@ -22,9 +26,111 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
-    /// The metadata image is not a regular file.
-    #[error("the metadata image {} is not a regular file", .0.display())]
-    ImageNotAFile(PathBuf),
+    /// The metadata image, its hash area or a pack is not a regular file.
+    #[error("{what} {} is not a regular file", path.display())]
+    NotAFile {
+        /// What it is for, for example `the metadata image`.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The metadata image is none, or asks for what no metadata image has, such as another
+    /// device.
+    #[error("the metadata image {} cannot be mounted: {error}", path.display())]
+    BadImage {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: ImageError,
+    },
+    /// A pack is none, or asks for what no pack has, such as another device.
+    #[error("the pack {} cannot be mounted: {error}", path.display())]
+    BadPack {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: PackError,
+    },
+    /// The hash area of a metadata image is none, or that of another.
+    #[error("the hash tree {} of the metadata image cannot be used: {problem}", path.display())]
+    BadTree {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The hash area has another root hash than it should.
+    #[error("{what} {} is not what it should be: its root hash is {actual}, not {expected}", path.display())]
+    WrongRootHash {
+        /// What it is for.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// The root hash it should have.
+        expected: Box<RootHash>,
+        /// The root hash it has.
+        actual: Box<RootHash>,
+    },
+    /// The packs do not have everything that the metadata image refers to.
+    #[error(
+        "the packs of this image are not all that it needs: object {object} of /{} is in none of them{}",
+        .file.escape_ascii(), missing_text(*.others)
+    )]
+    MissingObject {
+        /// Its path in a pack.
+        object: String,
+        /// A file that has it as its content, its path in the image.
+        file: Vec<u8>,
+        /// How many more objects are missing.
+        others: usize,
+    },
+    /// The kernel refuses a signature, and not for want of a certificate.
+    #[error("the kernel refuses the signature of {what} by {signer}: {error}")]
+    Signature {
+        /// What was signed.
+        what: String,
+        /// Who signed it.
+        signer: String,
+        /// The call that said so.
+        #[source]
+        error: sealpack_kernel::Error,
+    },
+    /// There is a device of the name that would be used, and it is another one.
+    #[error(
+        "there is a device {name} that must not be used: {difference}; unmount what uses it, or remove it \
+         (`dmsetup remove {name}`)"
+    )]
+    DeviceDiffers {
+        /// Its name.
+        name: DeviceName,
+        /// What is different.
+        difference: String,
+    },
+    /// All names for a device are taken by devices of other files with the same content.
+    #[error("there are too many devices with the same content, of other files: {name} is the last of them")]
+    DevicesTaken {
+        /// The last name tried.
+        name: DeviceName,
+    },
+    /// A device neither becomes usable nor goes.
+    #[error("the device {name} is suspended or on its way out, and stays so; `dmsetup info {name}` shows it")]
+    DeviceStuck {
+        /// Its name.
+        name: DeviceName,
+    },
+    /// What is on the disk is not what the root hash says.
+    #[error("{what} {} is not what its root hash says: dm-verity found changed bytes: {error}", path.display())]
+    Corrupted {
+        /// What it is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The call that met them.
+        #[source]
+        error: sealpack_kernel::Error,
+    },
     /// The metadata image has other bytes than it should.
     #[error(
         "the metadata image {} is not what it should be: its fs-verity digest is {actual}, not {expected}",
@@ -175,8 +281,33 @@ impl Error {
     /// did not work.
     #[must_use]
     pub const fn is_verification_failure(&self) -> bool {
-        matches!(self, Self::WrongImage { .. } | Self::Level { .. } | Self::NotAsPlanned { .. })
+        match self {
+            Self::BadPack { error, .. } => !matches!(error, PackError::Source(_) | PackError::Output(_)),
+            Self::WrongImage { .. }
+            | Self::Level { .. }
+            | Self::NotAsPlanned { .. }
+            | Self::BadImage { .. }
+            | Self::BadTree { .. }
+            | Self::WrongRootHash { .. }
+            | Self::MissingObject { .. }
+            | Self::Signature { .. }
+            | Self::DeviceDiffers { .. }
+            | Self::Corrupted { .. } => true,
+            _ => false,
+        }
     }
+
+    /// A call that failed; without the privilege, what that takes.
+    pub(crate) fn call(doing: &'static str, error: sealpack_kernel::Error) -> Self {
+        match error.errno() {
+            Errno::PERM => Self::Privilege(error),
+            _ => Self::Call { doing, error },
+        }
+    }
+}
+
+fn missing_text(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (nor are {others} others)") }
 }
 
 fn below_text(below: &[PathBuf]) -> String {

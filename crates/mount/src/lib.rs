@@ -1,22 +1,33 @@
 //! Sealpack's mounts: first a [`Plan`], which can be printed and compared, then [`apply`].
 //!
 //! An image is mounted as composefs does it: its metadata image is an EROFS filesystem, which
-//! overlayfs combines with the objects as data-only lower layers. The mount's source is
+//! overlayfs combines with the objects as data-only lower layers: a directory of files, or packs,
+//! which are EROFS filesystems too. Metadata image and packs are mounted from dm-verity devices,
+//! signed ones if there are signatures that the kernel accepts. The mount's source is
 //! `sealpack:` and the metadata image's fs-verity digest, by which [`mounted`] and [`unmount`]
 //! recognise it.
 
 mod apply;
+mod devices;
+mod enforcement;
 mod error;
 mod level;
+mod lowers;
 mod metadata;
 mod overlay;
+mod packs;
 mod plan;
 mod table;
 mod target;
 
 pub use apply::{Achieved, apply};
+pub use devices::{remove_leftovers, root_hashes_in_use};
+pub use enforcement::in_force as enforcement_in_force;
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
-pub use metadata::Backing;
-pub use plan::{Filesystem, Layer, Plan, PlanError, Request, Setting, Writable};
+pub use lowers::Backing;
+pub use plan::{
+    Device, Filesystem, Layer, Lower, MetadataTree, Objects, Pack, Plan, PlanError, Request, Setting,
+    Signature, Writable,
+};
 pub use table::{InUse, Mounted, images_in_use, mounted, unmount};

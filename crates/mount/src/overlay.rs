@@ -1,14 +1,14 @@
-//! The overlay of the metadata image and the objects.
+//! The overlay of the metadata image and the objects or packs.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use sealpack_kernel::mount::{DetachedMount, fd_path};
 use sealpack_kernel::{Errno, Kernel};
 
 use crate::error::Error;
-use crate::metadata::explained;
+use crate::lowers::{Mounted, explained};
 use crate::plan::{Filesystem, Layer, Setting};
 use crate::target::{Directory, purpose};
 
@@ -23,24 +23,24 @@ enum Naming {
     Path,
 }
 
-/// Makes the overlay and mounts it, attached nowhere. `directories` are the plan's layers that
-/// are directories, in its order.
+/// Makes the overlay and mounts it, attached nowhere. `lowers` are the metadata image and the
+/// packs, `directories` the plan's layers that are directories, in its order.
 ///
 /// Where the kernel does not take descriptors, or no layers that are attached nowhere, the
-/// metadata image is attached in a mount namespace that lasts just long enough to make the
-/// overlay there.
+/// lowers are attached in a mount namespace that lasts just long enough to make the overlay
+/// there.
 pub(crate) fn mount(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    metadata: &DetachedMount,
+    lowers: &[Mounted],
     directories: &[Directory],
 ) -> Result<DetachedMount, Error> {
-    let first = match make(kernel, filesystem, metadata.as_fd(), directories, Naming::Descriptor) {
+    let first = match make(kernel, filesystem, lowers, directories, Naming::Descriptor) {
         Ok(mount) => return Ok(mount),
         Err(error) if refuses_descriptors(&error) => error,
         Err(error) => return Err(explained(DOING, filesystem.fs_type, error)),
     };
-    let result = kernel.with_private_mounts(|| in_private(kernel, filesystem, metadata, directories));
+    let result = kernel.with_private_mounts(|| in_private(kernel, filesystem, lowers, directories));
     let second = match result {
         Ok(Ok(mount)) => return Ok(mount),
         Ok(Err(error)) => error,
@@ -59,10 +59,13 @@ fn refuses_descriptors(error: &sealpack_kernel::Error) -> bool {
 
 /// Makes the overlay in a mount namespace that nobody else uses, where the layers can be
 /// attached: before Linux 6.15, overlayfs wants them in the namespace of whoever mounts.
+///
+/// All are attached to the root directory, one over the other. Nothing is looked up through
+/// them: a process's root stays the mount that it was.
 fn in_private(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    metadata: &DetachedMount,
+    lowers: &[Mounted],
     directories: &[Directory],
 ) -> Result<DetachedMount, Error> {
     // What was opened before is in the namespace that this one is a copy of.
@@ -81,21 +84,24 @@ fn in_private(
         error,
     })?;
     let failed = |error| explained(DOING, filesystem.fs_type, error);
-    kernel.attach(metadata, &place).map_err(failed)?;
-    make(kernel, filesystem, metadata.as_fd(), &reopened, Naming::Path).map_err(failed)
+    for lower in lowers {
+        kernel.attach(&lower.mount, &place).map_err(failed)?;
+    }
+    make(kernel, filesystem, lowers, &reopened, Naming::Path).map_err(failed)
 }
 
 fn make(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    metadata: BorrowedFd<'_>,
+    lowers: &[Mounted],
     directories: &[Directory],
     naming: Naming,
 ) -> Result<DetachedMount, sealpack_kernel::Error> {
     let context = kernel.fsopen(filesystem.fs_type)?;
     let mut directories = directories.iter();
+    let lower = |index: usize| lowers.get(index).map(|lower| lower.mount.as_fd());
     for setting in &filesystem.settings {
-        let (key, layer) = match setting {
+        let (key, fd) = match setting {
             Setting::Flag(key) => {
                 context.set_flag(key)?;
                 continue;
@@ -104,13 +110,16 @@ fn make(
                 context.set_string(key, value)?;
                 continue;
             }
-            Setting::File(key, layer) | Setting::Layer(key, layer) => (key, layer),
-        };
-        let fd = match layer {
-            Layer::Directory(_) => {
-                directories.next().expect("one was opened for each in the plan").file.as_fd()
+            // What overlayfs shows as its source is text.
+            Setting::Source => continue,
+            Setting::Layer(key, layer) => {
+                let fd = match layer {
+                    Layer::Metadata => lower(0),
+                    Layer::Pack(index) => lower(index + 1),
+                    Layer::Directory(_) => directories.next().map(|directory| directory.file.as_fd()),
+                };
+                (*key, fd.expect("one was opened or mounted for each in the plan"))
             }
-            Layer::Image | Layer::Metadata => metadata,
         };
         match naming {
             Naming::Descriptor => context.set_fd(key, fd)?,

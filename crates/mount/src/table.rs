@@ -124,10 +124,16 @@ impl Mounted {
             mount_id: mount.id,
             read_write: !mount.has_attribute("ro") && mount.option("ro").is_none(),
             upper: mount.option("upperdir").map(PathBuf::from),
-            objects: mount.option("datadir+").map(PathBuf::from),
+            objects: mount.option("datadir+").map(PathBuf::from).filter(|path| is_told(path)),
             objects_checked: mount.option("verity").as_deref() == Some(OsStr::new("require")),
         })
     }
+}
+
+/// Whether a layer's path is that of a directory. What is attached nowhere has `/`, and what was
+/// given as a descriptor can have the descriptor's path.
+fn is_told(path: &Path) -> bool {
+    path != Path::new("/") && !path.starts_with("/proc")
 }
 
 /// The source of a mount of `image`.
@@ -194,6 +200,9 @@ mod tests {
         assert_eq!(found[1].upper.as_deref(), Some(Path::new("/u,v")));
         assert_eq!(found[1].objects.as_deref(), Some(Path::new("/o")));
         assert!(found[0].objects.is_none());
+        for nobody_knows in ["/", "/proc/self/fd/7", "/proc/thread-self/fd/7"] {
+            assert!(!is_told(Path::new(nobody_knows)));
+        }
         assert_eq!(found[1].mount_id, 8);
     }
 

@@ -83,6 +83,16 @@ impl Dir {
             .map_err(|e| Error::io("create", self.at(name), e))
     }
 
+    /// Creates a file for reading and writing that goes with its descriptor: it has the name `name` for a moment.
+    pub(crate) fn scratch(&self, name: &str) -> Result<File> {
+        about_to("create", &|| (self.at(name), PathBuf::new()));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|e| Error::io("create", self.at(name), e))?;
+        self.unlink(name)?;
+        Ok(file.into())
+    }
+
     /// Opens the file `name` for reading and appending, and makes it when there is none.
     pub(crate) fn append(&self, name: &str, mode: u32) -> Result<File> {
         about_to("append", &|| (self.at(name), PathBuf::new()));

@@ -1,8 +1,9 @@
 //! Taking back what a pull has brought that came to nothing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use sealpack_format::digest::{Algorithm, BlobDigest, DiffId};
+use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, RootHash};
 
 use crate::error::{Error, Result};
 use crate::fsck;
@@ -11,47 +12,91 @@ use crate::images::ObjectsOfImage;
 use crate::layers::layer_path;
 use crate::lock::LockKind;
 use crate::observer::Silent;
-use crate::partial;
+use crate::packs::{pack_path, pack_record_path};
 use crate::store::Store;
+use crate::{packs, partial};
+
+/// What a pull has brought that came to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Discard<'a> {
+    /// Layers that were not in the store before: their records and packs.
+    pub layers: &'a [DiffId],
+    /// Layers of which there was no pack before: their packs only.
+    pub packs: &'a [DiffId],
+    /// Blobs of which nothing was downloaded before.
+    pub blobs: &'a [BlobDigest],
+}
 
 impl Store {
-    /// Removes the records of `layers` (unless a named image has them), the downloads of `blobs`, and the
-    /// objects that nothing in the store refers to then. Everything else stays, also what
-    /// only gc would say that nobody needs.
+    /// Removes what `brought` names, unless a named image needs it, and the objects that nothing in the store
+    /// refers to then. Everything else stays, also what only gc would say that nobody needs.
     ///
     /// Answers whether it was done: not while somebody else uses the store. Then the next gc does it.
     ///
     /// # Errors
     /// [`Error::RootUnreadable`], and nothing is removed, when it cannot be found out what is needed; failures
     /// of the system.
-    pub fn discard(
-        &self,
-        layers: &[DiffId],
-        blobs: &[BlobDigest],
-        objects_of: ObjectsOfImage<'_>,
-    ) -> Result<bool> {
+    pub fn discard(&self, brought: &Discard<'_>, objects_of: ObjectsOfImage<'_>) -> Result<bool> {
         let _lock = match self.lock(LockKind::Exclusive, Duration::ZERO) {
             Err(Error::Locked(_)) => return Ok(false),
             other => other?,
         };
         let needed = self
-            .needed_but_for(layers, objects_of)
+            .needed_but_for(brought.layers, objects_of)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
-        for diff_id in layers.iter().filter(|diff_id| !needed.files.contains(&layer_path(diff_id))) {
-            self.root.unlink(layer_path(diff_id))?;
-        }
+        let packs = self.discard_records(brought, &needed)?;
         // What refers to objects is gone for good before they go.
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             self.root.sub(&format!("layers/{algorithm}"))?.sync()?;
         }
+        self.discard_packs(&packs, &needed)?;
         if let Some(partials) = self.tmp.try_sub(partial::DIRECTORY)? {
-            for digest in blobs {
+            for digest in brought.blobs {
                 partials.unlink(partial::file_name(digest))?;
             }
         }
         let mut sweep = Sweep { dry_run: false, report: GcReport::default(), observer: &Silent };
         self.sweep_objects(&needed, &mut sweep)?;
         Ok(true)
+    }
+
+    /// Removes the records of layers and of packs; answers with the packs that they name.
+    fn discard_records(&self, brought: &Discard<'_>, needed: &Needed) -> Result<Vec<RootHash>> {
+        let mut records = Vec::new();
+        for diff_id in brought.layers.iter().filter(|diff_id| !needed.files.contains(&layer_path(diff_id))) {
+            self.root.unlink(layer_path(diff_id))?;
+            records.push(*diff_id);
+        }
+        for diff_id in brought.packs {
+            let pack = self.layer_pack(diff_id)?;
+            if pack.is_none_or(|pack| !needed.files.contains(&pack_path(&pack.root_hash))) {
+                records.push(*diff_id);
+            }
+        }
+        // Only now: a layer's record may count on its pack.
+        let mut packs = Vec::new();
+        for diff_id in records {
+            packs.extend(self.layer_pack(&diff_id)?.map(|pack| pack.root_hash));
+            self.root.unlink(pack_record_path(&diff_id))?;
+        }
+        Ok(packs)
+    }
+
+    /// Removes packs, unless a layer that is still there has them.
+    fn discard_packs(&self, packs: &[RootHash], needed: &Needed) -> Result<()> {
+        let mut others = HashSet::new();
+        if !packs.is_empty() {
+            for layer in fsck::scan::scan(self)?.pack_records {
+                others.extend(self.layer_pack(&layer)?.map(|pack| pack.root_hash));
+            }
+        }
+        let mut removed = false;
+        for pack in packs.iter().filter(|pack| !others.contains(pack)) {
+            if !needed.files.contains(&pack_path(pack)) {
+                removed |= self.root.unlink(pack_path(pack))?;
+            }
+        }
+        if removed { self.root.sub(packs::DIRECTORY)?.sync() } else { Ok(()) }
     }
 
     /// What all that is in the store needs, `layers` apart.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
 use sealpack_format::layer::LayerError;
+use sealpack_format::pack::PackWriteError;
 
 use crate::lock::LockError;
+use crate::packs::PACKS_MAX;
 
 /// The result of all that touches a store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -202,6 +204,69 @@ pub enum Error {
         /// What is wrong.
         source: LayerError,
     },
+    /// It is not known what pack a layer has.
+    #[error("no pack was made of layer {0} yet: `sealpack convert IMAGE --to packs` makes them")]
+    PackUnknown(DiffId),
+    /// The record of a layer's pack cannot be read.
+    #[error(
+        "{} does not say what pack the layer has: {what}; `sealpack fsck --repair` sets it aside, and \
+         pulling the image again brings it back",
+        path.display()
+    )]
+    PackRecordDamaged {
+        /// The file, which the layer's diff_id names.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Packs are for stores with SHA-256 only.
+    #[error(
+        "the store {} names objects by {has}, and packs need sha256: keep objects as files here, or give \
+         another directory for a sha256 store",
+        path.display()
+    )]
+    PackAlgorithm {
+        /// The store.
+        path: PathBuf,
+        /// The store's algorithm.
+        has: Algorithm,
+    },
+    /// An object's bytes are not those of its name.
+    #[error("object {id} is damaged in {}: pulling the image again replaces it", path.display())]
+    ObjectDamaged {
+        /// The object.
+        id: ObjectId,
+        /// The file: the object's own, or a pack.
+        path: PathBuf,
+    },
+    /// A layer cannot be converted, as it is not whole in either form.
+    #[error("layer {0} is incomplete or damaged: pull the image again")]
+    LayerIncomplete(DiffId),
+    /// An image has more packs than can be mounted.
+    #[error(
+        "{name} would have {packs} packs, and a mount takes at most {PACKS_MAX}: keep its objects as files, \
+         or build it with fewer layers"
+    )]
+    TooManyPacks {
+        /// The image.
+        name: String,
+        /// How many packs it has.
+        packs: usize,
+    },
+    /// Somebody else gave the name to another image meanwhile.
+    #[error("{0} was changed by somebody else meanwhile: try again")]
+    NameChanged(String),
+    /// A layer does not fit into a pack.
+    #[error("{0}: keep the image's objects as files")]
+    Pack(PackWriteError),
+    /// A seal is larger than the store keeps.
+    #[error("the seal {} has more than {limit_bytes} bytes", path.display())]
+    SealTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// A text that cannot be the name of an image.
     #[error("{name:?} cannot be the name of an image: {why}")]
     Name {
@@ -272,6 +337,7 @@ impl Error {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::BlobMismatch(_)
+            | Self::ObjectDamaged { .. }
             | Self::BlobDamaged { .. }
             | Self::ImageDamaged { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,

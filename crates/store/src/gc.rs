@@ -1,24 +1,28 @@
 //! Removing what nothing needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
-use sealpack_format::digest::{Algorithm, ObjectId};
+use sealpack_format::digest::{Algorithm, DiffId, ObjectId, RootHash};
+use sealpack_format::pack::PackReader;
 
 use crate::backend::Dir;
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
-use crate::images::{ObjectsOfImage, image_file_name};
+use crate::images::{ObjectsOfImage, image_file_name, image_of_file_name};
 use crate::layers::layer_path;
 use crate::lock::{Lock, LockKind};
-use crate::objects::Integrity;
 use crate::observer::{Observer, Phase};
-use crate::partial;
+use crate::packs::{pack_of_file_name, pack_path, pack_record_path};
+use crate::refs::{ImageRecord, ObjectForm};
+use crate::seals::seal_path;
 use crate::store::Store;
+use crate::trees::tree_file_name;
 use crate::verified::Fingerprint;
+use crate::{packs, partial, seals};
 
 /// How long an interrupted download is kept after its last byte.
 pub const PARTIAL_KEPT: Duration = Duration::from_hours(7 * 24);
@@ -31,8 +35,11 @@ const REMOVERS: usize = 8;
 pub struct GcOptions {
     /// Only report what would be removed.
     pub dry_run: bool,
-    /// Metadata images that are in use although they may have no name: the mounted ones.
+    /// Metadata images that are in use although they may have no name: the mounted ones. Their objects stay
+    /// in whichever form they are there.
     pub keep_images: Vec<ObjectId>,
+    /// Packs that are in use, such as those with a device.
+    pub keep_packs: Vec<RootHash>,
     /// How long to wait for the exclusive lock.
     pub wait: Duration,
 }
@@ -51,12 +58,16 @@ pub struct Removed {
 pub struct GcReport {
     /// Objects.
     pub objects: Removed,
-    /// Metadata images.
+    /// Packs.
+    pub packs: Removed,
+    /// Metadata images and their hash areas.
     pub images: Removed,
-    /// Records of layers.
+    /// Records of layers and of their packs.
     pub layers: Removed,
     /// Blobs.
     pub blobs: Removed,
+    /// Seals.
+    pub seals: Removed,
     /// Downloads interrupted longer than [`PARTIAL_KEPT`] ago.
     pub partials: Removed,
     /// What dead processes left in `tmp/`.
@@ -67,10 +78,10 @@ impl GcReport {
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> Removed {
-        [self.objects, self.images, self.layers, self.blobs, self.partials, self.temporaries].iter().fold(
-            Removed::default(),
-            |sum, part| Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes },
-        )
+        let contents = [self.objects, self.packs, self.images, self.layers, self.blobs, self.seals];
+        contents.iter().chain(&[self.partials, self.temporaries]).fold(Removed::default(), |sum, part| {
+            Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes }
+        })
     }
 }
 
@@ -92,6 +103,15 @@ pub(crate) struct Needed {
     pub(crate) objects: Vec<ObjectId>,
     /// Paths from the root of the store.
     pub(crate) files: BTreeSet<PathBuf>,
+    /// Images of which it is not known what packs they need.
+    in_unknown_packs: BTreeSet<ObjectId>,
+}
+
+/// What named images need of a layer.
+#[derive(Default)]
+struct LayerUse {
+    objects: bool,
+    pack: bool,
 }
 
 impl Store {
@@ -132,7 +152,7 @@ impl Store {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
         observer.begin(Phase::Scan, None, None);
         let needed = self
-            .needed(&options.keep_images, objects_of, observer)
+            .needed_by_names_and_mounts(options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
         observer.begin(Phase::Remove, None, None);
@@ -140,10 +160,24 @@ impl Store {
         // What refers to objects goes before them.
         self.sweep_files(&needed, &mut sweep)?;
         self.sweep_objects(&needed, &mut sweep)?;
-        if !options.dry_run && self.integrity() == Integrity::None {
+        if !options.dry_run {
             self.forget_removed(&needed)?;
         }
         Ok(sweep.report)
+    }
+
+    fn needed_by_names_and_mounts(
+        &self,
+        options: &GcOptions,
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Needed> {
+        let mut needed = self.needed(&options.keep_images, objects_of, observer)?;
+        needed.files.extend(options.keep_packs.iter().map(pack_path));
+        let images = std::mem::take(&mut needed.in_unknown_packs);
+        let images = images.into_iter().chain(options.keep_images.iter().copied());
+        self.add_packs_with_objects(images, objects_of, &mut needed)?;
+        Ok(needed)
     }
 
     pub(crate) fn needed(
@@ -156,42 +190,102 @@ impl Store {
         if let Some(damage) = images.damaged.into_iter().next() {
             return Err(damage.into());
         }
-        let (mut needed, mut layers, mut metadata) = (Needed::default(), BTreeSet::new(), BTreeSet::new());
+        let (mut needed, mut layers) = (Needed::default(), BTreeMap::<DiffId, LayerUse>::new());
+        // Without its file nobody knows what a mounted image needs.
+        let mut metadata: BTreeSet<_> = keep_images.iter().copied().collect();
         for record in &images.records {
-            layers.extend(record.layers.iter().map(|layer| layer.diff_id));
+            for layer in &record.layers {
+                let used = layers.entry(layer.diff_id).or_default();
+                used.objects |= record.objects == ObjectForm::Files;
+                used.pack |= record.objects == ObjectForm::Packs;
+            }
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
+            needed.files.insert(seal_path(&record.manifest));
+            needed.add_image(&record.image);
             // One that fsck has set aside: its layers say what is needed.
-            if self.image_path(&record.image).exists() {
+            if record.objects == ObjectForm::Files && self.image_path(&record.image).exists() {
                 metadata.insert(record.image);
             }
+            self.add_packs(record, &mut needed)?;
         }
-        // Without its file nobody knows what a mounted image needs.
-        metadata.extend(keep_images);
-        for diff_id in layers {
-            self.for_each_object_of_layer(&diff_id, |id, _| {
-                needed.objects.push(id);
-                Ok(())
-            })?;
-            needed.files.insert(layer_path(&diff_id));
-            needed.merge_equal();
+        for (diff_id, used) in layers {
+            if used.objects {
+                self.for_each_object_of_layer(&diff_id, |id, _| {
+                    needed.objects.push(id);
+                    Ok(())
+                })?;
+                needed.merge_equal();
+            }
+            needed.files.extend([layer_path(&diff_id), pack_record_path(&diff_id)]);
             observer.advance(1, 0);
         }
         for id in metadata {
             needed.objects.extend(self.objects_of(&id, objects_of)?);
-            needed.files.insert(Path::new("images").join(image_file_name(&id)));
+            needed.add_image(&id);
             needed.merge_equal();
             observer.advance(1, 0);
         }
         Ok(needed)
     }
 
+    /// Adds the packs that the image needs.
+    fn add_packs(&self, record: &ImageRecord, needed: &mut Needed) -> Result<()> {
+        if record.objects == ObjectForm::Files {
+            return Ok(());
+        }
+        for layer in &record.layers {
+            match self.pack_record(&layer.diff_id)? {
+                Some(known) => needed.files.extend(known.pack.map(|pack| pack_path(&pack.root_hash))),
+                // One that fsck has set aside.
+                None if self.image_path(&record.image).exists() => {
+                    needed.in_unknown_packs.insert(record.image);
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the packs with any of the objects of `images`.
+    fn add_packs_with_objects(
+        &self,
+        images: impl IntoIterator<Item = ObjectId>,
+        objects_of: ObjectsOfImage<'_>,
+        needed: &mut Needed,
+    ) -> Result<()> {
+        let mut wanted = Vec::new();
+        for id in images {
+            wanted.extend(self.objects_of(&id, objects_of)?);
+        }
+        wanted.sort_unstable();
+        let Some(directory) = self.root.try_sub(packs::DIRECTORY)?.filter(|_| !wanted.is_empty()) else {
+            return Ok(());
+        };
+        for entry in directory.entries()? {
+            let path = Path::new(packs::DIRECTORY).join(&entry.name);
+            if needed.files.contains(&path) || !entry.kind.is_file() {
+                continue;
+            }
+            let Some(file) = directory.read(&entry.name)? else { continue };
+            // What cannot be read might be the one; fsck reports it.
+            let has_any = PackReader::open(file).map_or(true, |pack| {
+                pack.objects().iter().any(|object| wanted.binary_search(&object.id).is_ok())
+            });
+            if has_any {
+                needed.files.insert(path);
+            }
+        }
+        Ok(())
+    }
+
     fn sweep_files(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
+        self.sweep_directory(needed, sweep, seals::DIRECTORY, |report| &mut report.seals)?;
         self.sweep_directory(needed, sweep, "images", |report| &mut report.images)?;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             self.sweep_directory(needed, sweep, &format!("layers/{algorithm}"), |report| &mut report.layers)?;
             self.sweep_directory(needed, sweep, &format!("blobs/{algorithm}"), |report| &mut report.blobs)?;
         }
-        Ok(())
+        self.sweep_directory(needed, sweep, packs::DIRECTORY, |report| &mut report.packs)
     }
 
     fn sweep_directory(
@@ -308,20 +402,33 @@ impl Store {
         if self.verified.is_empty(&self.root)? {
             return Ok(());
         }
-        let objects = needed.objects.iter().map(|id| (&self.objects, PathBuf::from(id.object_path()), *id));
-        let images = needed.files.iter().filter_map(|path| {
-            let name = path.strip_prefix("images").ok()?.to_str()?;
-            Some((&self.images, PathBuf::from(name), crate::images::image_of_file_name(name)?))
-        });
-        let current = objects.chain(images).filter_map(|(directory, name, id)| match directory.stat(name) {
-            Ok(stat) => stat.map(|stat| Ok(Fingerprint::new(&id, &stat))),
+        let fingerprint = |directory: &Dir, name: &Path, digest: &[u8]| match directory.stat(name) {
+            Ok(stat) => stat.map(|stat| Ok(Fingerprint::new(digest, &stat))),
             Err(error) => Some(Err(error)),
+        };
+        let objects = needed
+            .objects
+            .iter()
+            .filter_map(|id| fingerprint(&self.objects, Path::new(&id.object_path()), id.as_bytes()));
+        let files = needed.files.iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?;
+            match path.parent()?.to_str()? {
+                "images" => fingerprint(&self.root, path, image_of_file_name(name)?.as_bytes()),
+                packs::DIRECTORY => fingerprint(&self.root, path, pack_of_file_name(name)?.as_bytes()),
+                _ => None,
+            }
         });
+        let current = objects.chain(files);
         self.verified.compact(&self.root, &self.tmp, current)
     }
 }
 
 impl Needed {
+    fn add_image(&mut self, id: &ObjectId) {
+        let directory = Path::new("images");
+        self.files.extend([directory.join(image_file_name(id)), directory.join(tree_file_name(id))]);
+    }
+
     /// Keeps memory at one digest for each object, however many layers have it.
     pub(crate) fn merge_equal(&mut self) {
         self.objects.sort_unstable();

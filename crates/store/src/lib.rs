@@ -18,6 +18,8 @@
 
 mod backend;
 mod blobs;
+mod contents;
+mod convert;
 mod discard;
 mod error;
 mod fsck;
@@ -30,10 +32,14 @@ mod lock;
 mod meta;
 mod objects;
 mod observer;
+mod packs;
 mod partial;
 mod refs;
+mod seals;
+mod small;
 mod staging;
 mod store;
+mod trees;
 mod usage;
 mod verified;
 
@@ -43,6 +49,9 @@ mod fault;
 mod tests;
 
 pub use blobs::BLOB_MAX_BYTES;
+pub use contents::VerifiedObject;
+pub use convert::Converted;
+pub use discard::Discard;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
 pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
@@ -51,8 +60,10 @@ pub use layers::LayerRecord;
 pub use lock::{Holder, Lock, LockError, LockKind};
 pub use objects::{Integrity, ObjectState};
 pub use observer::{Observer, Phase, Silent};
+pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
-pub use refs::{ImageRecord, Images, LayerDescriptor, REF_NAME_MAX_BYTES};
-pub use staging::{Added, ImageWriter, LayerFile, ObjectWriter, Staged, Staging};
+pub use refs::{ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES};
+pub use seals::SEAL_MAX_BYTES;
+pub use staging::{Added, ImageWriter, LayerFile, ObjectWriter, PackFile, PackedObject, Staged, Staging};
 pub use store::Store;
 pub use usage::{Sharing, Usage};

@@ -20,8 +20,12 @@ const FORMAT: &str = "sealpack-store";
 /// locks out every older program.
 pub(crate) const VERSION: u64 = 1;
 
-/// The features that a program must know to use a store that has them; none so far.
-const KNOWN_INCOMPAT: [&str; 0] = [];
+/// There may be packs, records of them, hash areas of metadata images, and seals. A program that does not
+/// know them would take them for strays, and images in packs for broken ones.
+pub(crate) const PACKS: &str = "packs";
+
+/// The features that a program must know to use a store that has them.
+const KNOWN_INCOMPAT: [&str; 1] = [PACKS];
 
 /// More bytes than a sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -61,8 +65,18 @@ impl Meta {
         Ok(json)
     }
 
+    /// Whether the store has that feature.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.incompat.iter().any(|has| has == feature)
+    }
+
+    /// Adds a feature that a program must know.
+    pub(crate) fn add(&mut self, feature: &str) {
+        self.incompat.push(feature.to_owned());
+    }
+
     /// Reads the file in `root`. `None` when there is none.
-    pub(crate) fn read(root: &Dir) -> Result<Option<Algorithm>> {
+    pub(crate) fn read(root: &Dir) -> Result<Option<(Self, Algorithm)>> {
         let Some(file) = root.read(FILE)? else { return Ok(None) };
         let mut json = Vec::new();
         let read = file.take(MAX_BYTES).read_to_end(&mut json);
@@ -71,7 +85,7 @@ impl Meta {
     }
 
     /// The version decides before anything else is looked at: the rest may have changed its form.
-    fn parse(json: &[u8], root: &Dir) -> Result<Algorithm> {
+    fn parse(json: &[u8], root: &Dir) -> Result<(Self, Algorithm)> {
         let damaged = |what: String| Error::Meta { path: root.at(FILE), what };
         let value: Value = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
@@ -85,11 +99,14 @@ impl Meta {
             _ => return Err(damaged("\"version\" is not a number from 1 on".to_owned())),
         }
         let meta: Self = serde_json::from_value(value).map_err(|e| damaged(e.to_string()))?;
-        let mut features = meta.incompat;
+        let mut features = meta.incompat.clone();
         features.retain(|feature| !KNOWN_INCOMPAT.contains(&feature.as_str()));
         if !features.is_empty() {
             return Err(Error::Features { path: root.path().to_owned(), features });
         }
-        meta.algorithm.parse().map_err(|_| damaged(format!("unknown \"algorithm\" {:?}", meta.algorithm)))
+        let algorithm = meta.algorithm.parse();
+        let algorithm =
+            algorithm.map_err(|_| damaged(format!("unknown \"algorithm\" {:?}", meta.algorithm)))?;
+        Ok((meta, algorithm))
     }
 }

@@ -88,7 +88,7 @@ impl Store {
             return Ok(ObjectState::Damaged);
         }
         if self.integrity() == Integrity::None
-            && self.verified.contains(&self.root, Fingerprint::new(id, &stat))?
+            && self.verified.contains(&self.root, Fingerprint::new(id.as_bytes(), &stat))?
         {
             return Ok(ObjectState::Good);
         }
@@ -115,7 +115,7 @@ impl Store {
             other => other.map_err(|e| Error::io("read", path, e))?.0,
         };
         if found == *id {
-            self.verified.remember(&self.root, Fingerprint::new(id, &before))?;
+            self.verified.remember(&self.root, Fingerprint::new(id.as_bytes(), &before))?;
         }
         Ok(is(found == *id))
     }

@@ -13,6 +13,8 @@ pub enum Phase {
     Follow,
     /// Removing what is not needed.
     Remove,
+    /// Converting layers from one form into the other.
+    Convert,
 }
 
 /// Is told of progress, from several threads.

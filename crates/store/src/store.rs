@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sealpack_format::digest::{Algorithm, ObjectId};
@@ -15,6 +16,7 @@ use crate::lock::{self, Lock, LockKind};
 use crate::meta::{self, Meta};
 use crate::objects::Integrity;
 use crate::verified::Verified;
+use crate::{packs, seals};
 
 /// The directories of every store.
 const DIRECTORIES: [&str; 9] = [
@@ -47,6 +49,8 @@ pub struct Store {
     algorithm: Algorithm,
     integrity: Integrity,
     lock_wait: Duration,
+    /// Whether this has [enabled packs](Self::enable_packs) or found them enabled.
+    packs_enabled: Mutex<bool>,
 }
 
 impl std::fmt::Debug for Store {
@@ -79,7 +83,7 @@ impl Store {
         let path = absolute(path.as_ref())?;
         let root = open_root(&path)?;
         check_owner(&root)?;
-        let Some(algorithm) = Meta::read(&root)? else {
+        let Some((_, algorithm)) = Meta::read(&root)? else {
             return Err(foreign_entry(&root)?.map_or_else(
                 || Error::Empty { path: path.clone() },
                 |found| Error::Foreign { path: path.clone(), found },
@@ -98,6 +102,7 @@ impl Store {
             algorithm,
             integrity,
             lock_wait: LOCK_WAIT,
+            packs_enabled: Mutex::new(false),
         })
     }
 
@@ -164,6 +169,35 @@ impl Store {
     /// The shared lock that a call takes by itself.
     pub(crate) fn shared(&self) -> Result<Lock> {
         self.lock(LockKind::Shared, self.lock_wait)
+    }
+
+    /// Makes the store one that may have packs, their records, hash areas and seals: programs that do not know
+    /// them refuse it from then on, and the directories are there.
+    ///
+    /// Others that have the store open do not mind.
+    pub(crate) fn enable_packs(&self) -> Result<()> {
+        let mut enabled = self.packs_enabled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *enabled {
+            return Ok(());
+        }
+        // Two who change the file at once would be as two who make the store at once.
+        let _lock = Lock::take_for_making(&self.root, self.lock_wait)?;
+        let missing = || Error::Missing { path: self.path().to_owned() };
+        let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
+        if !meta.has(meta::PACKS) {
+            meta.add(meta::PACKS);
+            self.put_file(&self.root, Path::new(meta::FILE), &meta.to_json()?, 0o444)?;
+        }
+        let mut made = false;
+        for directory in ["packs", packs::DIRECTORY, seals::DIRECTORY] {
+            made |= self.root.make(directory)?;
+        }
+        if made {
+            self.root.sub("packs")?.sync()?;
+            self.root.sync()?;
+        }
+        *enabled = true;
+        Ok(())
     }
 
     pub(crate) fn check_algorithm(&self, wanted: Algorithm) -> Result<()> {

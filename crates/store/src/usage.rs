@@ -1,24 +1,37 @@
 //! How large images are, and what they share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sealpack_format::digest::ObjectId;
+use sealpack_format::digest::{ObjectId, RootHash};
 
 use crate::error::Result;
-use crate::refs::ImageRecord;
+use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
-/// What one image takes, by the objects of its layers; contents kept in records (up to 64 bytes) not counted.
+/// What one image takes, by the objects of its layers, or by their packs; contents kept in records (up to 64
+/// bytes) not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many objects it has, each counted once.
+    /// How many objects it has, each counted once; of an image in packs, once for each pack.
     pub objects: u64,
-    /// Their bytes.
+    /// Their bytes; of an image in packs, those of the packs, the hash trees included.
     pub bytes: u64,
-    /// How many of them no other of the images has: what goes when this one is removed.
+    /// How many of them no other of the images has: what goes when this one is removed. Of an image
+    /// in packs, those in packs that no other image in packs has.
     pub own_objects: u64,
-    /// Their bytes.
+    /// Their bytes, or those of their packs.
     pub own_bytes: u64,
+    /// How many packs it is kept in; none when it is kept as files.
+    pub packs: u64,
+    /// How many of them no other image in packs has.
+    pub own_packs: u64,
+}
+
+/// Something on the disk that images share.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Object(ObjectId),
+    Pack { root_hash: RootHash, objects: u64 },
 }
 
 /// What two images have in common.
@@ -32,34 +45,63 @@ pub struct Sharing {
     pub layers: u64,
 }
 
+impl Usage {
+    fn add(&mut self, part: &Part, size_bytes: u64, is_own: bool) {
+        let (objects, packs) = match part {
+            Part::Object(_) => (1, 0),
+            Part::Pack { objects, .. } => (*objects, 1),
+        };
+        self.objects += objects;
+        self.packs += packs;
+        self.bytes += size_bytes;
+        if is_own {
+            self.own_objects += objects;
+            self.own_packs += packs;
+            self.own_bytes += size_bytes;
+        }
+    }
+}
+
 impl Store {
     /// What each of `images` takes, in their order. Names of the same image share all of it, and so
-    /// none of them has anything of its own. Layers without a record count nothing.
+    /// none of them has anything of its own. Layers without a record count nothing, nor do layers
+    /// without a known pack in images in packs.
     ///
     /// # Errors
-    /// [`Error::LayerDamaged`](crate::Error::LayerDamaged); failures of the system.
+    /// [`Error::LayerDamaged`](crate::Error::LayerDamaged); [`Error::PackRecordDamaged`](crate::Error::PackRecordDamaged);
+    /// failures of the system.
     pub fn usage(&self, images: &[ImageRecord]) -> Result<Vec<Usage>> {
         let mut all = Vec::new();
         for (index, image) in images.iter().enumerate() {
-            all.extend(self.objects_of_layers(image)?.into_iter().map(|(id, size)| (id, size, index)));
+            all.extend(self.parts_of(image)?.into_iter().map(|(part, size)| (part, size, index)));
         }
         all.sort_unstable();
         let mut usage = vec![Usage::default(); images.len()];
         for same in all.chunk_by(|a, b| a.0 == b.0) {
-            for (_, size, index) in same {
-                let usage = &mut usage[*index];
-                usage.objects += 1;
-                usage.bytes += size;
-                if same.len() == 1 {
-                    usage.own_objects += 1;
-                    usage.own_bytes += size;
-                }
+            for (part, size, index) in same {
+                usage[*index].add(part, *size, same.len() == 1);
             }
         }
         Ok(usage)
     }
 
-    /// What images `a` and `b` have in common.
+    /// What is kept for an image, with sizes.
+    fn parts_of(&self, image: &ImageRecord) -> Result<Vec<(Part, u64)>> {
+        if image.objects == ObjectForm::Files {
+            let objects = self.objects_of_layers(image)?;
+            return Ok(objects.into_iter().map(|(id, size)| (Part::Object(id), size)).collect());
+        }
+        let mut parts = BTreeMap::new();
+        for layer in &image.layers {
+            if let Some(pack) = self.layer_pack(&layer.diff_id)? {
+                let part = Part::Pack { root_hash: pack.root_hash, objects: pack.objects };
+                parts.insert(part, pack.size_bytes);
+            }
+        }
+        Ok(parts.into_iter().collect())
+    }
+
+    /// What images `a` and `b` have in common, whichever form they are kept in.
     ///
     /// # Errors
     /// As [`usage`](Self::usage).

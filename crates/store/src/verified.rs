@@ -12,7 +12,6 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::Stat;
-use sealpack_format::digest::ObjectId;
 use sha2::{Digest, Sha256};
 
 use crate::backend::{Dir, sync_file};
@@ -28,10 +27,10 @@ const RECORD_BYTES: usize = 16;
 pub(crate) struct Fingerprint([u8; RECORD_BYTES]);
 
 impl Fingerprint {
-    /// The fingerprint of a file with status `stat` whose content has the digest `id`.
-    pub(crate) fn new(id: &ObjectId, stat: &Stat) -> Self {
+    /// The fingerprint of a file with status `stat` whose content has the digest that names it.
+    pub(crate) fn new(digest: &[u8], stat: &Stat) -> Self {
         let mut hash = Sha256::new();
-        hash.update(id.as_bytes());
+        hash.update(digest);
         hash.update(stat.st_ino.to_le_bytes());
         hash.update(stat.st_size.to_le_bytes());
         hash.update(stat.st_mtime.to_le_bytes());

@@ -1,40 +1,168 @@
 //! The checks by name. What each one does is in the guest's first process, `src/bin/init/checks`.
 
+/// What the guest's kernel enforces when a check begins. A boot goes through the stages in their order, as far as
+/// the checks that it is to run need them: the kernel takes no policy back, only a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Nothing: no policy is active, or one that allows everything.
+    Bare,
+    /// The early profile: what is in the initramfs executes, and what is on signed devices.
+    Early,
+    /// The final profile: what is on signed devices executes, and nothing else.
+    Final,
+    /// The strict profile: the final one, and no module, firmware or kernel that is not on a signed device.
+    Strict,
+    /// The final profile and digest rules for an image in a store of files.
+    Digests,
+}
+
+impl Stage {
+    /// All, in their order.
+    pub const ALL: [Self; 5] = [Self::Bare, Self::Early, Self::Final, Self::Strict, Self::Digests];
+
+    /// The name of the stage's policy, and of its files on the disk; none at the beginning.
+    pub const fn policy(self) -> Option<&'static str> {
+        match self {
+            Self::Bare => None,
+            Self::Early => Some("early"),
+            Self::Final => Some("final"),
+            Self::Digests => Some("digests"),
+            Self::Strict => Some("strict"),
+        }
+    }
+}
+
 /// A check that the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Its name, as `cargo xtask guest NAME` takes it.
     pub name: &'static str,
+    /// What is enforced when it begins.
+    pub stage: Stage,
     /// What it shows.
     pub shows: &'static str,
 }
 
-const fn check(name: &'static str, shows: &'static str) -> Check {
-    Check { name, shows }
+/// The check of that name.
+pub fn find(name: &str) -> Option<Check> {
+    ALL.iter().copied().find(|check| check.name == name)
+}
+
+const fn bare(name: &'static str, shows: &'static str) -> Check {
+    Check { name, stage: Stage::Bare, shows }
+}
+
+const fn sealed(name: &'static str, shows: &'static str) -> Check {
+    Check { name, stage: Stage::Final, shows }
+}
+
+const fn digests(name: &'static str, shows: &'static str) -> Check {
+    Check { name, stage: Stage::Digests, shows }
 }
 
 /// All checks, in the order in which the guest runs them.
 pub const ALL: &[Check] = &[
-    check("fsverity_sha256", "the kernel's fs-verity digests are ours, and the files cannot be written to"),
-    check("fsverity_sha512", "the same with SHA-512"),
-    check("keyring_platform", "the keyring .platform holds the certificate in the firmware's db"),
-    check(
+    bare("default_modules", "the security modules are those that Debian's kernel chooses, IPE among them"),
+    bare("fsverity_sha256", "the kernel's fs-verity digests are ours, and the files cannot be written to"),
+    bare("fsverity_sha512", "the same with SHA-512"),
+    bare("keyring_platform", "the keyring .platform holds the certificate in the firmware's db"),
+    bare(
         "device_signed",
         "a device with a signature by the trusted key is activated, mounted and goes by itself",
     ),
-    check("device_unknown_key", "a signature by another key is refused with ENOKEY"),
-    check("device_other_signature", "the signature of another root hash is refused with EKEYREJECTED"),
-    check("device_garbage_signature", "what is no signature is refused with EBADMSG"),
-    check("device_corrupted", "a changed block of a device is an I/O error"),
-    check("device_table", "the table in force is the one loaded, to the letter"),
-    check("verified_mount", "an image in a store on ext4 is mounted as verified and runs"),
-    check("verified_corrupt_object", "an object changed on the disk is an I/O error when it is read"),
-    check("verified_swapped_object", "an object replaced by another file is refused when it is opened"),
-    check("verified_swapped_metadata", "a metadata image replaced by another one is not mounted"),
-    check("policy_life", "a signed IPE policy is loaded, updated, activated and shown as it is"),
-    check("policy_unsigned", "a policy without a signature is refused with EBADMSG"),
-    check("policy_unknown_key", "a policy signed by another key is refused with ENOKEY"),
-    check("policy_rollback", "a lower version is refused, of the same policy and of another"),
+    bare("refuse_unknown_key", "a signature by another key is refused with ENOKEY"),
+    bare("refuse_other_signature", "the signature of another root hash is refused with EKEYREJECTED"),
+    bare("refuse_garbage_signature", "what is no signature is refused with EBADMSG"),
+    bare("device_corrupted", "a changed block of a device is an I/O error"),
+    bare("device_table", "the table in force is the one loaded, to the letter"),
+    bare("verified_mount", "an image in a store on ext4 is mounted as verified and runs"),
+    bare("verified_corrupt_object", "an object changed on the disk is an I/O error when it is read"),
+    bare("verified_swapped_object", "an object replaced by another file is refused when it is opened"),
+    bare("verified_swapped_metadata", "a metadata image replaced by another one is not mounted"),
+    bare(
+        "signature_kinds",
+        "the kernel accepts seals and policies signed with RSA and ECDSA keys of all kinds",
+    ),
+    bare("policy_life", "a signed IPE policy is loaded, updated, activated and shown as it is"),
+    bare("refuse_policy_unsigned", "a policy without a signature is refused with EBADMSG"),
+    bare("refuse_policy_unknown_key", "a policy signed by another key is refused with ENOKEY"),
+    bare("refuse_policy_rollback", "a lower version is refused, of the same policy and of another"),
     // From here on dm-verity looks into its own keyring last, and another root's signature is ENOKEY too.
-    check("keyring_dm_verity", "a key in .dm-verity counts, once the keyring is restricted"),
+    bare("keyring_dm_verity", "a key in .dm-verity counts, once the keyring is restricted"),
+    Check {
+        name: "limit_initramfs_write",
+        stage: Stage::Early,
+        shows: "what root writes into the initramfs executes under the early policy, and not under the final one",
+    },
+    sealed("allow_dynamic_program", "a program with its libraries from packs runs"),
+    sealed("allow_script", "a script in a pack runs, by an interpreter in a pack"),
+    sealed("allow_inline_script", "a script of at most 64 bytes, inside the metadata image, runs"),
+    sealed("allow_python", "python3 of a Debian image runs, with modules in C"),
+    sealed("allow_two_images", "two images with a common base run at once"),
+    sealed("deny_unsigned_mount", "the same program from an unsigned mount is not executed"),
+    sealed("deny_unsigned_pack", "the same program from a pack without a signature is not executed"),
+    sealed("deny_overmount", "an unsigned mount over the signed one is of no use"),
+    sealed("deny_bind_mount", "an unsigned file bound over a signed one is not executed"),
+    sealed("deny_upper_copy", "a copy on the writable upper layer is not executed"),
+    sealed("deny_preload", "a library from outside is not loaded by LD_PRELOAD"),
+    sealed("deny_mmap", "an unsigned file is not mapped, or made, executable"),
+    sealed("deny_memfd", "a program in memory is not executed, nor is memory of no file"),
+    sealed("refuse_changed_pack", "a pack with a changed bit is not mounted, or gives I/O errors"),
+    sealed("eio_changed_pack", "a bit changed while a pack is mounted is an I/O error"),
+    sealed(
+        "refuse_device_slot",
+        "sealpack mounts nothing that has contents on a second device, which the kernel would execute",
+    ),
+    sealed("shared_pages", "a file of two images is in the page cache once"),
+    sealed("shared_device", "a pack of two images has one device"),
+    sealed("no_leftovers", "nothing is left after unmounting, nor after kill -9 of a mount at any point"),
+    sealed("limit_renamed_program", "any signed program can be started under the name of another one"),
+    sealed(
+        "limit_private_mapping",
+        "what is written into a private mapping of a signed file can be made executable, unless PR_SET_MDWE is set",
+    ),
+    sealed(
+        "limit_unsigned_metadata",
+        "an unsigned metadata image over signed packs runs; sealpack mounts such an image nosuid",
+    ),
+    sealed("limit_enforce_off", "root can switch IPE off, unless CAP_MAC_ADMIN was dropped"),
+    sealed(
+        "figure_python_start",
+        "prints how long python3 takes to start, from an enforced mount and a directory",
+    ),
+    Check {
+        name: "limit_module",
+        stage: Stage::Final,
+        shows: "an unsigned module can be loaded under the final policy, and not under the strict one",
+    },
+    digests(
+        "allow_digest_policy",
+        "files whose digests a signed policy names are executed from a store of files",
+    ),
+    digests("deny_digest_policy", "others are not, nor files with the same contents and no fs-verity"),
+    // The policies of this one have higher versions than all others.
+    digests(
+        "figure_digest_rules",
+        "prints how long the kernel takes to decide, by the number of digest rules",
+    ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_only_go_up_and_names_are_unique() {
+        assert!(ALL.is_sorted_by_key(|check| check.stage));
+        for check in ALL {
+            assert_eq!(ALL.iter().filter(|other| other.name == check.name).count(), 1, "{}", check.name);
+            // They are passed in a list with commas, as one word.
+            assert!(
+                check
+                    .name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            );
+        }
+    }
+}

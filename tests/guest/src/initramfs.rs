@@ -18,13 +18,12 @@ pub const MODULES: &str = "/modules";
 pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> {
     let file = fs::File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
     let mut archive = Cpio { out: io::BufWriter::new(file), count: 0 };
-    for dir in ["bin", "dev", "proc", "sys", "tmp", "disk", "modules"] {
+    for dir in ["bin", "dev", "proc", "sys", "tmp", "disk", "tools", "modules"] {
         archive.directory(dir)?;
     }
     // What the kernel opens as standard input and output of the first process.
     archive.character_device("dev/console", 5, 1)?;
     archive.file("init", &programs.init)?;
-    archive.file("bin/sealpack", &programs.sealpack)?;
     let busybox = sealpack_tests::command::find("busybox").context("busybox is not installed")?;
     archive.file("bin/busybox", &busybox)?;
     let mut modules: Vec<_> = fs::read_dir(kernel.modules())?.collect::<io::Result<_>>()?;

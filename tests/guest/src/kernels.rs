@@ -47,7 +47,9 @@ impl Generation {
         let lock = File::create(place.join(format!("{}.lock", self.name())))?;
         lock.lock().context("cannot lock the place of a kernel")?;
         let dir = place.join(self.name());
-        if let Ok(release) = fs::read_to_string(dir.join("release")) {
+        if let Ok(release) = fs::read_to_string(dir.join("release"))
+            && fs::read_to_string(dir.join("content")).is_ok_and(|content| content == modules::CONTENT)
+        {
             return Ok(Some(Kernel { dir, release }));
         }
         let archive = Archive::of_suites("guest", &["trixie", "trixie-backports"])?;
@@ -104,7 +106,8 @@ fn depends_of(shown: &str, version_prefix: &str) -> Option<Vec<String>> {
     )
 }
 
-/// Leaves `kernel/` in `dir`: `vmlinuz`, `release`, `modules/` with those that the guest loads and `order`.
+/// Leaves `kernel/` in `dir`: `vmlinuz`, `release`, `modules/` with those that the guest loads and `order`, and
+/// `spare-module`.
 fn unpack(archive: &Archive, packages: &[String], dir: &Path) -> Result<String> {
     archive.download(packages, dir)?;
     let root = dir.join("root");
@@ -122,7 +125,8 @@ fn unpack(archive: &Archive, packages: &[String], dir: &Path) -> Result<String> 
     let places = [root.join(format!("boot/vmlinuz-{release}")), modules.join("vmlinuz")];
     let image = places.iter().find(|place| place.exists()).context("there is no vmlinuz")?;
     fs::rename(image, kernel.join("vmlinuz"))?;
-    modules::unpack(&modules, &kernel.join("modules"))?;
+    modules::unpack(&modules, &kernel.join("modules"), &kernel.join("spare-module"))?;
+    fs::write(kernel.join("content"), modules::CONTENT)?;
     // Last: its presence says that the rest is complete.
     fs::write(kernel.join("release"), &release)?;
     Ok(release)
@@ -142,6 +146,11 @@ impl Kernel {
     /// The kernel itself.
     pub fn image(&self) -> PathBuf {
         self.dir.join("vmlinuz")
+    }
+
+    /// A module that the guest does not load, signed as the kernel's makers sign.
+    pub fn spare_module(&self) -> PathBuf {
+        self.dir.join("spare-module")
     }
 
     /// The modules that the guest loads, and their order.

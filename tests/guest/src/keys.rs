@@ -1,5 +1,6 @@
 //! Test keys, signatures by them, and firmware variables with a certificate in `db`.
 
+use crate::programs::Programs;
 use anyhow::{Context, Result};
 use sealpack_tests::command::{run, stdout};
 use std::fs::{self, File};
@@ -12,6 +13,9 @@ pub struct Key {
     key: PathBuf,
     certificate: PathBuf,
 }
+
+/// All kinds of keys that `sealpack key new` makes.
+pub const KINDS: [&str; 5] = ["rsa2048", "rsa3072", "rsa4096", "p256", "p384"];
 
 /// The owner that firmware variables name for the certificate: a number that means nothing.
 const OWNER: &str = "7b9c1f0e-53c5-4a3c-9a43-5a1e5a1eca5e";
@@ -44,15 +48,21 @@ impl Key {
         Self::named("extra")
     }
 
+    /// One that `sealpack key new` makes, of one of [`KINDS`]. The firmware trusts these too.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn of_kind(kind: &str, programs: &Programs) -> Result<Self> {
+        Self::made(kind, |key, certificate| {
+            let mut sealpack = Command::new(&programs.sealpack);
+            sealpack.args(["key", "new", "--force", "--type", kind]);
+            sealpack.args(["--subject", &format!("sealpack test {kind}"), "--key"]).arg(key);
+            run(sealpack.arg("--cert").arg(certificate)).map(drop)
+        })
+    }
+
     fn named(name: &str) -> Result<Self> {
-        let place = crate::place().join("keys");
-        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-        let lock = File::create(place.join("lock"))?;
-        lock.lock().context("cannot lock the place of the keys")?;
-        let file = |suffix: &str| place.join(format!("{name}.{suffix}"));
-        let found = Self { key: file("key"), certificate: file("pem") };
-        if !found.certificate.exists() {
-            let new = file("new");
+        Self::made(name, |key, certificate| {
             let mut openssl = Command::new("openssl");
             openssl
                 .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj"])
@@ -61,13 +71,37 @@ impl Key {
                 .args(["-addext", "keyUsage=critical,digitalSignature"])
                 .args(["-addext", "extendedKeyUsage=codeSigning"])
                 .arg("-keyout")
-                .arg(&found.key)
+                .arg(key)
                 .arg("-out")
-                .arg(&new);
-            run(&mut openssl)?;
+                .arg(certificate);
+            run(&mut openssl).map(drop)
+        })
+    }
+
+    /// The key of this name, made by `make` if it is not there yet.
+    fn made(name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<Self> {
+        let place = crate::place().join("keys");
+        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+        let lock = File::create(place.join("lock"))?;
+        lock.lock().context("cannot lock the place of the keys")?;
+        let file = |suffix: &str| place.join(format!("{name}.{suffix}"));
+        let found = Self { key: file("key"), certificate: file("pem") };
+        if !found.certificate.exists() {
+            let new = file("new");
+            make(&found.key, &new)?;
             fs::rename(new, &found.certificate)?;
         }
         Ok(found)
+    }
+
+    /// The private key, in PEM.
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
+    /// The certificate, in PEM.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
     }
 
     /// The certificate in DER.
@@ -113,19 +147,20 @@ impl Key {
     }
 }
 
-/// Writes firmware variables to `target` whose `db` has the trusted key's certificate, and no other.
+/// Writes firmware variables to `target` whose `db` has the certificates of the trusted key and of those of all
+/// [`KINDS`], and no other.
+///
+/// There is no platform key among them, and so Secure Boot is off: with it on, the kernel would lock itself down, and
+/// what the checks are to show of IPE would be refused by lockdown already.
 ///
 /// # Errors
-/// If virt-fw-vars fails.
-pub fn write_variables(target: &Path) -> Result<()> {
-    let key = Key::trusted()?;
+/// If virt-fw-vars or `sealpack` fails.
+pub fn write_variables(programs: &Programs, target: &Path) -> Result<()> {
     let mut command = Command::new("virt-fw-vars");
-    command
-        .args(["--input", EMPTY_VARIABLES, "--no-microsoft", "--enroll-cert"])
-        .arg(&key.certificate)
-        .args(["--add-db", OWNER])
-        .arg(&key.certificate)
-        .arg("--output")
-        .arg(target);
-    stdout(&mut command).map(drop)
+    command.args(["--input", EMPTY_VARIABLES]);
+    let kinds = KINDS.iter().map(|kind| Key::of_kind(kind, programs));
+    for key in std::iter::once(Key::trusted()).chain(kinds) {
+        command.args(["--add-db", OWNER]).arg(key?.certificate());
+    }
+    stdout(command.arg("--output").arg(target)).map(drop)
 }

@@ -6,8 +6,10 @@
 //! from Debian's archive, [`keys`] and firmware, [`programs`] of this workspace, the [`initramfs`] and the
 //! [`disk`]. All of it is below `target/guest`.
 
+pub mod attacks;
 pub mod checks;
 pub mod disk;
+pub mod images;
 pub mod initramfs;
 pub mod kernels;
 pub mod keys;

@@ -13,8 +13,12 @@ use std::time::{Duration, Instant};
 /// Firmware without variables, of the package ovmf.
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 
-/// How long a machine may run in all. On an idle machine, a run of all checks takes a minute.
+/// How long a machine may run in all.
 const TIME_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How long a machine may report nothing. A check that takes longer than its own limit is ended by the guest, if the
+/// guest still can.
+const SILENCE_LIMIT: Duration = Duration::from_secs(4 * 60);
 
 /// How often a running machine is looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -26,6 +30,25 @@ pub struct Machine {
     kernel: Kernel,
     /// Until this is dropped, no other machine is started.
     _turn: File,
+}
+
+/// What a machine is to do.
+#[derive(Clone, Copy, Debug)]
+pub enum Task<'a> {
+    /// Run the checks of these names.
+    Checks(&'a [&'a str]),
+    /// Show what runs and what does not, under a policy.
+    Demo,
+}
+
+impl Task<'_> {
+    /// What the guest's first process finds on the kernel's command line.
+    fn parameter(&self) -> String {
+        match self {
+            Self::Checks(names) => format!("sealpack.checks={}", names.join(",")),
+            Self::Demo => "sealpack.demo".to_owned(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -52,28 +75,34 @@ impl Machine {
         let programs = programs::build()?;
         let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(&place)?;
         initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
-        disk::write(&dir.path().join("disk"))?;
-        keys::write_variables(&dir.path().join("variables"))?;
+        disk::write(kernel, &programs, &dir.path().join("disk"))?;
+        keys::write_variables(&programs, &dir.path().join("variables"))?;
         Ok(Self { dir, kernel: kernel.clone(), _turn: turn })
     }
 
-    /// Runs the checks; `watch` sees each line when it is reported.
+    /// Runs the checks, or whatever else it is to do; `watch` sees each line when it is reported.
     ///
     /// # Errors
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
-    pub fn run(&self, checks: &[&str], mut watch: impl FnMut(&Line)) -> Result<Ended> {
+    pub fn run(&self, task: &Task<'_>, mut watch: impl FnMut(&Line)) -> Result<Ended> {
         let (console, report) = (self.file("console"), self.file("report"));
         fs::write(&report, "")?;
-        let mut qemu = self.qemu(&format!("sealpack.checks={}", checks.join(",")));
+        let mut qemu = self.qemu(&task.parameter());
         qemu.arg("-serial").arg(output_to(&console)).arg("-serial").arg(output_to(&report));
         qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(self.file("qemu"))?);
         let mut running = Running(qemu.spawn().context("cannot start qemu-system-x86_64")?);
         let mut reader = Reader { file: File::open(&report)?, partial: String::new(), lines: Vec::new() };
         let started = Instant::now();
+        let mut reported = started;
         let ended_by_us = loop {
-            reader.read(&mut watch)?;
+            if reader.read(&mut watch)? > 0 {
+                reported = Instant::now();
+            }
             if running.0.try_wait()?.is_some() {
                 break None;
+            }
+            if reported.elapsed() > SILENCE_LIMIT {
+                break Some(format!("it reported nothing for {} s", SILENCE_LIMIT.as_secs()));
             }
             if started.elapsed() > TIME_LIMIT {
                 break Some(format!("it still ran after {} s", TIME_LIMIT.as_secs()));
@@ -148,9 +177,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, watch: &mut impl FnMut(&Line)) -> Result<()> {
+    /// Reads what is new, and returns how many bytes that were.
+    fn read(&mut self, watch: &mut impl FnMut(&Line)) -> Result<usize> {
         let mut bytes = Vec::new();
-        self.file.read_to_end(&mut bytes)?;
+        let length = self.file.read_to_end(&mut bytes)?;
         self.partial.push_str(&String::from_utf8_lossy(&bytes));
         while let Some((line, rest)) = self.partial.split_once('\n') {
             if let Some(line) = Line::parse(line) {
@@ -159,6 +189,6 @@ impl Reader {
             }
             self.partial = rest.to_owned();
         }
-        Ok(())
+        Ok(length)
     }
 }

@@ -13,6 +13,17 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// Something that the demo tried.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Row {
+    /// What.
+    pub tried: String,
+    /// What the kernel said.
+    pub said: String,
+    /// The kernel's audit record in words; empty when there was none to expect.
+    pub explained: String,
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -20,6 +31,8 @@ pub enum Line {
     Begin(String),
     /// The check ended.
     End(String, Outcome),
+    /// The demo tried something.
+    Row(Row),
     /// There are no more checks.
     Done,
 }
@@ -34,6 +47,10 @@ impl fmt::Display for Line {
             Self::End(name, Outcome::Ok) => write!(f, "{MARK}ok {name}"),
             Self::End(name, Outcome::Skipped(why)) => write!(f, "{MARK}skipped {name} {why:?}"),
             Self::End(name, Outcome::Failed(why)) => write!(f, "{MARK}failed {name} {why:?}"),
+            Self::Row(row) => {
+                let json = serde_json::to_string(row).map_err(|_| fmt::Error)?;
+                write!(f, "{MARK}row {json}")
+            }
             Self::Done => write!(f, "{MARK}done"),
         }
     }
@@ -42,7 +59,11 @@ impl fmt::Display for Line {
 impl Line {
     /// Reads a line; `None` for anything else.
     pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.trim_end().strip_prefix(MARK)?.splitn(3, ' ');
+        let line = line.trim_end().strip_prefix(MARK)?;
+        if let Some(json) = line.strip_prefix("row ") {
+            return serde_json::from_str(json).ok().map(Self::Row);
+        }
+        let mut words = line.splitn(3, ' ');
         let kind = words.next()?;
         if kind == "done" {
             return Some(Self::Done);
@@ -90,6 +111,11 @@ mod tests {
             Line::End(name(), Outcome::Ok),
             Line::End(name(), Outcome::Skipped("no \"such\" thing".into())),
             Line::End(name(), Outcome::Failed("two\nlines\tand \\n".into())),
+            Line::Row(Row {
+                tried: "this".into(),
+                said: "no".into(),
+                explained: "two\nlines \"quoted\"".into(),
+            }),
             Line::Done,
         ] {
             assert_eq!(Line::parse(&format!("{line}\r\n")), Some(line));

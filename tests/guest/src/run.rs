@@ -2,9 +2,9 @@
 
 use crate::checks;
 use crate::kernels::Generation;
-use crate::machine::{Ended, Machine};
-use crate::report::{Line, Outcome};
-use anyhow::{Context, Result};
+use crate::machine::{Ended, Machine, Task};
+use crate::report::{Line, Outcome, Row};
+use anyhow::{Context, Result, ensure};
 use sealpack_tests::debian;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -38,9 +38,35 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
         return Ok(skipped(&format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
     let machine = Machine::new(&kernel)?;
-    let ended = machine.run(names, |line| watch(kernel.version(), line))?;
+    let ended = machine.run(&Task::Checks(names), |line| watch(kernel.version(), line))?;
     let outcomes = outcomes(names, &ended);
     Ok(Results { version: kernel.version().to_owned(), outcomes, log: ended.log })
+}
+
+/// What the demo showed on a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demo {
+    /// What was tried, in order, and the kernel's version.
+    Shown(String, Vec<Row>),
+    /// Why no kernel could be booted.
+    Skipped(String),
+}
+
+/// Boots a kernel for the demo: under a policy, what runs from sealed images and what does not run otherwise.
+///
+/// # Errors
+/// As [`run`], and if the guest does not get to the demo's end; the message has its log.
+pub fn demo(generation: Generation) -> Result<Demo> {
+    if let Some(why) = why_not() {
+        return Ok(Demo::Skipped(why));
+    }
+    let Some(kernel) = generation.kernel()? else {
+        return Ok(Demo::Skipped(format!("Debian has no stock kernel {} to fetch", generation.name())));
+    };
+    let ended = Machine::new(&kernel)?.run(&Task::Demo, |_| {})?;
+    ensure!(ended.lines.last() == Some(&Line::Done), "the guest did not get to the end:\n{}", ended.log);
+    let row = |line| if let Line::Row(row) = line { Some(row) } else { None };
+    Ok(Demo::Shown(kernel.version().to_owned(), ended.lines.into_iter().filter_map(row).collect()))
 }
 
 /// Why no kernel can be booted here, if so.
@@ -60,7 +86,7 @@ fn outcomes(names: &[&str], ended: &Ended) -> BTreeMap<String, Outcome> {
         match line {
             Line::Begin(name) => begun.push(name.as_str()),
             Line::End(name, outcome) => drop(outcomes.insert(name.clone(), outcome.clone())),
-            Line::Done => {}
+            Line::Row(_) | Line::Done => {}
         }
     }
     let how = ended.ended_by_us.as_deref().unwrap_or("it ended by itself");

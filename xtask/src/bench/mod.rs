@@ -5,6 +5,7 @@ mod contender;
 mod memory;
 mod pull;
 mod table;
+mod tree;
 
 use anyhow::Result;
 use std::num::NonZeroUsize;
@@ -26,6 +27,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value = "5")]
         runs: NonZeroUsize,
     },
+    /// Time the dm-verity hash tree of a file of 1 GiB, and that of veritysetup
+    Tree {
+        /// How many times each contender runs, in turns
+        #[arg(long, default_value = "7")]
+        runs: NonZeroUsize,
+    },
 }
 
 /// Runs a benchmark.
@@ -33,5 +40,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Pull { runs, no_memory } => pull::run(runs.get(), !no_memory),
         Bench::Compat { runs } => compat::run(runs.get()),
+        Bench::Tree { runs } => tree::run(runs.get()),
     }
 }

@@ -1,8 +1,8 @@
 //! The time of a pull from an OCI layout into an empty store.
 
-use super::contender::Contender;
+use super::contender::{Contender, measure_all};
 use super::memory;
-use super::table::{Row, markdown, mib};
+use super::table::{markdown, mib};
 use crate::oracle;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result};
@@ -25,19 +25,7 @@ pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
     fs::create_dir_all(&place)?;
     let outputs = tempfile::Builder::new().prefix("outputs-").tempdir_in(&place)?;
     let contenders = contenders(&sealpack, &cfsctl, &image)?;
-    let mut rows: Vec<Row> =
-        contenders.iter().map(|contender| Row { name: contender.name, samples: Vec::new() }).collect();
-    // The first round, which fills the page cache, is not counted.
-    for round in 0..=runs {
-        for (contender, row) in contenders.iter().zip(&mut rows) {
-            eprintln!("# round {round} of {runs}: {}", contender.name);
-            let sample =
-                contender.measure(outputs.path()).with_context(|| format!("{} failed", contender.name))?;
-            if round > 0 {
-                row.samples.push(sample);
-            }
-        }
-    }
+    let rows = measure_all(&contenders, runs, outputs.path())?;
     let mut report = format!("{}\n{}", headline(&image, runs)?, markdown(&rows));
     if with_memory {
         report.push_str(&memory::report(&sealpack, &place)?);
@@ -93,10 +81,7 @@ pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str) -> Command
 }
 
 fn build_floor() -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--release", "--package", "sealpack-tests", "--bin", "sealpack-floor"]);
-    run_command(cargo.current_dir(paths::workspace()))?;
-    Ok(paths::target().join("release/sealpack-floor"))
+    program::build_tool("sealpack-floor")
 }
 
 fn headline(image: &Image, runs: usize) -> Result<String> {

@@ -1,5 +1,7 @@
 //! `cargo xtask guest`: checks in booted stock kernels, each with a line of its own, or a shell there.
 
+pub(crate) mod demo;
+
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result, bail, ensure};
 use sealpack_guest::kernels::Generation;
@@ -69,9 +71,15 @@ fn run_on(generation: Generation, arguments: &Arguments) -> Result<usize> {
         print(name, &results.version, outcome);
     }
     let failed = results.outcomes.values().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
-    show_log(&results, arguments.log || failed > 0, arguments.log)?;
+    for figure in results.log.lines().filter_map(|line| line.strip_prefix(FIGURE)) {
+        println!("# figure ({}): {figure}", results.version);
+    }
+    show_log(&results, arguments.log)?;
     Ok(failed)
 }
+
+/// What lines of the log with a figure begin with.
+const FIGURE: &str = "FIGURE ";
 
 fn print(name: &str, version: &str, outcome: &Outcome) {
     match outcome {
@@ -83,11 +91,11 @@ fn print(name: &str, version: &str, outcome: &Outcome) {
     }
 }
 
-fn show_log(results: &Results, is_kept: bool, is_printed: bool) -> Result<()> {
+fn show_log(results: &Results, is_printed: bool) -> Result<()> {
     if is_printed {
         println!("{}", results.log);
     }
-    if is_kept && !results.log.is_empty() {
+    if !results.log.is_empty() {
         let file = place().join(format!("log-{}", results.version));
         fs::write(&file, &results.log).with_context(|| format!("cannot write {}", file.display()))?;
         println!("# the guest's log: {}", file.display());

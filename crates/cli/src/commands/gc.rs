@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use sealpack_kernel::Kernel;
 use sealpack_store::{GcOptions, GcReport, LockKind, Removed, Silent, objects_of_image};
 use serde_json::{Value, json};
 
@@ -29,6 +30,12 @@ impl Gc {
         let wait = Duration::from_secs(self.wait);
         // From here on nobody mounts anything; what is mounted was mounted before.
         let lock = store.lock(LockKind::Exclusive, wait)?;
+        let kernel = Kernel::default();
+        if !self.dry_run
+            && let Err(error) = sealpack_mount::remove_leftovers(&kernel)
+        {
+            context.output.remark(&format!("warning: {error}"));
+        }
         let in_use = sealpack_mount::images_in_use()?;
         if in_use.unreadable_processes > 0 {
             warn_of_hidden_mounts(context.output, in_use.unreadable_processes);
@@ -36,6 +43,7 @@ impl Gc {
         let options = GcOptions {
             dry_run: self.dry_run,
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
+            keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
         };
         let report =

@@ -9,10 +9,13 @@ mod gc;
 mod generate;
 mod images;
 mod inspect;
+mod key;
 mod ls;
 mod mount;
+mod policy;
 mod pull;
 mod rm;
+mod seal;
 mod tag;
 mod umount;
 
@@ -26,6 +29,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Tag(tag::Tag),
     Rm(rm::Rm),
+    Seal(seal::Seal),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -35,6 +39,8 @@ pub(crate) enum Command {
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
     Compat(compat::Compat),
+    Key(key::Key),
+    Policy(policy::Policy),
     Generate(generate::Generate),
 }
 
@@ -46,6 +52,7 @@ impl Command {
             Self::Inspect(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Rm(command) => command.run(context),
+            Self::Seal(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),
@@ -55,6 +62,8 @@ impl Command {
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Compat(command) => command.run(context),
+            Self::Key(command) => command.run(context),
+            Self::Policy(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

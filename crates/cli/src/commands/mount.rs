@@ -1,23 +1,28 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Achieved, Backing, Level, Plan, Request, Writable};
+use sealpack_mount::{Achieved, Backing, Level, Objects, Plan, Request, Writable};
+use sealpack_store::{ImageRecord, ObjectForm, Store};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::objects;
+use crate::{objects, sealing};
 
 /// Mount an image on a directory.
 ///
 /// The mount is read-only unless --upper and --work are given. The output says what was
-/// achieved: `verified` (all bytes are checked when they are read) or `plain` (nothing is).
-/// Set-user-ID bits and device files in the image have no effect.
+/// achieved, and why not more: `plain` (nothing is checked), `verified` (all bytes are checked when
+/// they are read), `signed` (besides, the kernel accepted the signatures of all of it) or `enforced`
+/// (besides, the kernel executes nothing that its policy does not allow).
+///
+/// Device files in the image have no effect, and set-user-ID bits none unless the mount is signed and
+/// has no --upper.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack mount debian:12 /mnt
   sealpack mount debian:12 /mnt --upper /var/tmp/upper --work /var/tmp/work
-  sealpack mount debian:12 /mnt --require verified
+  sealpack mount debian:12 /mnt --require enforced
   sealpack mount debian:12 /mnt --plan     # only show the system calls")]
 pub(crate) struct Mount {
     /// The image: a name or a digest.
@@ -36,9 +41,15 @@ pub(crate) struct Mount {
     /// Let nothing be executed from the mount.
     #[arg(long)]
     noexec: bool,
+    /// Let set-user-ID bits have no effect, even in a signed image.
+    #[arg(long)]
+    nosuid: bool,
     /// Refuse anything less: plain, verified, signed or enforced.
     #[arg(long, value_name = "LEVEL", default_value = "plain")]
     require: Level,
+    /// Try for no more: plain, verified, signed or enforced.
+    #[arg(long, value_name = "LEVEL", default_value = "enforced")]
+    at_most: Level,
     /// Show what would be done, and do nothing.
     #[arg(long)]
     plan: bool,
@@ -51,13 +62,14 @@ impl Mount {
         let request = Request {
             image: store.image_path(&record.image),
             image_id: record.image,
-            objects: vec![store.objects_path().to_path_buf()],
-            objects_have_verity: objects::all_have_verity(&store, &record)?,
+            objects: self.objects(&store, &record)?,
             writable: Writable::new(self.upper, self.work).map_err(CommandError::usage)?,
             target: self.target,
             read_only: self.read_only,
             noexec: self.noexec,
+            nosuid: self.nosuid,
             required: self.require,
+            at_most: self.at_most,
         };
         let plan = Plan::new(request).map_err(|error| match error {
             sealpack_mount::PlanError::Level { .. } => CommandError::refused(error),
@@ -74,6 +86,24 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// Where the contents are, and the signatures if they are to be tried.
+    fn objects(&self, store: &Store, record: &ImageRecord) -> Result<Objects, CommandError> {
+        if record.objects == ObjectForm::Packs {
+            let seal = if self.at_most >= Level::Signed { sealing::read(store, record)? } else { None };
+            let (metadata, packs) = sealing::mount_parts(store, record, seal.as_ref())?;
+            // overlayfs wants two layers, and an image without objects has no pack.
+            if !packs.is_empty() {
+                return Ok(Objects::Packs { metadata, packs });
+            }
+        }
+        Ok(Objects::Files {
+            directories: vec![store.objects_path().to_path_buf()],
+            have_verity: objects::all_have_verity(store, record)?,
+        })
+    }
+}
+
 fn json_of(achieved: &Achieved) -> serde_json::Value {
     json!({
         "target": achieved.target,
@@ -81,10 +111,21 @@ fn json_of(achieved: &Achieved) -> serde_json::Value {
         "read_write": achieved.read_write,
         "level": achieved.assurance.level.name(),
         "why_not_more": achieved.assurance.why_not_more,
+        "suid": achieved.suid,
         "loop_device": match &achieved.backing {
-            Backing::File => None,
             Backing::Loop(device) => Some(device),
+            Backing::File | Backing::Device(_) => None,
         },
+        "device": device_of(&achieved.backing),
+        "pack_devices": achieved.packs.iter().map(device_of).collect::<Vec<_>>(),
         "mount_id": achieved.mount_id,
     })
+}
+
+/// The dm-verity device's name.
+fn device_of(backing: &Backing) -> Option<&str> {
+    match backing {
+        Backing::Device(name) => Some(name.as_str()),
+        Backing::File | Backing::Loop(_) => None,
+    }
 }

@@ -8,7 +8,8 @@ use crate::error::CommandResult;
 
 /// Unmount an image.
 ///
-/// Only what `sealpack mount` mounted is unmounted. Changes stay in the upper directory.
+/// Only what `sealpack mount` mounted is unmounted. Changes stay in the upper directory. The
+/// devices of packs go by themselves with the last mount that uses them.
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "unmount")]
 #[command(after_help = "Examples:
@@ -23,7 +24,11 @@ pub(crate) struct Umount {
 
 impl Umount {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let unmounted = sealpack_mount::unmount(&Kernel::default(), &self.target, self.lazy)?;
+        let kernel = Kernel::default();
+        let unmounted = sealpack_mount::unmount(&kernel, &self.target, self.lazy)?;
+        if let Err(error) = sealpack_mount::remove_leftovers(&kernel) {
+            context.output.remark(&format!("warning: {error}"));
+        }
         let value = json!({ "target": unmounted.target, "metadata_image": unmounted.image });
         context.output.result(&value, || format!("{}: unmounted", unmounted.target.display()))
     }

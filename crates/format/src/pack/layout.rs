@@ -35,7 +35,7 @@ impl Directories {
         let mut inodes = InodeBlocks::default();
         for (size_bytes, number) in sizes.iter().zip(0..) {
             let (_, tail) = Inode::split(*size_bytes);
-            inodes.add(number, &vec![0; Inode::bytes_of(*size_bytes).saturating_add(tail)]);
+            inodes.add(number, &vec![0; Inode::bytes_of(*size_bytes)], &vec![0; tail]);
         }
         let (slots, inode_bytes) = inodes.finish(directories.len());
         let inode_blocks = to_u64(inode_bytes.len() / BLOCK_BYTES);
@@ -58,7 +58,7 @@ impl Directories {
             let tail = content.split_off(content.len().saturating_sub(tail_bytes));
             content.resize(content.len().next_multiple_of(BLOCK_BYTES), 0);
             data.append(&mut content);
-            inodes.add(number, &[inode.to_disk(), tail].concat());
+            inodes.add(number, &inode.to_disk(), &tail);
         }
         let (_, inodes) = inodes.finish(directories.len());
         Self { data, inodes, count: u32::try_from(directories.len()).unwrap_or(u32::MAX) }
@@ -115,8 +115,8 @@ struct InodeBlocks {
 }
 
 impl InodeBlocks {
-    fn add(&mut self, number: u32, item: &[u8]) {
-        self.closed.extend(self.placement.place(number, item));
+    fn add(&mut self, number: u32, inode: &[u8], rest: &[u8]) {
+        self.closed.extend(self.placement.place(number, inode, rest));
     }
 
     /// The slots of the `count` inodes, and the blocks.

@@ -44,12 +44,6 @@ const BLOCK_BYTES: usize = crate::verity::BLOCK_BYTES;
 /// [`BLOCK_BYTES`] as a number of bytes in a file.
 const BLOCK_STEP: u64 = crate::erofs::BLOCK_BYTES;
 
-/// The SHA-256 of a block of zeros.
-const ZERO_LEAF: [u8; 32] = [
-    0xad, 0x7f, 0xac, 0xb2, 0x58, 0x6f, 0xc6, 0xe9, 0x66, 0xc0, 0x04, 0xd7, 0xd1, 0xd1, 0x6b, 0x02, 0x4f,
-    0x58, 0x05, 0xff, 0x7c, 0xb4, 0x7c, 0x7a, 0x85, 0xda, 0xbd, 0x8b, 0x48, 0x89, 0x2c, 0xa7,
-];
-
 /// `value` as a number of bytes in a file; all platforms with a standard library have at most 64 bits.
 fn to_u64(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)

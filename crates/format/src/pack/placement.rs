@@ -45,24 +45,26 @@ impl OpenBlock {
         BLOCK_BYTES.saturating_sub(self.bytes.len())
     }
 
-    fn push(&mut self, number: u32, item: &[u8]) {
+    fn push(&mut self, number: u32, inode: &[u8], rest: &[u8]) {
         let slot = super::to_u64(self.bytes.len()) / SLOT_BYTES;
         self.items.push((number, slot));
-        self.bytes.extend_from_slice(item);
+        self.bytes.extend_from_slice(inode);
+        self.bytes.extend_from_slice(rest);
         self.bytes.resize(self.bytes.len().next_multiple_of(SLOT), 0);
     }
 }
 
 impl Placement {
-    /// Places an item; returns blocks that this completes.
-    pub(super) fn place(&mut self, number: u32, item: &[u8]) -> Option<ClosedBlocks> {
-        let bytes = item.len().next_multiple_of(SLOT);
+    /// Places an item, an inode and the rest behind it; returns blocks that this completes.
+    pub(super) fn place(&mut self, number: u32, inode: &[u8], rest: &[u8]) -> Option<ClosedBlocks> {
+        let bytes = inode.len().saturating_add(rest.len()).next_multiple_of(SLOT);
         if let Some(block) = self.open.iter_mut().find(|block| block.room() >= bytes) {
-            block.push(number, item);
+            block.push(number, inode, rest);
             return None;
         }
-        let mut block = OpenBlock { bytes: Vec::with_capacity(bytes.max(BLOCK_BYTES)), items: Vec::new() };
-        block.push(number, item);
+        let room = bytes.next_multiple_of(BLOCK_BYTES);
+        let mut block = OpenBlock { bytes: Vec::with_capacity(room), items: Vec::new() };
+        block.push(number, inode, rest);
         if bytes > BLOCK_BYTES {
             return Some(self.close(block));
         }
@@ -113,7 +115,7 @@ mod tests {
                 .for_each(|(number, slot)| slots[usize::try_from(number).unwrap()] = slot);
         };
         for (number, length) in (0..).zip(lengths) {
-            placement.place(number, &vec![1; *length]).into_iter().for_each(&mut take);
+            placement.place(number, &[1; 32], &vec![1; length - 32]).into_iter().for_each(&mut take);
         }
         std::iter::from_fn(|| placement.close_next()).for_each(&mut take);
         (slots, bytes / BLOCK_BYTES)

@@ -20,7 +20,7 @@ pub(super) struct Region<W> {
 }
 
 impl<W: Write + Seek> Region<W> {
-    /// An empty region that holds at most about `bound` bytes in memory.
+    /// An empty region that holds at most `bound` bytes in memory.
     pub(super) const fn new(file: W, start: u64, bound: usize) -> Self {
         Self { file, start, written: 0, buffer: Vec::new(), bound }
     }
@@ -33,6 +33,9 @@ impl<W: Write + Seek> Region<W> {
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.buffer.len().saturating_add(bytes.len()) > self.bound {
             self.flush()?;
+        }
+        if bytes.len() > self.bound {
+            return self.write(bytes);
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -51,12 +54,20 @@ impl<W: Write + Seek> Region<W> {
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.file.seek(SeekFrom::Start(self.start.saturating_add(self.written)))?;
-            self.file.write_all(&self.buffer)?;
-            self.written = self.size_bytes();
-            self.buffer.clear();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = if buffer.is_empty() { Ok(()) } else { self.write(&buffer) };
+        if result.is_ok() {
+            buffer.clear();
         }
+        self.buffer = buffer;
+        result
+    }
+
+    /// Writes `bytes` behind what is in the file.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.start.saturating_add(self.written)))?;
+        self.file.write_all(bytes)?;
+        self.written = self.written.saturating_add(super::to_u64(bytes.len()));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod fsverity;
 mod merkle;
 
 pub use fsverity::{FsVerityHasher, fsverity_digest};
+pub(crate) use merkle::ZERO_LEAF;
 pub use merkle::{LeafHash, Leaves, MerkleRoot, hash_blocks_portably};
 
 /// The block size of every Merkle tree here, in bytes.

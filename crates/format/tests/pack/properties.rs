@@ -11,10 +11,10 @@ use crate::samples::{Content, corner_cases, noise, open, pack, pack_in_steps, sc
 
 /// A content with tails, holes and blocks of zeros, small enough to have many.
 fn content() -> impl Strategy<Value = Content> {
-    let flat = (any::<u32>(), prop_oneof![65..5000_usize, 1..200_000_usize])
+    let flat = (any::<u32>(), prop_oneof![65..5000_usize, 65..200_000_usize])
         .prop_map(|(seed, length)| Content::new(noise(seed, length)));
     let island = (0..400_000_u64, any::<u32>(), 1..9000_usize);
-    let sparse = (1..400_000_u64, prop::collection::vec(island, 0..4)).prop_map(|(size, islands)| {
+    let sparse = (65..400_000_u64, prop::collection::vec(island, 0..4)).prop_map(|(size, islands)| {
         let islands: Vec<_> =
             islands.into_iter().map(|(offset, seed, length)| (offset, noise(seed, length))).collect();
         let islands: Vec<_> = islands.iter().map(|(offset, bytes)| (*offset, bytes.as_slice())).collect();
@@ -91,6 +91,18 @@ fn an_object_that_is_given_up_leaves_no_trace() {
 }
 
 #[test]
+fn a_content_that_metadata_images_keep_is_refused() {
+    for length in [0, 1, 64] {
+        let mut writer = PackWriter::new(Cursor::new(Vec::new()), scratch, PackOptions::default());
+        let mut object = writer.object();
+        object.write(&noise(1, length)).unwrap();
+        let error = object.finish().unwrap_err();
+        assert!(matches!(error, PackWriteError::TooSmall(_)), "{error}");
+        assert!(error.to_string().contains(&format!("a content of {length} bytes")), "{error}");
+    }
+}
+
+#[test]
 fn what_was_in_the_output_before_leaves_no_trace() {
     let expected = pack(&corner_cases());
     let mut out = Cursor::new(noise(5, expected.bytes.len() + 10_000));
@@ -127,6 +139,45 @@ impl PackOutput for Full {
     fn set_size(&mut self, _: u64) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// An output with room for one block.
+#[derive(Default)]
+struct Small(Cursor<Vec<u8>>);
+
+impl Write for Small {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.position() > 4096 { Err(io::ErrorKind::StorageFull.into()) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Small {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
+impl PackOutput for Small {
+    fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
+        self.0.set_size(size_bytes)
+    }
+}
+
+/// What is written after an error would lack what the error was about.
+#[test]
+fn nothing_is_finished_after_an_error() {
+    let options = PackOptions { memory_bytes: 0, ..PackOptions::default() };
+    let mut writer = PackWriter::new(Small::default(), scratch, options);
+    let mut object = writer.object();
+    assert!(matches!(object.write(&noise(1, 10_000)), Err(PackWriteError::Output(_))));
+    assert!(matches!(object.write(&noise(2, 100)), Err(PackWriteError::Failed)));
+    assert!(matches!(object.finish(), Err(PackWriteError::Failed)));
+    assert!(matches!(writer.object().finish(), Err(PackWriteError::Failed)));
+    assert!(matches!(writer.finish(), Err(PackWriteError::Failed)));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! What is not a pack, or is a damaged one.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
 use sealpack_format::pack::{PackError, PackOptions, PackReader};
 use sealpack_format::verity::dmverity::TreeWriter;
-use sealpack_format::verity::hash_blocks_portably;
-use sealpack_format::{RootHash, erofs};
+use sealpack_format::verity::{fsverity_digest, hash_blocks_portably};
+use sealpack_format::{Algorithm, RootHash, erofs};
 
 use crate::samples::{Content, Written, noise, open, pack, scratch};
 
@@ -176,6 +176,94 @@ fn addresses_outside_of_the_filesystem_are_refused() {
             assert!(error.contains("its filesystem ends at") || error.contains("digest"), "{error}");
         }
     }
+}
+
+/// A temporary file that takes so many bytes.
+struct Short(Cursor<Vec<u8>>, u64);
+
+impl Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let end = self.0.position() + u64::try_from(bytes.len()).unwrap();
+        if end > self.1 { Err(io::ErrorKind::StorageFull.into()) } else { self.0.write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Short {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for Short {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
+/// A table of chunks of a few bytes can refer to the same blocks over and over: contents that hash
+/// to their name, of up to 1 TiB, in a file of some MiB. What verifying costs must follow from the
+/// file, not from what it says.
+#[test]
+fn blocks_that_a_content_refers_to_twice_are_refused_at_once() {
+    let chunk = noise(1, 65_536);
+    let told = Content::sparse(1000 * 65_536, &[(0, &chunk)]);
+    let meant: Vec<(u64, &[u8])> = (0..999).map(|number| (number * 65_536, &chunk[..])).collect();
+    let id = fsverity_digest(Algorithm::Sha256, &Content::sparse(1000 * 65_536, &meant).bytes());
+    let written = pack(&[told]);
+    let before = written.added[0].id.to_string();
+    let table = inode_of(&written.bytes, 1) + 32;
+    let (bytes, root) = sealed_again(&written, |bytes| {
+        for entry in bytes[table..table + 999 * 4].chunks_mut(4) {
+            entry.copy_from_slice(&1_u32.to_le_bytes());
+        }
+        for (before, now) in [(&before[2..], &id.to_string()[2..]), (&before[..2], &id.to_string()[..2])] {
+            let names = &bytes[17 * 4096..18 * 4096];
+            let place = names.windows(before.len()).position(|window| window == before.as_bytes());
+            let place = 17 * 4096 + place.unwrap();
+            bytes[place..place + now.len()].copy_from_slice(now.as_bytes());
+        }
+    });
+    let reader = open(&bytes);
+    assert_eq!(reader.objects()[0].id, id);
+    reader.read(&reader.objects()[0], hash_blocks_portably, &mut io::sink()).unwrap();
+    // The hashes of 64 blocks.
+    let scratch = || Ok(Short(Cursor::default(), 64 * 32));
+    let options = PackOptions { memory_bytes: 0, ..PackOptions::default() };
+    let error = reader.verify(&root, scratch, options).unwrap_err();
+    assert!(matches!(error, PackError::Differs { .. }), "{error}");
+}
+
+/// 256 directories of a hundred names each, all with the same contents, are no more than one in the file.
+#[test]
+fn directories_that_overlap_are_refused() {
+    let contents: Vec<Content> = (1..16_000).map(|seed| Content::new(noise(seed, 65))).collect();
+    let written = pack(&contents);
+    let is_directory =
+        |slot: &[u8]| slot[4..8] == [0x6d, 0x41, 2, 0] && slot[..4] == [4, 0, 0, 0] && slot[16..20] != [0; 4];
+    let all = written.bytes.chunks(32).zip(0..).filter(|(slot, _)| is_directory(slot));
+    let places: Vec<usize> = all.map(|(_, number)| number * 32).collect();
+    assert!(places.len() > 100, "{}", places.len());
+    let first_block = |at: usize| at + 16..at + 20;
+    for (one, other) in [(places[0], places[1]), (places[places.len() - 1], places[0])] {
+        let (bytes, _) = sealed_again(&written, |bytes| {
+            bytes.copy_within(first_block(other), one + 16);
+        });
+        let Err(error) = PackReader::open(Cursor::new(&bytes)) else { panic!("it was opened") };
+        assert!(error.to_string().contains("not where it belongs"), "{error}");
+    }
+}
+
+#[test]
+fn an_object_that_metadata_images_keep_is_refused() {
+    let written = sample();
+    let at = inode_of(&written.bytes, 2) + 8;
+    let (bytes, root) = sealed_again(&written, |bytes| bytes[at] = 64);
+    let error = refusal(&bytes, &root);
+    assert!(error.contains("has 64 bytes; objects have 65 bytes"), "{error}");
 }
 
 #[test]

@@ -18,7 +18,9 @@ use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 pub use table::{DeviceNumber, Target, VerityTable};
@@ -42,6 +44,10 @@ const SUSPEND: u8 = 6;
 const STATUS: u8 = 7;
 const TABLE_LOAD: u8 = 9;
 const TABLE_STATUS: u8 = 12;
+const GET_TARGET_VERSION: u8 = 17;
+
+/// How long to wait between two attempts to have device-mapper to oneself.
+const LOCK_STEP: Duration = Duration::from_millis(2);
 
 // DM_*_FLAG
 const READ_ONLY: u32 = 1 << 0;
@@ -135,7 +141,33 @@ pub struct DeviceMapper<'k> {
     control: OwnedFd,
 }
 
+/// Device-mapper to oneself, among those who ask for that; see [`DeviceMapper::lock`].
+#[derive(Debug)]
+pub struct DeviceMapperLock<'m> {
+    mapper: &'m DeviceMapper<'m>,
+}
+
+impl Drop for DeviceMapperLock<'_> {
+    fn drop(&mut self) {
+        let control = &self.mapper.control;
+        // It cannot fail for a lock that is held; closing the descriptor ends it too.
+        let _ = self.mapper.kernel.call(
+            "flock",
+            || format!("[{}], LOCK_UN", control.as_raw_fd()),
+            || rustix::fs::flock(control, FlockOperation::Unlock),
+        );
+    }
+}
+
 impl Kernel {
+    /// Whether device-mapper is in the kernel already, so that there can be devices. Loads no
+    /// module.
+    #[must_use]
+    pub fn has_device_mapper(&self) -> bool {
+        let devices = std::fs::read("/proc/devices").unwrap_or_default();
+        String::from_utf8_lossy(&devices).lines().any(|line| line.trim_end().ends_with(" device-mapper"))
+    }
+
     /// Opens device-mapper, which loads the module `dm-mod`.
     ///
     /// # Errors
@@ -147,6 +179,57 @@ impl Kernel {
 }
 
 impl DeviceMapper<'_> {
+    /// Waits until nobody else on the machine holds this lock, at most for `patience`, and holds
+    /// it until the result is dropped or the process ends. It is an flock(2) of
+    /// `/dev/mapper/control`, and means something only to those who ask for it.
+    ///
+    /// # Errors
+    /// `EAGAIN` when somebody else held it all the time.
+    pub fn lock(&self, patience: Duration) -> Result<DeviceMapperLock<'_>, Error> {
+        let started = Instant::now();
+        loop {
+            let locked = self.kernel.call(
+                "flock",
+                || format!("[{}], LOCK_EX|LOCK_NB", self.control.as_raw_fd()),
+                || rustix::fs::flock(&self.control, FlockOperation::NonBlockingLockExclusive),
+            );
+            match locked {
+                Ok(()) => return Ok(DeviceMapperLock { mapper: self }),
+                Err(error) if error.errno() == Errno::AGAIN && started.elapsed() < patience => {
+                    std::thread::sleep(LOCK_STEP);
+                }
+                Err(error) => {
+                    let meaning = |errno| {
+                        (errno == Errno::AGAIN).then_some("another process is busy with device-mapper")
+                    };
+                    return Err(error.meaning_of(meaning));
+                }
+            }
+        }
+    }
+
+    /// Whether the kernel has targets of this type, for example `verity`. Loads their module.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN`.
+    pub fn has_target(&self, target: &str) -> Result<bool, Error> {
+        let asked = self.request(
+            || format!("DM_GET_TARGET_VERSION, {target}"),
+            GET_TARGET_VERSION,
+            || {
+                let mut request = Request::boxed();
+                let name = request.header.name.get_mut(..target.len()).ok_or(Errno::NAMETOOLONG)?;
+                name.copy_from_slice(target.as_bytes());
+                Ok(request)
+            },
+        );
+        match asked {
+            Ok(_) => Ok(true),
+            Err(error) if error.errno() == Errno::INVAL => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes a device without a table, which nobody can open yet.
     ///
     /// # Errors

@@ -104,3 +104,26 @@ fn a_device_that_is_not_there_has_no_status() {
     assert_eq!(mapper.target_status(&name), Ok(None));
     assert_eq!(mapper.remove(&name).unwrap_err().errno(), Errno::NXIO);
 }
+
+#[test]
+fn only_one_can_have_device_mapper_to_itself() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let kernel = Kernel::new();
+    let mapper = || DeviceMapper { kernel: &kernel, control: file.reopen().unwrap().into() };
+    let (one, other) = (mapper(), mapper());
+    let lock = one.lock(Duration::ZERO).unwrap();
+    let error = other.lock(Duration::from_millis(10)).unwrap_err();
+    assert!(error.to_string().ends_with("another process is busy with device-mapper"), "{error}");
+    drop(lock);
+    drop(other.lock(Duration::ZERO).unwrap());
+    one.lock(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_target_that_the_kernel_does_not_know_is_no_error() {
+    let (kernel, control) = refusing(Errno::INVAL);
+    assert_eq!(DeviceMapper { kernel: &kernel, control }.has_target("verity"), Ok(false));
+    let (kernel, control) = refusing(Errno::PERM);
+    let error = DeviceMapper { kernel: &kernel, control }.has_target("verity").unwrap_err();
+    assert!(error.to_string().contains("DM_GET_TARGET_VERSION, verity): EPERM"), "{error}");
+}

@@ -1,62 +1,20 @@
 //! What would be mounted, and how.
 
-use std::fmt;
+mod device;
+mod request;
+mod text;
+
 use std::path::{Path, PathBuf};
 
-use sealpack_format::digest::ObjectId;
+use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_kernel::mount::MountAttributes;
 
 use crate::level::{Assurance, Level};
 use crate::table::source_of;
 
-/// An image to be mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// The metadata image.
-    pub image: PathBuf,
-    /// The fs-verity digest that it must have.
-    pub image_id: ObjectId,
-    /// The directories with the objects, in the order in which they are searched.
-    pub objects: Vec<PathBuf>,
-    /// Whether fs-verity is enabled on all objects. If so, overlayfs is told to refuse any
-    /// object that is not the one the metadata image means.
-    pub objects_have_verity: bool,
-    /// Where changes go; without it the mount is read-only.
-    pub writable: Option<Writable>,
-    /// The directory to mount on.
-    pub target: PathBuf,
-    /// Mount read-only even with [`writable`](Self::writable), showing the changes so far.
-    pub read_only: bool,
-    /// Let nothing be executed from the mount.
-    pub noexec: bool,
-    /// The least that the mount must be good for.
-    pub required: Level,
-}
-
-/// The two directories of a writable overlay. They must be on the same filesystem, neither
-/// inside the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Writable {
-    /// Has the changes.
-    pub upper: PathBuf,
-    /// overlayfs' own working space.
-    pub work: PathBuf,
-}
-
-impl Writable {
-    /// The two directories, or `None` when neither is given.
-    ///
-    /// # Errors
-    /// When only one is given.
-    pub fn new(upper: Option<PathBuf>, work: Option<PathBuf>) -> Result<Option<Self>, PlanError> {
-        match (upper, work) {
-            (Some(upper), Some(work)) => Ok(Some(Self { upper, work })),
-            (None, None) => Ok(None),
-            (Some(upper), None) => Err(PlanError::NoWork { upper }),
-            (None, Some(work)) => Err(PlanError::NoUpper { work }),
-        }
-    }
-}
+pub use device::Device;
+pub(crate) use device::NAME_PREFIX;
+pub use request::{MetadataTree, Objects, Pack, Request, Signature, Writable};
 
 /// A request that cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,14 +34,22 @@ pub enum PlanError {
         /// The work directory.
         work: PathBuf,
     },
-    /// No directory of objects.
-    #[error("no directory with objects is given")]
+    /// No directory of objects, or no pack.
+    #[error("no directory with objects and no pack is given")]
     NoObjects,
     /// More lower layers than overlayfs takes.
-    #[error("{count} directories with objects are more than overlayfs takes: {OBJECTS_MAX}")]
+    #[error("{count} directories with objects, or packs, are more than overlayfs takes: {OBJECTS_MAX}")]
     TooManyObjects {
         /// How many.
         count: usize,
+    },
+    /// More is required than is to be tried for.
+    #[error("{required} is required, but at most {at_most} is to be tried for")]
+    Contradiction {
+        /// The level required.
+        required: Level,
+        /// The most that is to be tried for.
+        at_most: Level,
     },
     /// The level required cannot be reached, whatever the machine.
     #[error("{required} is required, but this mount would be {best}")]
@@ -105,13 +71,33 @@ const OBJECTS_MAX: usize = 499;
 /// `Display` shows the system calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    pub(crate) image: PathBuf,
     pub(crate) image_id: ObjectId,
-    pub(crate) objects_have_verity: bool,
     pub(crate) target: PathBuf,
     pub(crate) required: Level,
-    pub(crate) metadata: Filesystem,
+    pub(crate) at_most: Level,
+    /// With objects in files, whether all have fs-verity; `None` with packs.
+    pub(crate) files_have_verity: Option<bool>,
+    /// The metadata image, then the packs.
+    pub(crate) lowers: Vec<Lower>,
+    /// How each of them is mounted.
+    pub(crate) lower: Filesystem,
+    /// As it is mounted unless signatures are accepted.
     pub(crate) overlay: Filesystem,
+    /// Whether set-user-ID bits work once the kernel accepted signatures of all lowers.
+    pub(crate) suid_if_signed: bool,
+    best: Assurance,
+}
+
+/// A filesystem image to be mounted as a lower layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lower {
+    /// What it is.
+    pub layer: Layer,
+    /// The file.
+    pub path: PathBuf,
+    /// The device that it is mounted from; without, or where the kernel has no dm-verity, the
+    /// file is mounted itself.
+    pub device: Option<Device>,
 }
 
 /// A filesystem to be made with the mount API and mounted, attached nowhere yet.
@@ -132,8 +118,8 @@ pub enum Setting {
     Flag(&'static str),
     /// An option and its value.
     Text(&'static str, String),
-    /// An option that takes a path, given as the path of a descriptor.
-    File(&'static str, Layer),
+    /// The option that takes the path of what is mounted, given as the path of a descriptor.
+    Source,
     /// An option that takes a descriptor.
     Layer(&'static str, Layer),
 }
@@ -141,10 +127,10 @@ pub enum Setting {
 /// Something that was opened or made before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layer {
-    /// The metadata image, a file.
-    Image,
-    /// The metadata image, mounted.
+    /// The metadata image.
     Metadata,
+    /// A pack, by its place among the packs, from 0.
+    Pack(usize),
     /// A directory.
     Directory(PathBuf),
 }
@@ -152,30 +138,44 @@ pub enum Layer {
 impl Plan {
     /// Plans `request`.
     ///
-    /// The mount is nosuid and nodev, always: nobody the kernel trusts has signed the image, so
-    /// it must not give privileges to whoever executes or opens something in it. There is no
-    /// way to ask for less.
+    /// The mount is nodev, always. It is nosuid unless the kernel accepts signatures of all that
+    /// is in it: what nobody signed must not give privileges to whoever executes it. For that
+    /// reason it is nosuid with an upper directory too.
     ///
     /// # Errors
     /// When the request contradicts itself, or requires a [`Level`] that it cannot reach.
     pub fn new(request: Request) -> Result<Self, PlanError> {
-        let best = Assurance::of_files(true, request.objects_have_verity);
-        if best.level < request.required {
-            return Err(PlanError::Level { required: request.required, best });
+        let (required, at_most) = (request.required, request.at_most);
+        if at_most < required {
+            return Err(PlanError::Contradiction { required, at_most });
         }
-        match request.objects.len() {
+        let best = best(&request);
+        if best.level < required {
+            return Err(PlanError::Level { required, best });
+        }
+        let count = match &request.objects {
+            Objects::Files { directories, .. } => directories.len(),
+            Objects::Packs { packs, .. } => packs.len(),
+        };
+        match count {
             0 => return Err(PlanError::NoObjects),
             1..=OBJECTS_MAX => {}
             count => return Err(PlanError::TooManyObjects { count }),
         }
         Ok(Self {
-            metadata: metadata(),
+            lower: lower(),
             overlay: overlay(&request),
-            image: request.image,
+            files_have_verity: match &request.objects {
+                Objects::Files { have_verity, .. } => Some(*have_verity),
+                Objects::Packs { .. } => None,
+            },
+            suid_if_signed: request.writable.is_none() && !request.nosuid,
             image_id: request.image_id,
-            objects_have_verity: request.objects_have_verity,
             target: request.target,
-            required: request.required,
+            required,
+            at_most,
+            lowers: lowers(request.image, request.objects, at_most),
+            best,
         })
     }
 
@@ -185,18 +185,77 @@ impl Plan {
         &self.target
     }
 
-    /// The filesystems that will be made: the metadata image's, then the overlay.
+    /// The filesystem images that will be mounted: the metadata image, then the packs.
     #[must_use]
-    pub const fn filesystems(&self) -> [&Filesystem; 2] {
-        [&self.metadata, &self.overlay]
+    pub fn lowers(&self) -> &[Lower] {
+        &self.lowers
+    }
+
+    /// The overlay of all, as it will be mounted unless the kernel accepts signatures.
+    #[must_use]
+    pub const fn overlay(&self) -> &Filesystem {
+        &self.overlay
+    }
+
+    /// The best that the mount can be, if the machine has everything for it.
+    #[must_use]
+    pub const fn best(&self) -> &Assurance {
+        &self.best
     }
 }
 
-/// The metadata image, as a file. Nothing needs to be done with it but to be a layer.
-fn metadata() -> Filesystem {
+/// What the mount is good for on the best of machines.
+fn best(request: &Request) -> Assurance {
+    let (metadata, packs) = match &request.objects {
+        Objects::Files { have_verity, .. } => {
+            return Assurance::of_files(true, *have_verity).at_most(request.at_most, asked_for);
+        }
+        Objects::Packs { metadata, packs } => (metadata, packs),
+    };
+    let of = |what: &str, hash: &RootHash, signatures: &[Signature]| {
+        if signatures.is_empty() {
+            Assurance::new(Level::Verified, format!("there is no signature of {what}, root hash {hash}"))
+        } else {
+            Assurance::new(Level::Enforced, "")
+        }
+    };
+    let mut parts = vec![of("the metadata image", &metadata.root_hash, &metadata.signatures)];
+    parts.extend(packs.iter().map(|pack| of("a pack", &pack.root_hash, &pack.signatures)));
+    Assurance::of_parts(&parts).at_most(request.at_most, asked_for)
+}
+
+/// Why a mount is less than it could be.
+pub(crate) fn asked_for() -> String {
+    "no more was asked for".to_owned()
+}
+
+fn lowers(image: PathBuf, objects: Objects, at_most: Level) -> Vec<Lower> {
+    // What is not to be tried for is not in the plan.
+    let limited = |mut device: Device| {
+        if at_most < Level::Signed {
+            device.signatures.clear();
+        }
+        (at_most > Level::Plain).then_some(device)
+    };
+    match objects {
+        Objects::Files { .. } => vec![Lower { layer: Layer::Metadata, path: image, device: None }],
+        Objects::Packs { metadata, packs } => {
+            let device = limited(Device::of_metadata(metadata));
+            let metadata = Lower { layer: Layer::Metadata, path: image, device };
+            let packs = packs.into_iter().enumerate().map(|(index, pack)| {
+                let device = limited(Device::of_pack(&pack));
+                Lower { layer: Layer::Pack(index), path: pack.path, device }
+            });
+            [metadata].into_iter().chain(packs).collect()
+        }
+    }
+}
+
+/// A metadata image or a pack. Nothing needs to be done with it but to be a layer.
+fn lower() -> Filesystem {
     Filesystem {
         fs_type: "erofs",
-        settings: vec![Setting::Flag("ro"), Setting::File("source", Layer::Image)],
+        settings: vec![Setting::Flag("ro"), Setting::Source],
         attributes: MountAttributes { read_only: true, nosuid: true, nodev: true, noexec: true },
     }
 }
@@ -207,12 +266,20 @@ fn overlay(request: &Request) -> Filesystem {
         Setting::Text("metacopy", "on".into()),
         Setting::Text("redirect_dir", "on".into()),
     ];
-    if request.objects_have_verity {
-        settings.push(Setting::Text("verity", "require".into()));
-    }
-    settings.push(Setting::Layer("lowerdir+", Layer::Metadata));
     let directory = |key, path: &PathBuf| Setting::Layer(key, Layer::Directory(path.clone()));
-    settings.extend(request.objects.iter().map(|path| directory("datadir+", path)));
+    let metadata = Setting::Layer("lowerdir+", Layer::Metadata);
+    match &request.objects {
+        Objects::Files { directories, have_verity } => {
+            settings.extend(have_verity.then(|| Setting::Text("verity", "require".into())));
+            settings.push(metadata);
+            settings.extend(directories.iter().map(|path| directory("datadir+", path)));
+        }
+        // Files in packs have no fs-verity; their devices check what is read.
+        Objects::Packs { packs, .. } => {
+            settings.push(metadata);
+            settings.extend((0..packs.len()).map(|index| Setting::Layer("datadir+", Layer::Pack(index))));
+        }
+    }
     if let Some(writable) = &request.writable {
         settings.push(directory("upperdir", &writable.upper));
         settings.push(directory("workdir", &writable.work));
@@ -224,59 +291,6 @@ fn overlay(request: &Request) -> Filesystem {
         noexec: request.noexec,
     };
     Filesystem { fs_type: "overlay", settings, attributes }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "open({:?}, O_RDONLY): the image", self.image)?;
-        writeln!(f, "ioctl([image], FS_IOC_MEASURE_VERITY), or all of it read: must be {}", self.image_id)?;
-        writeln!(f, "open({:?}, O_PATH|O_DIRECTORY): the target", self.target)?;
-        write!(f, "{}", self.metadata)?;
-        writeln!(f, "    where the kernel takes no file: the same with a loop device of [image]")?;
-        write!(f, "{}", self.overlay)?;
-        writeln!(
-            f,
-            "    where the kernel takes no descriptors: the same by path in a mount namespace of its own"
-        )?;
-        writeln!(f, "move_mount([overlay], \"\", [target], \"\")")?;
-        let best = Assurance::of_files(true, self.objects_have_verity);
-        match best.level {
-            Level::Plain => write!(f, "result: {best}"),
-            _ => write!(f, "result: {best}, if the image has fs-verity; required: {}", self.required),
-        }
-    }
-}
-
-impl fmt::Display for Filesystem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "fsopen({:?})", self.fs_type)?;
-        for setting in &self.settings {
-            writeln!(f, "    fsconfig({setting})")?;
-        }
-        writeln!(f, "    fsconfig(CMD_CREATE)")?;
-        writeln!(f, "    fsmount({}): [{}]", self.attributes, self.fs_type)
-    }
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(key) => write!(f, "SET_FLAG, {key:?}"),
-            Self::Text(key, value) => write!(f, "SET_STRING, {key:?}, {value:?}"),
-            Self::File(key, layer) => write!(f, "SET_STRING, {key:?}, the path of {layer}"),
-            Self::Layer(key, layer) => write!(f, "SET_FD, {key:?}, {layer}"),
-        }
-    }
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image => f.write_str("[image]"),
-            Self::Metadata => f.write_str("[erofs]"),
-            Self::Directory(path) => write!(f, "[{}]", path.display()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::fs;
 use std::sync::atomic::Ordering;
 
 use sealpack_kernel::{Errno, Kernel};
-use sealpack_mount::{Error, Level, Plan, Request, apply, unmount};
+use sealpack_mount::{Error, Level, Objects, Plan, Request, apply, unmount};
 
 use crate::fixture::{
     Fixture, in_own_namespace, kernel_failing_at, kernel_refusing, mounts, no_file_backed_erofs,
@@ -75,7 +75,7 @@ fn an_image_with_other_bytes_is_not_mounted() {
 fn less_than_required_is_refused_before_anything_is_mounted() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
-        let request = Request { objects_have_verity: true, required: Level::Verified, ..fixture.request() };
+        let request = Request { required: Level::Verified, ..fixture.request_with_verity() };
         let kernel = kernel_refusing(|call| {
             assert!(!call.starts_with("fsopen"), "mounting began: {call}");
             None
@@ -133,19 +133,41 @@ fn when_both_ways_fail_both_are_told() {
 }
 
 #[test]
-fn what_is_no_erofs_image_fails_in_both_ways_and_leaves_nothing() {
+fn what_the_kernel_takes_for_no_image_fails_in_both_ways_and_leaves_nothing() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
-        let zeros = vec![0; 4096];
-        fs::write(fixture.path("image.erofs"), &zeros).unwrap();
-        let image_id = sealpack_format::verity::fsverity_digest(fixture.image_id.algorithm(), &zeros);
-        let plan = Plan::new(Request { image_id, ..fixture.request() }).unwrap();
-        let error = apply(&Kernel::new(), &plan).unwrap_err().to_string();
+        let kernel = kernel_refusing(|call| call.contains("CMD_CREATE").then_some(Errno::INVAL));
+        let error = apply(&kernel, &fixture.plan()).unwrap_err().to_string();
         assert!(error.starts_with("mounting the metadata image: fsconfig(["), "{error}");
         assert!(error.contains("; tried a loop device then: "), "{error}");
         assert!(error.ends_with("EINVAL (Invalid argument): the kernel log (dmesg) may say why"), "{error}");
         fixture.assert_no_loop_device();
     });
+}
+
+#[test]
+fn an_image_that_is_none_or_wants_another_device_is_refused_before_anything_is_mounted() {
+    let fixture = Fixture::new();
+    let good = fs::read(fixture.path("image.erofs")).unwrap();
+    let kernel = kernel_refusing(|call| {
+        assert!(!call.starts_with("fsopen"), "mounting began: {call}");
+        None
+    });
+    let refusal = |bytes: &[u8]| {
+        fs::write(fixture.path("image.erofs"), bytes).unwrap();
+        let image_id = sealpack_format::verity::fsverity_digest(fixture.image_id.algorithm(), bytes);
+        let plan = Plan::new(Request { image_id, ..fixture.request() }).unwrap();
+        let error = apply(&kernel, &plan).unwrap_err();
+        assert!(error.is_verification_failure());
+        error.to_string()
+    };
+    assert!(refusal(&[0; 4096]).contains("image.erofs cannot be mounted: "));
+    let mut slots = good;
+    // extra_devices and devt_slotoff of the superblock.
+    slots[1024 + 86] = 1;
+    slots[1024 + 88] = 9;
+    let refused = refusal(&slots);
+    assert!(refused.contains("extra device slots; data on other devices is refused"), "{refused}");
 }
 
 #[test]
@@ -176,8 +198,9 @@ fn what_cannot_be_a_target_or_an_image_is_named() {
         attempt(Request { image: fifo, ..fixture.request() }),
         format!("the metadata image {} is not a regular file", path("fifo"))
     );
+    let none = Objects::Files { directories: vec![fixture.path("none")], have_verity: false };
     assert_eq!(
-        attempt(Request { objects: vec![fixture.path("none")], ..fixture.request() }),
+        attempt(Request { objects: none, ..fixture.request() }),
         format!("the directory with objects {}: No such file or directory (os error 2)", path("none"))
     );
 }

@@ -11,7 +11,7 @@ use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_format::verity::fsverity_digest;
 use sealpack_kernel::mountinfo::{self, Mount};
 use sealpack_kernel::{Call, Errno, Kernel};
-use sealpack_mount::{Level, Plan, Request, Writable};
+use sealpack_mount::{Level, Objects, Plan, Request, Writable};
 use tempfile::TempDir;
 
 use crate::image::metadata_image;
@@ -54,14 +54,20 @@ impl Fixture {
         Request {
             image: self.path("image.erofs"),
             image_id: self.image_id,
-            objects: vec![self.path("objects")],
-            objects_have_verity: false,
+            objects: Objects::Files { directories: vec![self.path("objects")], have_verity: false },
             writable: None,
             target: self.path("target"),
             read_only: false,
             noexec: false,
+            nosuid: false,
             required: Level::Plain,
+            at_most: Level::Enforced,
         }
+    }
+
+    pub(crate) fn request_with_verity(&self) -> Request {
+        let objects = Objects::Files { directories: vec![self.path("objects")], have_verity: true };
+        Request { objects, ..self.request() }
     }
 
     pub(crate) fn writable_request(&self) -> Request {
@@ -75,14 +81,15 @@ impl Fixture {
 
     /// The loop devices that have a file of this fixture.
     fn loop_devices(&self) -> Vec<PathBuf> {
-        let inode = fs::metadata(self.path("image.erofs")).unwrap().ino();
+        let files = fs::read_dir(self.directory.path()).unwrap();
+        let inodes: Vec<u64> = files.map(|file| file.unwrap().metadata().unwrap().ino()).collect();
         let kernel = Kernel::new();
         let devices = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
         devices
             .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"loop")))
             .filter(|path| {
                 let status = fs::File::open(path).map(|device| kernel.loop_status(&device));
-                matches!(status, Ok(Ok(status)) if status.backing_inode == inode)
+                matches!(status, Ok(Ok(status)) if inodes.contains(&status.backing_inode))
             })
             .collect()
     }

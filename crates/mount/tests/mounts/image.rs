@@ -18,6 +18,9 @@ const TRUSTED: u8 = 4;
 /// with its content inside.
 pub(crate) fn metadata_image(big: &ObjectId, big_size: usize, small: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 2 * BLOCK_BYTES];
+    // composefs' header: magic and version of it, flags, version of the image.
+    let header: Vec<u8> = [0xD078_629A_u32, 1, 0, 1].iter().flat_map(|word| word.to_le_bytes()).collect();
+    put(&mut image, 0, &header);
     put(&mut image, 1024, &superblock());
 
     let directory =
@@ -57,9 +60,7 @@ fn superblock() -> Vec<u8> {
     for word in [2_u32, 1, 0] {
         bytes.extend(word.to_le_bytes());
     }
-    bytes.extend([0; 32]);
-    // EROFS_FEATURE_INCOMPAT_CHUNKED_FILE
-    bytes.extend(4_u32.to_le_bytes());
+    bytes.resize(128, 0);
     bytes
 }
 

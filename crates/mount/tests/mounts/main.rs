@@ -10,4 +10,5 @@ mod failures;
 mod fixture;
 mod image;
 mod mounting;
+mod packs;
 mod unmounting;

@@ -135,7 +135,7 @@ fn objects_without_fs_verity_cannot_be_read_where_it_is_said_to_be_on_all() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
         for kernel in [Kernel::new(), kernel_refusing(no_layers_by_descriptor)] {
-            let plan = Plan::new(Request { objects_have_verity: true, ..fixture.request() }).unwrap();
+            let plan = Plan::new(fixture.request_with_verity()).unwrap();
             let achieved = apply(&kernel, &plan).unwrap();
             assert_eq!(achieved.assurance.level, Level::Plain);
             assert!(mounted().unwrap()[0].objects_checked);

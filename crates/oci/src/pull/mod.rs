@@ -18,7 +18,7 @@ use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_store::{
-    Error as StoreError, ImageRecord, LayerDescriptor, Partial, Staging, Store, objects_of_image,
+    Discard, Error as StoreError, ImageRecord, LayerDescriptor, Partial, Staging, Store, objects_of_image,
 };
 
 pub use decode::CorruptBlob;
@@ -108,7 +108,8 @@ fn bring_in(
 fn take_back(store: &Store, brought: &Mutex<Brought>) {
     let brought = brought.lock().unwrap_or_else(PoisonError::into_inner);
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    _ = store.discard(&brought.layers, &brought.blobs, &objects_of_image);
+    let brought = Discard { layers: &brought.layers, packs: &[], blobs: &brought.blobs };
+    _ = store.discard(&brought, &objects_of_image);
 }
 
 /// Layers with their numbers.

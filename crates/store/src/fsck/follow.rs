@@ -1,37 +1,43 @@
 //! Whether everything that is referred to is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
-use sealpack_format::digest::ObjectId;
+use sealpack_format::digest::{DiffId, ObjectId, RootHash};
+use serde::de::IgnoredAny;
 
+use super::packs::Packs;
 use super::scan::Found;
 use super::{FsckReport, Problem, ProblemKind};
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::observer::Observer;
-use crate::refs::{ImageRecord, Images};
+use crate::refs::{ImageRecord, Images, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 
 /// Follows every reference. The problems come sorted by kind and path.
 pub(super) fn follow(
     store: &Store,
     images: &Images,
-    found: Found,
+    (found, packs): (Found, Packs),
     objects_of: ObjectsOfImage<'_>,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
     let records = &images.records;
-    let mut follow = Follow { store, records, found, problems: Vec::new(), needed_by: BTreeMap::new() };
+    let mut follow =
+        Follow { store, records, found, packs, problems: Vec::new(), needed_by: BTreeMap::new() };
     for damage in &images.damaged {
         follow.add(ProblemKind::DamagedName, damage.path.clone(), damage.what.clone(), BTreeSet::new());
     }
     report.layers = follow.layers(observer)?;
     report.images = follow.images(objects_of, observer)?;
     report.blobs = follow.blobs(observer)?;
+    follow.trees()?;
+    report.seals = follow.seals()?;
     follow.names();
+    follow.packs();
     follow.objects_and_strays();
     let mut problems = follow.problems;
     problems.sort_by(|a, b| (a.kind, &a.path).cmp(&(b.kind, &b.path)));
@@ -42,6 +48,7 @@ struct Follow<'a> {
     store: &'a Store,
     records: &'a [ImageRecord],
     found: Found,
+    packs: Packs,
     problems: Vec<Problem>,
     /// The names of the images that need a damaged object.
     needed_by: BTreeMap<ObjectId, BTreeSet<String>>,
@@ -62,16 +69,14 @@ impl Follow<'_> {
         let layers = self.found.layers.clone();
         for diff_id in &layers {
             let names = self.names_of(|record| record.layers.iter().any(|layer| layer.diff_id == *diff_id));
-            let mut lacking = BTreeSet::new();
+            let mut objects = Vec::new();
             let read = self.store.for_each_object_of_layer(diff_id, |id, _| {
-                if !self.found.has(&id) {
-                    lacking.insert(id);
-                }
+                objects.push(id);
                 Ok(())
             });
             let path = self.store.layer_path(diff_id);
             match read {
-                Ok(_) => self.lacking(ProblemKind::IncompleteLayer, path, lacking, names),
+                Ok(_) => self.layer(diff_id, objects, names),
                 Err(Error::LayerDamaged { source, .. }) => {
                     self.add(ProblemKind::DamagedLayer, path, source.to_string(), names);
                 }
@@ -85,19 +90,27 @@ impl Follow<'_> {
         Ok(layers.len() as u64)
     }
 
+    /// A layer with those objects, in the order of its record.
+    fn layer(&mut self, diff_id: &DiffId, objects: Vec<ObjectId>, names: BTreeSet<String>) {
+        let contradiction = self.packs.contradiction(diff_id, &objects);
+        let in_pack = contradiction.is_none() && self.packs.objects_of(diff_id).is_some();
+        if let Some(what) = contradiction {
+            let path = self.store.pack_record_path(diff_id);
+            self.add(ProblemKind::DamagedPackRecord, path, what, names.clone());
+        }
+        if !in_pack {
+            let lacking = objects.into_iter().filter(|id| !self.found.has(id)).collect();
+            self.lacking(ProblemKind::IncompleteLayer, self.store.layer_path(diff_id), lacking, names);
+        }
+    }
+
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {
         let images = self.found.images.clone();
         for id in &images {
             let names = self.names_of(|record| record.image == *id);
             let path = self.store.image_path(id);
             match self.store.objects_of(id, objects_of) {
-                Ok(objects) => {
-                    let lacking = objects.into_iter().filter(|object| !self.found.has(object)).collect();
-                    // Without a name nobody misses them: a collected image that is still mounted.
-                    if !names.is_empty() {
-                        self.lacking(ProblemKind::IncompleteImage, path, lacking, names);
-                    }
-                }
+                Ok(objects) => self.image(id, &objects),
                 Err(Error::ImageDamaged { found, .. }) => {
                     let what = found.map_or_else(
                         || "it cannot be read".to_owned(),
@@ -113,6 +126,29 @@ impl Follow<'_> {
             observer.advance(1, 0);
         }
         Ok(images.len() as u64)
+    }
+
+    /// A metadata image that refers to those objects. Without a name nobody misses them: a collected image
+    /// that is still mounted.
+    fn image(&mut self, id: &ObjectId, objects: &[ObjectId]) {
+        let (mut lacking, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for record in self.records.iter().filter(|record| record.image == *id) {
+            let packs = record.layers.iter().filter_map(|layer| self.packs.objects_of(&layer.diff_id));
+            let packed: HashSet<_> = match record.objects {
+                ObjectForm::Files => HashSet::new(),
+                ObjectForm::Packs => packs.flatten().collect(),
+            };
+            let has = |object: &ObjectId| match record.objects {
+                ObjectForm::Files => self.found.has(object),
+                ObjectForm::Packs => packed.contains(object),
+            };
+            let theirs: BTreeSet<_> = objects.iter().copied().filter(|object| !has(object)).collect();
+            if !theirs.is_empty() {
+                names.insert(record.name.clone());
+                lacking.extend(theirs);
+            }
+        }
+        self.lacking(ProblemKind::IncompleteImage, self.store.image_path(id), lacking, names);
     }
 
     fn lacking(
@@ -147,6 +183,71 @@ impl Follow<'_> {
         Ok(blobs.len() as u64)
     }
 
+    fn trees(&mut self) -> Result<()> {
+        for id in self.found.trees.clone() {
+            let names = self.names_of(|record| record.image == id);
+            match self.store.image_tree(&id) {
+                Ok((_, area)) if self.store.is_image_tree(&id, &area)? => {}
+                Ok(_) => {
+                    let what = "it is not the hash area of its metadata image".to_owned();
+                    self.add(ProblemKind::DamagedImageTree, self.store.image_tree_path(&id), what, names);
+                }
+                // A problem of the image's, or left over from one that is gone.
+                Err(Error::ImageDamaged { .. } | Error::ImageUnreadable { .. } | Error::ImageMissing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn seals(&mut self) -> Result<u64> {
+        for manifest in self.found.seals.clone() {
+            let what = match self.store.read_seal(&manifest) {
+                Ok(Some(seal)) => match serde_json::from_slice::<IgnoredAny>(&seal) {
+                    Ok(_) => continue,
+                    Err(error) => format!("it is not JSON: {error}"),
+                },
+                Ok(None) => continue,
+                Err(error @ Error::SealTooLarge { .. }) => error.to_string(),
+                Err(error) => return Err(error),
+            };
+            let names = self.names_of(|record| record.manifest == manifest);
+            self.add(ProblemKind::DamagedSeal, self.store.seal_path(&manifest), what, names);
+        }
+        Ok(self.found.seals.len() as u64)
+    }
+
+    /// The names of the images in packs that have that pack.
+    fn names_with_pack(&self, root_hash: &RootHash) -> BTreeSet<String> {
+        let has = |layer: &LayerDescriptor| {
+            let pack = self.packs.of_layers.get(&layer.diff_id).copied().flatten();
+            pack.is_some_and(|pack| pack.root_hash == *root_hash)
+        };
+        self.names_of(|record| record.objects == ObjectForm::Packs && record.layers.iter().any(has))
+    }
+
+    fn packs(&mut self) {
+        for (root_hash, what) in std::mem::take(&mut self.packs.damaged) {
+            let names = self.names_with_pack(&root_hash);
+            self.add(ProblemKind::DamagedPack, self.store.pack_path(&root_hash), what, names);
+        }
+        for (diff_id, what) in std::mem::take(&mut self.packs.damaged_records) {
+            let names = self.names_of(|record| record.layers.iter().any(|layer| layer.diff_id == diff_id));
+            let path = self.store.pack_record_path(&diff_id);
+            self.add(ProblemKind::DamagedPackRecord, path, what, names);
+        }
+    }
+
+    /// Where a layer's pack should be, or the record of it, if it is not there.
+    fn missing_pack(&self, layer: &DiffId) -> Option<PathBuf> {
+        if self.found.pack_records.binary_search(layer).is_err() {
+            return Some(self.store.pack_record_path(layer));
+        }
+        let pack = self.packs.of_layers.get(layer).copied().flatten()?;
+        let is_there = self.found.packs.binary_search(&pack.root_hash).is_ok();
+        (!is_there).then(|| self.store.pack_path(&pack.root_hash))
+    }
+
     /// What named images refer to and the directories do not have.
     fn names(&mut self) {
         let mut missing: BTreeMap<(ProblemKind, PathBuf), BTreeSet<String>> = BTreeMap::new();
@@ -159,6 +260,10 @@ impl Follow<'_> {
             }
             for layer in record.layers.iter().filter(|layer| !self.found.layers.contains(&layer.diff_id)) {
                 miss(ProblemKind::MissingLayer, self.store.layer_path(&layer.diff_id));
+            }
+            if record.objects == ObjectForm::Packs {
+                let packs = record.layers.iter().filter_map(|layer| self.missing_pack(&layer.diff_id));
+                packs.for_each(|path| miss(ProblemKind::MissingPack, path));
             }
             if !self.found.images.contains(&record.image) {
                 miss(ProblemKind::MissingImage, self.store.image_path(&record.image));

@@ -1,8 +1,10 @@
 //! Checking everything, and setting aside what is wrong.
 
 mod follow;
+mod packs;
 mod repair;
 pub(crate) mod scan;
+mod threads;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -32,12 +34,18 @@ pub struct FsckReport {
     pub objects: u64,
     /// Their bytes.
     pub object_bytes: u64,
+    /// How many packs were verified.
+    pub packs: u64,
+    /// The bytes of the undamaged ones.
+    pub pack_bytes: u64,
     /// How many metadata images were hashed and read.
     pub images: u64,
     /// How many records of layers were read.
     pub layers: u64,
     /// How many blobs were hashed.
     pub blobs: u64,
+    /// How many seals were read.
+    pub seals: u64,
     /// How many names were followed.
     pub names: u64,
     /// What is wrong.
@@ -87,20 +95,30 @@ pub enum ProblemKind {
     DamagedName,
     /// An object's content is not the one of its name.
     DamagedObject,
+    /// A pack is not the one of its name, or no pack.
+    DamagedPack,
     /// A metadata image's content is not the one of its name, or not a metadata image.
     DamagedImage,
     /// A layer's record is damaged.
     DamagedLayer,
+    /// The record of a layer's pack is damaged, or wrong.
+    DamagedPackRecord,
+    /// A hash area is not that of its metadata image.
+    DamagedImageTree,
     /// A blob's content is not the one of its name.
     DamagedBlob,
-    /// A layer's record names objects that are missing or damaged.
+    /// A seal cannot be one.
+    DamagedSeal,
+    /// A layer's record names objects that are missing or damaged, and its pack does not have them either.
     IncompleteLayer,
-    /// A metadata image refers to objects that are missing or damaged.
+    /// A metadata image refers to objects that are missing or damaged in the form that the image is kept in.
     IncompleteImage,
     /// A named image has no metadata image.
     MissingImage,
     /// A named image lacks the record of a layer.
     MissingLayer,
+    /// An image in packs lacks the pack of a layer, or the record of it.
+    MissingPack,
     /// A named image lacks a blob.
     MissingBlob,
     /// Something that no store has there.
@@ -108,8 +126,9 @@ pub enum ProblemKind {
 }
 
 impl Store {
-    /// Hashes all that is there, on all processors, and follows every reference: name to blobs, layers and
-    /// metadata image, and from both to objects.
+    /// Hashes all that is there, on all processors, and follows every reference: name to blobs, layers, packs
+    /// and metadata image, and from these to objects. Of packs every byte is checked, and that they are the
+    /// packs of their layers.
     ///
     /// With `repair`, what is damaged goes to `quarantine/`, and records of incomplete layers with it; the
     /// next pull of the images named in the report brings back what they need.
@@ -129,9 +148,13 @@ impl Store {
         let images = self.images()?;
         let mut found = scan::scan(self)?;
         let mut report = FsckReport { names: images.records.len() as u64, ..FsckReport::default() };
-        scan::hash_objects(self, &mut found, options.threads, observer, &mut report)?;
+        observer.begin(Phase::Hash, Some((found.objects.len() + found.packs.len()) as u64), None);
+        let threads = options.threads.or_else(|| std::thread::available_parallelism().ok());
+        let threads = threads.map_or(1, NonZeroUsize::get);
+        scan::hash_objects(self, &mut found, threads, observer, &mut report)?;
+        let packs = packs::verify_packs(self, &found, threads, observer, &mut report)?;
         observer.begin(Phase::Follow, None, None);
-        report.problems = follow::follow(self, &images, found, objects_of, observer, &mut report)?;
+        report.problems = follow::follow(self, &images, (found, packs), objects_of, observer, &mut report)?;
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }

@@ -21,6 +21,10 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
         let moves = match problem.kind {
             ProblemKind::DamagedName
             | ProblemKind::DamagedObject
+            | ProblemKind::DamagedPack
+            | ProblemKind::DamagedPackRecord
+            | ProblemKind::DamagedImageTree
+            | ProblemKind::DamagedSeal
             | ProblemKind::DamagedImage
             | ProblemKind::DamagedLayer
             | ProblemKind::DamagedBlob
@@ -29,6 +33,7 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
             ProblemKind::IncompleteImage
             | ProblemKind::MissingImage
             | ProblemKind::MissingLayer
+            | ProblemKind::MissingPack
             | ProblemKind::MissingBlob => false,
         };
         let Some(path) = problem.path.strip_prefix(store.path()).ok().filter(|_| moves) else { continue };

@@ -1,24 +1,24 @@
 //! What is in the directories, and whether objects are what their names say.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
+use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
 use super::FsckReport;
+use super::threads::for_each;
 use crate::backend::Entry;
 use crate::error::{Error, Result};
 use crate::gc::object_of;
 use crate::hash::FileHasher;
 use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
-use crate::observer::{Observer, Phase};
+use crate::observer::Observer;
+use crate::packs::pack_of_file_name;
+use crate::seals::manifest_of_seal_file_name;
 use crate::store::Store;
+use crate::trees::image_of_tree_file_name;
 use crate::verified::Fingerprint;
-use crate::{lock, meta, verified};
+use crate::{lock, meta, packs, seals, verified};
 
 /// What is there.
 #[derive(Default)]
@@ -28,7 +28,14 @@ pub(crate) struct Found {
     /// Objects whose content is another, sorted, and what is wrong with each.
     pub(super) damaged: Vec<(ObjectId, String)>,
     pub(crate) images: Vec<ObjectId>,
+    /// Images with a hash area.
+    pub(super) trees: Vec<ObjectId>,
     pub(crate) layers: Vec<DiffId>,
+    /// Layers of which it is recorded what pack they have.
+    pub(crate) pack_records: Vec<DiffId>,
+    pub(super) packs: Vec<RootHash>,
+    /// The manifests of images with a seal.
+    pub(super) seals: Vec<BlobDigest>,
     pub(super) blobs: Vec<BlobDigest>,
     pub(super) strays: Vec<PathBuf>,
 }
@@ -47,7 +54,8 @@ impl Found {
 /// Lists everything; opens no file.
 pub(crate) fn scan(store: &Store) -> Result<Found> {
     let mut found = Found::default();
-    let root_names = ["objects", "images", "blobs", "layers", "refs", "tmp", "quarantine", "lost+found"];
+    let root_names =
+        ["objects", "packs", "images", "blobs", "layers", "seals", "refs", "tmp", "quarantine", "lost+found"];
     for entry in store.root.entries()? {
         let is_file = [lock::FILE, meta::FILE, verified::FILE].iter().any(|name| entry.name == **name);
         let is_directory = root_names.iter().any(|name| entry.name == **name);
@@ -56,13 +64,61 @@ pub(crate) fn scan(store: &Store) -> Result<Found> {
         }
     }
     scan_objects(store, &mut found)?;
-    let algorithm = store.algorithm();
-    let image =
-        |entry: &Entry| image_of_file_name(entry.name.to_str()?).filter(|id| id.algorithm() == algorithm);
-    found.images = scan_directory(store, "images", image, &mut found.strays)?;
-    found.layers = scan_algorithms(store, "layers", &mut found.strays)?;
-    found.blobs = scan_algorithms(store, "blobs", &mut found.strays)?;
+    scan_images(store, &mut found)?;
+    let parse = |algorithm: &str, name: &str| {
+        let known = |hex: &str| format!("{algorithm}:{hex}").parse().ok();
+        match name.strip_suffix(".pack") {
+            Some(hex) => known(hex).map(OfLayer::Pack),
+            None => known(name).map(OfLayer::Record),
+        }
+    };
+    for known in scan_algorithms(store, "layers", parse, &mut found.strays)? {
+        match known {
+            OfLayer::Record(layer) => found.layers.push(layer),
+            OfLayer::Pack(layer) => found.pack_records.push(layer),
+        }
+    }
+    let blob = |algorithm: &str, name: &str| format!("{algorithm}:{name}").parse().ok();
+    found.blobs = scan_algorithms(store, "blobs", blob, &mut found.strays)?;
+    scan_packs(store, &mut found)?;
+    let seal = |entry: &Entry| manifest_of_seal_file_name(entry.name.to_str()?);
+    found.seals = scan_directory(store, seals::DIRECTORY, seal, &mut found.strays)?;
     Ok(found)
+}
+
+/// What a file in `layers/` is.
+enum OfLayer {
+    Record(DiffId),
+    Pack(DiffId),
+}
+
+fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
+    let ours = |id: &ObjectId| id.algorithm() == store.algorithm();
+    let (mut images, mut trees) = (Vec::new(), Vec::new());
+    let known = |entry: &Entry| {
+        let name = entry.name.to_str()?;
+        match image_of_tree_file_name(name).filter(ours) {
+            Some(id) => trees.push(id),
+            None => images.push(image_of_file_name(name).filter(ours)?),
+        }
+        Some(())
+    };
+    scan_directory(store, "images", known, &mut found.strays)?;
+    (found.images, found.trees) = (images, trees);
+    Ok(())
+}
+
+fn scan_packs(store: &Store, found: &mut Found) -> Result<()> {
+    let pack = |entry: &Entry| pack_of_file_name(entry.name.to_str()?);
+    found.packs = scan_directory(store, packs::DIRECTORY, pack, &mut found.strays)?;
+    let Some(directory) = store.root.try_sub("packs")? else { return Ok(()) };
+    for entry in directory.entries()? {
+        let path = Path::new("packs").join(&entry.name);
+        if path != Path::new(packs::DIRECTORY) || !entry.kind.is_dir() {
+            found.strays.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
@@ -89,13 +145,13 @@ fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
 fn scan_directory<T>(
     store: &Store,
     path: &str,
-    parse: impl Fn(&Entry) -> Option<T>,
+    mut parse: impl FnMut(&Entry) -> Option<T>,
     strays: &mut Vec<PathBuf>,
 ) -> Result<Vec<T>> {
     let mut known = Vec::new();
     if let Some(directory) = store.root.try_sub(path)? {
         for entry in directory.entries()? {
-            match parse(&entry).filter(|_| entry.kind.is_file()) {
+            match entry.kind.is_file().then(|| parse(&entry)).flatten() {
                 Some(item) => known.push(item),
                 None => strays.push(Path::new(path).join(entry.name)),
             }
@@ -104,16 +160,17 @@ fn scan_directory<T>(
     Ok(known)
 }
 
-/// The files of `path/sha256` and `path/sha512` whose names are hex digests.
-fn scan_algorithms<T: std::str::FromStr>(
+/// The files of `path/sha256` and `path/sha512` that `parse` knows by algorithm and name.
+fn scan_algorithms<T>(
     store: &Store,
     path: &str,
+    parse: impl Fn(&str, &str) -> Option<T>,
     strays: &mut Vec<PathBuf>,
 ) -> Result<Vec<T>> {
     let mut known = Vec::new();
     let algorithms = ["sha256", "sha512"];
     for algorithm in algorithms {
-        let parse = |entry: &Entry| format!("{algorithm}:{}", entry.name.to_str()?).parse().ok();
+        let parse = |entry: &Entry| parse(algorithm, entry.name.to_str()?);
         known.extend(scan_directory(store, &format!("{path}/{algorithm}"), parse, strays)?);
     }
     let Some(directory) = store.root.try_sub(path)? else { return Ok(known) };
@@ -128,37 +185,16 @@ fn scan_algorithms<T: std::str::FromStr>(
 pub(super) fn hash_objects(
     store: &Store,
     found: &mut Found,
-    threads: Option<NonZeroUsize>,
+    threads: usize,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<()> {
-    observer.begin(Phase::Hash, Some(found.objects.len() as u64), None);
-    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let (next, outcome) = (AtomicUsize::new(0), Mutex::new(Ok(Outcome::default())));
-    let work = || {
-        let mut hasher = FileHasher::new(store.algorithm());
-        let mut mine = Outcome::default();
-        let mut result = Ok(());
-        while let Some(id) = found.objects.get(next.fetch_add(1, Ordering::Relaxed)) {
-            result = hash_object(store, id, &mut hasher, &mut mine, observer);
-            if result.is_err() {
-                // The others stop too.
-                next.store(found.objects.len(), Ordering::Relaxed);
-                break;
-            }
-        }
-        let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&mut *outcome, result) {
-            (Ok(all), Ok(())) => all.add(mine),
-            (Ok(_), Err(error)) => *outcome = Err(error),
-            (Err(_), _) => {}
-        }
+    let begin = || (FileHasher::new(store.algorithm()), Outcome::default());
+    let work = |(hasher, outcome): &mut (FileHasher, Outcome), id: &ObjectId| {
+        hash_object(store, id, hasher, outcome, observer)
     };
-    std::thread::scope(|scope| {
-        (1..threads.min(found.objects.len())).for_each(|_| drop(scope.spawn(work)));
-        work();
-    });
-    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    let mut outcome = Outcome::default();
+    for_each(threads, &found.objects, begin, work)?.into_iter().for_each(|(_, part)| outcome.add(part));
     outcome.damaged.sort();
     report.objects = outcome.objects;
     report.object_bytes = outcome.bytes;
@@ -198,7 +234,7 @@ fn hash_object(
             if digest != *id {
                 outcome.damaged.push((*id, format!("its fs-verity digest is {digest}")));
             } else if store.integrity() == Integrity::None {
-                store.verified.remember(&store.root, Fingerprint::new(id, &before))?;
+                store.verified.remember(&store.root, Fingerprint::new(id.as_bytes(), &before))?;
             }
         }
         Err(e) if is_unreadable(&e) => outcome.damaged.push((*id, format!("it cannot be read: {e}"))),

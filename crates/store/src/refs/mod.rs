@@ -4,13 +4,11 @@ mod name;
 mod record;
 
 use std::ffi::OsStr;
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 pub use name::REF_NAME_MAX_BYTES;
-pub use record::{ImageRecord, LayerDescriptor};
+pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 
-use crate::backend::sync_file;
 use crate::blobs::read_at_most;
 use crate::error::{Error, RefDamage, Result};
 use crate::store::Store;
@@ -69,19 +67,7 @@ impl Store {
         let mut json =
             serde_json::to_vec_pretty(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
         json.push(b'\n');
-        let temporary = temporary_name();
-        let path = self.tmp.at(&temporary);
-        let written = self.tmp.create(&temporary, 0o644).and_then(|mut file| {
-            file.write_all(&json).map_err(|e| Error::io("write", &path, e))?;
-            sync_file(&file, &path)?;
-            self.tmp.rename(&temporary, &self.refs, name::file_name(&record.name))
-        });
-        if written.is_err() {
-            // The first error is the one to tell; gc removes what this leaves.
-            let _ = self.tmp.unlink(&temporary);
-        }
-        written?;
-        self.refs.sync()
+        self.put_file(&self.refs, Path::new(&name::file_name(&record.name)), &json, 0o644)
     }
 
     /// Takes the name `name` away. The image's contents stay until [`gc`](Self::gc). Answers whether there
@@ -116,13 +102,4 @@ impl Store {
         }
         Ok(Some(record))
     }
-}
-
-/// A name that no other file in `tmp/` has: gc removes leftovers under the exclusive lock,
-/// so those of dead processes with the same number are the only others; create refuses to reuse them.
-fn temporary_name() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("ref-{}-{}-{next}", std::process::id(), now.as_nanos())
 }

@@ -30,11 +30,55 @@ pub struct ImageRecord {
     pub image_size_bytes: u64,
     /// The layers, lowest first.
     pub layers: Vec<LayerDescriptor>,
+    /// In which form its objects are kept. Records from before there were packs do not say.
+    #[serde(default)]
+    pub objects: ObjectForm,
     /// When it was pulled, in seconds since 1970 (UTC).
     pub pulled_unix_seconds: u64,
     /// Fields that later versions add; kept when the record is written again.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
+}
+
+/// How the objects of an image are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectForm {
+    /// Each is a file below `objects/`, of all images that have it.
+    #[default]
+    Files,
+    /// Those of a layer are in the layer's pack, of all images that have the layer.
+    Packs,
+}
+
+impl ObjectForm {
+    /// `files` or `packs`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Packs => "packs",
+        }
+    }
+}
+
+impl std::fmt::Display for ObjectForm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Neither `files` nor `packs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("objects are kept as files or as packs")]
+pub struct ObjectFormParseError;
+
+impl std::str::FromStr for ObjectForm {
+    type Err = ObjectFormParseError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Files, Self::Packs].into_iter().find(|form| form.name() == name).ok_or(ObjectFormParseError)
+    }
 }
 
 /// A layer of an image.
@@ -73,6 +117,7 @@ impl ImageRecord {
             image,
             image_size_bytes: 0,
             layers: Vec::new(),
+            objects: ObjectForm::Files,
             pulled_unix_seconds: 0,
             other: BTreeMap::new(),
         }

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::images::image_file_name;
 use crate::layers::layer_path;
 use crate::objects::Integrity;
-use crate::refs::ImageRecord;
+use crate::packs::{self, pack_path, pack_record_path};
+use crate::refs::{ImageRecord, ObjectForm};
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
@@ -41,13 +42,21 @@ impl Staging<'_> {
     }
 
     /// [Commits](Self::commit), then gives the image its name ([`Store::set_image`](crate::Store::set_image)) and
-    /// ends the staging.
+    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_image_tree) of its metadata
+    /// image, too.
     ///
     /// # Errors
-    /// As both.
+    /// As both; [`Error::TooManyPacks`] and [`Error::PackUnknown`] for an image in packs, before anything is committed.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
+        if record.objects == ObjectForm::Packs {
+            self.check_packs(record)?;
+        }
         self.commit()?;
-        if self.figures().existing_objects > 0 {
+        if record.objects == ObjectForm::Packs {
+            self.store.ensure_image_tree(&record.image)?;
+        }
+        let figures = self.figures();
+        if figures.existing_objects > 0 || figures.existing_packs > 0 {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
         }
@@ -60,6 +69,7 @@ impl Staging<'_> {
         }
         self.flush_contents(batch)?;
         self.move_objects(batch)?;
+        self.move_packs(batch)?;
         let mut touched = BTreeSet::new();
         let places = batch.layers.iter().map(|(id, number)| (layer_path(id), number));
         let places = places.chain(batch.blobs.iter().map(|(id, number)| (blob_path(id), number)));
@@ -111,7 +121,7 @@ impl Staging<'_> {
             if store.integrity() == Integrity::None
                 && let Some(stat) = store.objects.stat(&to)?
             {
-                store.verified.remember(&store.root, Fingerprint::new(id, &stat))?;
+                store.verified.remember(&store.root, Fingerprint::new(id.as_bytes(), &stat))?;
             }
         }
         store.verified.save(&store.root)?;
@@ -119,6 +129,32 @@ impl Staging<'_> {
             return store.objects.sync_filesystem();
         }
         sync_directories(&store.objects, &touched)
+    }
+
+    fn move_packs(&self, batch: &Pending) -> Result<()> {
+        let store = self.store;
+        if !batch.packs.is_empty() || !batch.pack_records.is_empty() {
+            store.enable_packs()?;
+        }
+        for (root_hash, number) in &batch.packs {
+            let to = pack_path(root_hash);
+            self.dir.rename(number.to_string(), &store.root, &to)?;
+            if let Some(stat) = store.root.stat(&to)? {
+                store.verified.remember(&store.root, Fingerprint::new(root_hash.as_bytes(), &stat))?;
+            }
+        }
+        store.verified.save(&store.root)?;
+        if !batch.packs.is_empty() {
+            store.root.sub(packs::DIRECTORY)?.sync()?;
+        }
+        // Before the records of layers, which count on the packs.
+        let mut touched = BTreeSet::new();
+        for (diff_id, (number, _)) in &batch.pack_records {
+            let to = pack_record_path(diff_id);
+            self.dir.rename(number.to_string(), &store.root, &to)?;
+            touched.extend(to.parent().map(Path::to_owned));
+        }
+        sync_directories(&store.root, &touched)
     }
 }
 
@@ -138,7 +174,7 @@ fn sync_directories(base: &Dir, directories: &BTreeSet<PathBuf>) -> Result<()> {
 
 impl Pending {
     fn len(&self) -> usize {
-        self.objects.len() + self.layers.len() + self.images.len() + self.blobs.len()
+        self.numbers().count()
     }
 
     fn is_empty(&self) -> bool {
@@ -147,6 +183,7 @@ impl Pending {
 
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let objects = self.objects.values().chain(self.images.values());
-        objects.chain(self.layers.values()).chain(self.blobs.values()).copied()
+        let packs = self.packs.values().chain(self.pack_records.values().map(|(number, _)| number));
+        objects.chain(packs).chain(self.layers.values()).chain(self.blobs.values()).copied()
     }
 }

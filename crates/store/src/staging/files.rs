@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::hash::hasher;
 
 /// A file in the staging directory that goes with this unless it is taken.
-struct Temporary<'a> {
-    staging: &'a Staging<'a>,
-    number: u64,
+pub(super) struct Temporary<'a> {
+    pub(super) staging: &'a Staging<'a>,
+    pub(super) number: u64,
     file: Option<File>,
 }
 
@@ -21,6 +21,12 @@ impl<'a> Temporary<'a> {
     fn new(staging: &'a Staging<'a>) -> Result<Self> {
         let (number, file) = staging.create()?;
         Ok(Self { staging, number, file: Some(file) })
+    }
+
+    /// A file that is written by somebody else, who gets it.
+    pub(super) fn apart(staging: &'a Staging<'a>) -> Result<(Self, File)> {
+        let (number, file) = staging.create_with(0o444)?;
+        Ok((Self { staging, number, file: None }, file))
     }
 
     /// Makes the file `size_bytes` long, and goes on at its end.
@@ -40,7 +46,7 @@ impl<'a> Temporary<'a> {
     }
 
     /// The file is somebody else's from now on.
-    fn take(mut self) -> u64 {
+    pub(super) fn take(mut self) -> u64 {
         self.file = None;
         let number = self.number;
         std::mem::forget(self);

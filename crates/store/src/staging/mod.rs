@@ -2,18 +2,20 @@
 
 mod commit;
 mod files;
+mod pack;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags, openat};
-use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
+use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
 pub use files::{ImageWriter, LayerFile, ObjectWriter};
+pub use pack::{PackFile, PackedObject};
 
 use crate::backend::Dir;
 use crate::blobs::BLOB_MAX_BYTES;
@@ -22,6 +24,7 @@ use crate::hash::blob_digest;
 use crate::images::image_file_name;
 use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
+use crate::packs::PackDescriptor;
 use crate::store::Store;
 
 /// How the directories of stagings in `tmp/` begin.
@@ -49,6 +52,14 @@ pub struct Staged {
     pub existing_objects: u64,
     /// What was found damaged in the store and is replaced.
     pub replaced: Vec<ObjectId>,
+    /// How many packs were written.
+    pub packs: u64,
+    /// Their bytes, the hash trees included.
+    pub pack_bytes: u64,
+    /// How many packs were there already.
+    pub existing_packs: u64,
+    /// The packs that were found damaged in the store and are replaced.
+    pub replaced_packs: Vec<RootHash>,
 }
 
 /// Contents that are being written and are not in the store yet.
@@ -62,9 +73,11 @@ pub struct Staged {
 /// The store's shared lock is held throughout: nothing is collected meanwhile.
 pub struct Staging<'s> {
     store: &'s Store,
-    dir: Dir,
+    dir: Arc<Dir>,
     name: String,
-    next: AtomicU64,
+    next: Arc<AtomicU64>,
+    /// Makes files in the directory that have no name.
+    scratch: Box<dyn Fn() -> io::Result<File> + Send + Sync>,
     pending: Mutex<Pending>,
     staged: Mutex<Staged>,
     /// Commits come one after the other; whether one failed.
@@ -80,6 +93,8 @@ struct Pending {
     objects: HashMap<ObjectId, u64>,
     layers: HashMap<DiffId, u64>,
     images: HashMap<ObjectId, u64>,
+    packs: HashMap<RootHash, u64>,
+    pack_records: HashMap<DiffId, (u64, Option<PackDescriptor>)>,
     blobs: HashMap<BlobDigest, u64>,
 }
 
@@ -92,11 +107,18 @@ impl Store {
         let lock = self.shared()?;
         self.remove_dead_stagings()?;
         let (name, dir, alive) = self.new_staging_directory()?;
+        let (dir, next) = (Arc::new(dir), Arc::new(AtomicU64::new(0)));
+        let (scratch_dir, scratch_next) = (Arc::clone(&dir), Arc::clone(&next));
+        let scratch = move || {
+            let number = scratch_next.fetch_add(1, Ordering::Relaxed);
+            scratch_dir.scratch(&number.to_string()).map_err(io::Error::other)
+        };
         Ok(Staging {
             store: self,
             dir,
             name,
-            next: AtomicU64::new(0),
+            next,
+            scratch: Box::new(scratch),
             pending: Mutex::default(),
             staged: Mutex::default(),
             committing: Mutex::new(false),
@@ -163,6 +185,11 @@ fn lock_directory(tmp: &Dir, name: &str) -> Result<Option<Locked>> {
 }
 
 impl<'s> Staging<'s> {
+    /// The directory that contents are written to before a commit.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The store that all this goes to.
     #[must_use]
     pub const fn store(&self) -> &'s Store {
@@ -241,7 +268,7 @@ impl<'s> Staging<'s> {
         self.staged().clone()
     }
 
-    fn look_up(&self, id: &ObjectId) -> Result<Added> {
+    pub(crate) fn look_up(&self, id: &ObjectId) -> Result<Added> {
         if self.pending().objects.contains_key(id) {
             return Ok(Added::Existing);
         }
@@ -250,6 +277,11 @@ impl<'s> Staging<'s> {
             ObjectState::Good => Added::Existing,
             ObjectState::Damaged => Added::Replaced,
         })
+    }
+
+    /// Counts an object that was there already.
+    pub(crate) fn count_existing(&self) {
+        self.staged().existing_objects += 1;
     }
 
     /// Takes file `number`, complete, as the content of object `id`.
@@ -284,8 +316,11 @@ impl<'s> Staging<'s> {
     /// A new file in the staging directory. Writable for its owner only while fs-verity is to come:
     /// enabling it wants the permission.
     fn create(&self) -> Result<(u64, File)> {
+        self.create_with(if self.store.integrity() == Integrity::FsVerity { 0o644 } else { 0o444 })
+    }
+
+    fn create_with(&self, mode: u32) -> Result<(u64, File)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mode = if self.store.integrity() == Integrity::FsVerity { 0o644 } else { 0o444 };
         Ok((number, self.dir.create(&number.to_string(), mode)?))
     }
 

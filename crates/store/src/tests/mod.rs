@@ -1,12 +1,14 @@
 //! What the parts guarantee together.
 
 mod crash;
+mod forms;
 mod full_disk;
 mod gc;
 mod integrity;
 mod locks;
 mod names;
 mod opening;
+mod packs;
 mod problems;
 
 use std::fs::File;
@@ -20,7 +22,8 @@ use sealpack_format::verity::fsverity_digest;
 
 use crate::hash::blob_digest;
 use crate::{
-    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, Silent, Staging, Store,
+    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Silent, Staging,
+    Store,
 };
 
 /// A store in a directory of its own.
@@ -100,14 +103,45 @@ fn add_layer(staging: &Staging<'_>, layer: Layer<'_>) -> DiffId {
     diff_id
 }
 
+/// Stages and commits the pack of a layer the way a pull does, beside the layer's record.
+fn add_packed_layer(staging: &Staging<'_>, layer: Layer<'_>) -> DiffId {
+    let (store, diff_id) = (staging.store(), diff_id_of(layer));
+    let mut record = LayerWriter::new(staging.layer_writer().unwrap(), store.algorithm()).unwrap();
+    let mut pack = staging.pack_writer().unwrap();
+    for text in layer {
+        let content = content(text);
+        let mut object = pack.object();
+        content.chunks(300).for_each(|chunk| object.write(chunk).unwrap());
+        let id = object.finish().unwrap();
+        assert_eq!(id, id_of(store, text));
+        record.push(&entry(text, id, content.len() as u64)).unwrap();
+    }
+    record.finish().unwrap().finish(&diff_id).unwrap();
+    pack.finish(&diff_id).unwrap();
+    staging.commit().unwrap();
+    diff_id
+}
+
 /// Stages and names an image the way a pull does. Its metadata image is the list of its objects.
 fn pull(store: &Store, name: &str, layers: &[Layer<'_>]) -> ImageRecord {
+    pull_as(ObjectForm::Files, store, name, layers)
+}
+
+/// As [`pull`], in that form.
+fn pull_as(form: ObjectForm, store: &Store, name: &str, layers: &[Layer<'_>]) -> ImageRecord {
     let staging = store.stage().unwrap();
-    let diff_ids: Vec<_> = layers.iter().map(|layer| add_layer(&staging, layer)).collect();
+    let add = match form {
+        ObjectForm::Files => add_layer,
+        ObjectForm::Packs => add_packed_layer,
+    };
+    let diff_ids: Vec<_> = layers.iter().map(|layer| add(&staging, layer)).collect();
     let mut image = staging.image_writer().unwrap();
     for text in layers.iter().copied().flatten() {
         writeln!(image, "{}", id_of(store, text)).unwrap();
     }
+    // Whole blocks, as a metadata image has.
+    let padding = image.size_bytes().next_multiple_of(4096) - image.size_bytes();
+    image.write_all(&vec![b'\n'; padding as usize]).unwrap();
     let image_size_bytes = image.size_bytes();
     let image = image.finish().unwrap();
     let (manifest, manifest_bytes) = blob_of(&format!("manifest of {layers:?}"));
@@ -116,6 +150,7 @@ fn pull(store: &Store, name: &str, layers: &[Layer<'_>]) -> ImageRecord {
     staging.add_blob(&config, &config_bytes).unwrap();
     let mut record = ImageRecord::new(name, manifest, config, image);
     record.platform = "linux/amd64".into();
+    record.objects = form;
     record.image_size_bytes = image_size_bytes;
     record.layers = diff_ids.into_iter().map(|diff_id| LayerDescriptor::new(diff_id, manifest, 7)).collect();
     staging.publish(&record).unwrap();
@@ -126,7 +161,10 @@ fn pull(store: &Store, name: &str, layers: &[Layer<'_>]) -> ImageRecord {
 fn objects_of(mut file: &File) -> Result<Vec<ObjectId>, String> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(|e| e.to_string())?;
-    text.lines().map(|line| line.parse().map_err(|_| format!("{line:?} is no object"))).collect()
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.parse().map_err(|_| format!("{line:?} is no object")))
+        .collect()
 }
 
 fn fsck(store: &Store, repair: bool) -> FsckReport {

@@ -80,9 +80,9 @@ fn stores_of_later_versions_are_refused_and_say_what_to_do() {
     let (_fixture, answer) = with_meta(r#"{"format":"sealpack-store","version":2,"anything":{}}"#);
     assert!(answer.contains("format version 2") && answer.contains("newer sealpack"), "{answer}");
     let (_fixture, answer) = with_meta(
-        r#"{"format":"sealpack-store","version":1,"algorithm":"sha256","compat":["x"],"incompat":["packs","y"]}"#,
+        r#"{"format":"sealpack-store","version":1,"algorithm":"sha256","compat":["x"],"incompat":["cloud","y"]}"#,
     );
-    assert!(answer.contains("(packs, y)") && answer.contains("newer sealpack"), "{answer}");
+    assert!(answer.contains("(cloud, y)") && answer.contains("newer sealpack"), "{answer}");
 }
 
 #[test]

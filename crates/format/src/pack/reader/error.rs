@@ -60,7 +60,7 @@ pub enum PackError {
         problem: BadInode,
     },
     /// A directory that no pack has.
-    #[error("this is not a pack: its directory {path} is malformed or unsorted")]
+    #[error("this is not a pack: its directory {path} is malformed, unsorted or not where it belongs")]
     Directory {
         /// The directory.
         path: String,
@@ -84,8 +84,8 @@ pub enum PackError {
         /// How many there are.
         actual: u64,
     },
-    /// An object beyond the limit.
-    #[error("this is not a pack: its object {id} has {size_bytes} bytes; more than 1 TiB is refused")]
+    /// An object that no pack has.
+    #[error("this is not a pack: its object {id} has {size_bytes} bytes; objects have 65 bytes to 1 TiB")]
     ObjectSize {
         /// The object.
         id: ObjectId,

@@ -17,11 +17,13 @@ use super::{BLOCK_BYTES, BLOCK_STEP, OBJECT_MAX_BYTES, directory, inode, to_u64}
 use crate::digest::{Algorithm, ObjectId, RootHash};
 use crate::erofs::SLOT_BYTES;
 use crate::erofs::inode::FileType;
+use crate::layer::INLINE_MAX_BYTES;
 use crate::verity::LeafHash;
 use crate::verity::dmverity::{Superblock, TreeShape};
 
-/// How much of a directory or a content is read at a time, in bytes.
-const READ_BYTES: usize = 256 * 1024;
+/// How much of a directory or a content is read at a time, in bytes: what stays in the processor's
+/// cache until it is hashed.
+const READ_BYTES: usize = 64 * 1024;
 
 /// A pack whose superblocks, directories and inodes have been read.
 ///
@@ -66,8 +68,7 @@ impl<R: Read + Seek> PackReader<R> {
             return Err(PackError::Size { needed, actual: source.size_bytes() });
         }
         source.limit_to(block0.filesystem_bytes());
-        let budget_bytes = block0.filesystem_bytes();
-        let objects = Walk { source: &mut source, block0, budget_bytes }.objects()?;
+        let objects = Walk { source: &mut source, block0, directory_end: None }.objects()?;
         Ok(Self { source: RefCell::new(source), block0, shape, objects })
     }
 
@@ -109,8 +110,9 @@ impl<R: Read + Seek> PackReader<R> {
 struct Walk<'a, R> {
     source: &'a mut Source<R>,
     block0: Block0,
-    /// How much of directories may still be read: together, they are not larger than the filesystem.
-    budget_bytes: u64,
+    /// The block behind the directory data so far. Directories lie one behind the other, so what
+    /// they say in memory is not more than what they are in the file.
+    directory_end: Option<u64>,
 }
 
 impl<R: Read + Seek> Walk<'_, R> {
@@ -121,6 +123,14 @@ impl<R: Read + Seek> Walk<'_, R> {
             directories = directories.saturating_add(1);
             self.directory(&directory, nid, &mut names)?;
         }
+        let end = u64::from(self.block0.meta_block).saturating_add(1);
+        if self.directory_end.is_some_and(|actual| actual != end) {
+            return Err(PackError::Directory { path: "/".to_owned() });
+        }
+        let inodes = to_u64(names.len()).saturating_add(directories);
+        if inodes != self.block0.inodes {
+            return Err(PackError::InodeCount { stated: self.block0.inodes, actual: inodes });
+        }
         // In this order, the inodes are read from the first to the last.
         names.sort_unstable_by_key(|(_, nid)| *nid);
         let mut objects = Vec::with_capacity(names.len());
@@ -130,10 +140,6 @@ impl<R: Read + Seek> Walk<'_, R> {
         objects.sort_unstable_by_key(|(number, _)| *number);
         if objects.iter().zip(1..).any(|((number, _), expected)| *number != expected) {
             return Err(PackError::Numbers);
-        }
-        let inodes = to_u64(objects.len()).saturating_add(directories);
-        if inodes != self.block0.inodes {
-            return Err(PackError::InodeCount { stated: self.block0.inodes, actual: inodes });
         }
         Ok(objects.into_iter().map(|(_, object)| object).collect())
     }
@@ -176,8 +182,12 @@ impl<R: Read + Seek> Walk<'_, R> {
         else {
             return Err(bad());
         };
-        self.budget_bytes = self.budget_bytes.checked_sub(inode.size_bytes).ok_or_else(bad)?;
         let (blocks, tail_bytes) = Inode::split(inode.size_bytes);
+        if blocks > 0 {
+            let first = self.directory_end.unwrap_or(first_block.into());
+            self.directory_end = (first == first_block.into()).then(|| first.saturating_add(blocks));
+            self.directory_end.ok_or_else(bad)?;
+        }
         let blocks_bytes = blocks.saturating_mul(BLOCK_STEP).min(inode.size_bytes);
         let mut last = Vec::new();
         let start = u64::from(first_block).saturating_mul(BLOCK_STEP);
@@ -206,7 +216,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         if inode.kind != InodeKind::File {
             return Err(PackError::Inode { path: id.to_string(), problem: inode::BadInode::Fields });
         }
-        if inode.size_bytes > OBJECT_MAX_BYTES {
+        if inode.size_bytes <= to_u64(INLINE_MAX_BYTES) || inode.size_bytes > OBJECT_MAX_BYTES {
             return Err(PackError::ObjectSize { id, size_bytes: inode.size_bytes });
         }
         let object = PackObject { id, size_bytes: inode.size_bytes, data: inode.data, rest_offset };

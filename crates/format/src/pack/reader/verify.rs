@@ -37,7 +37,12 @@ impl<R: Read + Seek> PackReader<R> {
         let mut writer = PackWriter::new(compare, scratch, options);
         for object in self.objects() {
             let mut content = writer.object();
-            self.stream(object, |data| content.write(data).map_err(rebuild))?;
+            self.stream(object, |data| {
+                content.write(data).map_err(rebuild)?;
+                // Blocks that many contents share, or many chunks of one, would else be hashed, and
+                // their hashes kept, as often as they are referred to.
+                check()
+            })?;
             let added = content.finish().map_err(rebuild)?;
             if added.id != object.id {
                 return Err(PackError::Content { id: object.id, actual: added.id });

@@ -3,9 +3,9 @@
 use std::io::{self, Read, Seek, Write};
 
 use super::super::region::{Lazy, Region};
-use super::super::{BLOCK_BYTES, BLOCK_STEP, ZERO_LEAF};
+use super::super::{BLOCK_BYTES, BLOCK_STEP};
 use super::{BLOCKS_MAX, PackLimit, PackOutput, PackWriteError};
-use crate::verity::LeafHash;
+use crate::verity::{LeafHash, ZERO_LEAF};
 
 /// The most of the data that is in memory, in bytes.
 const DATA_BUFFER_BYTES: usize = 1024 * 1024;

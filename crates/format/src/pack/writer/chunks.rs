@@ -2,11 +2,12 @@
 
 use std::io::{self, Read, Seek, Write};
 
+use super::super::CHUNK_BLOCKS;
 use super::super::inode::{Inode, InodeData};
-use super::super::{CHUNK_BLOCKS, ZERO_LEAF};
 use super::blocks::Blocks;
 use super::{PackOutput, PackWriteError};
 use crate::erofs::inode::NULL_ADDRESS;
+use crate::verity::ZERO_LEAF;
 
 /// Stores the blocks of one object as they come.
 ///
@@ -23,8 +24,8 @@ pub(super) struct Chunks {
     chunk: Option<u32>,
     /// The number of chunks before.
     ended: u32,
-    /// The addresses of the chunks before, once one of them is a hole.
-    addresses: Option<Vec<u32>>,
+    /// The addresses of the chunks before as they lie on disk, once one of them is a hole.
+    addresses: Option<Vec<u8>>,
 }
 
 /// How an object is described.
@@ -76,8 +77,7 @@ impl Chunks {
             }
             self.end_chunk();
         }
-        if let Some(addresses) = self.addresses {
-            let rest = addresses.into_iter().flat_map(u32::to_le_bytes).collect();
+        if let Some(rest) = self.addresses {
             return Ok(Described { data: InodeData::Chunks, rest });
         }
         let (_, tail_bytes) = Inode::split(size_bytes);
@@ -116,12 +116,12 @@ impl Chunks {
             // The chunks before lie one behind the other.
             let first = self.first_block.unwrap_or(0);
             let step = u32::try_from(CHUNK_BLOCKS).unwrap_or(u32::MAX);
-            let address = |chunk: u32| first.saturating_add(chunk.saturating_mul(step));
-            self.addresses = Some((0..self.ended).map(address).collect());
+            let address = |chunk: u32| first.saturating_add(chunk.saturating_mul(step)).to_le_bytes();
+            self.addresses = Some((0..self.ended).flat_map(address).collect());
         }
         self.ended = self.ended.saturating_add(1);
         if let Some(addresses) = &mut self.addresses {
-            addresses.push(address.unwrap_or(NULL_ADDRESS));
+            addresses.extend(address.unwrap_or(NULL_ADDRESS).to_le_bytes());
         }
     }
 }

@@ -17,6 +17,7 @@ use super::placement::{ClosedBlocks, Placement};
 use super::region::{Lazy, Region};
 use super::{BLOCK_BYTES, OBJECT_MAX_BYTES, to_usize};
 use crate::digest::{ObjectId, RootHash};
+use crate::layer::INLINE_MAX_BYTES;
 use crate::verity::dmverity::{DmVerityError, TreeShape, TreeWriter};
 use crate::verity::{LeafHash, hash_blocks_portably};
 
@@ -116,6 +117,14 @@ pub enum PackWriteError {
     /// The layer is too large.
     #[error("the layer does not fit into a pack: {0}")]
     TooLarge(PackLimit),
+    /// A content that metadata images have inside of them, so that no pack has it.
+    #[error(
+        "a content of {0} bytes cannot be in a pack: up to {INLINE_MAX_BYTES} bytes are kept in metadata images"
+    )]
+    TooSmall(u64),
+    /// There was an error before, since which the pack is of no use.
+    #[error("the pack cannot be finished: writing it failed before")]
+    Failed,
 }
 
 impl From<DmVerityError> for PackWriteError {
@@ -132,6 +141,8 @@ impl From<DmVerityError> for PackWriteError {
 ///
 /// A pack of a layer has the contents of all its regular files of more than 64 bytes, given in
 /// the order of the layer's tar. A content that occurs again is recognised.
+///
+/// After an error there is no pack: everything else answers [`PackWriteError::Failed`].
 pub struct PackWriter<W, F, S> {
     blocks: Blocks<W, F, S>,
     /// The blocks before an object that is not finished.
@@ -144,6 +155,7 @@ pub struct PackWriter<W, F, S> {
     slots: Vec<u64>,
     object_bytes: u64,
     hash: LeafHash,
+    failed: bool,
 }
 
 impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> PackWriter<W, F, S> {
@@ -159,6 +171,7 @@ impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> Pa
             slots: Vec::new(),
             object_bytes: 0,
             hash: options.hash,
+            failed: false,
         }
     }
 
@@ -172,6 +185,11 @@ impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> Pa
     pub fn object(&mut self) -> ObjectWriter<'_, W, F, S> {
         self.blocks.truncate(self.finished_blocks);
         ObjectWriter::new(self)
+    }
+
+    /// Refuses to go on after an error.
+    const fn check(&self) -> Result<(), PackWriteError> {
+        if self.failed { Err(PackWriteError::Failed) } else { Ok(()) }
     }
 
     /// Adds an object whose blocks are written; `rest` is what lies behind the inode.
@@ -191,8 +209,7 @@ impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> Pa
         self.slots.push(0);
         self.object_bytes = self.object_bytes.saturating_add(size_bytes);
         self.finished_blocks = self.blocks.next();
-        let item = [&inode.to_disk(), rest].concat();
-        self.placement.place(ordinal, &item).map_or(Ok(()), |closed| self.keep(&closed))
+        self.placement.place(ordinal, &inode.to_disk(), rest).map_or(Ok(()), |closed| self.keep(&closed))
     }
 
     /// Puts inode blocks behind the others, now that no more is added to them.
@@ -208,8 +225,9 @@ impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> Pa
     /// Writes the directories, inodes and tails, the hash tree, and at last the first block.
     ///
     /// # Errors
-    /// A failing output or temporary file, or a limit; the output is of no use then.
+    /// A failing output or temporary file, now or before, or a limit; the output is of no use then.
     pub fn finish(mut self) -> Result<Pack, PackWriteError> {
+        self.check()?;
         self.blocks.truncate(self.finished_blocks);
         while let Some(closed) = self.placement.close_next() {
             self.keep(&closed)?;

@@ -8,6 +8,7 @@
 //! With these parameters the root hash is that of a [`MerkleRoot`](super::MerkleRoot) over the
 //! same blocks, so whoever wants only the root hash needs nothing from here.
 
+mod parallel;
 mod shape;
 mod superblock;
 mod verify;
@@ -15,10 +16,14 @@ mod writer;
 
 use std::io;
 
+pub use parallel::{Hashing, ReadAt, VerifyError, verify_in_parallel, write_hash_area};
 pub use shape::{DATA_BLOCKS_MAX, Level, TreeShape};
 pub use superblock::{SUPERBLOCK_BYTES, Superblock, UnsupportedSuperblock, uuid_of};
 pub use verify::{Damage, verify};
 pub use writer::{HashAreaWriter, TreeWriter};
+
+/// Bytes of a block, as an offset.
+const BLOCK_STEP: u64 = 4096;
 
 /// What can be wrong with data that is to get a hash tree.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +31,9 @@ pub enum DmVerityError {
     /// The output failed.
     #[error("cannot write the dm-verity hash tree: {0}")]
     Io(#[from] io::Error),
+    /// The data could not be read.
+    #[error("cannot read the data for a dm-verity hash tree: {0}")]
+    Data(#[source] io::Error),
     /// No blocks, or too many.
     #[error("{0} blocks of data cannot have a dm-verity hash tree; 1 to 2^40 can")]
     DataBlocks(u64),
@@ -40,4 +48,13 @@ pub enum DmVerityError {
         /// The blocks that there were.
         actual: u64,
     },
+}
+
+/// The blocks of `size_bytes` of data.
+const fn blocks_of(size_bytes: u64) -> Result<u64, DmVerityError> {
+    if size_bytes.is_multiple_of(BLOCK_STEP) {
+        Ok(size_bytes / BLOCK_STEP)
+    } else {
+        Err(DmVerityError::Incomplete(size_bytes))
+    }
 }

@@ -1,12 +1,10 @@
 //! Checks data and its hash area against a root hash, from the top down, as the kernel does.
 
 use super::shape::{DIGEST_BYTES, TreeShape};
-use super::{Superblock, UnsupportedSuperblock, uuid_of};
+use super::{BLOCK_STEP, Superblock, UnsupportedSuperblock, uuid_of};
 use crate::digest::RootHash;
+use crate::verity::merkle::{BATCH_BLOCKS, hash_batch};
 use crate::verity::{BLOCK_BYTES, LeafHash};
-
-/// The most blocks that are hashed at once.
-const BATCH_BLOCKS: usize = 16;
 
 /// Why data and hash area are not what a root hash stands for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +18,7 @@ pub enum Damage {
         /// The number of blocks it states.
         stated: u64,
         /// The bytes there are.
-        actual: usize,
+        actual: u64,
     },
     /// The hash area is too short, or too long.
     #[error("the dm-verity hash area should have {needed} bytes, but there are {actual}")]
@@ -52,12 +50,30 @@ pub enum Damage {
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(hash: LeafHash, data: &[u8], area: &[u8], root: &RootHash) -> Result<(), Damage> {
+    let leaves = leaves_in(hash, u64::try_from(data.len()).unwrap_or(u64::MAX), area, root)?;
+    check(hash, data, leaves).map_err(|number| damaged_data(number, leaves.len(), root))
+}
+
+/// What it means that the block of data with this number, of so many, has another hash.
+pub(super) const fn damaged_data(number: u64, blocks: usize, root: &RootHash) -> Damage {
+    if blocks == 1 { Damage::Root(*root) } else { Damage::DataBlock(number) }
+}
+
+/// Checks everything but the data, and returns the hashes that its blocks must have, as many as
+/// `size_bytes` of data have.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) fn leaves_in<'a>(
+    hash: LeafHash,
+    size_bytes: u64,
+    area: &'a [u8],
+    root: &'a RootHash,
+) -> Result<&'a [[u8; DIGEST_BYTES]], Damage> {
     let superblock = Superblock::parse(area.get(..BLOCK_BYTES).unwrap_or_default())?;
-    let data_size = Damage::DataSize { stated: superblock.data_blocks, actual: data.len() };
+    let data_size = Damage::DataSize { stated: superblock.data_blocks, actual: size_bytes };
     let shape = TreeShape::of(superblock.data_blocks).map_err(|_| data_size.clone())?;
-    if !data.len().is_multiple_of(BLOCK_BYTES)
-        || u64::try_from(data.len() / BLOCK_BYTES) != Ok(superblock.data_blocks)
-    {
+    if superblock.data_blocks.checked_mul(BLOCK_STEP) != Some(size_bytes) {
         return Err(data_size);
     }
     if u64::try_from(area.len()) != Ok(shape.area_bytes()) {
@@ -67,31 +83,26 @@ pub fn verify(hash: LeafHash, data: &[u8], area: &[u8], root: &RootHash) -> Resu
         return Err(Damage::Uuid(*root));
     }
     // The hashes that the level at hand must have: first only the root hash.
-    let mut expected: &[u8] = root.as_bytes();
-    let mut top = true;
+    let (mut expected, _) = root.as_bytes().as_chunks::<DIGEST_BYTES>();
+    let mut below =
+        shape.levels().iter().rev().skip(1).map(|level| level.blocks).chain([superblock.data_blocks]);
     for level in shape.levels().iter().rev() {
         let blocks = level_bytes(area, level.first_block, level.blocks);
-        let bad = |number: u64| {
-            if top {
-                Damage::Root(*root)
-            } else {
-                Damage::HashBlock(level.first_block.saturating_add(number))
-            }
-        };
-        let spare = check(hash, blocks, expected).map_err(bad)?;
-        if spare.iter().any(|byte| *byte != 0) {
-            // Those of `expected` are the level above's: it ended one block before this one.
-            return Err(Damage::Spare(level.first_block.saturating_sub(1)));
+        check(hash, blocks, expected).map_err(|number| match level.first_block {
+            // The top is the first behind the superblock.
+            1 => Damage::Root(*root),
+            first => Damage::HashBlock(first.saturating_add(number)),
+        })?;
+        let (hashes, _) = blocks.as_chunks();
+        let count = below.next().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        let (used, spare) = hashes.split_at_checked(count).unwrap_or((hashes, &[]));
+        if spare.as_flattened().iter().any(|byte| *byte != 0) {
+            let last = level.first_block.saturating_add(level.blocks).saturating_sub(1);
+            return Err(Damage::Spare(last));
         }
-        (expected, top) = (blocks, false);
+        expected = used;
     }
-    let alone = shape.levels().is_empty();
-    let bad = |number| if alone { Damage::Root(*root) } else { Damage::DataBlock(number) };
-    let spare = check(hash, data, expected).map_err(bad)?;
-    if spare.iter().any(|byte| *byte != 0) {
-        return Err(Damage::Spare(shape.area_blocks().saturating_sub(1)));
-    }
-    Ok(())
+    Ok(expected)
 }
 
 /// The bytes of a level, which are there: the size of the area has been checked.
@@ -101,18 +112,17 @@ fn level_bytes(area: &[u8], first_block: u64, blocks: u64) -> &[u8] {
     area.get(place(first_block)..place(first_block.saturating_add(blocks))).unwrap_or_default()
 }
 
-/// Compares the hashes of `blocks` with those in `expected`, and returns what of it is left over.
+/// Compares the hashes of `blocks` with those in `expected`.
 ///
 /// # Errors
 /// The number of the first block with another hash.
-fn check<'a>(hash: LeafHash, blocks: &[u8], expected: &'a [u8]) -> Result<&'a [u8], u64> {
-    let (hashes, _) = expected.as_chunks::<DIGEST_BYTES>();
-    let mut hashes = hashes.iter();
+fn check(hash: LeafHash, blocks: &[u8], expected: &[[u8; DIGEST_BYTES]]) -> Result<(), u64> {
+    let mut hashes = expected.iter();
     let mut number = 0_u64;
     for batch in blocks.chunks(BLOCK_BYTES.saturating_mul(BATCH_BLOCKS)) {
         let mut digests = [[0; DIGEST_BYTES]; BATCH_BLOCKS];
         let digests = digests.get_mut(..batch.len() / BLOCK_BYTES).unwrap_or_default();
-        hash(batch, digests);
+        hash_batch(hash, batch, digests);
         for digest in digests {
             if hashes.next() != Some(digest) {
                 return Err(number);
@@ -120,7 +130,7 @@ fn check<'a>(hash: LeafHash, blocks: &[u8], expected: &'a [u8]) -> Result<&'a [u
             number = number.saturating_add(1);
         }
     }
-    Ok(hashes.as_slice().as_flattened())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,12 +3,9 @@
 use std::io::{Seek, SeekFrom, Write};
 
 use super::shape::{DIGEST_BYTES, TreeShape};
-use super::{DmVerityError, Superblock, uuid_of};
+use super::{BLOCK_STEP, DmVerityError, Superblock, blocks_of, uuid_of};
 use crate::digest::{Algorithm, RootHash};
 use crate::verity::{BLOCK_BYTES, LeafHash, Leaves};
-
-/// [`BLOCK_BYTES`] as an offset.
-const BLOCK_STEP: u64 = 4096;
 
 /// Writes a hash area from the hashes of the data blocks.
 ///
@@ -127,10 +124,7 @@ impl<W: Write + Seek> HashAreaWriter<W> {
     /// # Errors
     /// An impossible size; it must be that of whole blocks.
     pub fn new(out: W, size_bytes: u64, hash: LeafHash) -> Result<Self, DmVerityError> {
-        if !size_bytes.is_multiple_of(BLOCK_STEP) {
-            return Err(DmVerityError::Incomplete(size_bytes));
-        }
-        let tree = TreeWriter::new(out, 0, size_bytes / BLOCK_STEP, hash)?;
+        let tree = TreeWriter::new(out, 0, blocks_of(size_bytes)?, hash)?;
         Ok(Self { leaves: Leaves::new(Algorithm::Sha256, hash), tree, failure: None })
     }
 

@@ -4,6 +4,10 @@
 #![expect(clippy::print_stdout, reason = "what it prints is the guest's log")]
 
 mod checks;
+mod demo;
+mod device;
+mod kernel_log;
+mod stages;
 mod system;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +20,9 @@ use std::time::{Duration, Instant};
 /// How long a check may take.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
+/// Signed programs come first.
+const PATH: &str = "/tools/bin:/bin";
+
 /// The exit status of a check that has nothing to check.
 const SKIPPED: u8 = 77;
 
@@ -23,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
+        Some("enter") => enter(arguments.get(2).map_or("", String::as_str)),
         _ => {
             if let Err(error) = first_process() {
                 println!("the guest cannot run: {error:#}");
@@ -40,10 +48,12 @@ fn first_process() -> Result<()> {
     if words.clone().any(|word| word == "sealpack.shell") {
         return shell();
     }
-    let names =
-        words.find_map(|word| word.strip_prefix("sealpack.checks=")).context("no checks are named")?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
-    for name in names.split(',') {
+    let names = words.clone().find_map(|word| word.strip_prefix("sealpack.checks=")).unwrap_or_default();
+    if words.any(|word| word == "sealpack.demo") {
+        demo::run(&mut report)?;
+    }
+    for name in names.split(',').filter(|name| !name.is_empty()) {
         println!("--- {name}");
         writeln!(report, "{}", Line::Begin(name.into()))?;
         let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
@@ -56,20 +66,32 @@ fn first_process() -> Result<()> {
 }
 
 fn shell() -> Result<()> {
-    println!("The disk is at /disk. The guest ends with this shell.");
-    let mut shell = Command::new("/bin/busybox");
+    println!("The disk is at /disk, sealpack in the PATH. The guest ends with this shell.");
+    println!(
+        "`sealpack-guest-init check NAME` runs a check; `sealpack-guest-init enter POLICY`, with one of early,"
+    );
+    println!("final, digests, strict, activates a policy, for good: checks expect theirs to be active.");
+    let mut shell = Command::new(system::BUSYBOX);
     // A shell without a terminal of its own has no job control.
-    let status = shell.args(["setsid", "-c", "/bin/busybox", "sh"]).env("PATH", "/bin").status()?;
+    let status = shell.args(["setsid", "-c", system::BUSYBOX, "sh"]).env("PATH", PATH).status()?;
     println!("the shell ended with {status}");
     Ok(())
 }
 
-/// Runs a check in a process of its own, and ends it when it takes too long.
+/// Runs a check under the policy that it wants.
 fn attempt(name: &str) -> Result<Outcome> {
+    let check =
+        sealpack_guest::checks::find(name).with_context(|| format!("there is no check called {name}"))?;
+    stages::enter(check.stage)?;
+    run_limited(name)
+}
+
+/// Runs a check in a process of its own, and ends it when it takes too long.
+fn run_limited(name: &str) -> Result<Outcome> {
     let output_path = "/tmp/output";
     let output = File::create(output_path)?;
-    let mut command = Command::new("/init");
-    command.args(["check", name]).env("PATH", "/bin").stdin(Stdio::null());
+    let mut command = Command::new(system::ITSELF);
+    command.args(["check", name]).env("PATH", PATH).stdin(Stdio::null());
     let mut child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
     let started = Instant::now();
     let status = loop {
@@ -114,4 +136,16 @@ fn run_check(name: &str) -> ExitCode {
 
 fn bail_unknown(name: &str) -> Result<checks::Verdict> {
     bail!("there is no check called {name}")
+}
+
+fn enter(policy: &str) -> ExitCode {
+    let entered =
+        stages::find(policy).with_context(|| format!("there is no policy {policy}")).and_then(stages::enter);
+    match entered {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a first process does for the system.
 
+use crate::device;
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -7,7 +8,19 @@ use sealpack_guest::initramfs::MODULES;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// Mounts the usual filesystems and the disk, and loads the modules.
+/// The program under test.
+pub(crate) const SEALPACK: &str = "/tools/bin/sealpack";
+
+/// A shell and the usual commands.
+pub(crate) const BUSYBOX: &str = "/tools/bin/busybox";
+
+/// This program, where it may run whatever the policy.
+pub(crate) const ITSELF: &str = "/tools/bin/sealpack-guest-init";
+
+/// The attacks, as programs that are signed themselves.
+pub(crate) const ATTACK: &str = "/tools/bin/attack";
+
+/// Mounts the usual filesystems, the disk and the signed device with the tools, and loads the modules.
 pub(crate) fn prepare() -> Result<()> {
     for (source, target, fs_type) in [
         ("proc", "/proc", "proc"),
@@ -27,7 +40,8 @@ pub(crate) fn prepare() -> Result<()> {
         let parameters = if name == "dm_verity" { c"keyring_unsealed=1" } else { c"" };
         finit_module(&file, parameters, 0).with_context(|| format!("cannot load {name}"))?;
     }
-    mount_at("/dev/vda", "/disk", "ext4")
+    mount_at("/dev/vda", "/disk", "ext4")?;
+    device::mount_signed("/disk/tools", "/tools").context("the tools cannot be mounted")
 }
 
 fn mount_at(source: &str, target: &str, fs_type: &str) -> Result<()> {

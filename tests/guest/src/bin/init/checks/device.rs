@@ -1,74 +1,25 @@
 //! Signed devices.
 
 use super::{Verdict, ensure_refused};
+use crate::device::{Attached, activate, mount};
 use crate::system::drop_caches;
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::disk::{SIGNED_TEXT, SIGNED_TEXT_REPEATED};
-use sealpack_kernel::dm::{Device, DeviceMapper, DeviceName, DeviceNumber, Target, VerityTable};
-use sealpack_kernel::loopdev::LoopDevice;
-use sealpack_kernel::mount::{MountAttributes, fd_path};
+use sealpack_kernel::dm::{Device, DeviceMapper, DeviceName, Target};
+use sealpack_kernel::mount::fd_path;
 use sealpack_kernel::{Errno, Error, Kernel};
 use std::fs::{self, File};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 const SIGNED: &str = "/disk/signed";
-
-/// Loop device and table of a file like the one that was signed.
-struct Attached {
-    _loop_device: LoopDevice,
-    table: VerityTable,
-}
-
-impl Attached {
-    fn new(kernel: &Kernel, path: &str, key: Option<&str>) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
-        let loop_device = kernel.attach_loop(file.as_fd())?;
-        let text = |name: &str| fs::read_to_string(format!("{SIGNED}/{name}"));
-        let (number, data_blocks) = (DeviceNumber::of_open(&loop_device)?, text("data-blocks")?.parse()?);
-        let table = VerityTable {
-            data: number,
-            hashes: number,
-            data_blocks,
-            hash_start_block: data_blocks + 1,
-            root_hash: text("root-hash")?.parse()?,
-            signature_key: key.map(str::to_owned),
-        };
-        Ok(Self { _loop_device: loop_device, table })
-    }
-}
-
-/// In the order that leaves nothing behind when it is cut short.
-fn activate(
-    kernel: &Kernel,
-    mapper: &DeviceMapper<'_>,
-    name: &DeviceName,
-    attached: &Attached,
-    signature: Option<&[u8]>,
-) -> Result<Device, Error> {
-    mapper.create(name)?;
-    let load = || {
-        let key = attached.table.signature_key.as_deref().zip(signature);
-        let _lent = key.map(|(key, signature)| kernel.add_thread_key(key, signature)).transpose()?;
-        mapper.load(name, &attached.table)
-    };
-    if let Err(error) = load() {
-        mapper.remove(name)?;
-        return Err(error);
-    }
-    let device = mapper.open(name)?;
-    mapper.remove_when_unused(name)?;
-    mapper.resume(name)?;
-    Ok(device)
-}
 
 /// Activates the device with this signature, and what came of it.
 fn try_signature(signature: &str) -> Result<Result<Device, Error>> {
     let kernel = Kernel::new();
     let mapper = kernel.device_mapper()?;
     let name: DeviceName = format!("check-{}", std::process::id()).parse()?;
-    let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), Some("sealpack-check"))?;
+    let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), SIGNED, Some("sealpack-check"))?;
     let signature = fs::read(format!("{SIGNED}/{signature}"))?;
     let result = activate(&kernel, &mapper, &name, &attached, Some(&signature));
     if result.is_err() {
@@ -92,7 +43,7 @@ pub(crate) fn signed() -> Result<Verdict> {
     let kernel = Kernel::new();
     let mapper = kernel.device_mapper()?;
     let name: DeviceName = "check-signed".parse()?;
-    let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), Some("check-signed-key"))?;
+    let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), SIGNED, Some("check-signed-key"))?;
     let signature = fs::read(format!("{SIGNED}/trusted.p7s"))?;
     let device = activate(&kernel, &mapper, &name, &attached, Some(&signature))?;
     // The device keeps it from here on.
@@ -103,12 +54,8 @@ pub(crate) fn signed() -> Result<Verdict> {
     ensure!(status.removed_when_unused && status.open_count == 1, "{status:?}");
     ensure!(mapper.devices()?.contains(&("check-signed".into(), device.number())), "it is not listed");
 
-    let context = kernel.fsopen("erofs")?;
-    context.set_flag("ro")?;
-    context.set_string("source", fd_path(&device))?;
-    context.create()?;
-    let mount = context.mount(MountAttributes { read_only: true, ..MountAttributes::default() })?;
-    drop((device, context));
+    let mount = mount(&kernel, &device)?;
+    drop(device);
     let text = fs::read_to_string(fd_path(&mount).join("text"))?;
     ensure!(text == SIGNED_TEXT.repeat(SIGNED_TEXT_REPEATED), "another text was read");
     let again = mapper.open(&name).context("a mounted device that will be removed cannot be opened again")?;
@@ -139,7 +86,7 @@ pub(crate) fn corrupted() -> Result<Verdict> {
     bytes[changed] ^= 1;
     fs::write(path, &bytes)?;
     drop_caches()?;
-    let attached = Attached::new(&kernel, path, None)?;
+    let attached = Attached::new(&kernel, path, SIGNED, None)?;
     let device = activate(&kernel, &mapper, &name, &attached, None)?;
     let (file, mut block) = (File::open(fd_path(&device))?, [0; 4096]);
     file.read_exact_at(&mut block, 0).context("a good block")?;
@@ -159,7 +106,7 @@ pub(crate) fn table() -> Result<Verdict> {
     let mapper = kernel.device_mapper()?;
     for (name, key) in [("check-unsigned", None), ("check-table", Some("check-table-key"))] {
         let name: DeviceName = name.parse()?;
-        let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), key)?;
+        let attached = Attached::new(&kernel, &format!("{SIGNED}/device"), SIGNED, key)?;
         let signature = fs::read(format!("{SIGNED}/trusted.p7s"))?;
         let device = activate(&kernel, &mapper, &name, &attached, Some(&signature))?;
         let table = mapper.table(&name)?.context("there is no table")?;

@@ -2,6 +2,7 @@
 
 use super::{Verdict, device, ensure_refused};
 use anyhow::{Context, Result, ensure};
+use sealpack_guest::keys::KINDS;
 use sealpack_kernel::keyring::{Keyring, TrustedKeyring};
 use sealpack_kernel::{Errno, Kernel};
 use std::fs;
@@ -16,6 +17,9 @@ pub(crate) fn platform() -> Result<Verdict> {
     }
     let platform = keyring(&kernel, TrustedKeyring::Platform)?;
     ensure!(has(&platform, "sealpack test trusted"), "the certificate is not among {:?}", platform.keys);
+    for kind in KINDS {
+        ensure!(has(&platform, &format!("sealpack test {kind}")), "the {kind} certificate is not there");
+    }
     ensure!(!has(&platform, "sealpack test unknown"), "a certificate is there that nobody enrolled");
     let builtin = keyring(&kernel, TrustedKeyring::Builtin)?;
     ensure!(!builtin.keys.is_empty(), "the kernel has no key of its own");

@@ -1,10 +1,25 @@
 //! The checks. Each leaves the guest as it found it, but for what only a boot takes back.
 
+mod allow;
+mod changed;
+mod deny;
 mod device;
+mod digests;
+pub(crate) mod enforcement;
+mod figures;
 mod fsverity;
+pub(crate) mod images;
 mod keyring;
+mod kinds;
+mod leftovers;
+mod limits;
+mod modules;
 mod policy;
+mod predictions;
+mod sharing;
 mod verified;
+
+pub(crate) use deny::load_unsigned_library as preload;
 
 use anyhow::{Result, ensure};
 use sealpack_format::digest::Algorithm;
@@ -28,9 +43,9 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "keyring_platform" => keyring::platform,
         "keyring_dm_verity" => keyring::dm_verity,
         "device_signed" => device::signed,
-        "device_unknown_key" => || device::refused("unknown.p7s", Errno::NOKEY),
-        "device_other_signature" => || device::refused("other.p7s", Errno::KEYREJECTED),
-        "device_garbage_signature" => || device::refused("root-hash", Errno::BADMSG),
+        "refuse_unknown_key" => || device::refused("unknown.p7s", Errno::NOKEY),
+        "refuse_other_signature" => || device::refused("other.p7s", Errno::KEYREJECTED),
+        "refuse_garbage_signature" => || device::refused("root-hash", Errno::BADMSG),
         "device_corrupted" => device::corrupted,
         "device_table" => device::table,
         "verified_mount" => verified::mount,
@@ -38,9 +53,41 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "verified_swapped_object" => verified::swapped_object,
         "verified_swapped_metadata" => verified::swapped_metadata,
         "policy_life" => policy::life,
-        "policy_unsigned" => || policy::refused("first.txt", Errno::BADMSG),
-        "policy_unknown_key" => || policy::refused("unknown.p7b", Errno::NOKEY),
-        "policy_rollback" => policy::rollback,
+        "refuse_policy_unsigned" => || policy::refused("first.txt", Errno::BADMSG),
+        "refuse_policy_unknown_key" => || policy::refused("unknown.p7b", Errno::NOKEY),
+        "refuse_policy_rollback" => policy::rollback,
+        "default_modules" => modules::default,
+        "limit_initramfs_write" => limits::initramfs_write,
+        "limit_renamed_program" => limits::renamed_program,
+        "limit_private_mapping" => limits::private_mapping,
+        "limit_enforce_off" => limits::enforce_off,
+        "limit_module" => limits::module,
+        "limit_unsigned_metadata" => limits::unsigned_metadata,
+        "shared_pages" => sharing::pages,
+        "shared_device" => sharing::device,
+        "no_leftovers" => sharing::nothing_left,
+        "eio_changed_pack" => changed::after_mounting,
+        "refuse_changed_pack" => changed::before_mounting,
+        "deny_unsigned_pack" => deny::unsigned_pack,
+        "allow_python" => allow::python,
+        "figure_python_start" => figures::python_start,
+        "signature_kinds" => kinds::all,
+        "refuse_device_slot" => changed::device_slot,
+        "allow_digest_policy" => digests::allow,
+        "deny_digest_policy" => digests::deny,
+        "figure_digest_rules" => digests::figure,
+        "policy_check_agrees" => predictions::agree,
+        "allow_dynamic_program" => allow::dynamic_program,
+        "allow_script" => allow::script,
+        "allow_inline_script" => allow::inline_script,
+        "allow_two_images" => allow::two_images,
+        "deny_unsigned_mount" => deny::unsigned_mount,
+        "deny_overmount" => deny::overmount,
+        "deny_bind_mount" => deny::bind_mount,
+        "deny_upper_copy" => deny::upper_copy,
+        "deny_preload" => deny::preload,
+        "deny_mmap" => deny::mmap,
+        "deny_memfd" => deny::memfd,
         _ => return None,
     })
 }

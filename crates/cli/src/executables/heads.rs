@@ -1,0 +1,107 @@
+//! How objects begin, from a store.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use sealpack_format::ObjectId;
+use sealpack_format::digest::RootHash;
+use sealpack_format::pack::{PackError, PackObject, PackReader};
+use sealpack_kernel::sha256::leaf_hash;
+use sealpack_store::{ImageRecord, ObjectForm, Store};
+
+use super::Heads;
+use super::shape::HEAD_BYTES;
+use crate::error::CommandError;
+
+/// The objects of an image in a store, in either form.
+pub(crate) struct StoredObjects<'s> {
+    store: &'s Store,
+    image: &'s str,
+    packs: Vec<(RootHash, PackReader<File>)>,
+    /// In which pack an object is, the first of several: overlayfs looks there first.
+    places: HashMap<ObjectId, (usize, PackObject)>,
+}
+
+impl<'s> StoredObjects<'s> {
+    /// Opens the packs of an image that has some.
+    pub(crate) fn open(store: &'s Store, record: &'s ImageRecord) -> Result<Self, CommandError> {
+        let mut objects = Self { store, image: &record.name, packs: Vec::new(), places: HashMap::new() };
+        if record.objects == ObjectForm::Packs {
+            for layer in store.image_packs(record)? {
+                objects.add_pack(layer.pack.root_hash)?;
+            }
+        }
+        Ok(objects)
+    }
+
+    /// The root hash of the pack that an object is in.
+    pub(crate) fn pack_of(&self, id: &ObjectId) -> Option<RootHash> {
+        let (index, _) = self.places.get(id)?;
+        self.packs.get(*index).map(|(root_hash, _)| *root_hash)
+    }
+
+    fn add_pack(&mut self, root_hash: RootHash) -> Result<(), CommandError> {
+        let file = self.store.open_pack(&root_hash)?;
+        let file = file.ok_or_else(|| self.missing(format_args!("pack {root_hash}")))?;
+        let reader = PackReader::open(file).map_err(|error| unreadable(&root_hash, &error))?;
+        for object in reader.objects() {
+            self.places.entry(object.id).or_insert((self.packs.len(), *object));
+        }
+        self.packs.push((root_hash, reader));
+        Ok(())
+    }
+
+    fn missing(&self, what: std::fmt::Arguments<'_>) -> CommandError {
+        CommandError::failed(format_args!("{} is incomplete: {what} is missing", self.image))
+            .hint("pull the image again")
+    }
+}
+
+impl Heads for StoredObjects<'_> {
+    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, CommandError> {
+        let mut head = Head::default();
+        if let Some((index, object)) = self.places.get(id)
+            && let Some((root_hash, reader)) = self.packs.get(*index)
+        {
+            return match reader.read(object, leaf_hash(), &mut head) {
+                Ok(()) => Ok(head.bytes),
+                Err(PackError::Output(_)) if head.is_full() => Ok(head.bytes),
+                Err(error) => Err(unreadable(root_hash, &error)),
+            };
+        }
+        let file = self.store.open_object(id)?;
+        let file = file.ok_or_else(|| self.missing(format_args!("object {id}")))?;
+        let copied = io::copy(&mut file.take(HEAD_BYTES as u64), &mut head);
+        copied.map_err(|error| CommandError::failed(format_args!("cannot read object {id}: {error}")))?;
+        Ok(head.bytes)
+    }
+}
+
+fn unreadable(root_hash: &RootHash, error: &PackError) -> CommandError {
+    CommandError::refused(format_args!("pack {root_hash}: {error}"))
+}
+
+/// Takes the beginning of what is written, and then no more.
+#[derive(Default)]
+struct Head {
+    bytes: Vec<u8>,
+}
+
+impl Head {
+    const fn is_full(&self) -> bool {
+        self.bytes.len() >= HEAD_BYTES
+    }
+}
+
+impl Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wanted = bytes.len().min(HEAD_BYTES - self.bytes.len());
+        self.bytes.extend_from_slice(bytes.get(..wanted).unwrap_or_default());
+        Ok(wanted)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

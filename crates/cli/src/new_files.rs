@@ -1,0 +1,199 @@
+//! Files that belong together: all of them are written, or none.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::error::{CommandError, CommandResult};
+
+/// A file that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewFile<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) bytes: &'a [u8],
+    /// Its permission bits, from its first instant on.
+    pub(crate) mode: u32,
+}
+
+/// Writes `files`, or none of them. Each is whole on the disk before it gets its name. Files that are there are
+/// replaced only if `replace` says so; if a later one fails, they are put back.
+pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
+    let mut staged = Vec::new();
+    let result = stage_all(files, &mut staged).and_then(|()| place_all(files, &mut staged, replace));
+    if result.is_err() {
+        staged.iter().rev().for_each(Staged::undo);
+    }
+    staged.iter().for_each(|file| remove(&file.temporary));
+    for file in files {
+        // The names are there; what is asked for now is that a power cut does not take them.
+        _ = File::open(directory_of(file.path)).and_then(|directory| directory.sync_all());
+    }
+    result
+}
+
+/// A file that is there already and must not be replaced.
+pub(crate) fn is_there(path: &Path) -> CommandError {
+    CommandError::failed(format_args!("{} is there already", path.display()))
+}
+
+/// The directory of a file.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file under a name that it has for the moment.
+struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+    state: State,
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    /// The new bytes are under the temporary name.
+    Waiting,
+    /// The new bytes have their name; there was none before.
+    Placed,
+    /// The new bytes have their name; the old ones have the temporary one.
+    Exchanged,
+}
+
+fn stage_all(files: &[NewFile<'_>], staged: &mut Vec<Staged>) -> CommandResult {
+    for file in files {
+        let failed = |error: io::Error| cannot_write(file.path, &error);
+        let mut name = std::ffi::OsString::from(".");
+        name.push(file.path.file_name().unwrap_or_default());
+        name.push(format!(".{}.new", std::process::id()));
+        let temporary = directory_of(file.path).join(name);
+        let mut options = OpenOptions::new();
+        let mut opened =
+            options.write(true).create_new(true).mode(file.mode).open(&temporary).map_err(failed)?;
+        staged.push(Staged { temporary, path: file.path.to_owned(), state: State::Waiting });
+        opened.write_all(file.bytes).and_then(|()| opened.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn place_all(files: &[NewFile<'_>], staged: &mut [Staged], replace: bool) -> CommandResult {
+    for (file, staged) in files.iter().zip(staged) {
+        staged.state = staged.place(replace).map_err(|error| match error {
+            Errno::EXIST if !replace => is_there(file.path),
+            error => cannot_write(file.path, &error.into()),
+        })?;
+    }
+    Ok(())
+}
+
+impl Staged {
+    fn place(&self, replace: bool) -> Result<State, Errno> {
+        match self.rename(RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(State::Placed),
+            Err(Errno::EXIST) if replace => self.rename(RenameFlags::EXCHANGE).map(|()| State::Exchanged),
+            // A filesystem without these flags: a link replaces nothing either.
+            Err(Errno::INVAL) if !replace => {
+                rustix::fs::link(&self.temporary, &self.path)?;
+                Ok(State::Placed)
+            }
+            Err(Errno::INVAL) => rustix::fs::rename(&self.temporary, &self.path).map(|()| State::Placed),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn undo(&self) {
+        match self.state {
+            State::Waiting => {}
+            State::Placed => remove(&self.path),
+            // Both were possible a moment ago; what went wrong is reported already.
+            State::Exchanged => _ = self.rename(RenameFlags::EXCHANGE),
+        }
+    }
+
+    fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
+        renameat_with(CWD, &self.temporary, CWD, &self.path, flags)
+    }
+}
+
+fn remove(path: &Path) {
+    // It may be gone, which is what is wanted.
+    _ = fs::remove_file(path);
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::failed(format_args!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn file<'a>(path: &'a Path, bytes: &'a [u8]) -> NewFile<'a> {
+        NewFile { path, bytes, mode: 0o600 }
+    }
+
+    #[test]
+    fn files_have_their_mode_and_nothing_else_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+        write_all(&[file(&one, b"1"), file(&two, b"2")], false).expect("both are written");
+        assert_eq!(fs::read(&two).expect("two"), b"2");
+        assert_eq!(one.metadata().expect("one").permissions().mode() & 0o7777, 0o600);
+        assert_eq!(names(directory.path()), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_second_file_that_is_there_leaves_no_first_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+        fs::write(&two, b"old").expect("two");
+        let error = write_all(&[file(&one, b"1"), file(&two, b"2")], false).expect_err("two is there");
+        assert!(error.message().ends_with("two is there already"), "{}", error.message());
+        assert_eq!(fs::read(&two).expect("two"), b"old");
+        assert_eq!(names(directory.path()), ["two"]);
+    }
+
+    #[test]
+    fn a_replaced_file_comes_back_when_a_later_one_fails() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let one = directory.path().join("one");
+        fs::write(&one, b"old").expect("one");
+        let (files, mut staged) = ([file(&one, b"new")], Vec::new());
+        stage_all(&files, &mut staged).expect("the new one is written");
+        place_all(&files, &mut staged, true).expect("the new one has its name");
+        assert_eq!(fs::read(&one).expect("one"), b"new");
+        staged[0].undo();
+        assert_eq!(fs::read(&one).expect("one"), b"old");
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error_that_names_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, lost] = ["one", "missing/two"].map(|name| directory.path().join(name));
+        let error = write_all(&[file(&one, b"1"), file(&lost, b"2")], true).expect_err("no directory");
+        assert!(error.message().contains("missing/two: No such file"), "{}", error.message());
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn replacing_leaves_only_the_new_files() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
+        fs::write(&one, b"old").expect("one");
+        write_all(&[file(&one, b"1"), file(&two, b"2")], true).expect("both are written");
+        assert_eq!(fs::read(&one).expect("one"), b"1");
+        assert_eq!(names(directory.path()), ["one", "two"]);
+    }
+}

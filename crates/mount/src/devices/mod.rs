@@ -1,0 +1,291 @@
+//! dm-verity devices: made, or shared with other mounts, in an order in which a process that
+//! dies at any point leaves at most a device that nobody can have open, which
+//! [`remove_leftovers`] removes.
+//!
+//! Device-mapper is locked from the look at a device to its resumption, so that nobody takes a
+//! device in the making for a leftover.
+
+mod compare;
+mod leftovers;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
+use sealpack_kernel::{Errno, Kernel};
+
+pub use leftovers::{remove_leftovers, root_hashes_in_use};
+
+use self::compare::Compared;
+use self::leftovers::is_leftover;
+use crate::error::Error;
+use crate::plan::{Device, Signature};
+
+/// How long to wait for others that are busy with device-mapper, each with a device or two.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to wait for a device to go that is on its way.
+const GONE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait between two looks at it.
+const GONE_STEP: Duration = Duration::from_millis(5);
+
+/// How many devices there can be with one root hash, each of other files.
+const NAMES_MAX: u32 = 16;
+
+const DOING: &str = "activating a dm-verity device";
+
+/// dm-verity, where the kernel has it.
+pub(crate) struct Verity<'k> {
+    kernel: &'k Kernel,
+    mapper: DeviceMapper<'k>,
+}
+
+/// The open files that a device is made of.
+pub(crate) struct Files<'f> {
+    pub(crate) data: &'f File,
+    /// The hash area's file, if it is another.
+    pub(crate) tree: Option<&'f File>,
+}
+
+/// A device that is active and open.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) device: dm::Device,
+    pub(crate) name: DeviceName,
+    /// Why it is not signed; `None` when it is.
+    pub(crate) why_unsigned: Option<String>,
+}
+
+/// What came of one attempt to have a device of a name.
+enum Attempt {
+    Done(dm::Device),
+    /// The name is taken by a device of other files with the same content.
+    Taken,
+    /// A device of that name is going or was removed: try again.
+    Again,
+}
+
+impl<'k> Verity<'k> {
+    /// dm-verity, rid of what dead mounts left behind; or in words why there is none.
+    pub(crate) fn open(kernel: &'k Kernel) -> Result<Result<Self, String>, Error> {
+        let call = |error| Error::call(DOING, error);
+        let mapper = match kernel.device_mapper() {
+            Ok(mapper) => mapper,
+            Err(error) => {
+                return match error.errno() {
+                    Errno::NOENT | Errno::NODEV | Errno::NXIO => {
+                        Ok(Err("the kernel has no device-mapper".to_owned()))
+                    }
+                    _ => Err(call(error)),
+                };
+            }
+        };
+        if !mapper.has_target("verity").map_err(call)? {
+            return Ok(Err("the kernel has no dm-verity".to_owned()));
+        }
+        leftovers::sweep(&mapper)?;
+        Ok(Ok(Self { kernel, mapper }))
+    }
+
+    /// The device, signed if the kernel accepts one of the signatures, unsigned if it knows the
+    /// signer of none. In words why it has none, where it takes no unsigned devices.
+    ///
+    /// # Errors
+    /// A signature that is not of this root hash, by a revoked key, or is none.
+    pub(crate) fn activate(
+        &self,
+        what: &str,
+        planned: &Device,
+        files: &Files<'_>,
+    ) -> Result<Result<Active, String>, Error> {
+        let why_unsigned = match self.activate_signed(what, planned, files)? {
+            Ok(active) => return Ok(Ok(active)),
+            Err(why) => why,
+        };
+        match self.device(planned, files, None) {
+            Ok((device, name)) => Ok(Ok(Active { device, name, why_unsigned: Some(why_unsigned) })),
+            Err(Error::Call { error, .. }) if is_of_load(&error) && error.errno() == Errno::NOKEY => {
+                let why = "the kernel takes no unsigned devices (dm_verity.require_signatures)";
+                Ok(Err(format!("{why}, and {why_unsigned}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`activate`](Self::activate), but only a signed device; in words why there is none.
+    fn activate_signed(
+        &self,
+        what: &str,
+        planned: &Device,
+        files: &Files<'_>,
+    ) -> Result<Result<Active, String>, Error> {
+        let hash = planned.root_hash;
+        let mut why = format!("there is no signature of {what}, root hash {hash}");
+        let mut bad = None;
+        for signature in &planned.signatures {
+            let error = match self.device(planned, files, Some(signature)) {
+                Ok((device, name)) => return Ok(Ok(Active { device, name, why_unsigned: None })),
+                Err(Error::Call { error, .. }) if is_of_load(&error) => error,
+                Err(error) => return Err(error),
+            };
+            match error.errno() {
+                Errno::NOKEY => why = self.why_unknown(signature),
+                Errno::NOPKG => {
+                    why = format!("the kernel lacks the algorithm of the signature by {}", signature.signer);
+                }
+                Errno::INVAL if !checks_signatures() => {
+                    return Ok(Err("the kernel was built without the check of signatures".to_owned()));
+                }
+                errno if is_bad_signature(errno) => bad = Some((signature, error)),
+                _ => return Err(Error::call(DOING, error)),
+            }
+        }
+        match bad {
+            Some((signature, error)) => {
+                let (what, signer) = (what.to_owned(), signature.signer.clone());
+                Err(Error::Signature { what, signer, error })
+            }
+            None => Ok(Err(why)),
+        }
+    }
+
+    /// Which certificate is missing from which keyrings.
+    fn why_unknown(&self, signature: &Signature) -> String {
+        use sealpack_kernel::keyring::TrustedKeyring;
+        let own = self.kernel.trusted_keyring(TrustedKeyring::DmVerity);
+        let keyrings = match own {
+            Ok(None) => ".secondary_trusted_keys and .platform",
+            _ => ".secondary_trusted_keys, .platform and (once restricted) .dm-verity",
+        };
+        format!(
+            "the signer's certificate, {}, is in none of the kernel's keyrings {keyrings}",
+            signature.signer
+        )
+    }
+
+    /// Has the device made, or shares the one there is.
+    fn device(
+        &self,
+        planned: &Device,
+        files: &Files<'_>,
+        signature: Option<&Signature>,
+    ) -> Result<(dm::Device, DeviceName), Error> {
+        let mut number = 1;
+        let started = Instant::now();
+        loop {
+            let name = planned.name(signature.is_some(), number);
+            match self.attempt(&name, planned, files, signature)? {
+                Attempt::Done(device) => return Ok((device, name)),
+                Attempt::Taken if number < NAMES_MAX => number += 1,
+                Attempt::Taken => return Err(Error::DevicesTaken { name }),
+                Attempt::Again if started.elapsed() < GONE_PATIENCE => std::thread::sleep(GONE_STEP),
+                Attempt::Again => return Err(Error::DeviceStuck { name }),
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        name: &DeviceName,
+        planned: &Device,
+        files: &Files<'_>,
+        signature: Option<&Signature>,
+    ) -> Result<Attempt, Error> {
+        let call = |error| Error::call(DOING, error);
+        let _lock = self.mapper.lock(LOCK_PATIENCE).map_err(call)?;
+        match self.mapper.status(name).map_err(call)? {
+            None => self.create(name, planned, files, signature).map_err(call),
+            Some(status) if is_leftover(&status) => match self.mapper.remove(name) {
+                Ok(()) => Ok(Attempt::Again),
+                Err(error) if is_race(&error) => Ok(Attempt::Again),
+                Err(error) => Err(call(error)),
+            },
+            Some(_) => self.share(name, planned, files, signature.is_some()),
+        }
+    }
+
+    /// Opens the device that there is, and compares it.
+    fn share(
+        &self,
+        name: &DeviceName,
+        planned: &Device,
+        files: &Files<'_>,
+        is_signed: bool,
+    ) -> Result<Attempt, Error> {
+        let device = match self.mapper.open(name) {
+            Ok(device) => device,
+            Err(error) if is_race(&error) => return Ok(Attempt::Again),
+            Err(error) => return Err(Error::call(DOING, error)),
+        };
+        match compare::compare(self.kernel, &self.mapper, name, planned, files, is_signed)? {
+            Compared::Same => Ok(Attempt::Done(device)),
+            Compared::OtherFiles => Ok(Attempt::Taken),
+            Compared::Unfinished => Ok(Attempt::Again),
+            Compared::Different(difference) => Err(Error::DeviceDiffers { name: name.clone(), difference }),
+        }
+    }
+
+    /// Makes the device. Whatever fails, none stays.
+    fn create(
+        &self,
+        name: &DeviceName,
+        planned: &Device,
+        files: &Files<'_>,
+        signature: Option<&Signature>,
+    ) -> Result<Attempt, sealpack_kernel::Error> {
+        let data = self.kernel.attach_loop(files.data.as_fd())?;
+        let tree = files.tree.map(|tree| self.kernel.attach_loop(tree.as_fd())).transpose()?;
+        let data_number = DeviceNumber::of_open(&data)?;
+        let tree_number = tree.as_ref().map_or(Ok(data_number), DeviceNumber::of_open)?;
+        let table = planned.table(signature.map(|_| name), data_number, tree_number);
+        match self.mapper.create(name) {
+            Ok(_) => {}
+            // Somebody made one without asking for the lock.
+            Err(error) if error.errno() == Errno::BUSY => return Ok(Attempt::Again),
+            Err(error) => return Err(error),
+        }
+        let finish = || {
+            let key = signature.map(|signature| self.kernel.add_thread_key(name.as_str(), &signature.der));
+            let key = key.transpose()?;
+            self.mapper.load(name, &table)?;
+            drop(key);
+            let device = self.mapper.open(name)?;
+            self.mapper.remove_when_unused(name)?;
+            self.mapper.resume(name)?;
+            Ok(device)
+        };
+        finish().map(Attempt::Done).inspect_err(|_| {
+            // At once, or with whoever looks at it at the moment. The first error is the one to tell.
+            let _ = self.mapper.remove_when_unused(name);
+        })
+    }
+
+    /// Whether the device has seen blocks that do not belong to its root hash.
+    pub(crate) fn is_corrupted(&self, name: &DeviceName) -> bool {
+        let status = self.mapper.target_status(name).ok().flatten().unwrap_or_default();
+        status.iter().any(|target| target.parameters.starts_with('C'))
+    }
+}
+
+/// Whether a device may have gone between two calls.
+fn is_race(error: &sealpack_kernel::Error) -> bool {
+    matches!(error.errno(), Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::STALE | Errno::BUSY)
+}
+
+/// Whether the table was refused, which is where the kernel checks the signature.
+fn is_of_load(error: &sealpack_kernel::Error) -> bool {
+    error.call().arguments.contains("DM_TABLE_LOAD")
+}
+
+/// What the kernel says of a signature that no certificate would help
+/// (crypto/asymmetric_keys/pkcs7_*.c): that of another root hash, by a revoked or expired key, or none.
+const fn is_bad_signature(errno: Errno) -> bool {
+    matches!(errno, Errno::KEYREJECTED | Errno::BADMSG | Errno::KEYREVOKED | Errno::KEYEXPIRED)
+}
+
+/// Whether dm-verity was built with the check of signatures; it has this parameter then.
+fn checks_signatures() -> bool {
+    std::path::Path::new("/sys/module/dm_verity/parameters/require_signatures").exists()
+}

@@ -1,0 +1,236 @@
+//! The lower layers: the metadata image and the packs, opened and checked, then mounted.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use sealpack_kernel::dm::DeviceName;
+use sealpack_kernel::mount::{DetachedMount, fd_path};
+use sealpack_kernel::{Errno, Kernel};
+
+use crate::devices::{Active, Files, Verity};
+use crate::error::Error;
+use crate::level::{Assurance, Level};
+use crate::metadata::CheckedImage;
+use crate::packs::{check_objects, open_pack, open_tree};
+use crate::plan::{Filesystem, Layer, Lower, Plan, Setting, asked_for};
+
+/// What the kernel reads a mounted metadata image or pack from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backing {
+    /// The file itself.
+    File,
+    /// A loop device, which goes away with the mount.
+    Loop(PathBuf),
+    /// A dm-verity device, which goes away with the last mount of it.
+    Device(DeviceName),
+}
+
+/// The metadata image and the packs, open and checked.
+pub(crate) struct OpenLowers<'p> {
+    lowers: Vec<OpenLower<'p>>,
+    image_has_verity: bool,
+}
+
+struct OpenLower<'p> {
+    lower: &'p Lower,
+    data: File,
+    tree: Option<File>,
+}
+
+/// A metadata image or pack, mounted and attached nowhere.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    pub(crate) mount: DetachedMount,
+    pub(crate) backing: Backing,
+    /// What its device, if it has one, is good for.
+    assurance: Assurance,
+}
+
+/// The metadata image and the packs, mounted and attached nowhere.
+#[derive(Debug)]
+pub(crate) struct MountedLowers {
+    /// The metadata image first.
+    pub(crate) mounted: Vec<Mounted>,
+    pub(crate) assurance: Assurance,
+}
+
+impl<'p> OpenLowers<'p> {
+    /// Opens everything that will be mounted, and checks it as far as that goes without reading
+    /// contents.
+    pub(crate) fn open(kernel: &Kernel, plan: &'p Plan) -> Result<Self, Error> {
+        let mut lowers = Vec::new();
+        let (mut objects, mut image) = (HashSet::new(), None);
+        for lower in &plan.lowers {
+            let device = lower.device.as_ref();
+            let (data, tree) = match lower.layer {
+                Layer::Pack(_) => (open_pack(&lower.path, device, &mut objects)?, None),
+                Layer::Metadata | Layer::Directory(_) => {
+                    let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id)?;
+                    let tree = device.and_then(|device| Some((device, device.tree.as_ref()?)));
+                    let tree = tree.map(|(device, path)| open_tree(path, device, &checked.bytes));
+                    image = Some((&lower.path, checked.bytes, checked.has_verity));
+                    (checked.file, tree.transpose()?)
+                }
+            };
+            lowers.push(OpenLower { lower, data, tree });
+        }
+        let image_has_verity = image.as_ref().is_some_and(|(_, _, has_verity)| *has_verity);
+        if let (None, Some((path, bytes, _))) = (plan.files_have_verity, &image) {
+            check_objects(path, bytes, &objects)?;
+        }
+        Ok(Self { lowers, image_has_verity })
+    }
+
+    /// Mounts all of it.
+    ///
+    /// # Errors
+    /// Among others when the result would be good for less than `plan` requires, as soon as that
+    /// is known.
+    pub(crate) fn mount(self, kernel: &Kernel, plan: &Plan) -> Result<MountedLowers, Error> {
+        let has_devices = plan.lowers.iter().any(|lower| lower.device.is_some());
+        let verity = if has_devices { Verity::open(kernel)? } else { Err(asked_for()) };
+        let files = plan.files_have_verity.map(|have| Assurance::of_files(self.image_has_verity, have));
+        let enough = |assurance: &Assurance| match plan.required.min(Level::Signed) <= assurance.level {
+            true => Ok(()),
+            false => Err(Error::Level { required: plan.required, actual: assurance.clone() }),
+        };
+        if let Some(files) = &files {
+            enough(files)?;
+        } else if let Err(why) = &verity {
+            enough(&Assurance::new(Level::Plain, why.clone()))?;
+        }
+        let mut mounted = Vec::new();
+        for open in self.lowers {
+            let lower = open.mount(kernel, &verity, &plan.lower)?;
+            if files.is_none() {
+                enough(&lower.assurance)?;
+            }
+            mounted.push(lower);
+        }
+        let parts: Vec<_> = mounted.iter().map(|lower: &Mounted| lower.assurance.clone()).collect();
+        let assurance = files.unwrap_or_else(|| Assurance::of_parts(&parts));
+        Ok(MountedLowers { mounted, assurance: assurance.at_most(plan.at_most, asked_for) })
+    }
+}
+
+impl OpenLower<'_> {
+    fn what(&self) -> &'static str {
+        match self.lower.layer {
+            Layer::Pack(_) => "the pack",
+            Layer::Metadata | Layer::Directory(_) => "the metadata image",
+        }
+    }
+
+    fn mount(
+        self,
+        kernel: &Kernel,
+        verity: &Result<Verity<'_>, String>,
+        filesystem: &Filesystem,
+    ) -> Result<Mounted, Error> {
+        let (Some(device), Ok(verity)) = (&self.lower.device, verity) else {
+            let why = verity.as_ref().err().cloned().unwrap_or_else(asked_for);
+            return self.mount_file(kernel, filesystem, why);
+        };
+        let files = Files { data: &self.data, tree: self.tree.as_ref() };
+        match verity.activate(self.what(), device, &files)? {
+            Ok(active) => self.mount_device(kernel, verity, filesystem, active),
+            Err(why) => self.mount_file(kernel, filesystem, why),
+        }
+    }
+
+    fn mount_device(
+        &self,
+        kernel: &Kernel,
+        verity: &Verity<'_>,
+        filesystem: &Filesystem,
+        active: Active,
+    ) -> Result<Mounted, Error> {
+        let Active { device, name, why_unsigned } = active;
+        let mount = mount_from(kernel, filesystem, &fd_path(&device)).map_err(|error| {
+            if verity.is_corrupted(&name) {
+                return Error::Corrupted { what: self.what(), path: self.lower.path.clone(), error };
+            }
+            explained(self.doing(), filesystem.fs_type, error)
+        })?;
+        let assurance = match why_unsigned {
+            None => Assurance::new(Level::Signed, ""),
+            Some(why) => Assurance::new(Level::Verified, why),
+        };
+        Ok(Mounted { mount, backing: Backing::Device(name), assurance })
+    }
+
+    /// Mounts the file, or where the kernel refuses that, a loop device of it.
+    fn mount_file(
+        &self,
+        kernel: &Kernel,
+        filesystem: &Filesystem,
+        why_plain: String,
+    ) -> Result<Mounted, Error> {
+        let assurance = Assurance::new(Level::Plain, why_plain);
+        let first = match mount_from(kernel, filesystem, &fd_path(&self.data)) {
+            Ok(mount) => return Ok(Mounted { mount, backing: Backing::File, assurance }),
+            Err(error) if refuses_files(error.errno()) => error,
+            Err(error) => return Err(explained(self.doing(), filesystem.fs_type, error)),
+        };
+        let doing = self.doing();
+        match self.mount_loop(kernel, filesystem) {
+            Ok((mount, path)) => Ok(Mounted { mount, backing: Backing::Loop(path), assurance }),
+            Err(error) => {
+                let second = Box::new(explained(doing, filesystem.fs_type, error));
+                Err(Error::BothWays { doing, first, other_way: "a loop device", second })
+            }
+        }
+    }
+
+    fn mount_loop(
+        &self,
+        kernel: &Kernel,
+        filesystem: &Filesystem,
+    ) -> Result<(DetachedMount, PathBuf), sealpack_kernel::Error> {
+        let device = kernel.attach_loop(self.data.as_fd())?;
+        let mount = mount_from(kernel, filesystem, &fd_path(&device))?;
+        Ok((mount, device.path().to_owned()))
+    }
+
+    fn doing(&self) -> &'static str {
+        match self.lower.layer {
+            Layer::Pack(_) => "mounting a pack",
+            Layer::Metadata | Layer::Directory(_) => "mounting the metadata image",
+        }
+    }
+}
+
+/// The error for a call with the filesystem `fs_type`, with what to do where that is known.
+pub(crate) fn explained(doing: &'static str, fs_type: &'static str, error: sealpack_kernel::Error) -> Error {
+    match (error.call().name, error.errno()) {
+        ("fsopen", Errno::NODEV) => Error::NoFilesystem { filesystem: fs_type, error },
+        _ => Error::call(doing, error),
+    }
+}
+
+fn mount_from(
+    kernel: &Kernel,
+    filesystem: &Filesystem,
+    source: &Path,
+) -> Result<DetachedMount, sealpack_kernel::Error> {
+    let context = kernel.fsopen(filesystem.fs_type)?;
+    for setting in &filesystem.settings {
+        match setting {
+            Setting::Flag(key) => context.set_flag(key)?,
+            Setting::Text(key, value) => context.set_string(key, value)?,
+            Setting::Source | Setting::Layer(..) => context.set_string("source", source)?,
+        }
+    }
+    context.create()?;
+    context.mount(filesystem.attributes)
+}
+
+/// Whether an error of mounting a file may mean that it has to be a block device: `ENOTBLK`
+/// before Linux 6.12, and later where the file's filesystem cannot serve (tmpfs); `EINVAL` and
+/// `EOPNOTSUPP` where it can not either, for other reasons. A broken image is `EINVAL` too, and
+/// fails again then.
+fn refuses_files(errno: Errno) -> bool {
+    matches!(errno, Errno::NOTBLK | Errno::INVAL | Errno::OPNOTSUPP)
+}

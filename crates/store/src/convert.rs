@@ -1,0 +1,96 @@
+//! An image from one form into the other.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sealpack_format::digest::DiffId;
+
+use crate::error::{Error, Result};
+use crate::observer::{Observer, Phase};
+use crate::refs::{ImageRecord, ObjectForm};
+use crate::staging::{Staged, Staging};
+use crate::store::Store;
+
+/// The most layers that are converted at once.
+const LAYERS_AT_ONCE: usize = 4;
+
+/// What came of a conversion.
+#[derive(Debug)]
+pub struct Converted {
+    /// What the store now has under the name.
+    pub record: ImageRecord,
+    /// The number of layers that were converted; the others were there in the new form.
+    pub layers: usize,
+    /// What was added to the store.
+    pub added: Staged,
+}
+
+impl Store {
+    /// Keeps the image under its name in that form from now on, without fetching anything. What was
+    /// needed for the other form stays until [`gc`](Self::gc).
+    ///
+    /// The name changes last; failing, this leaves the store as it was. Other names of the same image
+    /// keep their form.
+    ///
+    /// # Errors
+    /// [`Error::LayerIncomplete`] when a layer is not there undamaged in either form; [`Error::TooManyPacks`];
+    /// [`Error::PackAlgorithm`]; [`Error::Pack`]; [`Error::NameChanged`]; [`Error::Locked`]; failures of the system.
+    pub fn convert(
+        &self,
+        record: &ImageRecord,
+        to: ObjectForm,
+        observer: &dyn Observer,
+    ) -> Result<Converted> {
+        if to == ObjectForm::Packs {
+            self.check_can_pack()?;
+        }
+        let staging = self.stage()?;
+        let mut seen = HashSet::new();
+        let mut missing = Vec::new();
+        for layer in record.layers.iter().map(|layer| layer.diff_id).filter(|layer| seen.insert(*layer)) {
+            if !self.has_layer(&layer, to)? {
+                missing.push(layer);
+            }
+        }
+        observer.begin(Phase::Convert, Some(missing.len() as u64), None);
+        convert_all(&staging, &missing, to, observer)?;
+        let mut converted = record.clone();
+        converted.objects = to;
+        if self.image(&record.name)?.as_ref() != Some(record) {
+            return Err(Error::NameChanged(record.name.clone()));
+        }
+        let added = staging.figures();
+        staging.publish(&converted)?;
+        Ok(Converted { record: converted, layers: missing.len(), added })
+    }
+}
+
+/// Converts the layers, several at once; the first failure ends the others.
+fn convert_all(
+    staging: &Staging<'_>,
+    layers: &[DiffId],
+    to: ObjectForm,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let work = || {
+        while let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let error = match staging.convert_layer(layer, to) {
+                Ok(true) => None,
+                Ok(false) => Some(Error::LayerIncomplete(*layer)),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = error {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                next.store(layers.len(), Ordering::Relaxed);
+            }
+            observer.advance(1, 0);
+        }
+    };
+    std::thread::scope(|scope| {
+        (1..layers.len().min(LAYERS_AT_ONCE)).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}

@@ -1,0 +1,72 @@
+//! The seals of images, by the digests of their manifests. What is in them is not the store's affair.
+
+use std::path::{Path, PathBuf};
+
+use sealpack_format::digest::BlobDigest;
+
+use crate::blobs::read_at_most;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+/// Their directory.
+pub(crate) const DIRECTORY: &str = "seals";
+
+/// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
+pub const SEAL_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+impl Store {
+    /// The seal of the image with that manifest, if the store has one. It stays as long as a name
+    /// has the manifest.
+    ///
+    /// # Errors
+    /// [`Error::SealTooLarge`]; failures of the system.
+    pub fn read_seal(&self, manifest: &BlobDigest) -> Result<Option<Vec<u8>>> {
+        let Some(seal) = read_at_most(&self.root, seal_path(manifest), SEAL_MAX_BYTES)? else {
+            return Ok(None);
+        };
+        self.check_seal_size(manifest, &seal)?;
+        Ok(Some(seal))
+    }
+
+    /// Keeps `seal` as that of the image with that manifest, in the place of an earlier one. Durable
+    /// on return.
+    ///
+    /// # Errors
+    /// [`Error::SealTooLarge`]; [`Error::Locked`]; failures of the system.
+    pub fn write_seal(&self, manifest: &BlobDigest, seal: &[u8]) -> Result<()> {
+        self.check_seal_size(manifest, seal)?;
+        let _lock = self.shared()?;
+        self.enable_packs()?;
+        let directory = self.root.sub(DIRECTORY)?;
+        self.put_file(&directory, Path::new(&seal_file_name(manifest)), seal, 0o644)
+    }
+
+    /// Where the seal of the image with that manifest is, or would be.
+    #[must_use]
+    pub fn seal_path(&self, manifest: &BlobDigest) -> PathBuf {
+        self.root.at(seal_path(manifest))
+    }
+
+    fn check_seal_size(&self, manifest: &BlobDigest, seal: &[u8]) -> Result<()> {
+        if seal.len() as u64 <= SEAL_MAX_BYTES {
+            return Ok(());
+        }
+        Err(Error::SealTooLarge { path: self.seal_path(manifest), limit_bytes: SEAL_MAX_BYTES })
+    }
+}
+
+pub(crate) fn seal_path(manifest: &BlobDigest) -> PathBuf {
+    Path::new(DIRECTORY).join(seal_file_name(manifest))
+}
+
+/// The digests of the two algorithms differ in length, so none is another's.
+fn seal_file_name(manifest: &BlobDigest) -> String {
+    format!("{}.json", manifest.hex())
+}
+
+/// The manifest that a file in `seals/` is named for.
+pub(crate) fn manifest_of_seal_file_name(name: &str) -> Option<BlobDigest> {
+    let hex = name.strip_suffix(".json")?;
+    let algorithm = if hex.len() > 64 { "sha512" } else { "sha256" };
+    format!("{algorithm}:{hex}").parse().ok()
+}

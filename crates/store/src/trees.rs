@@ -1,0 +1,94 @@
+//! The dm-verity hash areas of metadata images. A file of its own beside each, as composefs's format
+//! fixes the bytes of the image itself.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter};
+use sealpack_kernel::sha256::leaf_hash;
+
+use crate::blobs::read_at_most;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+/// How much is read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+impl Store {
+    /// Where the dm-verity hash area of metadata image `id` is, or would be.
+    #[must_use]
+    pub fn image_tree_path(&self, id: &ObjectId) -> PathBuf {
+        self.images.at(tree_file_name(id))
+    }
+
+    /// Makes sure that the dm-verity hash area of metadata image `id` is at
+    /// [`image_tree_path`](Self::image_tree_path), and returns its root hash: superblock and tree as
+    /// `docs/formats/dm-verity.md` has them. Works in stores of either algorithm.
+    ///
+    /// Computed from the image every time, and compared with what is there: the answer is right
+    /// whatever the file was. Nothing is written when it is as it should be. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::ImageMissing`]; [`Error::ImageDamaged`]; [`Error::Locked`]; failures of the system.
+    pub fn ensure_image_tree(&self, id: &ObjectId) -> Result<RootHash> {
+        let (root_hash, area) = self.image_tree(id)?;
+        if !self.is_image_tree(id, &area)? {
+            let _lock = self.shared()?;
+            self.enable_packs()?;
+            self.put_file(&self.images, Path::new(&tree_file_name(id)), &area, 0o444)?;
+        }
+        Ok(root_hash)
+    }
+
+    /// The root hash that metadata image `id` has as a dm-verity device. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`ensure_image_tree`](Self::ensure_image_tree).
+    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+        Ok(self.image_tree(id)?.0)
+    }
+
+    /// The root hash and the hash area of metadata image `id`, after its content was verified.
+    pub(crate) fn image_tree(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
+        let (file, _) = self.verify_image(id)?;
+        let path = self.image_path(id);
+        hash_area(&file).map_err(|error| match error {
+            DmVerityError::Io(error) => Error::io("read", path, error),
+            // A composefs image consists of whole blocks; this has its own digest all the same.
+            error => Error::ImageUnreadable { path, what: error.to_string() },
+        })
+    }
+
+    /// Whether `area` is what the store has as the hash area of metadata image `id`.
+    pub(crate) fn is_image_tree(&self, id: &ObjectId, area: &[u8]) -> Result<bool> {
+        let found = read_at_most(&self.images, tree_file_name(id), area.len() as u64)?;
+        Ok(found.is_some_and(|found| found == area))
+    }
+}
+
+fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u8>), DmVerityError> {
+    let size_bytes = file.metadata()?.len();
+    let mut writer = HashAreaWriter::new(Cursor::new(Vec::new()), size_bytes, leaf_hash())?;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => writer.update(&buffer[..read])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let (root_hash, area) = writer.finish()?;
+    Ok((root_hash, area.into_inner()))
+}
+
+pub(crate) fn tree_file_name(id: &ObjectId) -> String {
+    format!("{id}.verity")
+}
+
+/// The metadata image that a hash area in `images/` is named for.
+pub(crate) fn image_of_tree_file_name(name: &str) -> Option<ObjectId> {
+    name.strip_suffix(".verity")?.parse().ok()
+}

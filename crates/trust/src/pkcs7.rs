@@ -1,1 +1,0 @@
-//! Signatures as the kernel takes them: PKCS#7 (CMS) without attributes and certificates.

@@ -1,1 +1,0 @@
-//! IPE policies: text, meaning, and what the kernel says about its decisions.

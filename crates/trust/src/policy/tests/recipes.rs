@@ -1,0 +1,121 @@
+//! Policies from profiles.
+
+use super::profile::{AllowedFile, Profile, Recipe, RecipeError};
+use super::*;
+
+fn recipe(profile: Profile) -> Recipe {
+    Recipe {
+        profile,
+        name: "sealed".parse().unwrap(),
+        version: "0.0.1".parse().unwrap(),
+        signed_devices: true,
+        files: Vec::new(),
+        revoked: Vec::new(),
+    }
+}
+
+fn file(operation: Operation, byte: u8) -> AllowedFile {
+    AllowedFile { operation, digest: digest(byte), path: b"/usr/bin/a b\n"[..].into() }
+}
+
+fn text(recipe: &Recipe) -> String {
+    String::from_utf8(recipe.text().unwrap()).unwrap()
+}
+
+#[test]
+fn profiles_are_the_documented_policies() {
+    let lines = |profile| recipe(profile).policy().unwrap().to_string();
+    assert_eq!(
+        lines(Profile::Early),
+        "policy_name=sealed policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+         op=EXECUTE boot_verified=TRUE action=ALLOW\nop=EXECUTE dmverity_signature=TRUE action=ALLOW\n"
+    );
+    assert_eq!(
+        lines(Profile::Final),
+        "policy_name=sealed policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+         op=EXECUTE dmverity_signature=TRUE action=ALLOW\n"
+    );
+    assert_eq!(
+        lines(Profile::Strict),
+        "policy_name=sealed policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+         DEFAULT op=FIRMWARE action=DENY\nDEFAULT op=KMODULE action=DENY\nDEFAULT op=KEXEC_IMAGE action=DENY\n\
+         DEFAULT op=KEXEC_INITRAMFS action=DENY\nop=EXECUTE dmverity_signature=TRUE action=ALLOW\n\
+         op=FIRMWARE dmverity_signature=TRUE action=ALLOW\nop=KMODULE dmverity_signature=TRUE action=ALLOW\n\
+         op=KEXEC_IMAGE dmverity_signature=TRUE action=ALLOW\nop=KEXEC_INITRAMFS dmverity_signature=TRUE action=ALLOW\n"
+    );
+}
+
+#[test]
+fn every_profile_denies_unknown_code_and_its_text_is_its_policy() {
+    for profile in Profile::ALL {
+        let mut recipe = recipe(profile);
+        recipe.revoked = vec![root(1)];
+        recipe.files =
+            vec![file(Operation::Execute, 2), file(Operation::KernelModule, 3), file(Operation::Execute, 2)];
+        let policy = recipe.policy().unwrap();
+        assert!(policy.denies_execute_by_default());
+        assert_eq!(Policy::parse(text(&recipe)).unwrap(), policy);
+        assert!(text(&recipe).contains("action=ALLOW # /usr/bin/a b\\n\n"), "{}", text(&recipe));
+        let remarks = policy.remarks();
+        assert!(remarks.iter().all(|remark| *remark == Remark::TrustsInitramfs), "{remarks:?}");
+        assert_eq!(remarks.is_empty(), profile != Profile::Early);
+    }
+}
+
+#[test]
+fn a_revoked_device_is_denied_for_every_operation_though_it_is_signed() {
+    for profile in Profile::ALL {
+        let mut recipe = recipe(profile);
+        recipe.revoked = vec![root(1), root(2)];
+        let policy = recipe.policy().unwrap();
+        let on = |byte| FileFacts {
+            dmverity: Some(Dmverity { root_hash: Some(root(byte)), signed: true }),
+            ..FileFacts::default()
+        };
+        for operation in Operation::ALL {
+            let wanted = match policy.operation_default(operation) {
+                Some(_) => [Action::Deny, Action::Deny, Action::Allow],
+                None => [Action::Allow; 3],
+            };
+            assert_eq!(
+                [1, 2, 3].map(|byte| policy.evaluate(operation, &on(byte)).action),
+                wanted,
+                "{operation}"
+            );
+        }
+    }
+}
+
+#[test]
+fn digests_alone_make_a_policy_but_nothing_does_not() {
+    let mut recipe = recipe(Profile::Final);
+    recipe.signed_devices = false;
+    assert_eq!(recipe.policy(), Err(RecipeError::AllowsNothing));
+    recipe.files = vec![file(Operation::KernelModule, 1)];
+    assert_eq!(recipe.policy(), Err(RecipeError::AllowsNothing));
+    recipe.files.push(file(Operation::Execute, 1));
+    assert_eq!(recipe.policy().unwrap().rules().len(), 1);
+}
+
+#[test]
+fn comments_go_before_a_policy_becomes_too_long_and_then_it_is_refused() {
+    let mut recipe = recipe(Profile::Final);
+    let many = |count: u16| -> Vec<AllowedFile> {
+        (0..count)
+            .map(|number| {
+                let mut digest = [0; 32];
+                digest[..2].copy_from_slice(&number.to_be_bytes());
+                AllowedFile { digest: ObjectId::sha256(digest), ..file(Operation::Execute, 0) }
+            })
+            .collect()
+    };
+    recipe.files = many(400);
+    assert!(text(&recipe).contains("# /usr/bin"));
+    recipe.files = many(570);
+    assert!(!text(&recipe).contains('#'));
+    assert!(text(&recipe).len() <= SIGNED_MAX_BYTES - SIGNATURE_ALLOWANCE_BYTES);
+    recipe.files = many(580);
+    let error = recipe.text().unwrap_err();
+    assert!(matches!(error, RecipeError::TooLong { rules: 581, fitting: 575, .. }), "{error:?}");
+    assert!(error.to_string().contains("65535"), "{error}");
+}

@@ -1,1 +1,0 @@
-//! The seal of an image: the root hashes of its devices and their signatures.

@@ -1,0 +1,138 @@
+//! The guest's disk: ext4 with fs-verity, and on it what the checks work with.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `tools/device` | the programs that the checks are made of, on a device that the trusted key signed |
+//! | `layouts/{busybox,oddities,one,two}` | fixture images, tag `latest` |
+//! | `sealed/store`, `unknown/store`, `unsealed/store` | images in packs, sealed by the trusted key, by the unknown one, by nobody |
+//! | `signed/device` | EROFS, then dm-verity's superblock and tree |
+//! | `signed/root-hash`, `signed/data-blocks` | the device's, as text |
+//! | `signed/{trusted,unknown,extra}.p7s` | signatures of the root hash |
+//! | `signed/other.p7s` | the trusted key's signature of another root hash |
+//! | `slot/*` | such a device with a slot for a second one, `slot/blob`, where the contents are |
+//! | `keys/extra.der` | the certificate of a key that the firmware does not know |
+//! | `keys/{rsa2048,rsa3072,rsa4096,p256,p384}.{key,pem}` | keys that the firmware knows, with their certificates |
+//! | `policies/*` | IPE policies, signed and not |
+//! | `attacks/program`, `attacks/preload.so`, `attacks/module.ko` | a program, a library and a module that nobody signed |
+
+mod device;
+mod policies;
+mod sealed;
+
+pub use policies::{RULES, TOO_MANY_RULES};
+
+use crate::kernels::Kernel;
+use crate::keys::{KINDS, Key};
+use crate::programs::Programs;
+use crate::{attacks, images as small_images};
+use anyhow::{Context, Result};
+use sealpack_tests::command::run;
+use sealpack_tests::images;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// A text in the filesystem of `signed/device`, at `text`, long enough not to be inline.
+pub const SIGNED_TEXT: &str = "Only what was signed is read from here. ";
+
+/// How often [`SIGNED_TEXT`] is repeated: a file of several blocks.
+pub const SIGNED_TEXT_REPEATED: usize = 1000;
+
+/// Writes the disk.
+///
+/// # Errors
+/// If a fixture image or a tool is missing.
+pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> {
+    let dir = tempfile::tempdir_in(crate::place())?;
+    let content = dir.path().join("content");
+    for part in ["tools", "layouts", "signed", "slot", "keys", "policies", "attacks"] {
+        fs::create_dir_all(content.join(part))?;
+    }
+    let small = small_images::pair(&dir.path().join("images"))?;
+    let fixtures = [("busybox", images::busybox()?), ("oddities", images::oddities()?)];
+    for (name, image) in fixtures.iter().chain(&small) {
+        let mut copy = Command::new("cp");
+        run(copy.arg("--recursive").arg(image.dir()).arg(content.join("layouts").join(name)))?;
+    }
+    sealed::write(programs, &small, &content)?;
+    attacks::program(&content.join("attacks/program"))?;
+    attacks::library(&content.join("attacks/preload.so"))?;
+    let module = fs::read(kernel.spare_module())?;
+    fs::write(content.join("attacks/module.ko"), crate::modules::without_signature(&module)?)?;
+    write_tools(programs, dir.path(), &content)?;
+    write_device(dir.path(), &content.join("signed"))?;
+    let slot = dir.path().join("slot");
+    fs::create_dir(&slot)?;
+    fs::copy(content.join("attacks/program"), slot.join("program"))?;
+    device::write_with_slot(&slot, &content.join("slot"))?;
+    Key::extra()?.certificate_der(&content.join("keys/extra.der"))?;
+    for kind in KINDS {
+        let key = Key::of_kind(kind, programs)?;
+        for (file, suffix) in [(key.key(), "key"), (key.certificate(), "pem")] {
+            fs::copy(file, content.join(format!("keys/{kind}.{suffix}")))?;
+        }
+    }
+    policies::write(programs, dir.path(), &small[0].1, &content.join("policies"))?;
+    make_filesystem(&content, target)
+}
+
+/// Room for what checks write: stores of files, copies of programs.
+const ROOM_BYTES: u64 = 256 * 1024 * 1024;
+
+fn make_filesystem(content: &Path, target: &Path) -> Result<()> {
+    let mkfs = sealpack_tests::command::find("mkfs.ext4").context("mkfs.ext4 is not installed")?;
+    // Inodes and the like take some of it too.
+    let size_kib = (used_bytes(content)? * 11 / 10 + ROOM_BYTES) / 1024;
+    if target.exists() {
+        fs::remove_file(target)?;
+    }
+    let mut command = Command::new(mkfs);
+    command.args(["-q", "-F", "-O", "verity", "-b", "4096", "-d"]).arg(content).arg(target);
+    run(command.arg(format!("{size_kib}k"))).map(drop)
+}
+
+/// The sizes of all files below `dir`, in whole blocks.
+fn used_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() {
+            used_bytes(&entry.path())?
+        } else {
+            metadata.len().next_multiple_of(4096)
+        };
+    }
+    Ok(bytes)
+}
+
+/// What runs once a policy decides what may.
+fn write_tools(programs: &Programs, work: &Path, content: &Path) -> Result<()> {
+    let tree = work.join("tools");
+    let bin = tree.join("bin");
+    fs::create_dir_all(&bin)?;
+    let busybox = sealpack_tests::command::find("busybox").context("busybox is not installed")?;
+    for (name, program) in [
+        ("sealpack-guest-init", programs.init.as_path()),
+        ("sealpack", &programs.sealpack),
+        ("busybox", &busybox),
+        ("attack", &content.join("attacks/program")),
+    ] {
+        fs::copy(program, bin.join(name)).with_context(|| format!("cannot copy {}", program.display()))?;
+    }
+    device::write(&tree, &content.join("tools"))
+}
+
+fn write_device(work: &Path, target: &Path) -> Result<()> {
+    let tree = work.join("tree");
+    fs::create_dir(&tree)?;
+    fs::write(tree.join("text"), SIGNED_TEXT.repeat(SIGNED_TEXT_REPEATED))?;
+    device::write(&tree, target)?;
+    let root_hash = target.join("root-hash");
+    for (name, key) in [("unknown", Key::unknown()?), ("extra", Key::extra()?)] {
+        key.sign_detached(&root_hash, &target.join(format!("{name}.p7s")))?;
+    }
+    let other = work.join("other-root-hash");
+    fs::write(&other, "00".repeat(32))?;
+    Key::trusted()?.sign_detached(&other, &target.join("other.p7s"))
+}

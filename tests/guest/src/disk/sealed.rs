@@ -1,0 +1,45 @@
+//! Stores with images in packs, made on this machine by the `sealpack` that the guest runs.
+
+use crate::keys::Key;
+use crate::programs::Programs;
+use anyhow::{Context, Result};
+use sealpack_tests::command::run;
+use sealpack_tests::images::{self, Image};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Makes these stores below `target`: `sealed`, with all images, sealed by the trusted key; `unknown`, where the
+/// unknown key sealed them; `unsealed`, where nobody did. The last two have the small images only.
+///
+/// Where the Debian image cannot be had, `sealed/no-python` says why.
+pub(super) fn write(programs: &Programs, small: &[(&str, Image)], target: &Path) -> Result<()> {
+    for (store, key) in
+        [("sealed", Some(Key::trusted()?)), ("unknown", Some(Key::unknown()?)), ("unsealed", None)]
+    {
+        let dir = target.join(store);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let store = dir.join("store");
+        for (name, image) in small {
+            add(programs, &store, name, image, key.as_ref())?;
+        }
+    }
+    let sealed = target.join("sealed");
+    match images::why_no_debian_images() {
+        None => add(programs, &sealed.join("store"), "python", &images::python()?, Some(&Key::trusted()?)),
+        Some(why) => Ok(fs::write(sealed.join("no-python"), why)?),
+    }
+}
+
+fn add(programs: &Programs, store: &Path, name: &str, image: &Image, key: Option<&Key>) -> Result<()> {
+    let sealpack = || {
+        let mut command = Command::new(&programs.sealpack);
+        command.arg("--store").arg(store);
+        command
+    };
+    run(sealpack().args(["pull", "--objects", "packs", &image.source(), name]))?;
+    if let Some(key) = key {
+        run(sealpack().args(["seal", name, "--key"]).arg(key.key()).arg("--cert").arg(key.certificate()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! What must hold whatever bytes a parser is given: it neither panics nor takes memory without bound, and what it
+//! accepts can be written again and is then the same.
+//!
+//! Each function here is the body of a target in `fuzz/`, and `tests/replay.rs` runs it over the corpus there and
+//! over changed copies of it, with the ordinary toolchain.
+
+mod dump;
+mod erofs;
+mod layer;
+mod pack;
+mod tar;
+mod trust;
+
+/// Something that takes any bytes, and panics if what must hold does not.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name: that of the fuzz target and of its corpus.
+    pub name: &'static str,
+    /// Looks at the bytes.
+    pub check: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "audit", check: trust::audit },
+    Target { name: "dump", check: dump::check },
+    Target { name: "erofs", check: erofs::check },
+    Target { name: "layer", check: layer::check },
+    Target { name: "pack", check: pack::check },
+    Target { name: "pkcs7", check: trust::pkcs7 },
+    Target { name: "policy", check: trust::policy },
+    Target { name: "seal", check: trust::seal },
+    Target { name: "tar", check: tar::check },
+];
+
+/// Looks at `bytes` with the target of that name.
+///
+/// # Panics
+/// If there is no such target, or if what must hold does not.
+pub fn check(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.unwrap_or_else(|| panic!("there is no target {name}")).check)(bytes);
+}

@@ -1,0 +1,47 @@
+//! Keys, signatures, seals, policies and the kernel's records.
+
+use sealpack_trust::key::{Certificate, FileKey};
+use sealpack_trust::pkcs7::{content_of, verify_detached, verify_embedded};
+use sealpack_trust::policy::Policy;
+use sealpack_trust::policy::audit::records;
+use sealpack_trust::seal::Seal;
+
+/// A policy that is accepted means the same once it was printed, and is printed the same again.
+pub(crate) fn policy(bytes: &[u8]) {
+    let Ok(policy) = Policy::parse(bytes) else { return };
+    let text = policy.to_bytes();
+    let again = Policy::parse(&text).expect("a policy that we print is a good one");
+    assert_eq!(text, again.to_bytes());
+    assert_eq!(policy.rules(), again.rules());
+}
+
+/// Records are found or passed over, whatever the log.
+pub(crate) fn audit(bytes: &[u8]) {
+    records(bytes).for_each(drop);
+}
+
+/// A seal that is accepted is written and read again as the same.
+pub(crate) fn seal(bytes: &[u8]) {
+    let Ok(seal) = Seal::parse(bytes) else { return };
+    let json = seal.to_json();
+    let again = Seal::parse(&json).expect("a seal that we write is a good one");
+    assert_eq!(json, again.to_json());
+}
+
+/// Whatever comes as a signature, no one is its signer when nobody is trusted. A certificate is what its DER says,
+/// and a key is one or is not.
+pub(crate) fn pkcs7(bytes: &[u8]) {
+    _ = content_of(bytes);
+    assert!(verify_detached(bytes, b"", &[]).is_err());
+    assert!(verify_embedded(bytes, &[]).is_err());
+    _ = FileKey::parse(bytes);
+    if let Ok(certificates) = Certificate::parse_all(bytes) {
+        for certificate in certificates {
+            let again = Certificate::parse(certificate.der()).expect("its own DER is a certificate");
+            assert_eq!(certificate.subject(), again.subject());
+            let trusted = [certificate];
+            // Nothing that is not signed over this content counts.
+            assert!(verify_detached(bytes, b"never signed", &trusted).is_err());
+        }
+    }
+}
