@@ -84,7 +84,7 @@ fn tasks(ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
         command.args([&place.join("objects"), &directory, &place.join("image")]);
         command
     };
-    tasks.push((format!("the same, with `--digest-store` of an empty directory"), Box::new(task)));
+    tasks.push(("the same, with `--digest-store` of an empty directory".to_owned(), Box::new(task)));
     let task = move |tools: &Tools, _: &Path| {
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec "$0" dump "$1" >/dev/null"#]);
