@@ -41,6 +41,9 @@ impl Observer for Lines {
             Event::LayerKnown { layer, diff_id } => {
                 format!("layer {}: {} is in the store already", layer + 1, short(diff_id))
             }
+            Event::LayerConverted { layer, diff_id, form } => {
+                format!("layer {}: {} was in the store, and is in {form} now", layer + 1, short(diff_id))
+            }
             Event::LayerStarted { layer, digest, size_bytes, resumed_bytes: 0 } => {
                 format!("layer {}: reading {} ({})", layer + 1, short(digest), size(*size_bytes))
             }
@@ -83,6 +86,9 @@ fn json_of(event: &Event<'_>) -> Option<Value> {
         Event::LayerKnown { layer, diff_id } => {
             json!({"event": "layer_known", "layer": layer, "diff_id": diff_id})
         }
+        Event::LayerConverted { layer, diff_id, form } => json!({
+            "event": "layer_converted", "layer": layer, "diff_id": diff_id, "objects": form.name(),
+        }),
         Event::LayerStarted { layer, digest, size_bytes, resumed_bytes } => json!({
             "event": "layer_started", "layer": layer, "digest": digest,
             "size_bytes": size_bytes, "resumed_bytes": resumed_bytes,
@@ -146,6 +152,13 @@ impl Observer for Bars {
                 // The terminal may be gone; a pull goes on without it.
                 _ = self.all.println(format!(
                     "layer {:>3} {} is in the store already",
+                    layer + 1,
+                    short(diff_id)
+                ));
+            }
+            Event::LayerConverted { layer, diff_id, form } => {
+                _ = self.all.println(format!(
+                    "layer {:>3} {} was in the store, and is in {form} now",
                     layer + 1,
                     short(diff_id)
                 ));

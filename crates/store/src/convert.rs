@@ -42,9 +42,7 @@ impl Store {
         to: ObjectForm,
         observer: &dyn Observer,
     ) -> Result<Converted> {
-        if to == ObjectForm::Packs {
-            self.check_can_pack()?;
-        }
+        self.check_form(to)?;
         let staging = self.stage()?;
         let mut seen = HashSet::new();
         let mut missing = Vec::new();

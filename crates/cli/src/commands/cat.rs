@@ -1,8 +1,8 @@
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use sealpack_format::tree::{Content, Kind};
 use sealpack_format::walk;
-use sealpack_store::ObjectState;
+use sealpack_store::VerifiedObject;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -24,7 +24,8 @@ pub(crate) struct Cat {
 impl Cat {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let tree = context.tree(&store, &context.find(&store, &self.image)?)?;
+        let record = context.find(&store, &self.image)?;
+        let tree = context.tree(&store, &record)?;
         let inode = walk::follow(&tree, self.path.as_bytes()).map(|id| tree.inode(id)).ok_or_else(|| {
             CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
         })?;
@@ -35,20 +36,11 @@ impl Cat {
         match content {
             Content::Inline(bytes) => context.output.raw(bytes),
             Content::Object { id, .. } => {
-                let found = store.check_object(id)?;
-                match (found, store.open_object(id)?) {
-                    (ObjectState::Good, Some(file)) => copy(file),
-                    (ObjectState::Damaged, _) => Err(CommandError::refused(format_args!(
-                        "the content of {:?} is damaged: object {id} is not what its name says",
-                        self.path
-                    ))
-                    .hint("pull the image again: damaged objects are replaced")),
-                    _ => Err(CommandError::failed(format_args!(
-                        "the store has no object {id} ({:?})",
-                        self.path
-                    ))
-                    .hint("pull the image again")),
-                }
+                let object = store.object_of_image(&record, id)?.ok_or_else(|| {
+                    CommandError::failed(format_args!("the store has no object {id} ({:?})", self.path))
+                        .hint("pull the image again")
+                })?;
+                copy(object)
             }
             Content::External { .. } => {
                 Err(CommandError::failed(format_args!("{:?} is kept outside the store", self.path)))
@@ -57,9 +49,9 @@ impl Cat {
     }
 }
 
-fn copy(mut content: impl Read) -> CommandResult {
+fn copy(content: VerifiedObject) -> CommandResult {
     let mut stdout = io::stdout().lock();
-    match io::copy(&mut content, &mut stdout).and_then(|_| stdout.flush()) {
+    match content.copy_to(&mut stdout).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CommandError::failed(format_args!("cannot copy the file to standard output: {error}")))
         }

@@ -37,6 +37,7 @@ impl Fsck {
         let value = json!({
             "clean": report.is_clean(),
             "objects": report.objects, "object_bytes": report.object_bytes,
+            "packs": report.packs, "pack_bytes": report.pack_bytes, "seals": report.seals,
             "images": report.images, "layers": report.layers, "blobs": report.blobs, "names": report.names,
             "problems": report.problems.iter().map(|problem| json!({
                 "kind": format!("{:?}", problem.kind),
@@ -69,9 +70,13 @@ impl Fsck {
 fn text_of(report: &FsckReport) -> String {
     let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
     text += &format!(
-        "checked {} ({}), {}, {}, {}, {}: {}",
+        "checked {} ({}), {}{}, {}, {}, {}: {}",
         count(report.objects, "object"),
         size(report.object_bytes),
+        match report.packs {
+            0 => String::new(),
+            packs => format!("{} ({}), ", count(packs, "pack"), size(report.pack_bytes)),
+        },
         count(report.images, "metadata image"),
         count(report.layers, "layer"),
         count(report.blobs, "blob"),

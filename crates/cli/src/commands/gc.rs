@@ -61,12 +61,14 @@ fn warn_of_hidden_mounts(output: Output, processes: usize) {
     output.detail(|| format!("the mounts of {processes} processes of other users could not be read"));
 }
 
-fn parts(report: &GcReport) -> [(&'static str, Removed); 6] {
+fn parts(report: &GcReport) -> [(&'static str, Removed); 8] {
     [
         ("objects", report.objects),
+        ("packs", report.packs),
         ("images", report.images),
         ("layers", report.layers),
         ("blobs", report.blobs),
+        ("seals", report.seals),
         ("partials", report.partials),
         ("temporaries", report.temporaries),
     ]

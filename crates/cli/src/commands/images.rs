@@ -8,7 +8,8 @@ use sealpack_format::tree::Time;
 
 /// List the images in the store.
 ///
-/// OWN is what would go if the image were removed: contents that no other image has.
+/// OWN is what would go if the image were removed: contents that no other image has, or packs
+/// that no other image in packs has.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack images
@@ -33,6 +34,9 @@ impl Images {
                 "platform": record.platform,
                 "metadata_image": record.image,
                 "pulled_unix_seconds": record.pulled_unix_seconds,
+                "kept_in": record.objects.name(),
+                "packs": usage.packs,
+                "own_packs": usage.own_packs,
                 "objects": usage.objects,
                 "bytes": usage.bytes,
                 "own_objects": usage.own_objects,
@@ -48,13 +52,14 @@ impl Images {
                         record.name.clone(),
                         record.manifest.hex().chars().take(12).collect(),
                         record.platform.clone(),
+                        record.objects.name().to_owned(),
                         listing::date(Time { seconds: pulled, nanoseconds: 0 }),
                         size(usage.bytes),
                         size(usage.own_bytes),
                     ]
                 })
                 .collect();
-            table(&["NAME", "MANIFEST", "PLATFORM", "PULLED (UTC)", "SIZE", "OWN"], &rows)
+            table(&["NAME", "MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)", "SIZE", "OWN"], &rows)
         })
     }
 }

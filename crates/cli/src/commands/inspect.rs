@@ -1,8 +1,9 @@
+use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::size;
+use crate::output::{count, size};
 
 /// Show everything the store knows of an image.
 ///
@@ -27,6 +28,7 @@ impl Inspect {
                 .map_err(|error| CommandError::failed(format_args!("blob {digest} is not JSON: {error}")))
         };
         let config = document(&record.config)?;
+        let packs = packs_of(&store, &record)?;
         let value = json!({
             "name": record.name,
             "platform": record.platform,
@@ -37,11 +39,13 @@ impl Inspect {
                 "fsverity_digest": record.image,
                 "size_bytes": record.image_size_bytes,
             },
-            "layers": record.layers.iter().map(|layer| json!({
+            "layers": record.layers.iter().zip(&packs).map(|(layer, pack)| json!({
                 "diff_id": layer.diff_id,
                 "blob_digest": layer.blob,
                 "blob_size_bytes": layer.blob_size_bytes,
+                "pack": pack,
             })).collect::<Vec<_>>(),
+            "kept_in": record.objects.name(),
             "objects": usage.objects,
             "object_bytes": usage.bytes,
             "integrity": integrity_name(store.integrity()),
@@ -60,9 +64,21 @@ impl Inspect {
                 store.algorithm(),
                 size(record.image_size_bytes)
             );
-            text += &format!("objects         {}, {}\n", usage.objects, size(usage.bytes));
-            text += &format!("integrity       {}\n", integrity_name(store.integrity()));
-            for (number, layer) in record.layers.iter().enumerate() {
+            text += &match record.objects {
+                ObjectForm::Files => format!(
+                    "objects         {}, {}\nintegrity       {}\n",
+                    usage.objects,
+                    size(usage.bytes),
+                    integrity_name(store.integrity())
+                ),
+                ObjectForm::Packs => format!(
+                    "objects         {} in {}, {}\n",
+                    usage.objects,
+                    count(usage.packs, "pack"),
+                    size(usage.bytes)
+                ),
+            };
+            for (number, (layer, pack)) in record.layers.iter().zip(&packs).enumerate() {
                 text += &format!(
                     "layer {:<9} {} ({} as {})\n",
                     number + 1,
@@ -70,6 +86,9 @@ impl Inspect {
                     size(layer.blob_size_bytes),
                     layer.blob
                 );
+                if let Some(pack) = pack.filter(|_| record.objects == ObjectForm::Packs) {
+                    text += &format!("  pack          {} ({})\n", pack.root_hash, size(pack.size_bytes));
+                }
             }
             for (key, title) in [("Entrypoint", "entrypoint"), ("Cmd", "command"), ("User", "user")] {
                 match &value["config"]["config"][key] {
@@ -81,6 +100,11 @@ impl Inspect {
             text
         })
     }
+}
+
+/// What is known of the packs of the layers; files need not be there.
+fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<Option<PackDescriptor>>, CommandError> {
+    record.layers.iter().map(|layer| Ok(store.layer_pack(&layer.diff_id)?)).collect()
 }
 
 /// Who checks the store's bytes when they are read.

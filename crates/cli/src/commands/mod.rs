@@ -2,6 +2,7 @@
 
 mod cat;
 mod compat;
+mod convert;
 mod diff;
 mod doctor;
 mod fsck;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Pull(Box<pull::Pull>),
     Images(images::Images),
     Inspect(inspect::Inspect),
+    Convert(convert::Convert),
     Tag(tag::Tag),
     Rm(rm::Rm),
     Seal(seal::Seal),
@@ -50,6 +52,7 @@ impl Command {
             Self::Pull(command) => command.run(context),
             Self::Images(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
+            Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),

@@ -8,6 +8,7 @@ use sealpack_oci::pull::{Pulled, pull};
 use sealpack_oci::reference::Reference;
 use sealpack_oci::registry::{ClientOptions, Mirror};
 use sealpack_oci::source::Source;
+use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -31,6 +32,7 @@ Examples:
   sealpack pull ghcr.io/org/app@sha256:…
   sealpack pull --platform linux/arm64 debian:12 debian:12-arm64
   sealpack pull oci:build/image:v1 localhost/app:v1
+  sealpack pull --objects packs debian:12      # to be sealed
   sealpack pull --plain-http registry.lan:5000/app:v1")]
 pub(crate) struct Pull {
     /// Where the image comes from.
@@ -44,6 +46,10 @@ pub(crate) struct Pull {
     /// How a new store names objects: sha256 or sha512 [default: sha256].
     #[arg(long, value_name = "ALGORITHM")]
     digest: Option<Algorithm>,
+    /// How the image's contents are kept: as files, or in packs, one for each layer [default: as the image
+    /// that has the name, files for a new one].
+    #[arg(long, value_name = "FORM")]
+    objects: Option<ObjectForm>,
     /// Speak plain HTTP to the registry. A registry on a loopback address needs no leave.
     #[arg(long)]
     plain_http: bool,
@@ -66,14 +72,20 @@ impl Pull {
             return Err(CommandError::usage(format_args!("{} suggests no name for the image", self.source))
                 .hint("give one behind the source: sealpack pull SOURCE NAME"));
         };
+        if (self.objects, self.digest) == (Some(ObjectForm::Packs), Some(Algorithm::Sha512)) {
+            return Err(CommandError::usage("packs are for stores with sha256 only"));
+        }
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
         // A store that is there is looked at before anything is asked for. A new one has its algorithm for
         // ever, and is not made for a name that turns out to be mistyped.
         let present = context.open_if_there(self.digest)?;
+        if let (Some(store), Some(form)) = (&present, self.objects) {
+            store.check_form(form)?;
+        }
         let image = resolve(source.as_ref(), &platform)?;
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &image, &name, observer.as_ref())?;
+        let pulled = pull(&store, source.as_ref(), &image, &name, self.objects, observer.as_ref())?;
         drop(observer);
         context.output.result(&json_of(&pulled), || text_of(&pulled))
     }
@@ -105,6 +117,13 @@ fn json_of(pulled: &Pulled) -> Value {
         },
         "layers": record.layers.len(),
         "layers_known": pulled.layers_known,
+        "layers_converted": pulled.layers_converted,
+        "objects": record.objects.name(),
+        "objects_before": pulled.objects_before.map(ObjectForm::name),
+        "packs_added": added.packs,
+        "pack_bytes_added": added.pack_bytes,
+        "packs_shared": added.existing_packs,
+        "packs_replaced": added.replaced_packs,
         "objects_added": added.objects,
         "object_bytes_added": added.object_bytes,
         "objects_shared": added.existing_objects,
@@ -116,16 +135,42 @@ fn text_of(pulled: &Pulled) -> String {
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
-    text += &format!(
-        "  {} ({} known), {} added ({}), {} were there\n",
-        count(record.layers.len() as u64, "layer"),
-        pulled.layers_known,
-        count(added.objects, "object"),
-        size(added.object_bytes),
-        added.existing_objects
-    );
-    if !added.replaced.is_empty() {
-        text += &format!("  {} damaged objects replaced\n", added.replaced.len());
+    let known = match pulled.layers_converted {
+        0 => format!("{} known", pulled.layers_known),
+        converted => format!("{} known, {converted} converted", pulled.layers_known),
+    };
+    let layers = count(record.layers.len() as u64, "layer");
+    text += &match record.objects {
+        ObjectForm::Files => format!(
+            "  {layers} ({known}), {} added ({}), {} were there\n",
+            count(added.objects, "object"),
+            size(added.object_bytes),
+            added.existing_objects
+        ),
+        ObjectForm::Packs => format!(
+            "  {layers} ({known}), {} added ({}), {} were there\n",
+            count(added.packs, "pack"),
+            size(added.pack_bytes),
+            added.existing_packs
+        ),
+    };
+    match added.replaced.len() + added.replaced_packs.len() {
+        0 => {}
+        replaced => {
+            text += &format!(
+                "  {replaced} damaged {} replaced\n",
+                match record.objects {
+                    ObjectForm::Files => "objects",
+                    ObjectForm::Packs => "packs",
+                }
+            )
+        }
+    }
+    if let Some(before) = pulled.objects_before.filter(|before| *before != record.objects) {
+        text += &format!(
+            "  kept in {} now, not in {before}: `sealpack gc` removes those that no other image needs\n",
+            record.objects
+        );
     }
     text
 }

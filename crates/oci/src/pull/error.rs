@@ -97,6 +97,7 @@ impl PullError {
             Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),
+            Self::Store(error) => matches!(error, sealpack_store::Error::TooManyPacks { .. }),
             _ => false,
         }
     }

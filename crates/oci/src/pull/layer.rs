@@ -1,17 +1,18 @@
 //! One layer from its source into the store.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
 use sealpack_format::{BlobDigest, DiffId};
-use sealpack_store::{Partial, Staging};
+use sealpack_store::{ObjectForm, Partial, Staging};
 
 use super::decode::{self, Blob, CHUNKS};
 use super::error::PullError;
 use super::fresh::Fresh;
 use super::observer::{Event, Observer};
 use super::scan::{LayerScan, ScanError, Scanned};
+use super::stream::{Chunks, Stream};
 use crate::error::Error;
 use crate::image::{ImageSource, Layer};
 
@@ -21,6 +22,7 @@ const ATTEMPTS_MAX: usize = 4;
 /// What every layer of a pull has in common.
 pub(super) struct LayerPull<'a> {
     pub(super) staging: &'a Staging<'a>,
+    pub(super) form: ObjectForm,
     pub(super) source: &'a dyn ImageSource,
     pub(super) observer: &'a dyn Observer,
     /// Set when the pull has failed and nothing more needs to be read.
@@ -34,6 +36,8 @@ pub(super) struct LayerPull<'a> {
 pub(super) struct Brought {
     /// Layers that are whole.
     pub(super) layers: Vec<DiffId>,
+    /// Layers that were there, and have a pack now.
+    pub(super) packs: Vec<DiffId>,
     /// Blobs of which nothing was kept before.
     pub(super) blobs: Vec<BlobDigest>,
 }
@@ -70,6 +74,24 @@ impl LayerPull<'_> {
         }
     }
 
+    /// Brings `layer` into its form from what the store has of it in the other, or, if that turns out to be
+    /// damaged, as [`run`](Self::run) does.
+    pub(super) fn convert(&self, number: usize, layer: &Layer) -> Result<(), PullError> {
+        if !self.staging.convert_layer(&layer.diff_id, self.form)? {
+            return self.run(number, layer);
+        }
+        self.staging.commit()?;
+        if self.form == ObjectForm::Packs {
+            self.brought().packs.push(layer.diff_id);
+        }
+        self.observer.event(&Event::LayerConverted {
+            layer: number,
+            diff_id: &layer.diff_id,
+            form: self.form,
+        });
+        Ok(())
+    }
+
     fn attempt(&self, number: usize, layer: &Layer) -> Result<Outcome, PullError> {
         let mut partial = match self.source.is_remote() {
             true => self.staging.store().partial(&layer.descriptor.digest)?,
@@ -98,6 +120,7 @@ impl LayerPull<'_> {
         match judge(layer, number, blob, scanned) {
             Ok(scanned) => {
                 let size_bytes = scanned.size_bytes;
+                scanned.pack.map_or(Ok(None), |pack| pack.finish(&layer.diff_id))?;
                 scanned.record.finish(&layer.diff_id)?;
                 self.staging.commit()?;
                 self.brought().layers.push(layer.diff_id);
@@ -135,19 +158,12 @@ impl LayerPull<'_> {
     fn scan(
         &self,
         layer: &Layer,
-        chunks: mpsc::Receiver<Vec<u8>>,
+        received: mpsc::Receiver<Vec<u8>>,
         recycle: &mpsc::Sender<Vec<u8>>,
     ) -> Result<Scanned<'_>, ScanError> {
-        let mut scan = LayerScan::new(self.staging, &layer.diff_id, layer.descriptor.size_bytes)?;
-        for chunk in chunks {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(ScanError::Stopped);
-            }
-            scan.push(&chunk)?;
-            // The reader may be through already and want no more buffers.
-            _ = recycle.send(chunk);
-        }
-        scan.finish()
+        let chunks = Chunks { received, recycle, stop: self.stop };
+        let stream = Stream::new(chunks, &layer.diff_id, layer.descriptor.size_bytes);
+        LayerScan::new(self.staging, self.form, stream)?.run()
     }
 
     /// How much of the layer an earlier pull has left; more than there can be is thrown away.

@@ -8,6 +8,8 @@ mod layer;
 mod observer;
 mod paths;
 mod scan;
+mod sink;
+mod stream;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +20,8 @@ use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_store::{
-    Discard, Error as StoreError, ImageRecord, LayerDescriptor, Partial, Staging, Store, objects_of_image,
+    Discard, Error as StoreError, ImageRecord, LayerDescriptor, ObjectForm, Partial, Staging, Store,
+    objects_of_image,
 };
 
 pub use decode::CorruptBlob;
@@ -43,13 +46,19 @@ pub struct Pulled {
     pub record: ImageRecord,
     /// The number of layers that the store had already.
     pub layers_known: usize,
+    /// The number of layers that the store had in the other form.
+    pub layers_converted: usize,
+    /// In which form the objects of the image were that had the name before.
+    pub objects_before: Option<ObjectForm>,
     /// What was added to the store.
     pub added: sealpack_store::Staged,
 }
 
 /// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, under `name`.
 ///
-/// Layers that the store has are not fetched. What an interrupted pull had fetched is used.
+/// Objects are kept in the form `objects`; without one, in that of the image that has the name, and as files
+/// when there is none. Layers that the store has are not fetched, whichever form they are in. What an
+/// interrupted pull had fetched is used.
 /// The name changes last: until then the store has the same images as before, and beside
 /// them only layers that are whole.
 ///
@@ -60,15 +69,24 @@ pub fn pull(
     source: &dyn ImageSource,
     image: &ResolvedImage,
     name: &Reference,
+    objects: Option<ObjectForm>,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
+    let before = match store.image(&name.to_string()) {
+        // It is about to be replaced.
+        Err(StoreError::RefDamaged(_)) => None,
+        other => other?.map(|record| record.objects),
+    };
+    let form = objects.or(before).unwrap_or_default();
+    store.check_form(form)?;
     let brought = Mutex::default();
-    bring_in(store, source, image, name, observer, &brought).inspect_err(|error| {
+    let pulled = bring_in(store, source, image, (name, form), observer, &brought).inspect_err(|error| {
         // What fills a disk must not keep it full, and what lies on a disk is soon read again.
         if error.is_content() || error.is_no_space() || !source.is_remote() {
             take_back(store, &brought);
         }
-    })
+    })?;
+    Ok(Pulled { objects_before: before, ..pulled })
 }
 
 /// [`pull`]; `brought` tells what has come into the store when it fails.
@@ -76,12 +94,12 @@ fn bring_in(
     store: &Store,
     source: &dyn ImageSource,
     image: &ResolvedImage,
-    name: &Reference,
+    (name, form): (&Reference, ObjectForm),
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
     let staging = store.stage()?;
-    let (missing, known) = find_missing(store, source, image)?;
+    let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
@@ -90,16 +108,20 @@ fn bring_in(
     for (layer, known) in &known {
         observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });
     }
-    fetch_all(&staging, source, &missing, observer, brought)?;
+    let pull =
+        LayerPull { staging: &staging, form, source, observer, stop: &AtomicBool::new(false), brought };
+    bring_all(&pull, &missing, &convertible)?;
     observer.event(&Event::Merging);
     let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
     staging.add_blob(&image.config.digest, &image.config_bytes)?;
-    let record = record_of(image, name, metadata_image, image_size_bytes);
+    let mut record = record_of(image, name, metadata_image, image_size_bytes);
+    record.objects = form;
     let added = staging.figures();
     staging.publish(&record)?;
-    Ok(Pulled { record, layers_known: known.len(), added })
+    let (layers_known, layers_converted) = (known.len(), convertible.len());
+    Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added })
 }
 
 /// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
@@ -108,61 +130,80 @@ fn bring_in(
 fn take_back(store: &Store, brought: &Mutex<Brought>) {
     let brought = brought.lock().unwrap_or_else(PoisonError::into_inner);
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    let brought = Discard { layers: &brought.layers, packs: &[], blobs: &brought.blobs };
-    _ = store.discard(&brought, &objects_of_image);
+    let discard = Discard { layers: &brought.layers, packs: &brought.packs, blobs: &brought.blobs };
+    _ = store.discard(&discard, &objects_of_image);
 }
 
 /// Layers with their numbers.
 type Numbered<'a> = Vec<(usize, &'a Layer)>;
 
-/// The layers to be read, and those that are in the store, each once.
+/// The layers of an image, each once.
+#[derive(Default)]
+struct Layers<'a> {
+    /// Those to be read.
+    missing: Numbered<'a>,
+    /// Those that the store has in the other form.
+    convertible: Numbered<'a>,
+    /// Those that it has.
+    known: Numbered<'a>,
+}
+
 fn find_missing<'a>(
     store: &Store,
     source: &dyn ImageSource,
     image: &'a ResolvedImage,
-) -> Result<(Numbered<'a>, Numbered<'a>), PullError> {
-    let (mut missing, mut known) = (Vec::new(), Vec::new());
+    form: ObjectForm,
+) -> Result<Layers<'a>, PullError> {
+    let mut layers = Layers::default();
     let mut seen = HashSet::new();
     for (number, layer) in image.layers.iter().enumerate() {
         if !seen.insert(layer.diff_id) {
             continue;
         }
-        if store.has_whole_layer(&layer.diff_id)? {
-            known.push((number, layer));
-            if source.is_remote() {
-                // A pull that was killed right after it had stored the layer has left its download.
-                store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
-            }
+        let kind = if store.has_layer(&layer.diff_id, form)? {
+            &mut layers.known
+        } else if store.has_layer(&layer.diff_id, form.other())? {
+            &mut layers.convertible
         } else {
-            missing.push((number, layer));
+            layers.missing.push((number, layer));
+            continue;
+        };
+        kind.push((number, layer));
+        if source.is_remote() {
+            // A pull that was killed right after it had stored the layer has left its download.
+            store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
         }
     }
-    Ok((missing, known))
+    Ok(layers)
 }
 
-/// Reads the layers, several at once; the first failure ends the others.
-fn fetch_all(
-    staging: &Staging<'_>,
-    source: &dyn ImageSource,
+/// Reads and converts the layers, several at once; the first failure ends the others.
+fn bring_all(
+    pull: &LayerPull<'_>,
     missing: &[(usize, &Layer)],
-    observer: &dyn Observer,
-    brought: &Mutex<Brought>,
+    convertible: &[(usize, &Layer)],
 ) -> Result<(), PullError> {
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let failure = Mutex::new(None);
-    let pull = LayerPull { staging, source, observer, stop: &stop, brought };
+    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+    let layers = missing.len() + convertible.len();
     let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some((number, layer)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            if let Err(error) = pull.run(*number, layer) {
+        while !pull.stop.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let brought = if let Some((number, layer)) = missing.get(index) {
+                pull.run(*number, layer)
+            } else if let Some((number, layer)) = convertible.get(index.saturating_sub(missing.len())) {
+                pull.convert(*number, layer)
+            } else {
+                return;
+            };
+            if let Err(error) = brought {
                 // The one that came first; the others fail because of it, and only then.
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                stop.store(true, Ordering::Relaxed);
+                pull.stop.store(true, Ordering::Relaxed);
             }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..missing.len().min(LAYERS_AT_ONCE) {
+        for _ in 0..layers.min(LAYERS_AT_ONCE) {
             scope.spawn(work);
         }
     });

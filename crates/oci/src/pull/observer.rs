@@ -1,6 +1,7 @@
 //! What a pull tells while it runs.
 
 use sealpack_format::{BlobDigest, DiffId, ObjectId};
+use sealpack_store::ObjectForm;
 
 /// Hears what a pull does. Called from several threads.
 pub trait Observer: Sync {
@@ -32,6 +33,15 @@ pub enum Event<'a> {
         layer: usize,
         /// Its uncompressed stream.
         diff_id: &'a DiffId,
+    },
+    /// The store had this layer in the other form; it is not fetched.
+    LayerConverted {
+        /// The layer.
+        layer: usize,
+        /// Its uncompressed stream.
+        diff_id: &'a DiffId,
+        /// The form that it has now.
+        form: ObjectForm,
     },
     /// A layer's blob is being read.
     LayerStarted {

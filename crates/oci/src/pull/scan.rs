@@ -1,22 +1,15 @@
-//! An uncompressed layer, chunk by chunk, into its record and its objects.
+//! An uncompressed layer into its record and its objects.
 
-use std::io::Write;
-
-use sealpack_format::layer::{INLINE_MAX_BYTES, LayerEntry, LayerItem, LayerKind, LayerWriter};
+use sealpack_format::DiffId;
+use sealpack_format::layer::{LayerEntry, LayerItem, LayerKind, LayerWriter};
 use sealpack_format::tar::{self, Event, Member, MemberKind};
-use sealpack_format::tree::{Content, Metadata, SYMLINK_MAX_BYTES, device_number};
-use sealpack_format::verity::FsVerityHasher;
-use sealpack_format::{Algorithm, DiffId};
-use sealpack_kernel::sha256::leaf_hash;
-use sealpack_store::{LayerFile, ObjectWriter, Staging};
+use sealpack_format::tree::{Metadata, SYMLINK_MAX_BYTES, device_number};
+use sealpack_store::{LayerFile, ObjectForm, PackFile, Staging};
 
 use super::duplicates::SeenPaths;
 use super::paths::{self, Meaning, PathProblem};
-use crate::hash::BlobHasher;
-
-/// Files up to this size are gathered in memory, so that a file that the store has
-/// already is not written at all.
-const GATHERED_MAX_BYTES: u64 = 1024 * 1024;
+use super::sink::Sink;
+use super::stream::Stream;
 
 /// The most entries of one layer; see [`crate::merge::INODES_MAX`].
 const ENTRIES_MAX: u64 = 10_000_000;
@@ -24,15 +17,6 @@ const ENTRIES_MAX: u64 = 10_000_000;
 /// The most bytes of extended attributes in one layer's record. A global header of a tar can
 /// give every entry the same ones at no cost.
 const XATTRS_MAX_BYTES: usize = 256 * 1024 * 1024;
-
-/// The most bytes of holes in one layer's sparse files; each has to be hashed.
-const HOLES_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
-
-/// How large a layer may become that comes in a blob of so many bytes: more than gzip can make of
-/// it, and far less than a zstd blob that is made for nothing else.
-fn unpacked_max_bytes(blob_bytes: u64) -> u64 {
-    blob_bytes.saturating_mul(1100).saturating_add(1024 * 1024 * 1024)
-}
 
 /// Why a layer's content is refused.
 #[derive(Debug, thiserror::Error)]
@@ -128,94 +112,58 @@ pub(super) struct Scanned<'a> {
     pub(super) diff_id: DiffId,
     /// The record, complete, waiting for its name.
     pub(super) record: LayerFile<'a>,
+    /// The pack, where there is to be one, with all objects, waiting to be finished.
+    pub(super) pack: Option<PackFile<'a>>,
     /// The length of the stream.
     pub(super) size_bytes: u64,
 }
 
 /// Reads one layer.
-pub(super) struct LayerScan<'a> {
-    reader: tar::Reader,
-    diff_id: BlobHasher,
-    size_bytes: u64,
-    content: ContentSink<'a>,
+pub(super) struct LayerScan<'a, 'c> {
+    stream: Stream<'c>,
+    sink: Sink<'a>,
     record: LayerWriter<LayerFile<'a>>,
     seen: SeenPaths,
     entries: u64,
     xattr_bytes: usize,
-    blob_bytes: u64,
-    /// The regular file whose content is coming.
-    file: Option<(LayerEntryHead, FileContent<'a>)>,
-    ended: bool,
 }
 
-/// What an entry has beside its content.
-struct LayerEntryHead {
-    path: Vec<u8>,
-    metadata: Metadata,
-}
-
-impl<'a> LayerScan<'a> {
-    /// Starts a layer whose stream's digest should be `expected`, and which comes in a blob of
-    /// `blob_bytes`; its contents go to `staging`.
+impl<'a, 'c> LayerScan<'a, 'c> {
+    /// The layer in `stream`, whose contents go to `staging` in that form.
     pub(super) fn new(
         staging: &'a Staging<'a>,
-        expected: &DiffId,
-        blob_bytes: u64,
+        form: ObjectForm,
+        stream: Stream<'c>,
     ) -> Result<Self, ScanError> {
         let algorithm = staging.store().algorithm();
         Ok(Self {
-            reader: tar::Reader::new(tar::Limits { hole_bytes: HOLES_MAX_BYTES, ..tar::Limits::default() }),
-            diff_id: BlobHasher::new(expected.algorithm()),
-            size_bytes: 0,
-            content: ContentSink { staging, algorithm },
+            stream,
+            sink: Sink::new(staging, form)?,
             record: LayerWriter::new(staging.layer_writer()?, algorithm).map_err(ScanError::Record)?,
             seen: SeenPaths::new(),
             entries: 0,
             xattr_bytes: 0,
-            blob_bytes,
-            file: None,
-            ended: false,
         })
     }
 
-    /// Takes the next bytes of the layer.
-    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), ScanError> {
-        self.diff_id.update(chunk);
-        self.size_bytes += chunk.len() as u64;
-        let limit_bytes = unpacked_max_bytes(self.blob_bytes);
-        if self.size_bytes > limit_bytes {
-            return Err(ScanError::TooLarge { blob_bytes: self.blob_bytes, limit_bytes });
-        }
-        let mut input = chunk;
-        while !self.ended {
-            match self.reader.next(&mut input)? {
-                Event::NeedInput => break,
+    /// Reads the whole layer.
+    pub(super) fn run(mut self) -> Result<Scanned<'a>, ScanError> {
+        loop {
+            match self.stream.event()? {
                 Event::Member(member) => self.member(member)?,
-                Event::Data(bytes) => {
-                    if let Some((_, content)) = &mut self.file {
-                        content.write(bytes)?;
+                // Contents of members that are not kept.
+                Event::Data(_) | Event::Hole(_) | Event::MemberEnd => {}
+                Event::NeedInput => {
+                    if !self.stream.refill()? {
+                        break;
                     }
                 }
-                Event::Hole(count) => {
-                    if let Some((_, content)) = &mut self.file {
-                        content.zeros(count)?;
-                    }
-                }
-                Event::MemberEnd => self.end_member()?,
-                Event::End => self.ended = true,
+                Event::End => break,
             }
         }
-        Ok(())
-    }
-
-    /// Ends the layer.
-    pub(super) fn finish(self) -> Result<Scanned<'a>, ScanError> {
-        self.reader.finish()?;
-        Ok(Scanned {
-            diff_id: self.diff_id.finish_diff_id(),
-            record: self.record.finish().map_err(ScanError::Record)?,
-            size_bytes: self.size_bytes,
-        })
+        let (diff_id, size_bytes) = self.stream.finish()?;
+        let record = self.record.finish().map_err(ScanError::Record)?;
+        Ok(Scanned { diff_id, record, pack: self.sink.into_pack(), size_bytes })
     }
 
     fn member(&mut self, member: Member) -> Result<(), ScanError> {
@@ -249,9 +197,8 @@ impl<'a> LayerScan<'a> {
         };
         let kind = match member.kind {
             MemberKind::Regular => {
-                let content = self.content.begin(member.size)?;
-                self.file = Some((LayerEntryHead { path, metadata }, content));
-                return Ok(());
+                let Some(content) = self.sink.take(&mut self.stream, member.size)? else { return Ok(()) };
+                LayerKind::Regular(content)
             }
             MemberKind::HardLink(target) => {
                 let target = paths::link_target(&target)
@@ -270,12 +217,6 @@ impl<'a> LayerScan<'a> {
             MemberKind::Fifo => LayerKind::Fifo,
         };
         Ok(self.write(LayerEntry { path, item: LayerItem::Inode(metadata, kind) })?)
-    }
-
-    fn end_member(&mut self) -> Result<(), ScanError> {
-        let Some((head, content)) = self.file.take() else { return Ok(()) };
-        let kind = LayerKind::Regular(content.finish()?);
-        self.write(LayerEntry { path: head.path, item: LayerItem::Inode(head.metadata, kind) })
     }
 
     fn write(&mut self, entry: LayerEntry) -> Result<(), ScanError> {
@@ -312,86 +253,4 @@ fn device(major: u32, minor: u32) -> Result<u32, MemberProblem> {
 /// A name for a message.
 fn cut(name: &[u8]) -> Vec<u8> {
     name[..name.len().min(255)].to_vec()
-}
-
-/// Where contents go.
-#[derive(Clone, Copy)]
-struct ContentSink<'a> {
-    staging: &'a Staging<'a>,
-    algorithm: Algorithm,
-}
-
-/// A file's content on its way into the store.
-enum FileContent<'a> {
-    Gathered { bytes: Vec<u8>, sink: ContentSink<'a> },
-    Written { writer: ObjectWriter<'a>, hasher: FsVerityHasher },
-}
-
-impl<'a> ContentSink<'a> {
-    fn hasher(self) -> FsVerityHasher {
-        FsVerityHasher::with_leaf_hash(self.algorithm, leaf_hash())
-    }
-
-    fn begin(self, size: u64) -> Result<FileContent<'a>, ScanError> {
-        Ok(match usize::try_from(size) {
-            Ok(capacity) if size <= GATHERED_MAX_BYTES => {
-                FileContent::Gathered { bytes: Vec::with_capacity(capacity), sink: self }
-            }
-            _ => FileContent::Written { writer: self.staging.object_writer()?, hasher: self.hasher() },
-        })
-    }
-}
-
-impl FileContent<'_> {
-    fn write(&mut self, data: &[u8]) -> Result<(), ScanError> {
-        match self {
-            Self::Gathered { bytes, .. } => bytes.extend_from_slice(data),
-            Self::Written { writer, hasher } => {
-                hasher.update(data);
-                writer.write_all(data).map_err(ScanError::Content)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn zeros(&mut self, count: u64) -> Result<(), ScanError> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        match self {
-            Self::Gathered { bytes, .. } => {
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                bytes.resize(bytes.len().saturating_add(count), 0);
-            }
-            Self::Written { writer, hasher } => {
-                let mut left = count;
-                while left > 0 {
-                    let piece = left.min(ZEROS.len() as u64);
-                    hasher.update(&ZEROS[..piece as usize]);
-                    left -= piece;
-                }
-                writer.skip(count)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Content, ScanError> {
-        match self {
-            Self::Gathered { bytes, .. } if bytes.len() <= INLINE_MAX_BYTES => {
-                Ok(Content::Inline(bytes.into()))
-            }
-            Self::Gathered { bytes, sink } => {
-                let mut hasher = sink.hasher();
-                hasher.update(&bytes);
-                let id = hasher.finish();
-                sink.staging.add_bytes(&id, &bytes)?;
-                Ok(Content::Object { size: bytes.len() as u64, id })
-            }
-            Self::Written { writer, hasher } => {
-                let size = hasher.size_bytes();
-                let id = hasher.finish();
-                writer.finish(&id)?;
-                Ok(Content::Object { size, id })
-            }
-        }
-    }
 }

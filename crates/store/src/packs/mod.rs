@@ -15,7 +15,7 @@ pub(crate) use record::PackRecord;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::refs::ImageRecord;
+use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
 /// The most packs that an image may have: overlayfs takes 500 layers, and a few are for others.
@@ -86,8 +86,11 @@ impl Store {
     }
 
     /// Refuses packs where objects are not named as those in packs are.
-    pub(crate) fn check_can_pack(&self) -> Result<()> {
-        if self.algorithm() == Algorithm::Sha256 {
+    ///
+    /// # Errors
+    /// [`Error::PackAlgorithm`].
+    pub fn check_form(&self, form: ObjectForm) -> Result<()> {
+        if form == ObjectForm::Files || self.algorithm() == Algorithm::Sha256 {
             return Ok(());
         }
         Err(Error::PackAlgorithm { path: self.path().to_owned(), has: self.algorithm() })

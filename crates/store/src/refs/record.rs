@@ -60,6 +60,15 @@ impl ObjectForm {
             Self::Packs => "packs",
         }
     }
+
+    /// The form that this is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Files => Self::Packs,
+            Self::Packs => Self::Files,
+        }
+    }
 }
 
 impl std::fmt::Display for ObjectForm {

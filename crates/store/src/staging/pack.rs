@@ -14,7 +14,7 @@ use super::{Added, Staging};
 use crate::error::{Error, Result};
 use crate::objects::ObjectState;
 use crate::packs::{PACKS_MAX, PackDescriptor, PackRecord, packs_of};
-use crate::refs::ImageRecord;
+use crate::refs::{ImageRecord, ObjectForm};
 
 /// How much of a pack's hashes, and of its inodes with their tails, is in memory each. Several layers are
 /// packed at once, and a pull has 128 MiB for everything.
@@ -40,7 +40,7 @@ pub struct PackedObject<'w, 'a> {
 
 impl<'a> PackFile<'a> {
     pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
-        staging.store.check_can_pack()?;
+        staging.store.check_form(ObjectForm::Packs)?;
         let (file, out) = Temporary::apart(staging)?;
         let options = PackOptions { hash: leaf_hash(), memory_bytes: MEMORY_BYTES };
         let writer = PackWriter::new(out, &*staging.scratch, options);
