@@ -160,3 +160,34 @@ fn a_key_that_others_can_read_is_warned_of() -> Result<()> {
     ensure!(output.status.success() && warning.contains("it.key (mode 0640)"), "{warning}");
     Ok(())
 }
+
+#[test]
+fn a_build_without_tokens_says_so() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.says(&NEW)?;
+    let uri = "pkcs11:token=site;object=packs";
+    let (status, message) = desk.refuses(&["check", "--key", uri, "--cert", "it.crt"])?;
+    let part =
+        "key \"packs\" of the token \"site\": this build of Sealpack does not use tokens\nhint: build it";
+    ensure!(status == 1 && message.contains(part), "{status}, {message}");
+    let (status, message) = desk.refuses(&["new", "--key", uri, "--cert", "new.crt"])?;
+    ensure!(status == 2 && message.contains("made with the token's own tools"), "{status}, {message}");
+    assert_eq!(desk.names()?, ["it.crt", "it.key"]);
+    Ok(())
+}
+
+#[test]
+fn a_certificate_can_be_made_for_a_key_that_is_there() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.says(&NEW)?;
+    let certify =
+        ["certificate", "--key", "it.key", "--cert", "second.crt", "--subject", "second", "--days", "1"];
+    desk.says(&certify)?;
+    ensure!(desk.says(&["check", "--key", "it.key", "--cert", "second.crt"])?.contains("\"CN=second\""));
+    let shown = |name| -> Result<Value> { Ok(desk.json(&["show", name])?["certificates"][0].clone()) };
+    let (first, second) = (shown("it.crt")?, shown("second.crt")?);
+    assert_eq!(first["public_key_sha256"], second["public_key_sha256"]);
+    ensure!(first["serial"] != second["serial"], "two certificates with one number");
+    ensure!(desk.refuses(&certify)?.1.contains("second.crt is there already"));
+    Ok(())
+}

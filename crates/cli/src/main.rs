@@ -1,6 +1,7 @@
 //! The `sealpack` command.
 
 mod commands;
+mod compat;
 mod context;
 mod error;
 mod executables;
@@ -56,6 +57,12 @@ struct Global {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if let Some(argv0) = arguments.next()
+        && let Some(tool) = compat::Tool::called_as(&argv0)
+    {
+        return tool.run(argv0, arguments);
+    }
     let matches = Arguments::command().get_matches();
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,

@@ -68,3 +68,71 @@ fn told(file: &AccessedFile, mounted: &Mounted, name: &str, rest: &Path) -> File
         relation,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpack_format::ObjectId;
+
+    use super::*;
+
+    fn mounted(target: &Path, upper: Option<&Path>) -> Mounted {
+        Mounted {
+            image: ObjectId::sha256([1; 32]),
+            target: target.to_owned(),
+            mount_id: 1,
+            read_write: upper.is_some(),
+            upper: upper.map(Path::to_path_buf),
+            objects: None,
+            objects_checked: true,
+        }
+    }
+
+    fn file(path: &Path, device: &str, inode: u64) -> AccessedFile {
+        let path = Some(path.as_os_str().as_bytes().into());
+        AccessedFile { path, device: device.as_bytes().into(), inode }
+    }
+
+    fn found(files: &MountedFiles, file: &AccessedFile) -> Option<(String, String, Relation)> {
+        let found = files.find(file)?;
+        Some((found.image, String::from_utf8_lossy(&found.path).into_owned(), found.relation))
+    }
+
+    #[test]
+    fn a_path_is_of_the_deepest_mount_that_it_is_below() {
+        let files = MountedFiles(vec![
+            (mounted(Path::new("/a"), None), "outer".to_owned()),
+            (mounted(Path::new("/a/b"), None), "under".to_owned()),
+            (mounted(Path::new("/a/b"), None), "inner".to_owned()),
+        ]);
+        let told = |path: &str, device: &str| found(&files, &file(Path::new(path), device, 0));
+        let expected =
+            |image: &str, path: &str, relation| Some((image.to_owned(), path.to_owned(), relation));
+        assert_eq!(told("/a/b/c", "overlay"), expected("inner", "/c", Relation::Image));
+        assert_eq!(told("/a/bc", "overlay"), expected("outer", "/bc", Relation::Image));
+        assert_eq!(told("/a/bc", "sda1"), expected("outer", "/bc", Relation::Foreign));
+        assert_eq!(told("/nowhere/at/all", "overlay"), None);
+    }
+
+    #[test]
+    fn what_is_in_the_upper_directory_is_not_the_images() {
+        let (target, upper) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(upper.path().join("added"), "x").unwrap();
+        let mounted = mounted(target.path(), Some(upper.path()));
+        let files = MountedFiles(vec![(mounted, "one".to_owned())]);
+        let relation = |name: &str| found(&files, &file(&target.path().join(name), "overlay", 0)).unwrap().2;
+        assert_eq!(relation("added"), Relation::Upper);
+        assert_eq!(relation("original"), Relation::Image);
+    }
+
+    #[test]
+    fn a_path_inside_an_image_is_known_by_its_inode() {
+        let target = tempfile::tempdir().unwrap();
+        std::fs::write(target.path().join("tool"), "x").unwrap();
+        let inode = target.path().join("tool").metadata().unwrap().ino();
+        let files = MountedFiles(vec![(mounted(target.path(), None), "one".to_owned())]);
+        let told = |inode, device| found(&files, &file(Path::new("/tool"), device, inode));
+        assert_eq!(told(inode, "overlay"), Some(("one".to_owned(), "/tool".to_owned(), Relation::Image)));
+        assert_eq!(told(inode + 1, "overlay"), None);
+        assert_eq!(told(inode, "sda1"), None);
+    }
+}

@@ -1,5 +1,6 @@
 //! What commands print: text for people, one JSON value for machines.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
@@ -22,6 +23,8 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
+        // A file or a pipe gets what there is.
+        let text = if io::stdout().is_terminal() { visible(&text) } else { Cow::Borrowed(text.as_str()) };
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         written(write!(io::stdout().lock(), "{text}{newline}"))
     }
@@ -36,7 +39,7 @@ impl Output {
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet && !self.json {
             // Nobody is left to tell when standard error is closed.
-            _ = writeln!(io::stderr().lock(), "{text}");
+            _ = writeln!(io::stderr().lock(), "{}", visible(text));
         }
     }
 
@@ -57,7 +60,7 @@ impl Output {
             writeln!(stderr, "{value}")
         } else {
             let hint = error.hint_text().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-            writeln!(stderr, "error: {}{hint}", error.message())
+            writeln!(stderr, "{}", visible(&format!("error: {}{hint}", error.message())))
         };
         // As above: nobody is left to tell.
         _ = written;
@@ -67,6 +70,20 @@ impl Output {
     pub(crate) fn wants_bars(self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
+}
+
+/// A text with everything escaped that a terminal would act upon: registries, images, seals and policies choose parts
+/// of what is said about them.
+fn visible(text: &str) -> Cow<'_, str> {
+    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len());
+    for character in text.chars() {
+        if acts(character) { visible.extend(character.escape_default()) } else { visible.push(character) }
+    }
+    Cow::Owned(visible)
 }
 
 fn written(result: io::Result<()>) -> Result<(), CommandError> {
@@ -124,6 +141,12 @@ mod tests {
     fn sizes_read_naturally_at_their_limits() {
         let shown = [0, 999, 1000, 1549, 999_949, 999_950, 1_500_000, u64::MAX].map(size);
         assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.5 kB", "999.9 kB", "1.0 MB", "1.5 MB", "18.4 EB"]);
+    }
+
+    #[test]
+    fn a_message_cannot_command_the_terminal() {
+        assert_eq!(visible("plain: ä\nhint: 漢"), "plain: ä\nhint: 漢");
+        assert_eq!(visible("\u{1b}[2Jgone\r\u{9b}31m"), "\\u{1b}[2Jgone\\r\\u{9b}31m");
     }
 
     #[test]

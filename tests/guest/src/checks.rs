@@ -83,6 +83,10 @@ pub const ALL: &[Check] = &[
         "signature_kinds",
         "the kernel accepts seals and policies signed with RSA and ECDSA keys of all kinds",
     ),
+    bare("mount_killed", "a mount that is killed before any of its calls leaves nothing that is not removed"),
+    bare("mount_failed", "a mount of which any call fails leaves nothing"),
+    bare("mount_raced", "many mounts and unmounts of an image at once share its devices"),
+    bare("mount_foreign_device", "devices of other files are left alone, devices with other tables refused"),
     bare("policy_life", "a signed IPE policy is loaded, updated, activated and shown as it is"),
     bare("refuse_policy_unsigned", "a policy without a signature is refused with EBADMSG"),
     bare("refuse_policy_unknown_key", "a policy signed by another key is refused with ENOKEY"),
@@ -126,6 +130,10 @@ pub const ALL: &[Check] = &[
         "an unsigned metadata image over signed packs runs; sealpack mounts such an image nosuid",
     ),
     sealed("limit_enforce_off", "root can switch IPE off, unless CAP_MAC_ADMIN was dropped"),
+    sealed(
+        "policy_check_agrees",
+        "`sealpack policy check` predicts what the kernel decides about each executable of each image",
+    ),
     sealed(
         "figure_python_start",
         "prints how long python3 takes to start, from an enforced mount and a directory",

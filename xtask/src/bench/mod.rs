@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, side by side in one run.
 
+mod compat;
 mod contender;
 mod memory;
 mod packs;
@@ -24,6 +25,12 @@ pub(crate) enum Bench {
         #[arg(long)]
         no_memory: bool,
     },
+    /// Time the composefs tools, ours and the C ones
+    Compat {
+        /// How many times each runs, in turns
+        #[arg(long, default_value = "5")]
+        runs: NonZeroUsize,
+    },
     /// Time the dm-verity hash tree of a file of 1 GiB, and that of veritysetup
     Tree {
         /// How many times each contender runs, in turns
@@ -36,6 +43,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Pull { image, runs, no_memory } => pull::run(image, runs.get(), !no_memory),
+        Bench::Compat { runs } => compat::run(runs.get()),
         Bench::Tree { runs } => tree::run(runs.get()),
     }
 }

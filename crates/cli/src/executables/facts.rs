@@ -71,9 +71,11 @@ impl<'s> Facts<'s> {
         assumption: Option<Assumption>,
     ) -> Result<Self, CommandError> {
         let form = match assumption {
-            None => record.objects,
             Some(Assumption::Files) => ObjectForm::Files,
+            // Without any objects, there is nothing but the metadata image, which is not put on a device then.
+            _ if record.objects == ObjectForm::Packs && !objects.has_packs() => ObjectForm::Files,
             Some(Assumption::Packs | Assumption::Sealed) => ObjectForm::Packs,
+            None => record.objects,
         };
         let metadata = match form {
             ObjectForm::Files => None,
@@ -123,7 +125,7 @@ impl<'s> Facts<'s> {
             (_, ObjectForm::Files) => "",
             (Signed::All, _) => ", all signatures taken to be accepted",
             (Signed::These(these), _) if these.is_empty() => ", nothing signed",
-            (Signed::These(_), _) => ", signed as its seal says, by somebody the kernel trusts",
+            (Signed::These(_), _) => ", signed by its seal, whose signer is taken to be trusted",
         };
         format!("{form}{signed}")
     }
@@ -134,7 +136,9 @@ impl<'s> Facts<'s> {
             (ObjectForm::Packs, Signed::These(these)) if these.is_empty() => {
                 "`sealpack seal` the image, or see what --assume sealed gives"
             }
-            (ObjectForm::Packs, _) => "see which rule denies them, above",
+            (ObjectForm::Packs, _) => {
+                "pull a newer version of the image, or change the rule that denies them"
+            }
             (ObjectForm::Files, _) => {
                 "allow the files' digests with `sealpack policy new --digests`, or keep the image in packs and seal it; \
                  --assume shows what either gives"

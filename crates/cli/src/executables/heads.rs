@@ -41,6 +41,11 @@ impl<'s> StoredObjects<'s> {
         self.packs.get(*index).map(|(root_hash, _)| *root_hash)
     }
 
+    /// Whether the image is kept in packs, and has any objects.
+    pub(crate) const fn has_packs(&self) -> bool {
+        !self.packs.is_empty()
+    }
+
     fn add_pack(&mut self, root_hash: RootHash) -> Result<(), CommandError> {
         let file = self.store.open_pack(&root_hash)?;
         let file = file.ok_or_else(|| self.missing(format_args!("pack {root_hash}")))?;

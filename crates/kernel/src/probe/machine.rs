@@ -54,10 +54,31 @@ pub(super) fn dm_verity(system: &System) -> Finding {
     }
 }
 
+/// dm-verity's parameters, each `None` where the kernel has none of that name, or has not loaded dm-verity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerityParameters {
+    /// Devices without an accepted signature are refused.
+    pub require_signatures: Option<bool>,
+    /// The keyring `.dm-verity` was left open at the boot for somebody to fill and restrict it.
+    pub keyring_unsealed: Option<bool>,
+}
+
+impl VerityParameters {
+    /// What they are on a machine (drivers/md/dm-verity-verify-sig.c).
+    #[must_use]
+    pub fn of(system: &System) -> Self {
+        let flag = |name: &str| {
+            let text = system.text(format!("sys/module/dm_verity/parameters/{name}")).ok()?;
+            Some(text == "Y" || text == "1")
+        };
+        Self { require_signatures: flag("require_signatures"), keyring_unsealed: flag("keyring_unsealed") }
+    }
+}
+
 pub(super) fn dm_verity_signatures(system: &System) -> Finding {
     // The parameter is there only if the check was compiled in (drivers/md/dm-verity-verify-sig.c).
-    if let Ok(required) = system.text("sys/module/dm_verity/parameters/require_signatures") {
-        let suffix = if required == "Y" { ", and unsigned devices are refused" } else { "" };
+    if let Some(required) = VerityParameters::of(system).require_signatures {
+        let suffix = if required { ", and unsigned devices are refused" } else { "" };
         return available(format!("the kernel checks signatures{suffix}"));
     }
     match (system.driver("dm-verity"), system.config("CONFIG_DM_VERITY_VERIFY_ROOTHASH_SIG").as_deref()) {

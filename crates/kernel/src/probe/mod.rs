@@ -13,6 +13,7 @@ mod system;
 use std::path::Path;
 
 pub use feature::{Feature, FeatureId, Purpose, Status};
+pub use machine::VerityParameters;
 pub use system::{KernelVersion, System};
 
 use crate::Kernel;

@@ -127,6 +127,23 @@ fn the_check_of_signatures_is_recognised_by_its_parameter_or_the_configuration()
 }
 
 #[test]
+fn dm_veritys_parameters_are_unknown_where_the_kernel_has_none() {
+    use super::VerityParameters;
+    let of = |files: &[(&str, &str)]| {
+        let (_directory, system) = machine(files);
+        VerityParameters::of(&system)
+    };
+    assert_eq!(of(&[]), VerityParameters::default());
+    let require = "sys/module/dm_verity/parameters/require_signatures";
+    let unsealed = "sys/module/dm_verity/parameters/keyring_unsealed";
+    assert_eq!(
+        of(&[(require, "Y\n"), (unsealed, "N\n")]),
+        VerityParameters { require_signatures: Some(true), keyring_unsealed: Some(false) }
+    );
+    assert_eq!(of(&[(require, "N\n")]).require_signatures, Some(false));
+}
+
+#[test]
 fn ipe_counts_only_with_a_policy_that_is_active_and_enforced() {
     let modules = ("sys/kernel/security/lsm", "lockdown,yama,ipe");
     let active = |value| ("sys/kernel/security/ipe/policies/sealed/active", value);

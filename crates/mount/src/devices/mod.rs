@@ -280,7 +280,7 @@ fn is_of_load(error: &sealpack_kernel::Error) -> bool {
 }
 
 /// What the kernel says of a signature that no certificate would help
-/// (crypto/asymmetric_keys/pkcs7_*.c): that of another root hash, by a revoked or expired key, or none.
+/// (crypto/asymmetric_keys/pkcs7_*.c): that of another root hash, by a revoked key, or none.
 const fn is_bad_signature(errno: Errno) -> bool {
     matches!(errno, Errno::KEYREJECTED | Errno::BADMSG | Errno::KEYREVOKED | Errno::KEYEXPIRED)
 }

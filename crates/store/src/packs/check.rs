@@ -1,13 +1,14 @@
 //! Whether a pack's bytes are those of its root hash.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Advice, FileType, fadvise};
 use sealpack_format::digest::RootHash;
 use sealpack_format::pack::{PackError, PackReader};
-use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter};
+use sealpack_format::verity::dmverity::{DmVerityError, Hashing, write_hash_area};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::pack_path;
@@ -16,9 +17,6 @@ use crate::error::{Error, Result};
 use crate::objects::{ObjectState, is_unreadable, status};
 use crate::store::Store;
 use crate::verified::Fingerprint;
-
-/// How much is read at once.
-const CHUNK_BYTES: usize = 256 * 1024;
 
 impl Store {
     /// Whether the store has the pack with that root hash, undamaged: every byte, the hash tree included.
@@ -60,36 +58,25 @@ fn has_root_hash(file: &File, expected: &RootHash) -> io::Result<bool> {
     };
     match root_hash(file, blocks * 4096) {
         Ok(found) => Ok(found == Some(*expected)),
-        Err(DmVerityError::Io(error)) => unreadable(error),
+        Err(DmVerityError::Io(error) | DmVerityError::Data(error)) => unreadable(error),
         Err(_) => Ok(false),
     }
 }
 
 /// The root hash of the first `size_bytes`, if what follows them is their hash area.
-fn root_hash(mut file: &File, size_bytes: u64) -> std::result::Result<Option<RootHash>, DmVerityError> {
+fn root_hash(file: &File, size_bytes: u64) -> std::result::Result<Option<RootHash>, DmVerityError> {
     // Only a hint: the file is read as well without it.
     let _ = fadvise(file, 0, None, Advice::Sequential);
-    file.seek(SeekFrom::Start(0))?;
-    let area = Compare { file, start: size_bytes, position: 0, same: true };
-    let mut writer = HashAreaWriter::new(area, size_bytes, leaf_hash())?;
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut data = file.take(size_bytes);
-    loop {
-        match data.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => writer.update(&buffer[..read])?,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    let (root_hash, area) = writer.finish()?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let area = Compare { file, position: 0, same: true };
+    let hashing = Hashing { hash: leaf_hash(), threads };
+    let (root_hash, area) = write_hash_area(file, size_bytes, area, size_bytes, hashing)?;
     Ok(area.same.then_some(root_hash))
 }
 
-/// An output that is not written, but compared with the file from `start` on.
+/// An output that is not written, but compared with the file.
 struct Compare<'a> {
     file: &'a File,
-    start: u64,
     position: u64,
     same: bool,
 }
@@ -97,7 +84,7 @@ struct Compare<'a> {
 impl Write for Compare<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut found = vec![0; bytes.len()];
-        self.file.read_exact_at(&mut found, self.start + self.position)?;
+        self.file.read_exact_at(&mut found, self.position)?;
         self.same &= found == bytes;
         self.position += bytes.len() as u64;
         Ok(bytes.len())

@@ -86,7 +86,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Seal, SealError> {
     if json.len() > SEAL_MAX_BYTES {
         return Err(SealError::TooLarge(json.len()));
     }
-    let bad = |error: serde_json::Error| SealError::Json(error.to_string());
+    let bad = |error: serde_json::Error| SealError::Json(cut(&error.to_string()));
     // First of all: what another version looks like is not known.
     let VersionJson { version } = serde_json::from_slice(json).map_err(bad)?;
     if version != VERSION {
@@ -125,7 +125,7 @@ impl MetadataJson {
     fn check(self) -> Result<SealedMetadata, SealError> {
         let Self { algorithm, fsverity_digest: id, size_bytes, root_hash } = self;
         if algorithm != id.algorithm().to_string() {
-            return Err(SealError::Algorithm { algorithm, id });
+            return Err(SealError::Algorithm { algorithm: cut(&algorithm), id });
         }
         Ok(SealedMetadata { id, size_bytes, root_hash })
     }
@@ -182,4 +182,10 @@ fn decode(text: &str) -> Result<Vec<u8>, SignatureProblem> {
 /// The beginning of a name that somebody else chose.
 fn shown(name: &str) -> String {
     format!("{:?}", name.chars().take(80).collect::<String>())
+}
+
+/// The beginning of a text that somebody else chose, or that quotes them.
+fn cut(text: &str) -> String {
+    let visible = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    text.chars().take(300).map(visible).collect()
 }

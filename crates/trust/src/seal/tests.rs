@@ -236,3 +236,12 @@ fn a_signature_in_a_form_that_only_the_kernel_may_know_is_kept() {
     let seal = Seal::parse(json.to_string().as_bytes()).expect("a seal");
     assert_eq!(seal.signers(), ["somebody it does not name"]);
 }
+
+/// A message that quotes the seal neither fills the screen nor commands the terminal.
+#[test]
+fn what_is_said_of_a_hostile_seal_is_short_and_harmless() {
+    let long = "\u{1b}[2J".repeat(100_000);
+    let field = format!(r#"{{ "version": 1, "{}": 1 }}"#, long.replace('\u{1b}', r"\u001b"));
+    let message = Seal::parse(field.as_bytes()).unwrap_err().to_string();
+    assert!(message.len() < 1500 && !message.contains('\u{1b}'), "{} bytes", message.len());
+}

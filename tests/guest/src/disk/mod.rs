@@ -10,6 +10,7 @@
 //! | `signed/{trusted,unknown,extra}.p7s` | signatures of the root hash |
 //! | `signed/other.p7s` | the trusted key's signature of another root hash |
 //! | `slot/*` | such a device with a slot for a second one, `slot/blob`, where the contents are |
+//! | `small` | another ext4 with fs-verity, empty, in a file |
 //! | `keys/extra.der` | the certificate of a key that the firmware does not know |
 //! | `keys/{rsa2048,rsa3072,rsa4096,p256,p384}.{key,pem}` | keys that the firmware knows, with their certificates |
 //! | `policies/*` | IPE policies, signed and not |
@@ -73,22 +74,27 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
         }
     }
     policies::write(programs, dir.path(), &small[0].1, &content.join("policies"))?;
-    make_filesystem(&content, target)
+    let small = dir.path().join("small");
+    fs::create_dir(&small)?;
+    make_filesystem(&small, &content.join("small"), SMALL_BYTES)?;
+    let size_bytes = used_bytes(&content)? * 11 / 10 + ROOM_BYTES;
+    make_filesystem(&content, target, size_bytes)
 }
 
-/// Room for what checks write: stores of files, copies of programs.
+/// Of a filesystem that can be searched block by block.
+const SMALL_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Room for what checks write (stores of files, copies of programs) beside a tenth for inodes and the like.
 const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 
-fn make_filesystem(content: &Path, target: &Path) -> Result<()> {
+fn make_filesystem(content: &Path, target: &Path, size_bytes: u64) -> Result<()> {
     let mkfs = sealpack_tests::command::find("mkfs.ext4").context("mkfs.ext4 is not installed")?;
-    // Inodes and the like take some of it too.
-    let size_kib = (used_bytes(content)? * 11 / 10 + ROOM_BYTES) / 1024;
     if target.exists() {
         fs::remove_file(target)?;
     }
     let mut command = Command::new(mkfs);
     command.args(["-q", "-F", "-O", "verity", "-b", "4096", "-d"]).arg(content).arg(target);
-    run(command.arg(format!("{size_kib}k"))).map(drop)
+    run(command.arg(format!("{}k", size_bytes / 1024))).map(drop)
 }
 
 /// The sizes of all files below `dir`, in whole blocks.

@@ -31,8 +31,8 @@ impl Show {
             Ok(certificates) => certificates,
             Err(error) => match FileKey::parse(&bytes) {
                 Ok(key) => return show_key(&key, context),
-                // Each says what it is not; the one that it tries to be knows more.
-                Err(KeyError::Other { .. }) => return Err(failed(&error)),
+                // Whichever it tries to be knows more of what is wrong with it.
+                Err(KeyError::Other { .. } | KeyError::Malformed { .. }) => return Err(failed(&error)),
                 Err(error) => return Err(failed(&error)),
             },
         };

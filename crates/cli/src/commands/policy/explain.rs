@@ -138,7 +138,7 @@ fn json_of(told: &Told) -> Value {
         Record::Activation(_) => value["type"] = "activation".into(),
         Record::Load(load) => {
             value["type"] = "load".into();
-            value["errno"] = load.outcome.as_ref().err().copied().into();
+            value["errno"] = load.outcome.as_ref().err().copied().flatten().into();
         }
         Record::Enforcing(enforcing) => {
             value["type"] = "enforcing".into();

@@ -189,10 +189,12 @@ fn of_load(load: &Load) -> Explanation {
             ),
         },
         Err(errno) => {
-            let known = refusal(Step::Update, *errno);
-            let why = match known {
-                Some(known) => format!("{}: {}{}", known.errno, known.meaning, by(load.login_uid)),
-                None => format!("error {errno}{}", by(load.login_uid)),
+            let known = errno.and_then(|errno| refusal(Step::Update, errno));
+            let who = by(load.login_uid);
+            let why = match (known, errno) {
+                (Some(known), _) => format!("{}: {}{who}", known.errno, known.meaning),
+                (None, Some(errno)) => format!("error {errno}{who}"),
+                (None, None) => format!("the kernel does not say why{who}"),
             };
             let advice = known.map(|known| known.advice.to_owned());
             Explanation { what: "a policy was refused".to_owned(), why, advice }

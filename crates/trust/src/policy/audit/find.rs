@@ -121,7 +121,7 @@ fn load(fields: &Fields<'_>) -> Result<Record, RecordError> {
     let policy = fields.policy(["policy_name", "policy_version", "policy_digest"])?;
     let outcome = match policy {
         Some(policy) if fields.flag("res")? => Ok(policy),
-        _ => Err(fields.number::<i32>("errno")?.saturating_abs()),
+        _ => Err(fields.number::<i32>("errno").ok().map(i32::saturating_abs)),
     };
     Ok(Record::Load(Load { outcome, login_uid: fields.login_uid() }))
 }

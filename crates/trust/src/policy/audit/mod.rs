@@ -103,8 +103,9 @@ pub struct Activation {
 /// A policy given to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Load {
-    /// The policy, or the error number with which the kernel refused it.
-    pub outcome: Result<PolicyLabel, i32>,
+    /// The policy, or the error number with which the kernel refused it. Linux 6.12 logs no
+    /// refusals, and writes no error numbers.
+    pub outcome: Result<PolicyLabel, Option<i32>>,
     /// The login of who did it.
     pub login_uid: Option<u32>,
 }

@@ -208,6 +208,16 @@ fn loads_and_refusals_are_told_with_what_to_do() {
     }
 }
 
+/// Linux 6.12 writes no error number.
+#[test]
+fn a_load_without_an_error_number_is_read() {
+    let loaded = "policy_name=\"digests\" policy_version=6.0.0 policy_digest=sha256:5697 auid=4294967295 \
+                  ses=4294967295 lsm=ipe res=1";
+    assert!(sentence(loaded).starts_with("policy digests version 6.0.0 was loaded"));
+    let refused = "policy_name=? policy_version=? policy_digest=? auid=0 ses=1 lsm=ipe res=0";
+    assert!(sentence(refused).contains("does not say why"));
+}
+
 #[test]
 fn switching_enforcing_is_told() {
     let message = |new, old| {

@@ -79,7 +79,7 @@ fn denied<'a>(one: &'a Mounted, writable: &'a Mounted, unsigned: &'a Mounted) ->
             execute(unsigned.path("bin/program"), ATTACKED)
         }),
         step("that mounted over the sealed one", || {
-            let over = images::unsigned("two", one.root())?;
+            let over = images::unsigned_over("two", one.root())?;
             let went = execute_in(one.root(), &["/bin/script"], OTHER_SCRIPT_SAYS);
             drop(over);
             went

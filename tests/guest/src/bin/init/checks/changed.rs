@@ -53,10 +53,16 @@ impl Drop for Changed {
     }
 }
 
-/// The pack that has this block, and where in it.
+/// No pack of the small images is larger.
+const PACK_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The pack of a small image that has this block, and where in it.
 fn find(block: &[u8]) -> Result<(PathBuf, u64)> {
     for entry in fs::read_dir(Store::Sealed.path().join("packs/sha256"))? {
         let path = entry?.path();
+        if fs::metadata(&path)?.len() > PACK_MAX_BYTES {
+            continue;
+        }
         let bytes = fs::read(&path)?;
         if let Some(index) = bytes.chunks_exact(4096).position(|candidate| candidate == block) {
             return Ok((path, 4096 * index as u64));

@@ -42,7 +42,7 @@ pub(crate) fn overmount() -> Result<Verdict> {
     let signed = images::signed("one")?;
     let run = || execute(signed.path("bin/program"), ATTACKED);
     allowed("before the mount over it", run)?;
-    let over = images::unsigned("one", signed.root())?;
+    let over = images::unsigned_over("one", signed.root())?;
     denied("after the mount over it", run)?;
     drop(over);
     allowed("after the unmount", run)?;

@@ -127,6 +127,13 @@ pub(crate) fn unsigned(image: &str, target: &Path) -> Result<Mounted> {
     Store::Files.mount(image, target, "verified")
 }
 
+/// Puts an unsigned mount over another mount, which sealpack itself does not do.
+pub(crate) fn unsigned_over(image: &str, target: &Path) -> Result<[Mounted; 2]> {
+    let unsigned = unsigned(image, &self::target("unsigned-over")?)?;
+    // The upper one goes first.
+    Ok([bind(unsigned.root(), target)?, unsigned])
+}
+
 /// An image whose devices are signed, with an empty writable layer on ext4.
 pub(crate) fn writable(image: &str) -> Result<Mounted> {
     let target = target(&format!("{image}-writable"))?;

@@ -14,6 +14,7 @@ mod kinds;
 mod leftovers;
 mod limits;
 mod modules;
+mod mounting;
 mod policy;
 mod predictions;
 mod sharing;
@@ -52,6 +53,10 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "verified_corrupt_object" => verified::corrupt_object,
         "verified_swapped_object" => verified::swapped_object,
         "verified_swapped_metadata" => verified::swapped_metadata,
+        "mount_killed" => mounting::killed,
+        "mount_failed" => mounting::failed,
+        "mount_raced" => mounting::raced,
+        "mount_foreign_device" => mounting::foreign_device,
         "policy_life" => policy::life,
         "refuse_policy_unsigned" => || policy::refused("first.txt", Errno::BADMSG),
         "refuse_policy_unknown_key" => || policy::refused("unknown.p7b", Errno::NOKEY),

@@ -1,11 +1,13 @@
 //! The store of files with fs-verity, and mounts of it, through the `sealpack` that users run.
 
 use super::Verdict;
+use super::images::{Mounted, busybox, target};
 use crate::system::{BUSYBOX, SEALPACK, drop_caches};
 use anyhow::{Context, Result, ensure};
 use sealpack_format::digest::Algorithm;
 use sealpack_kernel::Kernel;
 use sealpack_tests::command::{attempt, run, stdout};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -22,7 +24,11 @@ struct Place {
 
 impl Place {
     fn new(name: &str, image: &'static str) -> Result<Self> {
-        let place = Self { dir: Path::new("/disk").join(name), image };
+        Self::at(Path::new("/disk").join(name), image)
+    }
+
+    fn at(dir: PathBuf, image: &'static str) -> Result<Self> {
+        let place = Self { dir, image };
         fs::create_dir_all(place.target())?;
         run(&mut place.sealpack(["pull", &format!("oci:/disk/layouts/{image}:latest"), image]))?;
         Ok(place)
@@ -81,14 +87,17 @@ pub(crate) fn mount() -> Result<Verdict> {
 }
 
 pub(crate) fn corrupt_object() -> Result<Verdict> {
-    let place = Place::new("corrupt-object", "oddities")?;
+    let target = target("small")?;
+    let options = ["mount", "-t", "ext4", "-o", "loop", "/disk/small"].map(OsStr::new);
+    busybox(options.into_iter().chain([target.as_os_str()]))?;
+    let filesystem = Mounted::at(&target);
+    let place = Place::at(target, "oddities")?;
     place.mount()?;
-    // Its blocks are nowhere else on the disk, the tools of the checks included.
     let path = place.target().join("sizes/3145745");
     let content = fs::read(&path)?;
     let changed = 40 * 4096;
     let found = change_on_disk(&content[changed..changed + 4096])?;
-    ensure!(found > 0, "the block was not found on the disk");
+    ensure!(found > 0, "the block was not found");
     drop_caches()?;
     let (file, mut block) = (File::open(&path)?, [0; 4096]);
     file.read_exact_at(&mut block, 0).context("a good block")?;
@@ -100,13 +109,14 @@ pub(crate) fn corrupt_object() -> Result<Verdict> {
     println!("fsck: {}{}", String::from_utf8_lossy(&fsck.stdout), String::from_utf8_lossy(&fsck.stderr));
     ensure!(!fsck.status.success(), "fsck finds nothing wrong with the object");
     place.unmount()?;
+    drop(filesystem);
     Ok(Verdict::Shown)
 }
 
-/// Changes every block of the disk that is `block`, past the filesystem. Returns how many there were.
+/// Changes every block of the small filesystem that is `block`, past it. Returns how many there were.
 fn change_on_disk(block: &[u8]) -> Result<usize> {
     rustix::fs::sync();
-    let disk = File::options().read(true).write(true).open("/dev/vda")?;
+    let disk = File::options().read(true).write(true).open("/disk/small")?;
     let (mut reader, mut buffer, mut position, mut found) = (&disk, vec![0; 1024 * 1024], 0, 0);
     loop {
         let length = reader.read(&mut buffer)?;

@@ -1,18 +1,24 @@
+mod trust;
+
 use sealpack_kernel::Kernel;
 use sealpack_kernel::probe::{Feature, Purpose, Status, System, probe};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use trust::Trust;
 
 /// Say what this machine can do, and what to do about what it cannot.
+///
+/// Also which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces.
 ///
 /// Everything is found out by trying; nothing is left behind. The exit status is 0 whatever
 /// is found: --json is for those who decide by it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack doctor
-  sealpack doctor --json | jq .can")]
+  sealpack doctor --json | jq .can
+  sealpack doctor --json | jq .levels.signed")]
 pub(crate) struct Doctor {}
 
 /// What the machine is asked for, with the words for it.
@@ -29,14 +35,19 @@ const PURPOSES: [(Purpose, &str, &str); 7] = [
 impl Doctor {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.store_path()?;
-        let report = probe(&Kernel::new(), &System::this(), &store);
+        let (kernel, system) = (Kernel::new(), System::this());
+        let report = probe(&kernel, &system, &store);
+        let trust = Trust::find_out(&kernel, &system, &report);
         let can = PURPOSES.map(|(purpose, key, _)| (key.to_owned(), Value::from(report.can(purpose))));
-        let value = json!({
+        let mut value = json!({
             "kernel": report.release,
             "store": store,
             "can": Value::Object(can.into_iter().collect()),
             "features": report.features.iter().map(json_of).collect::<Vec<_>>(),
         });
+        for (name, part) in trust.json() {
+            value[name] = part;
+        }
         context.output.result(&value, || {
             let mut text = format!("kernel {}, store {}\n", report.release, store.display());
             for (purpose, _, title) in PURPOSES {
@@ -48,7 +59,7 @@ impl Doctor {
                     of_purpose().for_each(|feature| text += &text_of(feature));
                 }
             }
-            text
+            text + &trust.text()
         })
     }
 }
