@@ -11,6 +11,7 @@ use std::io::{self, Write};
 
 use sealpack_format::dump::{Also, escape};
 use sealpack_format::erofs::inode::FileType;
+use sealpack_format::erofs::reader::ImageInode;
 use sealpack_format::erofs::{Image, ImageError};
 
 pub use dump::dump;
@@ -101,7 +102,7 @@ pub fn objects(
 }
 
 /// Whether `inode` is a device that stands for nothing in the tree: the stubs of the root.
-fn is_stub(inode: &sealpack_format::erofs::reader::ImageInode<'_>) -> Result<bool, ListingError> {
+fn is_stub(inode: &ImageInode<'_>) -> Result<bool, ListingError> {
     if inode.file_type() != FileType::CharDevice || inode.device_number() != 0 {
         return Ok(false);
     }
