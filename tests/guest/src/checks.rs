@@ -12,7 +12,7 @@ pub enum Stage {
     Final,
     /// The strict profile: the final one, and no module, firmware or kernel that is not on a signed device.
     Strict,
-    /// The final profile and digest rules for an image in a store of files.
+    /// The final profile, digest rules for an image in a store of files, and a pack revoked.
     Digests,
 }
 
@@ -149,6 +149,7 @@ pub const ALL: &[Check] = &[
         "files whose digests a signed policy names are executed from a store of files",
     ),
     digests("deny_digest_policy", "others are not, nor files with the same contents and no fs-verity"),
+    digests("deny_revoked_pack", "what is on a pack that a later policy revokes is not executed any more"),
     // The policies of this one have higher versions than all others.
     digests(
         "figure_digest_rules",

@@ -81,6 +81,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "refuse_device_slot" => changed::device_slot,
         "allow_digest_policy" => digests::allow,
         "deny_digest_policy" => digests::deny,
+        "deny_revoked_pack" => deny::revoked_pack,
         "figure_digest_rules" => digests::figure,
         "policy_check_agrees" => predictions::agree,
         "allow_dynamic_program" => allow::dynamic_program,
