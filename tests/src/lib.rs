@@ -6,6 +6,7 @@
 pub mod apt;
 pub mod bootstrap;
 pub mod command;
+pub mod composefs;
 pub mod debian;
 pub mod images;
 pub mod layer_tar;
@@ -13,6 +14,7 @@ pub mod layout;
 pub mod oracle;
 pub mod paths;
 pub mod program;
+pub mod random_dump;
 pub mod refusal;
 pub mod registry;
 pub mod tree_diff;

@@ -13,9 +13,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 19] = [
     "pull", "images", "inspect", "tag", "rm", "mount", "umount", "ls", "cat", "diff", "gc", "fsck", "doctor",
-    "key", "policy", "generate",
+    "key", "policy", "seal", "convert", "compat", "generate",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.

@@ -4,8 +4,10 @@ mod bench;
 mod demo;
 mod fuzz;
 mod guest;
+mod install;
 mod oracle;
 mod packages;
+mod suites;
 mod test;
 
 use anyhow::Result;
@@ -31,6 +33,10 @@ enum Chore {
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Build the release and install it, with links of the names of the composefs tools
+    Install(install::Arguments),
+    /// Run the test scripts of a checkout of the C composefs on our tools
+    Suites(suites::Arguments),
     /// Install composefs-rs's cfsctl below target/ and print its digests of the fixture images
     Oracle,
     /// Build all fixture images below target/, and print where they are
@@ -46,6 +52,8 @@ fn main() -> Result<()> {
         Chore::Guest(arguments) => guest::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Install(arguments) => install::run(&arguments),
+        Chore::Suites(arguments) => suites::run(&arguments),
         Chore::Oracle => oracle::run(),
         Chore::Fixtures => oracle::fixtures(),
         Chore::Deny => oracle::deny(),

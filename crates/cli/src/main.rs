@@ -1,6 +1,7 @@
 //! The `sealpack` command.
 
 mod commands;
+mod compat;
 mod context;
 mod error;
 mod executables;
@@ -20,7 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::context::Context;
 use crate::output::Output;
 
-/// Pull ordinary OCI images into a store that keeps each file once, and mount them with composefs.
+/// Pull ordinary OCI images, seal them, and mount them so that the kernel decides what may execute.
 ///
 /// Images come from registries, OCI layouts and archives as they are. Names are image
 /// references: `debian:12` means `docker.io/library/debian:12`.
@@ -56,6 +57,12 @@ struct Global {
 }
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if let Some(argv0) = arguments.next()
+        && let Some(tool) = compat::Tool::called_as(&argv0)
+    {
+        return tool.run(argv0, arguments);
+    }
     let matches = Arguments::command().get_matches();
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,

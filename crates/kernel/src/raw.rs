@@ -19,7 +19,17 @@ struct MountAttr {
 /// `mount_setattr(fd, "", AT_EMPTY_PATH, …)`: sets and clears `MOUNT_ATTR_*` bits of the mount
 /// behind `fd` (fs/namespace.c; from Linux 5.12).
 pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, attr_set: u64, attr_clr: u64) -> Result<(), Errno> {
-    let mut attr = MountAttr { attr_set, attr_clr, propagation: 0, userns_fd: 0 };
+    set_mount_attr(fd, &MountAttr { attr_set, attr_clr, propagation: 0, userns_fd: 0 })
+}
+
+/// As [`mount_setattr`], with `MOUNT_ATTR_IDMAP` and the user namespace whose map it is.
+pub(crate) fn mount_setattr_idmap(fd: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    let userns_fd = u64::try_from(user_namespace.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let attr_set = libc::MOUNT_ATTR_IDMAP;
+    set_mount_attr(fd, &MountAttr { attr_set, attr_clr: 0, propagation: 0, userns_fd })
+}
+
+fn set_mount_attr(fd: BorrowedFd<'_>, attr: &MountAttr) -> Result<(), Errno> {
     // SAFETY: the path is a C string, and `attr` is a `struct mount_attr` of the size given;
     // both outlive the call, which only reads them.
     let result = unsafe {
@@ -28,7 +38,7 @@ pub(crate) fn mount_setattr(fd: BorrowedFd<'_>, attr_set: u64, attr_clr: u64) ->
             fd.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
-            std::ptr::from_mut(&mut attr),
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     };

@@ -83,6 +83,7 @@ pub const ALL: &[Check] = &[
         "signature_kinds",
         "the kernel accepts seals and policies signed with RSA and ECDSA keys of all kinds",
     ),
+    bare("doctor_tells", "doctor says which levels can be reached, and whom the kernel trusts"),
     bare("mount_killed", "a mount that is killed before any of its calls leaves nothing that is not removed"),
     bare("mount_failed", "a mount of which any call fails leaves nothing"),
     bare("mount_raced", "many mounts and unmounts of an image at once share its devices"),

@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 mod cat;
+mod compat;
 mod convert;
 mod diff;
 mod doctor;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
     Generate(generate::Generate),
@@ -62,6 +64,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
             Self::Generate(command) => command.run(context),

@@ -6,17 +6,19 @@ use super::LineError;
 
 /// What is escaped beyond backslashes, blanks and what is not printable ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Also {
+pub enum Also {
     /// Nothing.
     Nothing,
     /// A field that is only `-`, which would mean that there is none.
     LoneDash,
+    /// Nothing, and blanks are left as they are: for people to read.
+    NotBlanks,
     /// `=`, which separates an attribute's name from its value.
     Equals,
 }
 
 /// Appends `bytes` to `out`, escaped.
-pub(super) fn escape(bytes: &[u8], also: Also, out: &mut Vec<u8>) {
+pub fn escape(bytes: &[u8], also: Also, out: &mut Vec<u8>) {
     if also == Also::LoneDash && bytes == b"-" {
         out.extend_from_slice(b"\\x2d");
         return;
@@ -27,6 +29,7 @@ pub(super) fn escape(bytes: &[u8], also: Also, out: &mut Vec<u8>) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
+            b' ' if also == Also::NotBlanks => out.push(b' '),
             b'=' if also == Also::Equals => out.extend_from_slice(b"\\x3d"),
             byte if byte.is_ascii_graphic() => out.push(*byte),
             byte => {

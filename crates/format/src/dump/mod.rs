@@ -9,6 +9,7 @@ mod line;
 mod write;
 
 pub use build::Builder;
+pub use escape::{Also, escape};
 pub use write::write;
 
 use crate::tree::{Tree, TreeError};

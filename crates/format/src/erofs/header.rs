@@ -108,6 +108,15 @@ pub enum UnsupportedHeader {
 }
 
 impl Header {
+    /// The header of the image that begins with `start`, of which 32 bytes are looked at.
+    ///
+    /// # Errors
+    /// Bytes that are not the header of a composefs image of version 0 or 1.
+    pub fn of(start: &[u8]) -> Result<Self, UnsupportedHeader> {
+        let (header, _) = LcfsErofsHeader::ref_from_prefix(start).map_err(|_| UnsupportedHeader::Magic)?;
+        Self::parse(header)
+    }
+
     pub(super) fn parse(disk: &LcfsErofsHeader) -> Result<Self, UnsupportedHeader> {
         if disk.magic.get() != HEADER_MAGIC {
             return Err(UnsupportedHeader::Magic);

@@ -263,6 +263,24 @@ impl Kernel {
         )
     }
 
+    /// Lets owners on a mount that nobody has seen yet be those that the user namespace
+    /// `user_namespace` maps them to (`MOUNT_ATTR_IDMAP`).
+    ///
+    /// # Errors
+    /// `EINVAL` for a filesystem that cannot be mapped, a mount that is attached or what is no
+    /// user namespace; `EPERM` for the initial one.
+    pub fn set_idmap(&self, mount: &DetachedMount, user_namespace: impl AsFd) -> Result<(), Error> {
+        let user_namespace = user_namespace.as_fd();
+        self.call(
+            "mount_setattr",
+            || {
+                let (mount, map) = (mount.fd.as_raw_fd(), user_namespace.as_raw_fd());
+                format!("[{mount}], \"\", EMPTY_PATH, {{IDMAP, userns_fd: [{map}]}}")
+            },
+            || crate::raw::mount_setattr_idmap(mount.fd.as_fd(), user_namespace),
+        )
+    }
+
     /// Unmounts what is mounted at `target`, not following a symbolic link at its end. With
     /// `lazy`, takes it out of the tree at once and lets it go when nothing uses it any more.
     ///

@@ -1,4 +1,5 @@
 //! Packs as pulls make them.
+#![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
 
 mod memory;
 mod same_bytes;

@@ -8,6 +8,7 @@
 //! name: compression, other devices, other block sizes, contents in the image's own blocks,
 //! and composefs-rs's format 2.
 
+mod depth;
 mod entries;
 mod error;
 mod inode;
@@ -17,6 +18,7 @@ mod xattrs;
 
 use zerocopy::FromBytes;
 
+pub use depth::DepthFirst;
 pub use entries::{Entries, Entry};
 pub use error::{Damage, ImageError};
 pub use inode::{External, FileContent, ImageInode};
@@ -123,6 +125,13 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn walk(&self) -> Walk<'a> {
         Walk::new(*self)
+    }
+
+    /// All names of the image but `.` and `..`, each directory right before what is in it. With
+    /// `only`, of the root's entries those with these names.
+    #[must_use]
+    pub fn walk_depth_first(&self, only: Option<&[&[u8]]>) -> DepthFirst<'a> {
+        DepthFirst::new(*self, only)
     }
 
     /// The contents outside the image, one for each file (not for each name of it). Equal

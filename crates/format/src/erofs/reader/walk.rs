@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::entries::Entries;
+use super::entries::{Entries, Entry};
 use super::error::{Damage, ImageError, shown};
 use super::inode::ImageInode;
 use super::{Image, to_usize};
@@ -33,19 +33,16 @@ pub struct Walk<'a> {
     state: State<'a>,
     /// Directories that are still ahead, with their parents.
     ahead: VecDeque<(u64, u64)>,
-    /// One bit for each slot of the image: whether its inode was found.
-    found: Vec<u64>,
-    budget: Budget,
 }
 
 #[derive(Debug)]
 enum State<'a> {
     Start,
-    In { directory: u64, parent: u64, entries: Entries<'a> },
+    In { directory: u64, parent: u64, entries: Entries<'a>, visited: Visited },
     Ended,
 }
 
-/// Bits of a word of [`Walk::found`].
+/// Bits of a word of [`Visited::found`].
 const WORD_BITS: u64 = 64;
 
 /// How many bytes of the image are not yet some inode's.
@@ -64,35 +61,23 @@ impl Budget {
     }
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(image: Image<'a>) -> Self {
-        Self {
-            image,
-            state: State::Start,
-            ahead: VecDeque::new(),
-            found: Vec::new(),
-            budget: Budget::of(&image),
-        }
-    }
+/// Which inodes of an image were found.
+#[derive(Debug)]
+pub(super) struct Visited {
+    /// One bit for each slot of the image: whether its inode was found.
+    found: Vec<u64>,
+    budget: Budget,
+}
 
-    /// Starts with the root.
-    fn start(&mut self) -> Result<(), ImageError> {
-        let words = self.image.size_bytes() / SLOT_BYTES / WORD_BITS;
-        self.found = vec![0; to_usize(words).saturating_add(1)];
-        let root = self.image.root()?;
-        self.meet(&root)?;
-        self.enter(&root, root.nid())
-    }
-
-    fn enter(&mut self, directory: &ImageInode<'a>, parent: u64) -> Result<(), ImageError> {
-        let entries = directory.entries()?;
-        self.state = State::In { directory: directory.nid(), parent, entries };
-        Ok(())
+impl Visited {
+    pub(super) fn none(image: &Image<'_>) -> Self {
+        let words = image.size_bytes() / SLOT_BYTES / WORD_BITS;
+        Self { found: vec![0; to_usize(words).saturating_add(1)], budget: Budget::of(image) }
     }
 
     /// Notes that `inode` was found, and tells whether it was before.
-    fn meet(&mut self, inode: &ImageInode<'a>) -> Result<bool, ImageError> {
-        let start = u64::from(self.image.superblock.meta_blkaddr).saturating_mul(BLOCK_BYTES);
+    pub(super) fn meet(&mut self, inode: &ImageInode<'_>) -> Result<bool, ImageError> {
+        let start = u64::from(inode.image().superblock.meta_blkaddr).saturating_mul(BLOCK_BYTES);
         let slot = inode.nid().saturating_add(start / SLOT_BYTES);
         let bit = 1_u64.rotate_left(u32::try_from(slot % WORD_BITS).unwrap_or_default());
         let word =
@@ -101,8 +86,52 @@ impl<'a> Walk<'a> {
         *word |= bit;
         if !again {
             self.budget.take(inode.own_bytes()).map_err(|damage| inode.damaged(damage))?;
+        } else if inode.file_type() == FileType::Directory {
+            return Err(inode.damaged(Damage::DirectoryTwice));
         }
         Ok(again)
+    }
+}
+
+/// The inode that `entry` of `directory` leads to; none if it is `.` or `..`, which are checked.
+pub(super) fn child<'a>(
+    image: &Image<'a>,
+    directory: u64,
+    parent: u64,
+    entry: &Entry<'a>,
+) -> Result<Option<ImageInode<'a>>, ImageError> {
+    let damaged = |damage| ImageError::Inode { nid: directory, damage };
+    let own = match entry.name {
+        b"." => Some(directory),
+        b".." => Some(parent),
+        _ => None,
+    };
+    if let Some(own) = own {
+        if entry.nid != own {
+            return Err(damaged(Damage::Dots(shown(entry.name))));
+        }
+        return Ok(None);
+    }
+    let inode = image.inode(entry.nid)?;
+    if inode.file_type().entry_number() != entry.type_number {
+        return Err(damaged(Damage::EntryType(shown(entry.name))));
+    }
+    Ok(Some(inode))
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(image: Image<'a>) -> Self {
+        Self { image, state: State::Start, ahead: VecDeque::new() }
+    }
+
+    /// Starts with the root.
+    fn start(&mut self) -> Result<(), ImageError> {
+        let root = self.image.root()?;
+        let mut visited = Visited::none(&self.image);
+        visited.meet(&root)?;
+        let entries = root.entries()?;
+        self.state = State::In { directory: root.nid(), parent: root.nid(), entries, visited };
+        Ok(())
     }
 
     fn step(&mut self) -> Result<Option<Found<'a>>, ImageError> {
@@ -110,41 +139,22 @@ impl<'a> Walk<'a> {
             self.start()?;
         }
         loop {
-            let State::In { directory, parent, entries } = &mut self.state else { return Ok(None) };
-            let (directory, parent) = (*directory, *parent);
+            let State::In { directory, parent, entries, visited } = &mut self.state else { return Ok(None) };
             let Some(entry) = entries.next().transpose()? else {
-                let Some((nid, parent)) = self.ahead.pop_front() else {
+                let Some(next) = self.ahead.pop_front() else {
                     self.state = State::Ended;
                     return Ok(None);
                 };
-                let next = self.image.inode(nid)?;
-                self.enter(&next, parent)?;
+                (*directory, *parent) = next;
+                *entries = self.image.inode(*directory)?.entries()?;
                 continue;
             };
-            let damaged = |damage| ImageError::Inode { nid: directory, damage };
-            let own = match entry.name {
-                b"." => Some(directory),
-                b".." => Some(parent),
-                _ => None,
-            };
-            if let Some(own) = own {
-                if entry.nid != own {
-                    return Err(damaged(Damage::Dots(shown(entry.name))));
-                }
-                continue;
-            }
-            let inode = self.image.inode(entry.nid)?;
-            if inode.file_type().entry_number() != entry.type_number {
-                return Err(damaged(Damage::EntryType(shown(entry.name))));
-            }
-            let again = self.meet(&inode)?;
+            let Some(inode) = child(&self.image, *directory, *parent, &entry)? else { continue };
+            let again = visited.meet(&inode)?;
             if inode.file_type() == FileType::Directory {
-                if again {
-                    return Err(inode.damaged(Damage::DirectoryTwice));
-                }
-                self.ahead.push_back((inode.nid(), directory));
+                self.ahead.push_back((inode.nid(), *directory));
             }
-            return Ok(Some(Found { directory, name: entry.name, inode, again }));
+            return Ok(Some(Found { directory: *directory, name: entry.name, inode, again }));
         }
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "verified_corrupt_object" => verified::corrupt_object,
         "verified_swapped_object" => verified::swapped_object,
         "verified_swapped_metadata" => verified::swapped_metadata,
+        "doctor_tells" => mounting::doctor,
         "mount_killed" => mounting::killed,
         "mount_failed" => mounting::failed,
         "mount_raced" => mounting::raced,

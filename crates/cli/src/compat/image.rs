@@ -1,0 +1,107 @@
+//! Reading and writing image files.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use sealpack_format::ObjectId;
+use sealpack_format::digest::Algorithm;
+use sealpack_format::erofs::Layout;
+use sealpack_format::verity::FsVerityHasher;
+
+use super::{Exit, Program, reason};
+
+/// All bytes of a file.
+pub(super) fn read(program: &Program, path: &Path) -> Result<Vec<u8>, Exit> {
+    let open =
+        |error| program.failed(format_args!("Failed to open '{}': {}", path.display(), reason(&error)));
+    let mut file = File::open(path).map_err(open)?;
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes).map_err(|error| {
+        program.failed(format_args!("Failed to load '{}': {}", path.display(), reason(&error)))
+    })?;
+    Ok(bytes)
+}
+
+/// Where an image goes.
+pub(super) enum Target {
+    Nowhere,
+    Stdout,
+    File(PathBuf),
+}
+
+impl Target {
+    /// The target that `name` means; `-` is standard output, which must not be a terminal.
+    pub(super) fn of(program: &Program, name: PathBuf) -> Result<Self, Exit> {
+        if name.as_os_str() != "-" {
+            return Ok(Self::File(name));
+        }
+        if io::stdout().is_terminal() {
+            return Err(program.failed("stdout is a tty.  Refusing to use it"));
+        }
+        Ok(Self::Stdout)
+    }
+
+    /// Writes the image of `layout`. A file that cannot be written completely is removed.
+    pub(super) fn write(
+        &self,
+        program: &Program,
+        layout: &Layout<'_>,
+        hasher: Option<&mut FsVerityHasher>,
+    ) -> Result<(), Exit> {
+        let failed = |error: io::Error| program.failed(format_args!("cannot write file: {}", reason(&error)));
+        match self {
+            Self::Nowhere => layout.write(&mut Hashing { sink: io::sink(), hasher }).map_err(failed),
+            Self::Stdout => {
+                let mut sink = Hashing { sink: io::stdout().lock(), hasher };
+                layout
+                    .write(&mut sink)
+                    .and_then(|()| sink.sink.flush())
+                    .map_err(|error| program.unwritten(&error))
+            }
+            Self::File(path) => {
+                let opened =
+                    |error| program.failed(format_args!("failed to open output file: {}", reason(&error)));
+                let file = File::create(path).map_err(opened)?;
+                let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+                layout.write(&mut Hashing { sink: file, hasher }).map_err(|error| {
+                    if is_file {
+                        // The error is told; a file that is left would be told of by whoever reads it.
+                        _ = std::fs::remove_file(path);
+                    }
+                    failed(error)
+                })
+            }
+        }
+    }
+}
+
+/// A hasher for the digest of an image.
+pub(super) fn hasher() -> FsVerityHasher {
+    FsVerityHasher::with_leaf_hash(Algorithm::Sha256, sealpack_kernel::sha256::leaf_hash())
+}
+
+/// The hex digits of a digest.
+pub(super) fn hex(id: &ObjectId) -> String {
+    id.to_string()
+}
+
+/// Passes bytes on, and hashes them if asked to.
+struct Hashing<'h, W> {
+    sink: W,
+    hasher: Option<&'h mut FsVerityHasher>,
+}
+
+impl<W: Write> Write for Hashing<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.sink.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..length]);
+        }
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}

@@ -1,0 +1,140 @@
+//! The time and memory of the composefs tools, ours and C's.
+
+use super::contender::measure;
+use super::table::{Row, markdown};
+use anyhow::{Context, Result};
+use sealpack_tests::composefs::Tools;
+use sealpack_tests::program::{self, Profile};
+use sealpack_tests::random_dump::Random;
+use sealpack_tests::{command, paths};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Files of the directory that is read.
+const FILES: u64 = 50_000;
+
+/// What one of the tools does, given the tools and a directory for what it writes.
+type Task = Box<dyn Fn(&Tools, &Path) -> Command>;
+
+/// Measures in turns, prints the tables, and writes them to target/bench/compat.md.
+pub(crate) fn run(runs: usize) -> Result<()> {
+    let c = Tools::c()?.context(
+        "the C composefs tools are not installed (Debian package composefs, or a directory in $COMPOSEFS_C_TOOLS)",
+    )?;
+    let ours = Tools::links_to(&program::build(Profile::Release)?)?;
+    let place = paths::target().join("bench");
+    fs::create_dir_all(&place)?;
+    let inputs = tempfile::Builder::new().prefix("compat-").tempdir_in(&place)?;
+    let mut report = String::new();
+    for (title, task) in tasks(&ours, inputs.path())? {
+        eprintln!("# {title}");
+        let mut rows = [("sealpack", &ours), ("C composefs", &c)]
+            .map(|(name, tools)| (tools, Row { name, samples: Vec::new() }));
+        // The first round, which fills the page cache, is not counted.
+        for round in 0..=runs {
+            for (tools, row) in &mut rows {
+                let output = tempfile::tempdir_in(inputs.path())?;
+                command::run(&mut Command::new("sync"))?;
+                let sample = measure(&task(tools, output.path()), output.path())
+                    .with_context(|| format!("{} failed", row.name))?;
+                if round > 0 {
+                    row.samples.push(sample);
+                }
+            }
+        }
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(report, "{title}; medians of {runs} runs:\n\n{}", markdown(&rows.map(|(_, row)| row)));
+    }
+    let file = place.join("compat.md");
+    fs::write(&file, &report)?;
+    println!("{report}");
+    eprintln!("# also in {}", file.display());
+    Ok(())
+}
+
+fn tasks(ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
+    let mut tasks: Vec<(String, Task)> = Vec::new();
+    let mut image = PathBuf::new();
+    for entries in [100_000, 1_000_000] {
+        let dump = inputs.join(format!("{entries}.dump"));
+        write_dump(&dump, entries)?;
+        image = inputs.join(format!("{entries}.image"));
+        ours.run("mkcomposefs", ["--from-file".as_ref(), dump.as_os_str(), image.as_os_str()])?;
+        let task = move |tools: &Tools, place: &Path| {
+            tools.command(
+                "mkcomposefs",
+                ["--from-file".as_ref(), dump.as_os_str(), place.join("image").as_os_str()],
+            )
+        };
+        tasks.push((format!("`mkcomposefs --from-file` of {entries} entries"), Box::new(task)));
+    }
+    let directory = inputs.join("directory");
+    write_files(&directory)?;
+    let source = directory.clone();
+    let task = move |tools: &Tools, place: &Path| {
+        tools.command("mkcomposefs", [source.as_os_str(), place.join("image").as_os_str()])
+    };
+    tasks.push((format!("`mkcomposefs` of a directory of {FILES} files"), Box::new(task)));
+    let task = move |tools: &Tools, place: &Path| {
+        let mut command = tools.command("mkcomposefs", ["--digest-store"]);
+        command.args([&place.join("objects"), &directory, &place.join("image")]);
+        command
+    };
+    tasks.push(("the same, with `--digest-store` of an empty directory".to_owned(), Box::new(task)));
+    let task = move |tools: &Tools, _: &Path| {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$0" dump "$1" >/dev/null"#]);
+        command.arg(tools.directory().join("composefs-info")).arg(&image);
+        command
+    };
+    tasks.push(("`composefs-info dump` of 1000000 entries".to_owned(), Box::new(task)));
+    Ok(tasks)
+}
+
+/// A dump like that of an operating system: a directory for ten files, most of them objects.
+fn write_dump(path: &Path, entries: u64) -> Result<()> {
+    let mut out = BufWriter::new(fs::File::create(path)?);
+    let mut random = Random::new(entries);
+    let label = "security.selinux=system_u:object_r:usr_t:s0\\x00";
+    writeln!(out, "/ 0 40755 2 0 0 0 1700000000.0 - - - {label}")?;
+    let mut directory = String::new();
+    for entry in 1..entries {
+        if entry % 10 == 1 {
+            directory = format!("/directory{:07}", entry / 10);
+            writeln!(out, "{directory} 0 40755 2 0 0 0 1700000000.0 - - - {label}")?;
+            continue;
+        }
+        let path = format!("{directory}/some-file-{:x}", random.next());
+        let time = 1_700_000_000 + random.below(1 << 20);
+        if random.once_in(8) {
+            writeln!(out, "{path} 12 120777 1 0 0 0 {time}.0 ../some/file - - {label}")?;
+        } else if random.once_in(8) {
+            writeln!(out, "{path} 20 100644 1 0 0 0 {time}.0 - twenty_bytes_inside_ - {label}")?;
+        } else {
+            let digest: String = (0..4).map(|_| format!("{:016x}", random.next())).collect();
+            let (size, start, rest) = (65 + random.below(1 << 20), &digest[..2], &digest[2..]);
+            writeln!(out, "{path} {size} 100644 1 0 0 0 {time}.0 {start}/{rest} - {digest} {label}")?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Files of 0 to 16 KiB, and a large one for each thousand, in directories of a hundred.
+fn write_files(directory: &Path) -> Result<()> {
+    let mut random = Random::new(FILES);
+    let content: Vec<u8> = (0..1 << 20).map(|_| random.below(256) as u8).collect();
+    for number in 0..FILES {
+        let below = directory.join(format!("{}", number / 100));
+        if number % 100 == 0 {
+            fs::create_dir_all(&below)?;
+        }
+        let length = if number % 1000 == 0 { 1 << 19 } else { random.below(1 << 14) };
+        let start = random.below((1 << 20) - length) as usize;
+        fs::write(below.join(format!("file{number}")), &content[start..start + length as usize])?;
+    }
+    Ok(())
+}
