@@ -16,13 +16,20 @@ use serde_json::Value;
 use std::fs;
 use std::io::{Seek, Write};
 
+/// How something went, and what has to stay mounted until that is explained.
+type Tried = (Went, Vec<Mounted>);
+
 /// Something that is tried.
 struct Step<'a> {
     what: &'static str,
-    run: Box<dyn Fn() -> Result<Went> + 'a>,
+    run: Box<dyn Fn() -> Result<Tried> + 'a>,
 }
 
 fn step<'a>(what: &'static str, run: impl Fn() -> Result<Went> + 'a) -> Step<'a> {
+    Step { what, run: Box::new(move || Ok((run()?, Vec::new()))) }
+}
+
+fn step_with<'a>(what: &'static str, run: impl Fn() -> Result<Tried> + 'a) -> Step<'a> {
     Step { what, run: Box::new(run) }
 }
 
@@ -57,7 +64,7 @@ fn allowed<'a>(one: &'a Mounted, two: &'a Mounted, python: Option<&'a Mounted>) 
             execute_in(one.root(), &["/bin/busybox", "echo", "it runs"], "it runs")
         }),
         step("a script of it", || execute_in(one.root(), &["/bin/script"], SCRIPT_SAYS)),
-        step("a script of 34 bytes, inside the metadata image", || {
+        step("a script of 37 bytes, inside the metadata image", || {
             execute_in(one.root(), &["/bin/inline"], INLINE_SAYS)
         }),
         step("a second image on the same base, at the same time", || {
@@ -78,17 +85,13 @@ fn denied<'a>(one: &'a Mounted, writable: &'a Mounted, unsigned: &'a Mounted) ->
         step("the same image, mounted without a signature", || {
             execute(unsigned.path("bin/program"), ATTACKED)
         }),
-        step("that mounted over the sealed one", || {
+        step_with("another unsigned image, mounted over the sealed one", || {
             let over = images::unsigned_over("two", one.root())?;
-            let went = execute_in(one.root(), &["/bin/script"], OTHER_SCRIPT_SAYS);
-            drop(over);
-            went
+            Ok((execute_in(one.root(), &["/bin/script"], OTHER_SCRIPT_SAYS)?, over.into()))
         }),
-        step("a foreign program bound over a sealed one", || {
+        step_with("a foreign program bound over a sealed one", || {
             let over = images::bind(PROGRAM, one.path("bin/busybox"))?;
-            let went = execute(one.path("bin/busybox"), ATTACKED);
-            drop(over);
-            went
+            Ok((execute(one.path("bin/busybox"), ATTACKED)?, vec![over]))
         }),
         step("a copy in the image's writable layer", || execute(writable.path("bin/copy"), ATTACKED)),
         step("a foreign library through LD_PRELOAD", || preload(writable)),
@@ -99,12 +102,13 @@ fn denied<'a>(one: &'a Mounted, writable: &'a Mounted, unsigned: &'a Mounted) ->
 
 fn try_out(step: &Step<'_>, report: &mut impl Write) -> Result<()> {
     let mut log = KernelLog::from_now_on()?;
-    let went = (step.run)().with_context(|| step.what.to_owned())?;
+    let (went, mounted) = (step.run)().with_context(|| step.what.to_owned())?;
     let (said, explained) = match went {
         Went::Through => ("runs".to_owned(), String::new()),
         Went::Refused(errno) => (said(errno), explained(&log.records("type=1420")?)?),
     };
     let row = Row { tried: step.what.to_owned(), said, explained };
+    drop(mounted);
     println!("{row:?}");
     Ok(writeln!(report, "{}", Line::Row(row))?)
 }
