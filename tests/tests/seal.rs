@@ -64,6 +64,17 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
+fn who_requires_more_than_an_image_can_reach_is_told_what_to_do() -> Result<()> {
+    let desk = Desk::new()?;
+    let refused = desk.mount(&["--require", "signed"])?;
+    ensure!(refused.status.code() == Some(3), "{}", said(&refused));
+    ensure!(said(&refused).contains("`sealpack seal` puts the image into packs"), "{}", said(&refused));
+    let wrong = desk.mount(&["--require", "signed", "--at-most", "verified"])?;
+    ensure!(wrong.status.code() == Some(2), "{}", said(&wrong));
+    Ok(())
+}
+
+#[test]
 fn an_ordinary_image_is_sealed_and_its_signatures_are_openssls() -> Result<()> {
     let desk = Desk::new()?;
     let sealed = desk.sealed("one", &[])?;

@@ -6,7 +6,7 @@ use std::io;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
-use sealpack_format::pack::{PackError, PackOptions, PackReader};
+use sealpack_format::pack::{PackError, PackOptions, PackReader, PackWriteError};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::FsckReport;
@@ -157,8 +157,8 @@ fn verify(
         Err(PackError::Source(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
             return Err(Error::io("read", path, error));
         }
-        Err(PackError::Rebuild(error)) => {
-            return Err(Error::io("verify", path, io::Error::other(error)));
+        Err(PackError::Rebuild(PackWriteError::Scratch(error))) => {
+            return Err(Error::io("verify", path, error));
         }
         Err(error) => Err(error.to_string()),
     };
