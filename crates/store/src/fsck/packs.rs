@@ -1,5 +1,6 @@
 //! Whether packs, the records of them, hash areas and seals are what they should be.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
@@ -117,10 +118,10 @@ impl Store {
         let mut packs = Packs::default();
         for LayerPack { layer, pack } in self.image_packs(image)? {
             let damaged = |what| Error::PackDamaged { path: self.pack_path(&pack.root_hash), layer, what };
-            if !packs.good.contains_key(&pack.root_hash) {
+            if let Entry::Vacant(place) = packs.good.entry(pack.root_hash) {
                 let verified = verify(self, &pack.root_hash)?;
                 let (result, _) = verified.ok_or_else(|| damaged("it is missing".to_owned()))?;
-                packs.good.insert(pack.root_hash, result.map_err(damaged)?);
+                place.insert(result.map_err(damaged)?);
             }
             packs.of_layers.insert(layer, Some(pack));
             let mut objects = Vec::new();
