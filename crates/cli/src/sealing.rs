@@ -58,11 +58,7 @@ pub(crate) fn signers(
 ) -> Result<Option<Result<Vec<String>, String>>, CommandError> {
     let signers = || -> Result<_, CommandError> {
         let Some(seal) = read(store, record)? else { return Ok(None) };
-        if record.objects == ObjectForm::Packs {
-            let root_hash = seal.statement().metadata().root_hash;
-            let image = statement(record, root_hash, &packs_of(store, record)?)?;
-            seal.check(&image).map_err(|error| refused(store, record, &error))?;
-        }
+        check(store, record, &seal)?;
         Ok(Some(seal.signers()))
     };
     match signers() {
@@ -70,6 +66,17 @@ pub(crate) fn signers(
         Err(error) if error.is_refusal() => Ok(Some(Err(error.message().to_owned()))),
         Err(error) => Err(error),
     }
+}
+
+/// That a seal is that of its image, as far as the store's records tell: the root hash of the metadata image itself
+/// is computed where that is mounted.
+pub(crate) fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<(), CommandError> {
+    if record.objects == ObjectForm::Packs {
+        let root_hash = seal.statement().metadata().root_hash;
+        let image = statement(record, root_hash, &packs_of(store, record)?)?;
+        seal.check(&image).map_err(|error| refused(store, record, &error))?;
+    }
+    Ok(())
 }
 
 /// A seal that is none, or not that of its image.

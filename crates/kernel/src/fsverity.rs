@@ -11,6 +11,9 @@ use sealpack_format::digest::{Algorithm, ObjectId};
 use crate::ioctl::{FS_IOC_ENABLE_VERITY, FS_IOC_MEASURE_VERITY, FsverityDigest, FsverityEnable};
 use crate::{Error, Kernel};
 
+/// include/uapi/linux/magic.h
+const FUSE_MAGIC: rustix::fs::FsWord = 0x6573_5546;
+
 /// The block size of every hash tree that Sealpack makes. Object names depend on it.
 const BLOCK_SIZE_BYTES: u32 = 4096;
 
@@ -68,6 +71,9 @@ impl Kernel {
 
     /// Asks for a file's fs-verity digest. Reads none of its data.
     ///
+    /// A FUSE filesystem counts as having no fs-verity: there a program in userspace would answer,
+    /// and nothing checks what it serves.
+    ///
     /// The digest is the file's [`ObjectId`] only if the block size is 4096 bytes and there is
     /// no salt; a file with other parameters has a digest that is no object's.
     ///
@@ -75,6 +81,9 @@ impl Kernel {
     /// `EIO` when the hash tree's root cannot be read, among others.
     pub fn measure_verity(&self, file: impl AsFd) -> Result<Measurement, Error> {
         let file = file.as_fd();
+        if rustix::fs::fstatfs(file).is_ok_and(|filesystem| filesystem.f_type == FUSE_MAGIC) {
+            return Ok(Measurement::Unsupported);
+        }
         let mut digest = FsverityDigest::empty();
         let result = self.call(
             "ioctl",

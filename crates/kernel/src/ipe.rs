@@ -15,6 +15,9 @@ use crate::{Call, Error, Kernel};
 /// Where IPE shows itself once securityfs is mounted.
 const DIRECTORY: &str = "/sys/kernel/security/ipe";
 
+/// include/uapi/linux/magic.h
+const SECURITYFS_MAGIC: rustix::fs::FsWord = 0x7363_6673;
+
 /// A policy's version, `major.minor.revision`. It only goes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyVersion {
@@ -72,11 +75,13 @@ pub struct Ipe<'k> {
 }
 
 impl Kernel {
-    /// IPE, if it is among the active security modules and securityfs is mounted.
+    /// IPE, if it is among the active security modules and securityfs is mounted. Files of the same
+    /// names on another filesystem, as a container may have them, are not the kernel's.
     #[must_use]
     pub fn ipe(&self) -> Option<Ipe<'_>> {
         let directory = PathBuf::from(DIRECTORY);
-        directory.join("new_policy").exists().then_some(Ipe { kernel: self, directory })
+        let filesystem = rustix::fs::statfs(directory.join("new_policy")).ok()?;
+        (filesystem.f_type == SECURITYFS_MAGIC).then_some(Ipe { kernel: self, directory })
     }
 }
 

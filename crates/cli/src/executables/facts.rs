@@ -6,10 +6,10 @@ use sealpack_format::digest::RootHash;
 use sealpack_format::tree::Content;
 use sealpack_store::{ImageRecord, Integrity, ObjectForm, Store};
 use sealpack_trust::policy::{Dmverity, FileFacts, Fsverity};
-use sealpack_trust::seal::Seal;
 
 use super::StoredObjects;
 use crate::error::CommandError;
+use crate::sealing;
 
 /// How an image is taken to be mounted, where it is not to be judged as the store has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -163,10 +163,7 @@ impl<'s> Facts<'s> {
 
 /// The root hashes that the image's seal has signatures of.
 fn sealed(store: &Store, record: &ImageRecord) -> Result<HashSet<RootHash>, CommandError> {
-    let Some(json) = store.read_seal(&record.manifest)? else { return Ok(HashSet::new()) };
-    let seal = Seal::parse(&json).map_err(|error| {
-        CommandError::refused(format_args!("the seal of {}: {error}", record.name))
-            .hint("`sealpack seal` makes a new one")
-    })?;
+    let Some(seal) = sealing::read(store, record)? else { return Ok(HashSet::new()) };
+    sealing::check(store, record, &seal)?;
     Ok(seal.statement().root_hashes().copied().collect())
 }

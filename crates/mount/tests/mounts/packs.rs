@@ -91,7 +91,14 @@ fn no_file_backed_erofs() -> impl Fn(&str) -> Option<Errno> + Send + Sync {
     }
 }
 
+/// The numbers of the EROFS filesystems that are mounted in this namespace.
+fn erofs_mounts() -> Vec<u64> {
+    mounts().iter().filter(|mount| mount.fs_type == "erofs").map(|mount| mount.id).collect()
+}
+
 fn assert_shows_the_image(kernel: &Kernel, fixture: &Fixture, count: usize) -> Vec<Backing> {
+    // Others on the machine may have some.
+    let before = erofs_mounts();
     let achieved = apply(kernel, &Plan::new(request(fixture, count)).unwrap()).unwrap();
     let target = fixture.path("target");
     assert_eq!(fs::read(target.join("big")).unwrap(), BIG);
@@ -100,7 +107,7 @@ fn assert_shows_the_image(kernel: &Kernel, fixture: &Fixture, count: usize) -> V
     assert_eq!(achieved.assurance.to_string(), "plain (the kernel has no device-mapper)");
     assert!(!achieved.suid);
     // Of the packs' own mounts nothing is to be seen.
-    assert!(mounts().iter().all(|mount| mount.fs_type != "erofs"));
+    assert_eq!(erofs_mounts(), before);
     unmount(kernel, &target, false).unwrap();
     fixture.assert_no_loop_device();
     achieved.packs
@@ -228,6 +235,16 @@ fn a_hash_tree_that_is_not_the_metadata_images_is_refused() {
     assert!(cut.contains("it has 4096 bytes, not 8192"), "{cut}");
     let zeros = text(|fixture, _| fs::write(fixture.path("image.verity"), [0; 8192]).unwrap());
     assert!(zeros.contains("there is no dm-verity superblock"), "{zeros}");
+    // A tree and a root hash, which somebody may have signed, that belong together, but to another image.
+    let another = text(|fixture, tree| {
+        let hash = sealpack_format::verity::hash_blocks_portably;
+        let mut writer = HashAreaWriter::new(Cursor::new(Vec::new()), 8192, hash).unwrap();
+        writer.update(&[7; 8192]).unwrap();
+        let (root_hash, area) = writer.finish().unwrap();
+        fs::write(fixture.path("image.verity"), area.into_inner()).unwrap();
+        tree.root_hash = root_hash;
+    });
+    assert!(another.contains("it is that of another image: this one has the root hash "), "{another}");
 }
 
 #[test]
