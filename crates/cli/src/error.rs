@@ -57,6 +57,11 @@ impl CommandError {
         }
     }
 
+    /// Whether it says that something is not what it should be.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

@@ -21,7 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::context::Context;
 use crate::output::Output;
 
-/// Pull ordinary OCI images into a store that keeps each file once, and mount them with composefs.
+/// Pull ordinary OCI images, seal them, and mount them so that the kernel decides what may execute.
 ///
 /// Images come from registries, OCI layouts and archives as they are. Names are image
 /// references: `debian:12` means `docker.io/library/debian:12`.

@@ -38,6 +38,7 @@ pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
 /// A file that is there already and must not be replaced.
 pub(crate) fn is_there(path: &Path) -> CommandError {
     CommandError::failed(format_args!("{} is there already", path.display()))
+        .hint("choose another name, or replace it with --force")
 }
 
 /// The directory of a file.

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sealpack_oci::pull::{Event, Observer};
 use serde_json::{Value, json};
 
-use crate::output::{Output, size};
+use crate::output::{Output, count, size};
 
 /// The observer that suits where the output goes.
 pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
@@ -36,7 +36,8 @@ impl Observer for Lines {
     fn event(&self, event: &Event<'_>) {
         let line = match event {
             Event::Resolved { manifest, layers, size_bytes } => {
-                format!("image {}: {layers} layers, {} to read", short(manifest), size(*size_bytes))
+                let layers = count(*layers as u64, "layer");
+                format!("image {}: {layers}, {} to read", short(manifest), size(*size_bytes))
             }
             Event::LayerKnown { layer, diff_id } => {
                 format!("layer {}: {} is in the store already", layer + 1, short(diff_id))

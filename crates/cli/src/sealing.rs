@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealpack_format::digest::RootHash;
 use sealpack_mount::{MetadataTree, Pack, Signature};
-use sealpack_store::{ImageRecord, PackDescriptor, Store};
+use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{Seal, SealedMetadata, SealedPack, Statement, signer_of};
 
 use crate::error::CommandError;
@@ -48,6 +48,28 @@ pub(crate) fn statement(
 pub(crate) fn read(store: &Store, record: &ImageRecord) -> Result<Option<Seal>, CommandError> {
     let Some(json) = store.read_seal(&record.manifest)? else { return Ok(None) };
     Seal::parse(&json).map(Some).map_err(|error| refused(store, record, &error))
+}
+
+/// Who sealed an image, in words, or what is wrong with its seal; `None` when it has none. What the signatures are
+/// worth only the kernel says.
+pub(crate) fn signers(
+    store: &Store,
+    record: &ImageRecord,
+) -> Result<Option<Result<Vec<String>, String>>, CommandError> {
+    let signers = || -> Result<_, CommandError> {
+        let Some(seal) = read(store, record)? else { return Ok(None) };
+        if record.objects == ObjectForm::Packs {
+            let root_hash = seal.statement().metadata().root_hash;
+            let image = statement(record, root_hash, &packs_of(store, record)?)?;
+            seal.check(&image).map_err(|error| refused(store, record, &error))?;
+        }
+        Ok(Some(seal.signers()))
+    };
+    match signers() {
+        Ok(signers) => Ok(signers.map(Ok)),
+        Err(error) if error.is_refusal() => Ok(Some(Err(error.message().to_owned()))),
+        Err(error) => Err(error),
+    }
 }
 
 /// A seal that is none, or not that of its image.

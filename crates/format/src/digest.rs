@@ -81,7 +81,7 @@ pub struct DigestParseError {
 enum Problem {
     #[error("the algorithm is not sha256 or sha512")]
     Algorithm,
-    #[error("the length does not fit the algorithm")]
+    #[error("sha256 has 64 hexadecimal digits, sha512 has 128")]
     Length,
     #[error("it must be lowercase hex")]
     Hex,
@@ -402,9 +402,9 @@ mod tests {
         let message = |text: &str| text.parse::<BlobDigest>().unwrap_err().to_string();
         assert!(message(&hex).ends_with("it must read ALGORITHM:HEX"));
         assert!(message("md5:00").ends_with("the algorithm is not sha256 or sha512"));
-        assert!(message("sha256:00").ends_with("the length does not fit the algorithm"));
+        assert!(message("sha256:00").ends_with("sha256 has 64 hexadecimal digits, sha512 has 128"));
         assert!(message(&format!("sha256:{}", hex.to_uppercase())).ends_with("it must be lowercase hex"));
-        assert!(message(&format!("sha512:{hex}")).ends_with("the length does not fit the algorithm"));
+        assert!(message(&format!("sha512:{hex}")).ends_with("sha512 has 128"));
         assert!("é".repeat(32).parse::<ObjectId>().is_err());
     }
 }

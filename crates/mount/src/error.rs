@@ -152,6 +152,12 @@ pub enum Error {
         /// What it is.
         actual: Assurance,
     },
+    /// Enforcement was required, and nothing enforces. Found out before anything else was tried.
+    #[error("{} is required, but this mount would be at most {best}", Level::Enforced)]
+    NotEnforced {
+        /// The best that it could be.
+        best: Assurance,
+    },
     /// There is an image mounted on the target.
     #[error("{} already has an image mounted: {image}", target.display())]
     AlreadyMounted {
@@ -285,6 +291,7 @@ impl Error {
             Self::BadPack { error, .. } => !matches!(error, PackError::Source(_) | PackError::Output(_)),
             Self::WrongImage { .. }
             | Self::Level { .. }
+            | Self::NotEnforced { .. }
             | Self::NotAsPlanned { .. }
             | Self::BadImage { .. }
             | Self::BadTree { .. }

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::Cursor;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use sealpack_format::erofs::reader::FileContent;
 use sealpack_format::erofs::{Image, ImageError};
 use sealpack_format::pack::{PackError, PackReader};
 use sealpack_format::verity::BLOCK_BYTES;
-use sealpack_format::verity::dmverity::{Superblock, TreeShape};
+use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter, Superblock, TreeShape};
 
 use crate::error::Error;
 use crate::metadata::open_file;
@@ -43,8 +44,11 @@ pub(crate) fn open_pack(
     Ok(file)
 }
 
-/// Opens the hash area at `path` of the metadata image that has `image_bytes` bytes, and checks
-/// that it is the one planned, as far as the top of the tree tells.
+/// Opens the hash area at `path` of the metadata image with the bytes `image`, and checks that it is
+/// the one planned: the root hash is that of the image, and every block of the tree is what it should be.
+///
+/// A seal states the root hash beside the image's digest, but only the root hash is signed. That both are
+/// of the same image is certain only once it was computed.
 pub(crate) fn open_tree(path: &Path, device: &Device, image: &[u8]) -> Result<File, Error> {
     let bad = |problem: String| Error::BadTree { path: path.to_owned(), problem };
     let failed = |error| Error::Io { what: TREE, path: path.to_owned(), error };
@@ -76,7 +80,27 @@ pub(crate) fn open_tree(path: &Path, device: &Device, image: &[u8]) -> Result<Fi
     let mut digest = [[0; 32]];
     sealpack_kernel::sha256::leaf_hash()(&top, &mut digest);
     check_root_hash(TREE, path, device, RootHash::new(digest[0]))?;
+    let (root_hash, area) = hash_area_of(image).map_err(|error| bad(error.to_string()))?;
+    if root_hash != device.root_hash {
+        return Err(bad(format!("it is that of another image: this one has the root hash {root_hash}")));
+    }
+    // The first block is the superblock, which was looked at; the kernel does not.
+    for (number, expected) in (0..).zip(area.chunks(BLOCK_BYTES)).skip(1) {
+        if block_at(number)? != expected {
+            return Err(bad(format!("its block {number} is damaged")));
+        }
+    }
     Ok(file)
+}
+
+/// The root hash and the hash area of a metadata image.
+fn hash_area_of(image: &[u8]) -> Result<(RootHash, Vec<u8>), DmVerityError> {
+    let size_bytes = u64::try_from(image.len()).unwrap_or(u64::MAX);
+    let out = Cursor::new(Vec::new());
+    let mut writer = HashAreaWriter::new(out, size_bytes, sealpack_kernel::sha256::leaf_hash())?;
+    writer.update(image)?;
+    let (root_hash, area) = writer.finish()?;
+    Ok((root_hash, area.into_inner()))
 }
 
 fn check_root_hash(what: &'static str, path: &Path, device: &Device, actual: RootHash) -> Result<(), Error> {

@@ -219,6 +219,20 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A pack is not that of its layer, or not there.
+    #[error(
+        "the pack {} of layer {layer} cannot be used: {what}; `sealpack fsck --repair` sets aside what is \
+         damaged, and pulling the image again brings it back",
+        path.display()
+    )]
+    PackDamaged {
+        /// The file, which the root hash names.
+        path: PathBuf,
+        /// The layer.
+        layer: DiffId,
+        /// What is wrong.
+        what: String,
+    },
     /// Packs are for stores with SHA-256 only.
     #[error(
         "the store {} names objects by {has}, and packs need sha256: keep objects as files here, or give \
@@ -340,6 +354,7 @@ impl Error {
             | Self::ObjectDamaged { .. }
             | Self::BlobDamaged { .. }
             | Self::ImageDamaged { .. }
+            | Self::PackDamaged { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
             Self::RootUnreadable { source } => source.is_verification(),
             _ => false,

@@ -12,7 +12,7 @@ pub enum Stage {
     Final,
     /// The strict profile: the final one, and no module, firmware or kernel that is not on a signed device.
     Strict,
-    /// The final profile and digest rules for an image in a store of files.
+    /// The final profile, digest rules for an image in a store of files, and a pack revoked.
     Digests,
 }
 
@@ -83,6 +83,7 @@ pub const ALL: &[Check] = &[
         "signature_kinds",
         "the kernel accepts seals and policies signed with RSA and ECDSA keys of all kinds",
     ),
+    bare("doctor_tells", "doctor says which levels can be reached, and whom the kernel trusts"),
     bare("mount_killed", "a mount that is killed before any of its calls leaves nothing that is not removed"),
     bare("mount_failed", "a mount of which any call fails leaves nothing"),
     bare("mount_raced", "many mounts and unmounts of an image at once share its devices"),
@@ -148,6 +149,7 @@ pub const ALL: &[Check] = &[
         "files whose digests a signed policy names are executed from a store of files",
     ),
     digests("deny_digest_policy", "others are not, nor files with the same contents and no fs-verity"),
+    digests("deny_revoked_pack", "what is on a pack that a later policy revokes is not executed any more"),
     // The policies of this one have higher versions than all others.
     digests(
         "figure_digest_rules",

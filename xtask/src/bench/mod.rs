@@ -3,6 +3,7 @@
 mod compat;
 mod contender;
 mod memory;
+mod packs;
 mod pull;
 mod table;
 mod tree;
@@ -12,8 +13,11 @@ use std::num::NonZeroUsize;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Bench {
-    /// Time a pull from an OCI layout into an empty store, and that of composefs-rs and tar
+    /// Time a pull from an OCI layout into an empty store, as files and into packs, and that of composefs-rs and tar
     Pull {
+        /// The fixture image that is pulled
+        #[arg(long, default_value = "bench")]
+        image: String,
         /// How many times each contender runs, in turns
         #[arg(long, default_value = "5")]
         runs: NonZeroUsize,
@@ -38,7 +42,7 @@ pub(crate) enum Bench {
 /// Runs a benchmark.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
-        Bench::Pull { runs, no_memory } => pull::run(runs.get(), !no_memory),
+        Bench::Pull { image, runs, no_memory } => pull::run(image, runs.get(), !no_memory),
         Bench::Compat { runs } => compat::run(runs.get()),
         Bench::Tree { runs } => tree::run(runs.get()),
     }

@@ -1,8 +1,8 @@
 //! The time of a pull from an OCI layout into an empty store.
 
 use super::contender::{Contender, measure_all};
-use super::memory;
 use super::table::{markdown, mib};
+use super::{memory, packs};
 use crate::oracle;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result};
@@ -16,10 +16,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Measures all contenders in turns, prints the table, and writes it to target/bench/pull.md.
-pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
+pub(crate) fn run(name: &str, runs: usize, with_memory: bool) -> Result<()> {
     packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
     let cfsctl = oracle::install()?;
-    let image = images::bench()?;
+    let (_, build) = images::ALL.iter().find(|(known, _)| *known == name).with_context(|| {
+        let known: Vec<_> = images::ALL.iter().map(|(known, _)| *known).collect();
+        format!("there is no image {name}, but {}", known.join(", "))
+    })?;
+    let image = build()?;
     let sealpack = program::build(Profile::Release)?;
     let place = paths::target().join("bench");
     fs::create_dir_all(&place)?;
@@ -27,6 +31,7 @@ pub(crate) fn run(runs: usize, with_memory: bool) -> Result<()> {
     let contenders = contenders(&sealpack, &cfsctl, &image)?;
     let rows = measure_all(&contenders, runs, outputs.path())?;
     let mut report = format!("{}\n{}", headline(&image, runs)?, markdown(&rows));
+    report.push_str(&packs::report(&sealpack, outputs.path(), &image)?);
     if with_memory {
         report.push_str(&memory::report(&sealpack, &place)?);
     }
@@ -41,11 +46,15 @@ fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Con
     let floor = build_floor()?;
     let tar = find("tar").context("tar is not installed")?;
     let layers = image.layer_blobs()?;
-    let (sealpack, source) = (sealpack.to_path_buf(), image.source());
+    let ours = |objects: &'static str| {
+        let (sealpack, source) = (sealpack.to_path_buf(), image.source());
+        move |dir: &Path| pull_command(&sealpack, dir, &source, objects)
+    };
     let (for_prepare, for_pull, pulled) = (cfsctl.clone(), cfsctl.clone(), image.clone());
     let for_tar = layers.clone();
     Ok(vec![
-        Contender::simple("sealpack pull", move |dir| pull_command(&sealpack, dir, &source)),
+        Contender::simple("sealpack pull", ours("files")),
+        Contender::simple("sealpack pull --objects packs", ours("packs")),
         Contender {
             name: "composefs-rs (cfsctl oci pull)",
             prepare: Box::new(move |dir| {
@@ -73,10 +82,11 @@ fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Con
     ])
 }
 
-/// `sealpack pull` into an empty store in `dir`.
-pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str) -> Command {
+/// `sealpack pull` into an empty store in `dir`, objects kept as `files` or in `packs`.
+pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str, objects: &str) -> Command {
     let mut command = Command::new(sealpack);
-    command.arg("--store").arg(dir.join("store")).args(["--quiet", "pull", source, "image"]);
+    command.arg("--store").arg(dir.join("store"));
+    command.args(["--quiet", "pull", "--objects", objects, source, "image"]);
     command
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// A shell in the guest, on 6.12 unless another kernel is given
     #[arg(long)]
     shell: bool,
+    /// The table that `cargo xtask demo` ends with, on 6.12 unless another kernel is given
+    #[arg(long, conflicts_with_all = ["names", "shell", "log"])]
+    demo: bool,
     /// Also print what the kernel and the checks print
     #[arg(long, conflicts_with = "shell")]
     log: bool,
@@ -38,6 +41,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut generations = Generation::ALL.into_iter().filter(is_wanted);
     if arguments.shell {
         return shell(generations.next().context("no kernel is wanted")?);
+    }
+    if arguments.demo {
+        return demo::show(generations.next().context("no kernel is wanted")?);
     }
     let mut failed = 0;
     for generation in generations {

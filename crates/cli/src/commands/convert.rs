@@ -28,7 +28,14 @@ impl Convert {
         let record = context.find_name(&store, &self.image)?;
         let before = record.objects;
         let converted = store.convert(&record, self.to, &Silent)?;
-        context.output.result(&json_of(&converted, before), || text_of(&converted, before))
+        let is_sealed = store.read_seal(&converted.record.manifest)?.is_some();
+        context.output.result(&json_of(&converted, before), || {
+            let mut text = text_of(&converted, before);
+            if is_sealed && converted.record.objects == ObjectForm::Files {
+                text += "\nits seal stays, but counts only while the image is kept in packs";
+            }
+            text
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::{count, size};
+use crate::sealing;
 
 /// Show everything the store knows of an image.
 ///
@@ -29,6 +30,7 @@ impl Inspect {
         };
         let config = document(&record.config)?;
         let packs = packs_of(&store, &record)?;
+        let signers = sealing::signers(&store, &record)?;
         let value = json!({
             "name": record.name,
             "platform": record.platform,
@@ -46,6 +48,10 @@ impl Inspect {
                 "pack": pack,
             })).collect::<Vec<_>>(),
             "kept_in": record.objects.name(),
+            "seal": signers.as_ref().map(|signers| match signers {
+                Ok(signers) => json!({ "signers": signers }),
+                Err(problem) => json!({ "problem": problem }),
+            }),
             "objects": usage.objects,
             "object_bytes": usage.bytes,
             "integrity": integrity_name(store.integrity()),
@@ -77,6 +83,11 @@ impl Inspect {
                     count(usage.packs, "pack"),
                     size(usage.bytes)
                 ),
+            };
+            text += &match &signers {
+                None => String::new(),
+                Some(Ok(signers)) => format!("sealed by       {}\n", signers.join(" and by ")),
+                Some(Err(problem)) => format!("seal            {problem}\n"),
             };
             for (number, (layer, pack)) in record.layers.iter().zip(&packs).enumerate() {
                 text += &format!(

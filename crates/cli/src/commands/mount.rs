@@ -59,6 +59,8 @@ impl Mount {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
+        let required = self.require;
+        let advised = |error: CommandError| error.hint(advice(&store, &record, required));
         let request = Request {
             image: store.image_path(&record.image),
             image_id: record.image,
@@ -72,13 +74,19 @@ impl Mount {
             at_most: self.at_most,
         };
         let plan = Plan::new(request).map_err(|error| match error {
-            sealpack_mount::PlanError::Level { .. } => CommandError::refused(error),
+            sealpack_mount::PlanError::Level { .. } => advised(CommandError::refused(error)),
+            sealpack_mount::PlanError::Contradiction { .. } => CommandError::usage(error),
             _ => CommandError::failed(error),
         })?;
         if self.plan {
             return context.output.result(&json!({ "plan": plan.to_string() }), || plan.to_string());
         }
-        let achieved = sealpack_mount::apply(&Kernel::default(), &plan)?;
+        let achieved = sealpack_mount::apply(&Kernel::default(), &plan).map_err(|error| match error {
+            sealpack_mount::Error::Level { .. } | sealpack_mount::Error::NotEnforced { .. } => {
+                advised(error.into())
+            }
+            _ => error.into(),
+        })?;
         context.output.result(&json_of(&achieved), || {
             let access = if achieved.read_write { "read-write" } else { "read-only" };
             format!("{}: {access}, {}", achieved.target.display(), achieved.assurance)
@@ -101,6 +109,18 @@ impl Mount {
             directories: vec![store.objects_path().to_path_buf()],
             have_verity: objects::all_have_verity(store, record)?,
         })
+    }
+}
+
+/// What to do where a level is required that image or machine do not reach.
+fn advice(store: &Store, record: &ImageRecord, required: Level) -> &'static str {
+    let is_sealed = !matches!(store.read_seal(&record.manifest), Ok(None));
+    match record.objects {
+        ObjectForm::Files if required >= Level::Signed => {
+            "signatures are of packs: `sealpack seal` puts the image into packs and signs them"
+        }
+        ObjectForm::Packs if required >= Level::Signed && !is_sealed => "`sealpack seal` the image first",
+        ObjectForm::Files | ObjectForm::Packs => "`sealpack doctor` says what this machine lacks",
     }
 }
 

@@ -11,7 +11,8 @@ use crate::signing::{SigningArgs, SigningKey};
 ///
 /// The seal is kept in the store, beside the image. Mounting the image, sealpack gives the signatures
 /// to the kernel, which accepts them if it has the certificate in one of its keyrings: `sealpack doctor`
-/// shows them. An image whose objects are files is converted into packs first.
+/// shows them. An image whose objects are files is converted into packs first. Every byte is verified before
+/// anything is signed.
 ///
 /// Sealing again with another key adds its signatures.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,8 @@ impl Seal {
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
         let record = in_packs(context, &store, record)?;
+        // A signature is for ever: what the store remembers of its packs is no reason to sign them.
+        store.verify_image_packs(&record)?;
         let root_hash = store.ensure_image_tree(&record.image)?;
         let packs = sealing::packs_of(&store, &record)?;
         let statement = sealing::statement(&record, root_hash, &packs)?;

@@ -139,6 +139,12 @@ impl<'s> Facts<'s> {
             (ObjectForm::Packs, _) => {
                 "pull a newer version of the image, or change the rule that denies them"
             }
+            (ObjectForm::Files, _)
+                if !self.assume_verity && self.store.integrity() != Integrity::FsVerity =>
+            {
+                "digest rules need a store on a filesystem with fs-verity; or `sealpack seal` the image, which puts it \
+                 into packs; --assume shows what either gives"
+            }
             (ObjectForm::Files, _) => {
                 "allow the files' digests with `sealpack policy new --digests`, or keep the image in packs and seal it; \
                  --assume shows what either gives"

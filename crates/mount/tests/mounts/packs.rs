@@ -228,6 +228,16 @@ fn a_hash_tree_that_is_not_the_metadata_images_is_refused() {
     assert!(cut.contains("it has 4096 bytes, not 8192"), "{cut}");
     let zeros = text(|fixture, _| fs::write(fixture.path("image.verity"), [0; 8192]).unwrap());
     assert!(zeros.contains("there is no dm-verity superblock"), "{zeros}");
+    // A tree and a root hash, which somebody may have signed, that belong together, but to another image.
+    let another = text(|fixture, tree| {
+        let hash = sealpack_format::verity::hash_blocks_portably;
+        let mut writer = HashAreaWriter::new(Cursor::new(Vec::new()), 8192, hash).unwrap();
+        writer.update(&[7; 8192]).unwrap();
+        let (root_hash, area) = writer.finish().unwrap();
+        fs::write(fixture.path("image.verity"), area.into_inner()).unwrap();
+        tree.root_hash = root_hash;
+    });
+    assert!(another.contains("it is that of another image: this one has the root hash "), "{another}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Whether packs, the records of them, hash areas and seals are what they should be.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
-use sealpack_format::pack::{PackError, PackOptions, PackReader};
+use sealpack_format::pack::{PackError, PackOptions, PackReader, PackWriteError};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::FsckReport;
@@ -15,7 +16,8 @@ use super::threads::for_each;
 use crate::error::{Error, Result};
 use crate::objects::{is_unreadable, status};
 use crate::observer::Observer;
-use crate::packs::PackDescriptor;
+use crate::packs::{LayerPack, PackDescriptor};
+use crate::refs::ImageRecord;
 use crate::store::Store;
 use crate::verified::Fingerprint;
 
@@ -105,6 +107,39 @@ pub(super) fn verify_packs(
     Ok(packs)
 }
 
+impl Store {
+    /// Verifies every byte of the packs of `image`, each once: that contents hash to their names, and that each
+    /// pack is that of its layer, with the root hash, the size and the objects that are recorded. For
+    /// whoever vouches for them: nothing remembered from an earlier time counts.
+    ///
+    /// # Errors
+    /// [`Error::PackDamaged`], also for one that is missing; as [`image_packs`](Self::image_packs).
+    pub fn verify_image_packs(&self, image: &ImageRecord) -> Result<()> {
+        let mut packs = Packs::default();
+        for LayerPack { layer, pack } in self.image_packs(image)? {
+            let damaged = |what| Error::PackDamaged { path: self.pack_path(&pack.root_hash), layer, what };
+            if let Entry::Vacant(place) = packs.good.entry(pack.root_hash) {
+                let verified = verify(self, &pack.root_hash)?;
+                let (result, _) = verified.ok_or_else(|| damaged("it is missing".to_owned()))?;
+                place.insert(result.map_err(damaged)?);
+            }
+            packs.of_layers.insert(layer, Some(pack));
+            let mut objects = Vec::new();
+            let add = |id, _| {
+                objects.push(id);
+                Ok(())
+            };
+            if !self.for_each_object_of_layer(&layer, add)? {
+                return Err(damaged("the record of the layer is missing".to_owned()));
+            }
+            if let Some(what) = packs.contradiction(&layer, &objects) {
+                return Err(damaged(format!("of the record that the layer has it, {what}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The pack, or what is wrong with it, and the size of its file; `None` when it is gone.
 fn verify(
     store: &Store,
@@ -123,8 +158,8 @@ fn verify(
         Err(PackError::Source(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
             return Err(Error::io("read", path, error));
         }
-        Err(PackError::Rebuild(error)) => {
-            return Err(Error::io("verify", path, io::Error::other(error)));
+        Err(PackError::Rebuild(PackWriteError::Scratch(error))) => {
+            return Err(Error::io("verify", path, error));
         }
         Err(error) => Err(error.to_string()),
     };

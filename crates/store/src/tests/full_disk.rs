@@ -54,6 +54,12 @@ fn a_full_disk_is_one_clear_error_and_leaves_the_store_as_it_was() {
 }
 
 #[test]
+fn a_disk_that_is_too_full_to_pack_leaves_the_image_as_it_was() {
+    on_small_filesystem("tests::full_disk::fill_up_with_packs", TMPFS);
+    on_small_filesystem("tests::full_disk::fill_up_with_packs", EXT4);
+}
+
+#[test]
 fn a_read_only_store_can_be_read_and_says_why_it_cannot_be_written() {
     on_small_filesystem("tests::full_disk::read_only", READ_ONLY);
 }
@@ -106,6 +112,69 @@ fn fill_up() {
     assert_clean(&store);
     gc(&store);
     pull(&store, "after", &[&["x", "z"]]);
+    assert_clean(&store);
+}
+
+/// Bytes that fill a filesystem but for less than `left_bytes`.
+fn fill(path: &Path, left_bytes: usize) {
+    let mut file = std::fs::File::create(path).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    let size = file.metadata().unwrap().len();
+    file.set_len(size.saturating_sub(left_bytes as u64)).unwrap();
+    file.sync_all().unwrap();
+}
+
+#[test]
+#[ignore = "needs a small filesystem, which another test mounts"]
+fn fill_up_with_packs() {
+    let directory = PathBuf::from(std::env::var_os(PATH).unwrap());
+    let path = directory.join("store");
+    let store = Store::create(&path, Algorithm::Sha256).unwrap();
+    let text = "a text of some length".repeat(20);
+    let texts: Vec<String> = (0..8).map(|n| text.clone() + &n.to_string()).collect();
+    let layer: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let record = pull(&store, "a", &[&layer]);
+    let filler = directory.join("filler");
+    // Where the pack itself has no room, and where only what comes behind it has none.
+    let mut refused = 0;
+    for left_bytes in [64 * 1024, 200 * 1024, 340 * 1024, 360 * 1024, 380 * 1024, 400 * 1024] {
+        fill(&filler, left_bytes);
+        let before = snapshot(&path);
+        match store.convert(&record, ObjectForm::Packs, &Silent) {
+            Ok(_) => {
+                std::fs::remove_file(&filler).unwrap();
+                store.set_image(&record).unwrap();
+                gc(&store);
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+                std::fs::remove_file(&filler).unwrap();
+                refused += 1;
+                let names = |files: &[(PathBuf, Vec<u8>)]| -> Vec<_> {
+                    files
+                        .iter()
+                        .map(|(path, _)| path.clone())
+                        .filter(|path| path.starts_with("refs"))
+                        .collect()
+                };
+                assert_eq!(names(&snapshot(&path)), names(&before));
+                assert_eq!(store.image("a").unwrap(), Some(record.clone()));
+                assert_clean(&store);
+                gc(&store);
+                assert_eq!(std::fs::read_dir(path.join("tmp")).unwrap().count(), 0);
+            }
+        }
+    }
+    assert!(refused > 0);
+    let packed = store.convert(&record, ObjectForm::Packs, &Silent).unwrap().record;
+    assert_clean(&store);
+    gc(&store);
+    // And back.
+    fill(&filler, 100 * 1024);
+    let error = store.convert(&packed, ObjectForm::Files, &Silent).unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    std::fs::remove_file(&filler).unwrap();
+    assert_eq!(store.image("a").unwrap(), Some(packed));
     assert_clean(&store);
 }
 

@@ -148,3 +148,38 @@ fn a_seal_is_kept_replaced_and_bounded() {
     std::fs::write(fixture.seal_path(&record.manifest), &large).unwrap();
     assert!(matches!(fixture.read_seal(&record.manifest), Err(Error::SealTooLarge { .. })));
 }
+
+#[test]
+fn packs_that_are_vouched_for_are_read_whatever_was_remembered_of_them() {
+    let fixture = fixture();
+    let (one, two): (Layer<'_>, Layer<'_>) = (&["x", "y"], &["z"]);
+    let image = pull_as(ObjectForm::Packs, &fixture, "a", &[one, two, one]);
+    fixture.verify_image_packs(&image).unwrap();
+    let (pack, other) = (pack_of(&fixture, one), pack_of(&fixture, two));
+    let refusal = || {
+        let error = fixture.verify_image_packs(&image).unwrap_err();
+        assert!(error.is_verification(), "{error}");
+        error.to_string()
+    };
+
+    // A whole pack with consistent records, but of another layer.
+    let path = fixture.pack_record_path(&diff_id_of(one));
+    let record = std::fs::read(&path).unwrap();
+    std::fs::write(&path, std::fs::read(fixture.pack_record_path(&diff_id_of(two))).unwrap()).unwrap();
+    let text = refusal();
+    assert!(text.contains(&format!("names pack {}, which is another layer's", other.root_hash)), "{text}");
+    std::fs::write(&path, record).unwrap();
+    fixture.verify_image_packs(&image).unwrap();
+
+    let path = fixture.pack_path(&pack.root_hash);
+    let good = std::fs::read(&path).unwrap();
+    for offset in [5000, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[offset] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bad).unwrap();
+        assert!(refusal().contains(&pack.root_hash.to_string()));
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(refusal().contains("it is missing"));
+}

@@ -3,10 +3,10 @@
 use crate::checks::Stage;
 use crate::keys::Key;
 use crate::programs::Programs;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sealpack_format::digest::Algorithm;
 use sealpack_format::verity::fsverity_digest;
-use sealpack_tests::command::run;
+use sealpack_tests::command::{run, stdout};
 use sealpack_tests::images::Image;
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,8 @@ pub const TOO_MANY_RULES: usize = 700;
 ///
 /// `first` and `second` are two versions of one policy that allows everything, `older` is another such policy with
 /// a lower version; `unknown.p7b` is `first`, signed by the unknown key. Those of the [stages](Stage) are what
-/// `sealpack policy new` writes, with versions that rise, and so do those of `digests-N`.
+/// `sealpack policy new` writes, with versions that rise, and so do those of `digests-N`. That with digests also revokes the
+/// pack of the upper layer of image `two`.
 pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Path) -> Result<()> {
     let (trusted, unknown) = (Key::trusted()?, Key::unknown()?);
     for (file, name, version) in [
@@ -38,10 +39,11 @@ pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Pa
     unknown.sign_embedded(&target.join("first.txt"), &target.join("unknown.p7b"))?;
     let store = work.join("files-store");
     run(sealpack(programs, &store).args(["pull", &image.source(), "one"]))?;
+    let revoked = top_pack(programs, &target.with_file_name("sealed").join("store"), "two")?;
     for (major, stage) in (2..).zip(Stage::ALL) {
         let Some(name) = stage.policy() else { continue };
         let (profile, digests) = match stage {
-            Stage::Digests => ("final", &["--digests", "one"][..]),
+            Stage::Digests => ("final", &["--digests", "one", "--revoke", &revoked][..]),
             _ => (name, &[][..]),
         };
         let text = target.join(format!("{name}.txt"));
@@ -63,6 +65,14 @@ pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Pa
         }
     }
     Ok(())
+}
+
+/// The root hash of the pack of an image's upper layer of two.
+fn top_pack(programs: &Programs, store: &Path, image: &str) -> Result<String> {
+    let shown = stdout(sealpack(programs, store).args(["--json", "inspect", image]))?;
+    let shown: serde_json::Value = serde_json::from_str(&shown)?;
+    let root_hash = shown["layers"][1]["pack"]["root_hash"].as_str();
+    Ok(root_hash.with_context(|| format!("image {image} has no second pack: {shown}"))?.to_owned())
 }
 
 fn sealpack(programs: &Programs, store: &Path) -> Command {

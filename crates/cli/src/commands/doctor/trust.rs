@@ -207,9 +207,6 @@ fn levels(
     keyrings: &[(TrustedKeyring, Keys)],
     enforcement: Result<(), String>,
 ) -> Vec<Reach> {
-    let has = |id| report.feature(id).is_some_and(|feature| feature.status == Status::Available);
-    let missing =
-        |ids: &[FeatureId]| -> Vec<&str> { ids.iter().filter(|id| !has(**id)).map(|id| id.name()).collect() };
     let reach = |level, how, advice| Reach { level, how, advice };
     if !report.can(Purpose::Mount) {
         let why = "this machine cannot mount images".to_owned();
@@ -217,47 +214,63 @@ fn levels(
             .map(|level| reach(level, Err(why.clone()), None))
             .into();
     }
-    let without_files = missing(&[FeatureId::FsVerity, FeatureId::OverlayVerity]);
-    let without_packs = missing(&[FeatureId::LoopDevices, FeatureId::DmVerity]);
-    let (files, packs) = (without_files.is_empty(), without_packs.is_empty());
-    let verified = match (files, packs) {
-        (true, true) => Ok("images in files (fs-verity) and images in packs (dm-verity)".to_owned()),
-        (true, false) => Ok(format!("images in files; for packs: no {}", without_packs.join(", "))),
-        (false, true) => Ok(format!("images in packs; for files: no {}", without_files.join(", "))),
-        (false, false) => Err(format!("no {}; no {}", without_files.join(", "), without_packs.join(", "))),
-    };
-    let counts = |which: &TrustedKeyring| {
-        use TrustedKeyring::{Builtin, DmVerity, Machine, Platform, Secondary};
-        matches!(which, Builtin | Secondary | Machine | Platform | DmVerity)
-    };
-    let holders: Vec<&str> = keyrings
-        .iter()
-        .filter(|(which, keys)| counts(which) && keys.has_certificates())
-        .map(|(which, _)| which.name())
-        .collect();
-    let unsigned = missing(&[FeatureId::DmVeritySignatures]);
-    let signed = if !packs {
-        Err(format!("no {}", without_packs.join(", ")))
-    } else if !unsigned.is_empty() {
-        Err(format!("no {}", unsigned.join(", ")))
-    } else if holders.is_empty() {
-        Err("the kernel has no certificates, or only root sees them".to_owned())
-    } else {
-        Ok(format!("images in packs, sealed by a key with a certificate in {}", holders.join(", ")))
-    };
+    let holders = holders(keyrings);
+    let signed = signed(report, &holders);
+    let enforced = signed.clone().and_then(|_| enforcement.map(|()| "what is signed".to_owned()));
     // The kernel's own keyring has the key that its modules were signed with, which nobody else has.
     let is_own_only = holders.iter().all(|name| *name == TrustedKeyring::Builtin.name());
-    let enroll = "enroll your certificate: in the firmware's db (.platform), with the boot loader (mokutil, \
-                  .machine), or with Linux 7.2 in .dm-verity";
-    let enforced = match &signed {
-        Ok(_) => enforcement.map(|()| "what is signed".to_owned()),
-        Err(why) => Err(why.clone()),
-    };
-    let load = "`sealpack policy` makes, signs, loads and activates one";
+    let (enroll, load) = (is_own_only.then_some(ENROLL), enforced.is_err().then_some(LOAD));
     vec![
         reach(Level::Plain, Ok("all images".to_owned()), None),
-        reach(Level::Verified, verified, None),
-        reach(Level::Signed, signed, is_own_only.then_some(enroll)),
-        Reach { advice: enforced.is_err().then_some(load), level: Level::Enforced, how: enforced },
+        reach(Level::Verified, verified(report), None),
+        reach(Level::Signed, signed, enroll),
+        reach(Level::Enforced, enforced, load),
     ]
+}
+
+const ENROLL: &str = "enroll your certificate: in the firmware's db (.platform), with the boot loader (mokutil, \
+                      .machine), or with Linux 7.2 in .dm-verity";
+const LOAD: &str = "`sealpack policy` makes, signs, loads and activates one";
+
+/// The names of those features that the machine does not have, for `no …`; `None` when it has all.
+fn missing(report: &Report, ids: &[FeatureId]) -> Option<String> {
+    let has = |id| report.feature(id).is_some_and(|feature| feature.status == Status::Available);
+    let missing: Vec<&str> = ids.iter().filter(|id| !has(**id)).map(|id| id.name()).collect();
+    (!missing.is_empty()).then(|| format!("no {}", missing.join(", ")))
+}
+
+fn missing_for_packs(report: &Report) -> Option<String> {
+    missing(report, &[FeatureId::LoopDevices, FeatureId::DmVerity])
+}
+
+fn verified(report: &Report) -> Result<String, String> {
+    let files = missing(report, &[FeatureId::FsVerity, FeatureId::OverlayVerity]);
+    match (files, missing_for_packs(report)) {
+        (None, None) => Ok("images in files (fs-verity) and images in packs (dm-verity)".to_owned()),
+        (None, Some(packs)) => Ok(format!("images in files; for packs: {packs}")),
+        (Some(files), None) => Ok(format!("images in packs; for files: {files}")),
+        (Some(files), Some(packs)) => Err(format!("{files}; {packs}")),
+    }
+}
+
+fn signed(report: &Report, holders: &[&str]) -> Result<String, String> {
+    if let Some(packs) = missing_for_packs(report) {
+        return Err(packs);
+    }
+    if let Some(check) = missing(report, &[FeatureId::DmVeritySignatures]) {
+        return Err(check);
+    }
+    if holders.is_empty() {
+        return Err("the kernel has no certificates, or only root sees them".to_owned());
+    }
+    Ok(format!("images in packs, sealed by a key with a certificate in {}", holders.join(", ")))
+}
+
+/// The keyrings with certificates that count for dm-verity.
+fn holders(keyrings: &[(TrustedKeyring, Keys)]) -> Vec<&'static str> {
+    keyrings
+        .iter()
+        .filter(|(which, keys)| *which != TrustedKeyring::FsVerity && keys.has_certificates())
+        .map(|(which, _)| which.name())
+        .collect()
 }

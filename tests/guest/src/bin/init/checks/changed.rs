@@ -103,7 +103,7 @@ pub(crate) fn after_mounting() -> Result<Verdict> {
 
 pub(crate) fn before_mounting() -> Result<Verdict> {
     let (pack, position) = find(&block()?)?;
-    leftovers::ensure_no_sealed()?;
+    leftovers::ensure_none_of(Store::Sealed)?;
     let size = fs::metadata(&pack)?.len();
     for (what, position) in [
         ("the filesystem's superblock", 0),
@@ -152,7 +152,7 @@ pub(crate) fn device_slot() -> Result<Verdict> {
     drop((mount, context, signed, attached, second));
 
     let (pack, _) = find(&block()?)?;
-    leftovers::ensure_no_sealed()?;
+    leftovers::ensure_none_of(Store::Sealed)?;
     let kept = pack.with_extension("kept");
     fs::rename(&pack, &kept)?;
     fs::copy(format!("{SLOT}/device"), &pack)?;

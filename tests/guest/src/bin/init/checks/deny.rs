@@ -5,6 +5,7 @@ use super::enforcement::{ATTACKED, PROGRAM, Went, allowed, attack, denied, execu
 use super::images::{self, Store};
 use crate::system::BUSYBOX;
 use anyhow::{Result, ensure};
+use sealpack_guest::images::{OTHER_SCRIPT_SAYS, SCRIPT_SAYS};
 use sealpack_kernel::Errno;
 use sealpack_tests::command::stdout;
 use std::fs;
@@ -35,6 +36,19 @@ pub(crate) fn unsigned_pack() -> Result<Verdict> {
     let said = String::from_utf8_lossy(&unknown.stderr);
     ensure!(!unknown.status.success(), "an image whose seal is by an unknown key was mounted as signed");
     println!("an image sealed by an unknown key: {said}");
+    Ok(Verdict::Shown)
+}
+
+/// The stage's policy revokes the pack of the upper layer of image two.
+pub(crate) fn revoked_pack() -> Result<Verdict> {
+    let (one, two) = (images::signed("one")?, images::signed("two")?);
+    denied("a script on a signed pack that was revoked", || {
+        execute_in(two.root(), &["/bin/script"], OTHER_SCRIPT_SAYS)
+    })?;
+    allowed("a program of the same image on another pack", || {
+        execute_in(two.root(), &["/bin/busybox", "echo", "it runs"], "it runs")
+    })?;
+    allowed("a script of another image", || execute_in(one.root(), &["/bin/script"], SCRIPT_SAYS))?;
     Ok(Verdict::Shown)
 }
 

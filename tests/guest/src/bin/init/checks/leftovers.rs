@@ -7,7 +7,7 @@ use sealpack_kernel::mountinfo;
 use sealpack_tests::command::run;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -39,9 +39,10 @@ pub(crate) fn ensure_none(expected: &BTreeSet<String>) -> Result<()> {
     wait_for("the devices", || Ok(devices()? == *expected))
 }
 
-/// Waits until no image has a device.
-pub(crate) fn ensure_no_sealed() -> Result<()> {
-    wait_for("the devices", || Ok(!devices()?.iter().any(|name| name.starts_with("sealpack-"))))
+/// Waits until no device is of a file of this store.
+pub(crate) fn ensure_none_of(store: Store) -> Result<()> {
+    let is_of = |file: &str| Path::new(file).starts_with(store.path());
+    wait_for("the devices", || Ok(!loops()?.iter().any(|(_, file)| is_of(file))))
 }
 
 /// Waits until `done`, for something that takes a moment.
