@@ -16,6 +16,9 @@ use std::process::Command;
 /// Files of the directory that is read.
 const FILES: u64 = 50_000;
 
+/// Files of the directory whose contents are stored: the C tool flushes each one by itself.
+const STORED_FILES: u64 = 5_000;
+
 /// What one of the tools does, given the tools and a directory for what it writes.
 type Task = Box<dyn Fn(&Tools, &Path) -> Command>;
 
@@ -73,18 +76,22 @@ fn tasks(ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
         tasks.push((format!("`mkcomposefs --from-file` of {entries} entries"), Box::new(task)));
     }
     let directory = inputs.join("directory");
-    write_files(&directory)?;
-    let source = directory.clone();
+    write_files(&directory, FILES)?;
     let task = move |tools: &Tools, place: &Path| {
-        tools.command("mkcomposefs", [source.as_os_str(), place.join("image").as_os_str()])
+        tools.command("mkcomposefs", [directory.as_os_str(), place.join("image").as_os_str()])
     };
     tasks.push((format!("`mkcomposefs` of a directory of {FILES} files"), Box::new(task)));
+    let directory = inputs.join("smaller-directory");
+    write_files(&directory, STORED_FILES)?;
     let task = move |tools: &Tools, place: &Path| {
         let mut command = tools.command("mkcomposefs", ["--digest-store"]);
         command.args([&place.join("objects"), &directory, &place.join("image")]);
         command
     };
-    tasks.push(("the same, with `--digest-store` of an empty directory".to_owned(), Box::new(task)));
+    tasks.push((
+        format!("`mkcomposefs --digest-store` of a directory of {STORED_FILES} files"),
+        Box::new(task),
+    ));
     let task = move |tools: &Tools, _: &Path| {
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec "$0" dump "$1" >/dev/null"#]);
@@ -124,10 +131,10 @@ fn write_dump(path: &Path, entries: u64) -> Result<()> {
 }
 
 /// Files of 0 to 16 KiB, and a large one for each thousand, in directories of a hundred.
-fn write_files(directory: &Path) -> Result<()> {
-    let mut random = Random::new(FILES);
+fn write_files(directory: &Path, files: u64) -> Result<()> {
+    let mut random = Random::new(files);
     let content: Vec<u8> = (0..1 << 20).map(|_| random.below(256) as u8).collect();
-    for number in 0..FILES {
+    for number in 0..files {
         let below = directory.join(format!("{}", number / 100));
         if number % 100 == 0 {
             fs::create_dir_all(&below)?;
