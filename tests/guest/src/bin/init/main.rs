@@ -10,7 +10,7 @@ mod kernel_log;
 mod stages;
 mod system;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use sealpack_guest::report::{Line, Outcome};
 use std::fs::{self, File};
 use std::io::Write;
@@ -67,10 +67,8 @@ fn first_process() -> Result<()> {
 
 fn shell() -> Result<()> {
     println!("The disk is at /disk, sealpack in the PATH. The guest ends with this shell.");
-    println!(
-        "`sealpack-guest-init check NAME` runs a check; `sealpack-guest-init enter POLICY`, with one of early,"
-    );
-    println!("final, digests, strict, activates a policy, for good: checks expect theirs to be active.");
+    println!("`sealpack-guest-init check NAME` runs a check under its policy, which then stays active.");
+    println!("`sealpack-guest-init enter POLICY` activates one of early, final, strict, digests.");
     let mut shell = Command::new(system::BUSYBOX);
     // A shell without a terminal of its own has no job control.
     let status = shell.args(["setsid", "-c", system::BUSYBOX, "sh"]).env("PATH", PATH).status()?;
@@ -78,16 +76,8 @@ fn shell() -> Result<()> {
     Ok(())
 }
 
-/// Runs a check under the policy that it wants.
-fn attempt(name: &str) -> Result<Outcome> {
-    let check =
-        sealpack_guest::checks::find(name).with_context(|| format!("there is no check called {name}"))?;
-    stages::enter(check.stage)?;
-    run_limited(name)
-}
-
 /// Runs a check in a process of its own, and ends it when it takes too long.
-fn run_limited(name: &str) -> Result<Outcome> {
+fn attempt(name: &str) -> Result<Outcome> {
     let output_path = "/tmp/output";
     let output = File::create(output_path)?;
     let mut command = Command::new(system::ITSELF);
@@ -117,10 +107,7 @@ fn run_limited(name: &str) -> Result<Outcome> {
 }
 
 fn run_check(name: &str) -> ExitCode {
-    let result = match checks::find(name) {
-        Some(check) => check(),
-        None => bail_unknown(name),
-    };
+    let result = under_its_policy(name);
     match result {
         Ok(checks::Verdict::Shown) => ExitCode::SUCCESS,
         Ok(checks::Verdict::Inapplicable(why)) => {
@@ -134,8 +121,12 @@ fn run_check(name: &str) -> ExitCode {
     }
 }
 
-fn bail_unknown(name: &str) -> Result<checks::Verdict> {
-    bail!("there is no check called {name}")
+/// Runs a check once the policy of its stage is active.
+fn under_its_policy(name: &str) -> Result<checks::Verdict> {
+    let known = sealpack_guest::checks::find(name).zip(checks::find(name));
+    let (check, run) = known.with_context(|| format!("there is no check called {name}"))?;
+    stages::enter(check.stage)?;
+    run()
 }
 
 fn enter(policy: &str) -> ExitCode {
