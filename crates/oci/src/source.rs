@@ -289,7 +289,7 @@ mod tests {
         let problem = |text: &str| text.parse::<Source>().unwrap_err().to_string();
         assert!(problem("oci:").contains("no path"));
         assert!(problem("oci:a:").contains("no tag"));
-        assert!(problem("oci:a@sha256:00").contains("length does not fit"));
+        assert!(problem("oci:a@sha256:00").contains("sha256 has 64 hexadecimal digits"));
         assert!(problem("docker-archive:x:@y").contains("not a number"));
         assert!(problem("docker-archive:x:A B").contains("not an image reference"));
         assert!(problem("docker-daemon:debian:12").contains("\"docker-daemon\" is not supported"));

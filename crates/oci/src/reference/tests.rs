@@ -80,7 +80,7 @@ fn bad_references_say_what_is_wrong() {
     assert!(problem("debian:").contains("the tag \"\""));
     assert!(problem("debian:-a").contains("the tag \"-a\""));
     assert!(problem(&format!("debian:{}", "a".repeat(129))).contains("1 to 128"));
-    assert!(problem("debian@sha256:00").contains("length does not fit"));
+    assert!(problem("debian@sha256:00").contains("sha256 has 64 hexadecimal digits"));
     assert!(problem("debian@md5:00").contains("not sha256 or sha512"));
     assert!(problem("quay.io/Name").contains("is \"name\" meant?"));
     assert!(problem("host:0/a").contains("port \"0\""));
