@@ -71,12 +71,22 @@ pub(crate) fn signers(
 /// That a seal is that of its image, as far as the store's records tell: the root hash of the metadata image itself
 /// is computed where that is mounted.
 pub(crate) fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<(), CommandError> {
-    if record.objects == ObjectForm::Packs {
-        let root_hash = seal.statement().metadata().root_hash;
-        let image = statement(record, root_hash, &packs_of(store, record)?)?;
-        seal.check(&image).map_err(|error| refused(store, record, &error))?;
+    if record.objects != ObjectForm::Packs {
+        return Ok(());
     }
-    Ok(())
+    check_parts(store, record, seal, seal.statement().metadata().root_hash, &packs_of(store, record)?)
+}
+
+/// That a seal is that of an image whose metadata image has that root hash, with these packs.
+fn check_parts(
+    store: &Store,
+    record: &ImageRecord,
+    seal: &Seal,
+    root_hash: RootHash,
+    packs: &[ImagePack],
+) -> Result<(), CommandError> {
+    let image = statement(record, root_hash, packs)?;
+    seal.check(&image).map_err(|error| refused(store, record, &error))
 }
 
 /// A seal that is none, or not that of its image.
@@ -100,8 +110,7 @@ pub(crate) fn mount_parts(
         _ => store.ensure_image_tree(&record.image)?,
     };
     if let Some(seal) = seal {
-        let image = statement(record, root_hash, &packs)?;
-        seal.check(&image).map_err(|error| refused(store, record, &error))?;
+        check_parts(store, record, seal, root_hash, &packs)?;
     }
     let signatures = |root_hash: &RootHash| -> Vec<Signature> {
         let signatures = seal.map(|seal| seal.signatures(root_hash)).unwrap_or_default();

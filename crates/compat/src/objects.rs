@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use sealpack_format::ObjectId;
-use sealpack_format::digest::Algorithm;
-use sealpack_format::verity::FsVerityHasher;
 use sealpack_kernel::Kernel;
+use sealpack_kernel::fsverity::FileHasher;
 
 /// So many new objects get their names together.
 const BATCH: usize = 1024;
@@ -138,9 +137,9 @@ impl<'k> Objects<'k> {
         let readable = rustix::fs::openat(&self.directory, name, flags, Mode::empty())
             .map_err(self.error("open", name))?;
         if !is_checked {
-            let actual =
-                digest_of(&File::from(readable.try_clone().map_err(failed("open"))?), id.algorithm());
-            if actual.map_err(failed("read"))? != *id {
+            let copy = File::from(readable.try_clone().map_err(failed("open"))?);
+            let (actual, _) = FileHasher::new(id.algorithm()).hash(&copy).map_err(failed("read"))?;
+            if actual != *id {
                 return Err(ObjectError::Changed(*id));
             }
         }
@@ -215,24 +214,11 @@ fn copy(source: &File, target: &mut File) -> io::Result<()> {
     io::copy(&mut &*source, target).map(drop)
 }
 
-/// The fs-verity digest of what is left to read of `file`.
-pub(crate) fn digest_of(mut file: &File, algorithm: Algorithm) -> io::Result<ObjectId> {
-    let mut hasher = FsVerityHasher::with_leaf_hash(algorithm, sealpack_kernel::sha256::leaf_hash());
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use sealpack_format::digest::Algorithm;
     use sealpack_format::verity::fsverity_digest;
 
     use super::*;

@@ -3,10 +3,13 @@
 //!
 //! ext4 and f2fs have it when made with the feature `verity`, btrfs always.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::io::Errno;
 use sealpack_format::digest::{Algorithm, ObjectId};
+use sealpack_format::verity::FsVerityHasher;
 
 use crate::ioctl::{FS_IOC_ENABLE_VERITY, FS_IOC_MEASURE_VERITY, FsverityDigest, FsverityEnable};
 use crate::{Error, Kernel};
@@ -16,6 +19,51 @@ const FUSE_MAGIC: rustix::fs::FsWord = 0x6573_5546;
 
 /// The block size of every hash tree that Sealpack makes. Object names depend on it.
 const BLOCK_SIZE_BYTES: u32 = 4096;
+
+/// How much is read at once: large enough for the hasher's fast path, small enough for the cache.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A hasher with the processor's fastest code.
+#[must_use]
+pub fn hasher(algorithm: Algorithm) -> FsVerityHasher {
+    FsVerityHasher::with_leaf_hash(algorithm, crate::sha256::leaf_hash())
+}
+
+/// Computes the fs-verity digests of files, one after the other, with one buffer. Whether the
+/// files have fs-verity makes no difference: [`Kernel::measure_verity`] tells that.
+#[derive(Debug)]
+pub struct FileHasher {
+    buffer: Vec<u8>,
+    algorithm: Algorithm,
+}
+
+impl FileHasher {
+    /// For digests of `algorithm`.
+    #[must_use]
+    pub fn new(algorithm: Algorithm) -> Self {
+        Self { buffer: vec![0; CHUNK_BYTES], algorithm }
+    }
+
+    /// The digest of what is left to read of `file`, and its size in bytes.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn hash(&mut self, mut file: &File) -> io::Result<(ObjectId, u64)> {
+        // Only a hint: the file is read as well without it.
+        _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Sequential);
+        let mut hasher = hasher(self.algorithm);
+        loop {
+            match file.read(&mut self.buffer) {
+                Ok(0) => break,
+                Ok(read) => hasher.update(&self.buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let size_bytes = hasher.size_bytes();
+        Ok((hasher.finish(), size_bytes))
+    }
+}
 
 /// What became of a request to enable fs-verity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_format::erofs::Image;
-use sealpack_format::verity::FsVerityHasher;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::fsverity::Measurement;
 
@@ -66,7 +65,7 @@ pub(crate) fn open_file(what: &'static str, path: &Path) -> Result<File, Error> 
 
 /// The fs-verity digest of `bytes`.
 fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> ObjectId {
-    let mut hasher = FsVerityHasher::with_leaf_hash(algorithm, sealpack_kernel::sha256::leaf_hash());
+    let mut hasher = sealpack_kernel::fsverity::hasher(algorithm);
     hasher.update(bytes);
     hasher.finish()
 }

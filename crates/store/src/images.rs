@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::ObjectId;
 use sealpack_format::erofs;
-use sealpack_kernel::fsverity::Measurement;
+use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
-use crate::hash::FileHasher;
 use crate::objects::{Integrity, ObjectState, is_unreadable};
 use crate::store::Store;
 

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 use sealpack_format::digest::ObjectId;
-use sealpack_kernel::fsverity::{Enabled, Measurement};
+use sealpack_kernel::fsverity::{Enabled, FileHasher, Measurement};
 
 use crate::backend::{Dir, about_to};
 use crate::error::{Error, Result};
-use crate::hash::FileHasher;
 use crate::store::Store;
 use crate::verified::Fingerprint;
 

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::backend::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -30,6 +33,21 @@ impl Store {
     /// A file in `tmp/` that goes with its descriptor.
     pub(crate) fn scratch(&self) -> std::io::Result<std::fs::File> {
         self.tmp.scratch(&temporary_name()).map_err(std::io::Error::other)
+    }
+}
+
+/// Parses JSON whose `version` is `known`. The error says what is wrong with it.
+pub(crate) fn parse_versioned<T: DeserializeOwned>(
+    json: &[u8],
+    known: u64,
+) -> std::result::Result<T, String> {
+    let value: Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    match value.get("version").and_then(Value::as_u64) {
+        Some(version) if version == known => serde_json::from_value(value).map_err(|e| e.to_string()),
+        Some(version) if version > known => {
+            Err(format!("it has version {version}, and this program knows {known}: use a newer sealpack"))
+        }
+        _ => Err("\"version\" is not a number from 1 on".to_owned()),
     }
 }
 

@@ -5,7 +5,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use sealpack_format::ObjectId;
-use sealpack_format::digest::Algorithm;
 use sealpack_format::erofs::Layout;
 use sealpack_format::verity::FsVerityHasher;
 
@@ -74,11 +73,6 @@ impl Target {
             }
         }
     }
-}
-
-/// A hasher for the digest of an image.
-pub(super) fn hasher() -> FsVerityHasher {
-    FsVerityHasher::with_leaf_hash(Algorithm::Sha256, sealpack_kernel::sha256::leaf_hash())
 }
 
 /// The hex digits of a digest.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use sealpack_format::ObjectId;
 use sealpack_format::digest::Algorithm;
 use sealpack_format::erofs::Image;
 use sealpack_kernel::Kernel;
-use sealpack_kernel::fsverity::Measurement;
+use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use super::getopt::{Getopt, Known, Problem};
 use super::{Exit, Program, ToolResult, image, print, reason};
@@ -125,7 +125,7 @@ fn measure_files(program: &Program, paths: &[OsString]) -> ToolResult {
     Ok(())
 }
 
-fn measure(kernel: &Kernel, mut file: &File) -> Result<ObjectId, String> {
+fn measure(kernel: &Kernel, file: &File) -> Result<ObjectId, String> {
     match kernel.measure_verity(file).map_err(|error| error.to_string())? {
         Measurement::Digest(digest) if digest.algorithm() == Algorithm::Sha256 => return Ok(digest),
         Measurement::Digest(_) | Measurement::ForeignAlgorithm(_) => {
@@ -133,16 +133,8 @@ fn measure(kernel: &Kernel, mut file: &File) -> Result<ObjectId, String> {
         }
         Measurement::NotEnabled | Measurement::Unsupported => {}
     }
-    let mut hasher = image::hasher();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(reason(&error)),
-        }
-    }
+    let hashed = FileHasher::new(Algorithm::Sha256).hash(file);
+    hashed.map(|(digest, _)| digest).map_err(|error| reason(&error))
 }
 
 fn usage(program: &Program) -> Vec<u8> {

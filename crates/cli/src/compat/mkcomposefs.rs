@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 
 use sealpack_compat::directory::{self, XattrChoice};
 use sealpack_compat::objects::Objects;
+use sealpack_format::digest::Algorithm;
 use sealpack_format::dump::{Builder, Mode};
 use sealpack_format::erofs::{FormatVersion, Layout};
 use sealpack_format::tree::Tree;
 use sealpack_kernel::Kernel;
+use sealpack_kernel::fsverity::hasher;
 
 use super::getopt::{Getopt, Known, Problem};
-use super::image::{self, Target};
+use super::image::Target;
 use super::{Exit, Program, ToolResult, base_name, print, reason};
 
 #[derive(Clone, Copy)]
@@ -91,7 +93,7 @@ pub(super) fn run(program: &Program, arguments: Vec<OsString>) -> ToolResult {
     let version = versions.pick(&tree);
     let layout = Layout::of(&tree, version)
         .map_err(|error| program.failed(format_args!("cannot write file: {error}")))?;
-    let mut hasher = request.print_digest.then(image::hasher);
+    let mut hasher = request.print_digest.then(|| hasher(Algorithm::Sha256));
     target.write(program, &layout, hasher.as_mut())?;
     match hasher {
         Some(hasher) => print(program, hasher.finish()),

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use sealpack_format::ObjectId;
 use sealpack_format::digest::Algorithm;
 use sealpack_format::tree::{Content, Kind, Metadata, Time, device_number};
-use sealpack_format::verity::{FsVerityHasher, LeafHash};
+use sealpack_kernel::fsverity::hasher;
 use sealpack_kernel::mount::fd_path;
 
 use super::xattrs::{Of, Reader, XattrError};
@@ -43,7 +43,6 @@ pub(super) struct Looker<'o> {
     objects: Option<Batch<'o>>,
     xattrs: Reader,
     buffer: Vec<u8>,
-    leaf_hash: LeafHash,
 }
 
 impl<'o> Looker<'o> {
@@ -54,7 +53,6 @@ impl<'o> Looker<'o> {
             objects: options.objects.map(|objects| objects.batch()),
             xattrs: Reader::new(),
             buffer: vec![0; BUFFER_BYTES],
-            leaf_hash: sealpack_kernel::sha256::leaf_hash(),
         }
     }
 
@@ -173,7 +171,7 @@ impl<'o> Looker<'o> {
         if length <= INLINE_MAX_BYTES {
             return Ok(Content::Inline(start.into()));
         }
-        let mut hasher = FsVerityHasher::with_leaf_hash(Algorithm::Sha256, self.leaf_hash);
+        let mut hasher = hasher(Algorithm::Sha256);
         hasher.update(start);
         let is_whole = length < self.buffer.len();
         if is_whole {

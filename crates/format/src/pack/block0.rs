@@ -1,7 +1,7 @@
 //! The first block: the name of the version and the EROFS superblock.
 
-use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::little_endian::U16;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::inode::FIRST_NID;
 use super::{BLOCK_BYTES, BLOCK_STEP, VERSION_NAME};
@@ -41,29 +41,14 @@ impl Block0 {
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let disk = SuperBlock {
             magic: SUPER_MAGIC.into(),
-            checksum: U32::ZERO,
             feature_compat: COMPAT_MTIME.into(),
             blkszbits: BLOCK_BITS,
-            sb_extslots: 0,
             root_nid: U16::new(FIRST_NID),
             inos: self.inodes.into(),
-            build_time: U64::ZERO,
-            build_time_nsec: U32::ZERO,
             blocks: self.blocks.into(),
             meta_blkaddr: self.meta_block.into(),
-            xattr_blkaddr: U32::ZERO,
-            uuid: [0; 16],
-            volume_name: [0; 16],
             feature_incompat: INCOMPAT_CHUNKED_FILE.into(),
-            available_compr_algs: U16::ZERO,
-            extra_devices: U16::ZERO,
-            devt_slotoff: U16::ZERO,
-            dirblkbits: 0,
-            xattr_prefix_count: 0,
-            xattr_prefix_start: U32::ZERO,
-            packed_nid: U64::ZERO,
-            xattr_filter_reserved: 0,
-            reserved2: [0; 23],
+            ..SuperBlock::new_zeroed()
         };
         let mut block = VERSION_NAME.as_bytes().to_vec();
         block.resize(super::to_usize(SUPER_OFFSET), 0);

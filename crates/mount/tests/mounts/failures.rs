@@ -9,27 +9,37 @@ use crate::fixture::{
     no_layers_by_descriptor,
 };
 
-/// Lets each system call of a mount fail in turn, and checks that nothing stays.
-fn assert_nothing_stays<R>(refuse: impl Fn() -> R + Sync)
+/// Lets each system call of the mount that `plan` describes fail in turn, of which there must be more than
+/// `calls_min`, and checks that nothing stays.
+pub(crate) fn fail_each_call<R>(fixture: &Fixture, plan: &Plan, calls_min: usize, refuse: impl Fn() -> R)
+where
+    R: Fn(&str) -> Option<Errno> + Send + Sync + 'static,
+{
+    let before = mounts();
+    let (kernel, seen) = kernel_failing_at(usize::MAX, refuse());
+    apply(&kernel, plan).unwrap();
+    unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
+    let calls = seen.load(Ordering::Relaxed);
+    assert!(calls > calls_min, "only {calls} calls");
+    for number in 0..calls {
+        let (kernel, _) = kernel_failing_at(number, refuse());
+        let error = apply(&kernel, plan).unwrap_err();
+        assert!(error.to_string().contains("): EIO (Input/output error)"), "call {number}: {error}");
+        assert_eq!(mounts(), before, "after failing call {number}: {error}");
+        fixture.assert_no_loop_device();
+    }
+}
+
+/// Lets each system call of a mount fail in turn, and checks that nothing stays and that nothing is in the way of
+/// trying again.
+fn assert_nothing_stays<R>(refuse: impl Fn() -> R + Send)
 where
     R: Fn(&str) -> Option<Errno> + Send + Sync + 'static,
 {
     let fixture = Fixture::new();
     in_own_namespace(|| {
         let plan = Plan::new(fixture.writable_request()).unwrap();
-        let before = mounts();
-        let (kernel, seen) = kernel_failing_at(usize::MAX, refuse());
-        apply(&kernel, &plan).unwrap();
-        unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
-        let calls = seen.load(Ordering::Relaxed);
-        assert!(calls > 20, "only {calls} calls");
-        for number in 0..calls {
-            let (kernel, _) = kernel_failing_at(number, refuse());
-            let error = apply(&kernel, &plan).unwrap_err();
-            assert!(error.to_string().contains("): EIO (Input/output error)"), "call {number}: {error}");
-            assert_eq!(mounts(), before, "after failing call {number}: {error}");
-            fixture.assert_no_loop_device();
-        }
+        fail_each_call(&fixture, &plan, 20, refuse);
         // And nothing is in the way of trying again.
         apply(&Kernel::new(), &plan).unwrap();
         unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();

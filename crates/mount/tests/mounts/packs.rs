@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Cursor;
-use std::sync::atomic::Ordering;
 
 use sealpack_format::pack::{PackOptions, PackWriter};
 use sealpack_format::verity::dmverity::HashAreaWriter;
@@ -12,9 +11,9 @@ use sealpack_mount::{
     Backing, Error, Level, MetadataTree, Objects, Pack, Plan, Request, Signature, apply, unmount,
 };
 
+use crate::failures::fail_each_call;
 use crate::fixture::{
-    BIG, Fixture, SMALL, in_own_namespace, kernel_failing_at, kernel_refusing, mounts,
-    no_layers_by_descriptor,
+    BIG, Fixture, SMALL, in_own_namespace, kernel_refusing, mounts, no_layers_by_descriptor,
 };
 
 fn pack(fixture: &Fixture, name: &str, contents: &[&[u8]]) -> Pack {
@@ -151,20 +150,8 @@ fn a_failure_of_any_call_with_packs_leaves_nothing_behind() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
         let plan = Plan::new(request(&fixture, 3)).unwrap();
-        let before = mounts();
         let refuse = || |call: &str| no_device_mapper(call).or_else(|| no_layers_by_descriptor(call));
-        let (kernel, seen) = kernel_failing_at(usize::MAX, refuse());
-        apply(&kernel, &plan).unwrap();
-        unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
-        let calls = seen.load(Ordering::Relaxed);
-        assert!(calls > 30, "only {calls} calls");
-        for number in 0..calls {
-            let (kernel, _) = kernel_failing_at(number, refuse());
-            let error = apply(&kernel, &plan).unwrap_err();
-            assert!(error.to_string().contains("): EIO (Input/output error)"), "call {number}: {error}");
-            assert_eq!(mounts(), before, "after failing call {number}: {error}");
-            fixture.assert_no_loop_device();
-        }
+        fail_each_call(&fixture, &plan, 30, refuse);
     });
 }
 

@@ -2,11 +2,9 @@
 
 use std::io::Write;
 
-use sealpack_format::Algorithm;
 use sealpack_format::layer::INLINE_MAX_BYTES;
 use sealpack_format::tree::Content;
-use sealpack_format::verity::FsVerityHasher;
-use sealpack_kernel::sha256::leaf_hash;
+use sealpack_kernel::fsverity::hasher;
 use sealpack_store::{ObjectForm, PackFile, Staging};
 
 use super::scan::ScanError;
@@ -68,10 +66,6 @@ fn gather(stream: &mut Stream<'_>, size: u64) -> Result<Option<Vec<u8>>, ScanErr
         Ok(())
     })?;
     Ok(whole.then_some(bytes))
-}
-
-fn hasher(algorithm: Algorithm) -> FsVerityHasher {
-    FsVerityHasher::with_leaf_hash(algorithm, leaf_hash())
 }
 
 /// Calls `each` with so many zeros.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
+use sealpack_kernel::fsverity::FileHasher;
 
 use super::FsckReport;
 use super::threads::for_each;
 use crate::backend::Entry;
 use crate::error::{Error, Result};
 use crate::gc::object_of;
-use crate::hash::FileHasher;
 use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
 use crate::observer::Observer;

@@ -6,6 +6,8 @@ use sealpack_format::digest::RootHash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::small::parse_versioned;
+
 /// The version of the record that this program writes and knows.
 const VERSION: u64 = 1;
 
@@ -50,13 +52,6 @@ impl PackRecord {
 
     /// Parses the content of a file. The error says what is wrong with it.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-        match value.get("version").and_then(Value::as_u64) {
-            Some(VERSION) => serde_json::from_value(value).map_err(|e| e.to_string()),
-            Some(version) if version > VERSION => Err(format!(
-                "it has version {version}, and this program knows {VERSION}: use a newer sealpack"
-            )),
-            _ => Err("\"version\" is not a number from 1 on".to_owned()),
-        }
+        parse_versioned(json, VERSION)
     }
 }

@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::verity::FsVerityHasher;
+use sealpack_kernel::fsverity::hasher;
 
 use super::{Added, Staging};
 use crate::error::{Error, Result};
-use crate::hash::hasher;
 
 /// A file in the staging directory that goes with this unless it is taken.
 pub(super) struct Temporary<'a> {

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use sealpack_trust::key::{self, Certificate};
-use serde_json::json;
 
+use super::json_of_new;
 use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -43,14 +43,7 @@ impl Certify {
         let pem = certificate.pem();
         let file = NewFile { path: &self.cert, bytes: pem.as_bytes(), mode: 0o644 };
         new_files::write_all(&[file], self.force)?;
-        let value = json!({
-            "certificate": self.cert,
-            "type": certificate.public_key().kind().to_string(),
-            "subject": certificate.subject(),
-            "serial": certificate.serial_hex(),
-            "sha256": certificate.fingerprint().to_string(),
-        });
-        context.output.result(&value, || {
+        context.output.result(&json_of_new(&certificate, &self.cert), || {
             let kind = certificate.public_key().kind();
             format!("certificate \"{}\" for an {kind} key in {}", certificate.subject(), self.cert.display())
         })

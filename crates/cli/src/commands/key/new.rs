@@ -5,6 +5,7 @@ use sealpack_trust::key::token::TokenUri;
 use sealpack_trust::key::{self, Certificate, KeyKind};
 use serde_json::json;
 
+use super::json_of_new;
 use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -46,14 +47,8 @@ impl New {
         let key = NewFile { path: &self.key, bytes: made.key_pem.as_bytes(), mode: 0o600 };
         let cert = NewFile { path: &self.cert, bytes: made.certificate_pem.as_bytes(), mode: 0o644 };
         new_files::write_all(&[key, cert], self.force)?;
-        let value = json!({
-            "key": self.key,
-            "certificate": self.cert,
-            "type": certificate.public_key().kind().to_string(),
-            "subject": certificate.subject(),
-            "serial": certificate.serial_hex(),
-            "sha256": certificate.fingerprint().to_string(),
-        });
+        let mut value = json_of_new(&certificate, &self.cert);
+        value["key"] = json!(self.key);
         context.output.result(&value, || {
             format!(
                 "{} key in {}, certificate \"{}\" in {}",

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use zerocopy::IntoBytes;
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::Layout;
 use super::layout::{data_size, dirent_bytes, xattr_bytes, xattr_count};
@@ -96,10 +96,8 @@ impl<'t> Layout<'t> {
         let root_nid = self.order.slots.first().map_or(0, |root| root.nid);
         SuperBlock {
             magic: SUPER_MAGIC.into(),
-            checksum: U32::ZERO,
             feature_compat: (COMPAT_MTIME | COMPAT_XATTR_FILTER).into(),
             blkszbits: BLOCK_BITS,
-            sb_extslots: 0,
             root_nid: u16::try_from(root_nid)
                 .expect("the root is the first inode, at most one attribute area's padding in")
                 .into(),
@@ -107,20 +105,8 @@ impl<'t> Layout<'t> {
             build_time: self.oldest.seconds.cast_unsigned().into(),
             build_time_nsec: self.oldest.nanoseconds.into(),
             blocks: self.blocks.into(),
-            meta_blkaddr: U32::ZERO,
             xattr_blkaddr: u32::try_from(self.inodes_end / BLOCK_BYTES).unwrap_or(u32::MAX).into(),
-            uuid: [0; 16],
-            volume_name: [0; 16],
-            feature_incompat: U32::ZERO,
-            available_compr_algs: U16::ZERO,
-            extra_devices: U16::ZERO,
-            devt_slotoff: U16::ZERO,
-            dirblkbits: 0,
-            xattr_prefix_count: 0,
-            xattr_prefix_start: U32::ZERO,
-            packed_nid: U64::ZERO,
-            xattr_filter_reserved: 0,
-            reserved2: [0; 23],
+            ..SuperBlock::new_zeroed()
         }
     }
 
