@@ -7,9 +7,11 @@ use sealpack_format::tree::Tree;
 use sealpack_format::{Algorithm, ObjectId, erofs};
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
+use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -21,6 +23,7 @@ const DIGEST_PREFIX_MIN: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) store: Option<PathBuf>,
+    pub(crate) trust: Option<PathBuf>,
     pub(crate) output: Output,
 }
 
@@ -35,6 +38,17 @@ impl Context {
             )
             .hint("give one with --store DIR")
         })
+    }
+
+    /// Where the trust store is, or would be.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        let user = rustix::process::geteuid().as_raw();
+        TrustStore::new(self.trust.clone(), user, |name| std::env::var_os(name))
+    }
+
+    /// What the trust store says.
+    pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
+        self.trust_store().read(self.output)
     }
 
     /// The store, which must be there.

@@ -18,6 +18,7 @@ mod pull;
 mod rm;
 mod seal;
 mod tag;
+mod trust;
 mod umount;
 
 use crate::context::Context;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
+    Trust(trust::Trust),
     Generate(generate::Generate),
 }
 
@@ -67,6 +69,7 @@ impl Command {
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }
