@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pack", check: pack::check },
     Target { name: "pkcs7", check: trust::pkcs7 },
     Target { name: "policy", check: trust::policy },
+    Target { name: "rules", check: trust::rules },
     Target { name: "seal", check: trust::seal },
     Target { name: "tar", check: tar::check },
 ];

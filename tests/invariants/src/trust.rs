@@ -1,5 +1,7 @@
-//! Keys, signatures, seals, policies and the kernel's records.
+//! Keys, signatures, seals, trust stores, policies and the kernel's records.
 
+use sealpack_trust::anchors::{Revocations, Rules};
+use sealpack_trust::judge::AskedName;
 use sealpack_trust::key::{Certificate, FileKey};
 use sealpack_trust::pkcs7::{content_of, verify_detached, verify_embedded};
 use sealpack_trust::policy::Policy;
@@ -37,6 +39,25 @@ pub(crate) fn seal(bytes: &[u8]) {
     let again = Statement::parse(written.bytes()).expect("a statement that we write is a good one");
     assert_eq!(again.contents(), statement.contents());
     let _ = Seal::from_parts(bytes, bytes);
+}
+
+/// A rule that is accepted is for what is below its prefix, unless a longer one is; whoever is revoked is found.
+pub(crate) fn rules(bytes: &[u8]) {
+    if let Ok(rules) = Rules::parse(bytes) {
+        for rule in rules.namespaces() {
+            let Ok(name) = format!("{}/below:tag", rule.prefix).parse::<AskedName>() else { continue };
+            let decides = rules.demand(&name).rule.expect("this rule, or a longer one");
+            assert!(decides.prefix.len() >= rule.prefix.len());
+            assert_eq!(rules.names(&name)[0], name);
+        }
+    }
+    let Ok(revocations) = Revocations::parse(bytes) else { return };
+    for revoked in &revocations.certificates {
+        assert!(revocations.certificate(&revoked.sha256).is_some());
+    }
+    for revoked in &revocations.root_hashes {
+        assert!(revocations.root_hash(&revoked.root_hash).is_some());
+    }
 }
 
 /// Whatever comes as a signature, no one is its signer when nobody is trusted. A certificate is what its DER says,

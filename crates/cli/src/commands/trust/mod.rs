@@ -20,7 +20,7 @@ use crate::error::CommandResult;
   sealpack trust add publisher --cert publisher.crt
   sealpack trust list
   sealpack trust revoke publisher --reason stolen
-  sealpack trust revoke --root-hash 3f0d…c2 --policy sealed.policy")]
+  sealpack trust revoke --root-hash … --policy sealed.policy")]
 pub(crate) struct Trust {
     #[command(subcommand)]
     command: TrustCommand,
