@@ -30,7 +30,7 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
   sealpack key new --key seal.key --cert seal.pem
   sealpack seal debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
-  sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal debian:12 --key p.key --cert p.crt --statement-key s.key --statement-cert s.crt
   sealpack seal prepare debian:12 --out to-be-signed
   sealpack seal attach debian:12 to-be-signed --cert offline.crt
   sealpack mount debian:12 /mnt --require signed")]
