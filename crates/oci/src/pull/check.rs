@@ -1,6 +1,6 @@
 //! The last word of whoever pulls: what came of the layers is known, and nothing has a name yet.
 
-use sealpack_format::digest::RootHash;
+use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_store::{ImageRecord, Kept, LayerPack, ObjectForm};
 
 use crate::reference::Reference;
@@ -10,6 +10,10 @@ use crate::reference::Reference;
 pub struct Request<'a> {
     /// The name that it gets.
     pub name: &'a Reference,
+    /// What it was asked for by, where that is another name.
+    pub pulled_as: Option<&'a Reference>,
+    /// The index that the manifest was chosen from, with its digest.
+    pub index: Option<(BlobDigest, &'a [u8])>,
     /// The form of its objects. `None`: that of the image that has the name, files when there is none.
     pub objects: Option<ObjectForm>,
     /// Asked before the image gets its name.
@@ -20,7 +24,7 @@ impl<'a> Request<'a> {
     /// To pull without a condition.
     #[must_use]
     pub const fn new(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        Self { name, objects, check: None }
+        Self { name, pulled_as: None, index: None, objects, check: None }
     }
 }
 

@@ -34,7 +34,6 @@ pub use scan::{MemberProblem, ScanError};
 
 use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
-use crate::reference::Reference;
 use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and
@@ -117,7 +116,10 @@ fn bring_in(
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
     staging.add_blob(&image.config.digest, &image.config_bytes)?;
-    let mut record = record_of(image, request.name, metadata_image, image_size_bytes);
+    if let Some((digest, bytes)) = &request.index {
+        staging.add_blob(digest, bytes)?;
+    }
+    let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
     let kept = match request.check {
         Some(check) => ask(&staging, &record, check)?,
@@ -250,15 +252,22 @@ fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), Pu
 
 fn record_of(
     image: &ResolvedImage,
-    name: &Reference,
+    request: &Request<'_>,
     metadata_image: ObjectId,
     size_bytes: u64,
 ) -> ImageRecord {
     let layers = image.layers.iter().map(|layer| {
         LayerDescriptor::new(layer.diff_id, layer.descriptor.digest, layer.descriptor.size_bytes)
     });
-    let mut record =
-        ImageRecord::new(name.to_string(), image.manifest.digest, image.config.digest, metadata_image);
+    let mut record = ImageRecord::new(
+        request.name.to_string(),
+        image.manifest.digest,
+        image.config.digest,
+        metadata_image,
+    );
+    record.index = request.index.map(|(digest, _)| digest);
+    let asked_for = request.pulled_as.map(ToString::to_string);
+    record.pulled_as = asked_for.filter(|asked_for| *asked_for != record.name);
     record.platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
     record.image_size_bytes = size_bytes;
     record.layers = layers.collect();

@@ -24,7 +24,7 @@ fn pull_with(
         answer.clone().map_err(|why| Refusal { message: why.to_owned(), hint: Some("do not".into()) })
     };
     let name = "localhost/image:1".parse().unwrap();
-    let request = Request { name: &name, objects: Some(form), check: Some(&check) };
+    let request = Request { check: Some(&check), ..Request::new(&name, Some(form)) };
     let pulled = pull(store, source, &source.image, &request, &());
     (pulled, seen.into_inner().unwrap().unwrap())
 }
@@ -33,7 +33,7 @@ fn pull_with(
 fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name() {
     for form in [ObjectForm::Packs, ObjectForm::Files] {
         let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
-        let kept = Kept { seal: Some(b"{}".to_vec()), epoch: Some(("localhost/image:1".into(), 3)) };
+        let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("localhost/image:1".into(), 3)] };
         let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(kept));
         let pulled = pulled.unwrap();
         assert_eq!(pulled.record, record);

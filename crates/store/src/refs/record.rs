@@ -25,6 +25,9 @@ pub struct ImageRecord {
     /// The index that the manifest was chosen from, a blob too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<BlobDigest>,
+    /// The canonical name that it was pulled by, where that is another: what its seal is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulled_as: Option<String>,
     /// The platform, such as `linux/arm64/v8`.
     pub platform: String,
     /// The metadata image.
@@ -125,6 +128,7 @@ impl ImageRecord {
             manifest,
             config,
             index: None,
+            pulled_as: None,
             platform: String::new(),
             image,
             image_size_bytes: 0,

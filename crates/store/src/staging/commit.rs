@@ -26,8 +26,8 @@ const SINGLE_FLUSHES: usize = 8;
 pub struct Kept {
     /// The seal, as [`Store::write_seal`](crate::Store::write_seal) takes it.
     pub seal: Option<Vec<u8>>,
-    /// The name and the epoch to be remembered for it.
-    pub epoch: Option<(String, u64)>,
+    /// Names, and the epochs to be remembered for them.
+    pub epochs: Vec<(String, u64)>,
 }
 
 impl Staging<'_> {
@@ -82,7 +82,7 @@ impl Staging<'_> {
         if let Some(seal) = &kept.seal {
             self.store.write_seal(&record.manifest, seal)?;
         }
-        if let Some((name, epoch)) = &kept.epoch {
+        for (name, epoch) in &kept.epochs {
             self.store.remember_epoch(name, *epoch, &record.manifest)?;
         }
         self.store.set_image(record)

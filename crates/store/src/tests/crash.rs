@@ -154,7 +154,7 @@ fn short_life_with_history() {
     let publish = |text: &str, epoch: u64| {
         let mut named = pull(&store, &format!("{text}-once"), &[BASE, &[text]]);
         named.name = "two".into();
-        let kept = Kept { seal: Some(SEAL.to_vec()), epoch: Some(("two".into(), epoch)) };
+        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)] };
         store.stage().unwrap().publish_with(&named, &kept).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();
         named
@@ -332,7 +332,7 @@ fn a_name_changes_after_its_history_is_on_the_disk() {
     pull(&fixture, "a", &[BASE]);
     let mut named = pull(&fixture, "b", &[BASE, &["top"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(SEAL.to_vec()), epoch: Some(("a".into(), 7)) };
+    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)] };
     let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
     // Seal, epoch, history and name, and the two features that they need.
     assert_eq!(Disk::new(fixture.path()).replay(&changes), 6);

@@ -200,7 +200,7 @@ fn seal_and_epoch_are_there_before_the_name() {
     let record = pull(&fixture, "a", &[&["x"]]);
     let mut named = record.clone();
     named.name = "b".into();
-    let kept = Kept { seal: Some(b"{}".to_vec()), epoch: Some(("b".into(), 7)) };
+    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)] };
     let changes = crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
     let places: Vec<_> = changes
         .iter()
