@@ -8,6 +8,7 @@ mod doctor;
 mod fsck;
 mod gc;
 mod generate;
+mod history;
 mod images;
 mod inspect;
 mod key;
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
     Tag(tag::Tag),
+    History(history::History),
     Rm(rm::Rm),
     Seal(seal::Seal),
     Mount(mount::Mount),
@@ -54,6 +56,7 @@ impl Command {
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
+            Self::History(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),
             Self::Mount(command) => command.run(context),

@@ -4,7 +4,7 @@ use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::resolve;
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Pulled, pull};
+use sealpack_oci::pull::{Pulled, Request, pull};
 use sealpack_oci::reference::Reference;
 use sealpack_oci::registry::{ClientOptions, Mirror};
 use sealpack_oci::source::Source;
@@ -85,7 +85,8 @@ impl Pull {
         let image = resolve(source.as_ref(), &platform)?;
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &image, &name, self.objects, observer.as_ref())?;
+        let request = Request::new(&name, self.objects);
+        let pulled = pull(&store, source.as_ref(), &image, &request, observer.as_ref())?;
         drop(observer);
         context.output.result(&json_of(&pulled), || text_of(&pulled))
     }
