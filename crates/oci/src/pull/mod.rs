@@ -1,7 +1,7 @@
 //! From a source into the store: layers in parallel, each byte read once.
 
 mod composefs;
-mod decode;
+pub mod decode;
 mod duplicates;
 mod error;
 mod fresh;
