@@ -4,6 +4,7 @@
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
 pub mod archive;
+pub mod composefs;
 pub mod credentials;
 pub mod environment;
 pub mod error;

@@ -11,6 +11,7 @@ use sealpack_oci::source::Source;
 use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
+use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::{count, size};
@@ -50,6 +51,9 @@ pub(crate) struct Pull {
     /// that has the name, files for a new one].
     #[arg(long, value_name = "FORM")]
     objects: Option<ObjectForm>,
+    /// Pull an image even if the composefs digests in its annotations or labels are not its own.
+    #[arg(long)]
+    no_composefs_check: bool,
     /// Speak plain HTTP to the registry. A registry on a loopback address needs no leave.
     #[arg(long)]
     plain_http: bool,
@@ -82,7 +86,10 @@ impl Pull {
         if let (Some(store), Some(form)) = (&present, self.objects) {
             store.check_form(form)?;
         }
-        let image = resolve(source.as_ref(), &platform)?;
+        let mut image = resolve(source.as_ref(), &platform)?;
+        if self.no_composefs_check {
+            image.composefs.clear();
+        }
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
         let observer = progress::observer(context.output);
         let request = Request::new(&name, self.objects);
@@ -129,6 +136,7 @@ fn json_of(pulled: &Pulled) -> Value {
         "object_bytes_added": added.object_bytes,
         "objects_shared": added.existing_objects,
         "objects_replaced": added.replaced,
+        "composefs": composefs::json_of(&pulled.composefs),
     })
 }
 
@@ -136,6 +144,7 @@ fn text_of(pulled: &Pulled) -> String {
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
+    text += &composefs::text_of(&pulled.composefs, "  ");
     let known = match pulled.layers_converted {
         0 => format!("{} known", pulled.layers_known),
         converted => format!("{} known, {converted} converted", pulled.layers_known),
