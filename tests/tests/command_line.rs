@@ -13,8 +13,8 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 20] = [
-    "pull", "images", "inspect", "tag", "history", "rm", "mount", "umount", "ls", "cat", "diff", "gc",
+const VERBS: [&str; 22] = [
+    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls", "cat", "diff", "gc",
     "fsck", "doctor", "key", "policy", "seal", "convert", "compat", "generate",
 ];
 

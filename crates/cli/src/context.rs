@@ -7,9 +7,11 @@ use sealpack_format::tree::Tree;
 use sealpack_format::{Algorithm, ObjectId, erofs};
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
+use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::trust_store;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -21,6 +23,7 @@ const DIGEST_PREFIX_MIN: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) store: Option<PathBuf>,
+    pub(crate) trust: Option<PathBuf>,
     pub(crate) output: Output,
 }
 
@@ -35,6 +38,11 @@ impl Context {
             )
             .hint("give one with --store DIR")
         })
+    }
+
+    /// The trust store.
+    pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
+        trust_store::load(self)
     }
 
     /// The store, which must be there.
