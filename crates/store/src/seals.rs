@@ -12,7 +12,7 @@ use crate::store::{Feature, Store};
 pub(crate) const DIRECTORY: &str = "seals";
 
 /// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
-pub const SEAL_MAX_BYTES: u64 = 16 * 1024 * 1024;
+pub const SEAL_MAX_BYTES: u64 = 20 * 1024 * 1024;
 
 impl Store {
     /// The seal of the image with that manifest, if the store has one. It stays as long as a name
