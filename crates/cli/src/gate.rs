@@ -15,7 +15,7 @@ use sealpack_store::{Kept, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement};
 use sealpack_trust::judge::{
     AskedName, Candidate, Choice, Chosen, PassedOver, Question, Refusal, Verdict, check_before,
-    check_pin, choose,
+    check_pin, choose, judge,
 };
 use sealpack_trust::seal::{
     ARTIFACT_TYPE, BUNDLE_MAX_BYTES, ImageName, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES,
@@ -76,6 +76,15 @@ pub(crate) struct Found<'a> {
     pub(crate) index: Option<BlobDigest>,
     /// How the store names objects.
     pub(crate) algorithm: Algorithm,
+}
+
+/// What is to be said of the seals of an image under a name.
+pub(crate) struct Judgement {
+    pub(crate) name: String,
+    /// What each is called, and what it was found to be; or why it is none.
+    pub(crate) seals: Vec<(String, Result<Verdict, String>)>,
+    /// Why the image must not have the name.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// What came of the seals of an image.
@@ -163,6 +172,29 @@ impl<'a> Gate<'a> {
             judged.add(choice.map_err(refused)?);
         }
         Ok(judged)
+    }
+
+    /// What is to be said of each seal, for each name.
+    pub(crate) fn judgements(
+        &self,
+        candidates: &[Candidate],
+        manifest: &BlobDigest,
+        index: Option<&BlobDigest>,
+        platform: &str,
+    ) -> Vec<Judgement> {
+        let of_name = |asked: &Asked| {
+            let question = self.question(asked, manifest, index, platform);
+            let of_seal = |candidate: &Candidate| {
+                let verdict = candidate.seal.as_ref().map(|seal| judge(seal, &self.anchors, &question));
+                (candidate.label.clone(), verdict.map_err(Clone::clone))
+            };
+            Judgement {
+                name: asked.name.to_string(),
+                seals: candidates.iter().map(of_seal).collect(),
+                refusal: choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question).err(),
+            }
+        };
+        self.names.iter().map(of_name).collect()
     }
 
     fn question<'q>(
@@ -280,7 +312,7 @@ fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
 }
 
 /// What the source has where the seals of an image are.
-fn candidates(source: &dyn ImageSource, found: &Found<'_>) -> Result<Vec<Candidate>, sealpack_oci::Error> {
+pub(crate) fn candidates(source: &dyn ImageSource, found: &Found<'_>) -> Result<Vec<Candidate>, sealpack_oci::Error> {
     let listed = artifact::find(source, &found.image.manifest, ARTIFACT_TYPE, &LIMITS)?;
     let whole = listed.artifacts.into_iter().map(|(digest, artifact)| Candidate {
         label: digest.to_string(),
@@ -360,7 +392,7 @@ pub(crate) fn text_of(chosen: &Chosen) -> String {
     let name = name.as_ref().map(ToString::to_string).unwrap_or_default();
     let packs: BTreeSet<String> = root_hash_signers.iter().flat_map(|(_, signers)| names(signers)).collect();
     format!(
-        "  sealed by       {}, as {name}, epoch {epoch}\n  root hashes     {}, the sealed ones, signed by {}\n",
+        "  sealed by       {}, as {name}, epoch {epoch}\n  root hashes     {}, signed by {}\n",
         names(statement_signers).join(", "),
         root_hash_signers.len(),
         packs.into_iter().collect::<Vec<_>>().join(", ")

@@ -1,6 +1,7 @@
 mod kernel;
 mod registry;
 mod report;
+mod seals;
 mod stored;
 
 use sealpack_oci::platform::Platform;

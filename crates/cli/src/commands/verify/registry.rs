@@ -9,6 +9,7 @@ use sealpack_store::Store;
 use serde_json::json;
 
 use super::report::Report;
+use super::seals;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::gate::{self, Found, Gate, GateArgs};
@@ -54,7 +55,10 @@ pub(super) fn verify(
     }
     let algorithm = store.as_ref().map_or(Algorithm::Sha256, Store::algorithm);
     let found = Found { image: &image, index, algorithm };
-    gate.report_on(&mut report, &gate::candidates(opened.as_ref(), &found)?, &found);
+    let candidates = gate::candidates(opened.as_ref(), &found)?;
+    let platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+    let judgements = gate.judgements(&candidates, &image.manifest.digest, found.index.as_ref(), &platform);
+    seals::report_on(&mut report, &judgements, false);
     report.note("root hashes", "not computed, as the image is not in the store: `sealpack pull` does");
     Ok(report)
 }

@@ -7,10 +7,11 @@ use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::manifest::{Config, Document};
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
+use sealpack_trust::judge::Candidate;
 use serde_json::json;
 
-use super::kernel;
 use super::report::Report;
+use super::{kernel, seals};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::gate::{Gate, GateArgs};
@@ -151,6 +152,14 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
     }
 }
 
+/// The packs, none of an image in files.
+fn devices_of(store: &Store, record: &ImageRecord) -> Result<Vec<sealing::ImagePack>, CommandError> {
+    match record.objects {
+        ObjectForm::Files => Ok(Vec::new()),
+        ObjectForm::Packs => sealing::packs_of(store, record),
+    }
+}
+
 /// The seal: whether it is that of the image, and what the trust store says of it.
 fn seal(
     report: &mut Report,
@@ -174,7 +183,7 @@ fn seal(
     if let Some(seal) = &seal {
         let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
         report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
-        match (root_hash, sealing::packs_if_known(store, record)) {
+        match (root_hash, devices_of(store, record)) {
             (Some(root_hash), Ok(packs)) => {
                 let devices = sealing::devices(record, root_hash, &packs);
                 report.look("  root hashes", seal.statement().check(&devices), |()| {
@@ -186,6 +195,10 @@ fn seal(
             (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
         }
     }
-    gate.report(report, seal, record);
+    let candidates: Vec<_> =
+        seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
+    let judgements =
+        gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    seals::report_on(report, &judgements, true);
     Ok(())
 }
