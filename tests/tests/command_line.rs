@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 const VERBS: [&str; 22] = [
-    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls", "cat", "diff", "gc",
-    "fsck", "doctor", "key", "policy", "seal", "convert", "compat", "generate",
+    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
+    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "seal", "convert", "compat", "generate",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.

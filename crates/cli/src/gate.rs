@@ -14,8 +14,8 @@ use sealpack_oci::source::Source;
 use sealpack_store::{Kept, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement};
 use sealpack_trust::judge::{
-    AskedName, Candidate, Choice, Chosen, PassedOver, Question, Refusal, Verdict, check_before,
-    check_pin, choose, judge,
+    AskedName, Candidate, Choice, Chosen, PassedOver, Question, Refusal, Verdict, check_before, check_pin,
+    choose, judge,
 };
 use sealpack_trust::seal::{
     ARTIFACT_TYPE, BUNDLE_MAX_BYTES, ImageName, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES,
@@ -277,13 +277,14 @@ impl Judged {
         })?;
         // Somebody else may have pulled a later one meanwhile.
         for (name, epoch) in &self.epochs {
-            let known = store.epoch(name.as_str()).map_err(|error| NotThis {
-                message: error.to_string(),
-                hint: None,
-            })?;
+            let known = store
+                .epoch(name.as_str())
+                .map_err(|error| NotThis { message: error.to_string(), hint: None })?;
             if let Some(known) = known.filter(|known| known.epoch > *epoch) {
-                let message =
-                    format!("{name} was pulled with epoch {} meanwhile, and this is epoch {epoch}", known.epoch);
+                let message = format!(
+                    "{name} was pulled with epoch {} meanwhile, and this is epoch {epoch}",
+                    known.epoch
+                );
                 return Err(NotThis { message, hint: None });
             }
         }
@@ -303,7 +304,8 @@ fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
     }
     let mut both = before;
     let signed = seal.statement().to_be_signed().map(|(signed, _)| signed);
-    let theirs = signed.flat_map(|signed| seal.signatures_of(signed).iter().map(move |der| (signed, der.clone())));
+    let theirs =
+        signed.flat_map(|signed| seal.signatures_of(signed).iter().map(move |der| (signed, der.clone())));
     // More than there may be: those that came now count.
     match both.attach(theirs) {
         Ok(()) => both,
@@ -312,16 +314,19 @@ fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
 }
 
 /// What the source has where the seals of an image are.
-pub(crate) fn candidates(source: &dyn ImageSource, found: &Found<'_>) -> Result<Vec<Candidate>, sealpack_oci::Error> {
+pub(crate) fn candidates(
+    source: &dyn ImageSource,
+    found: &Found<'_>,
+) -> Result<Vec<Candidate>, sealpack_oci::Error> {
     let listed = artifact::find(source, &found.image.manifest, ARTIFACT_TYPE, &LIMITS)?;
     let whole = listed.artifacts.into_iter().map(|(digest, artifact)| Candidate {
         label: digest.to_string(),
         seal: seal_in(&artifact).and_then(|seal| usable(seal, found.algorithm)),
     });
-    let left_out = listed.left_out.into_iter().map(|left_out| Candidate {
-        label: left_out.digest.to_string(),
-        seal: Err(left_out.problem),
-    });
+    let left_out = listed
+        .left_out
+        .into_iter()
+        .map(|left_out| Candidate { label: left_out.digest.to_string(), seal: Err(left_out.problem) });
     Ok(whole.chain(left_out).collect())
 }
 

@@ -105,7 +105,9 @@ impl Pull {
         let pulled = pull(&store, source.as_ref(), &image, &request, observer.as_ref())?;
         drop(observer);
         if replaced.get() {
-            context.output.remark("the seal that the store had of the image said something else, and is replaced");
+            context
+                .output
+                .remark("the seal that the store had of the image said something else, and is replaced");
         }
         context.output.result(&json_of(&pulled, &judged), || text_of(&pulled, &judged))
     }
@@ -177,7 +179,9 @@ fn text_of(pulled: &Pulled, judged: &Judged) -> String {
     text += &match &judged.chosen {
         Some(chosen) => gate::text_of(chosen),
         None if judged.passed_over.is_empty() => String::new(),
-        None => format!("  not sealed      {} cannot be used\n", count(judged.passed_over.len() as u64, "seal")),
+        None => {
+            format!("  not sealed      {} cannot be used\n", count(judged.passed_over.len() as u64, "seal"))
+        }
     };
     if judged.chosen.is_some() && record.objects == ObjectForm::Files {
         text += "  kept as files: the seal counts when the image is kept in packs\n";

@@ -100,7 +100,9 @@ fn before<'h>(
             Ok(Some(seal)) if now.is_none_or(|now| seal.statement().epoch() < now) => return Ok(record),
             Ok(_) => {}
             // It says nothing of its epoch.
-            Err(error) => context.output.remark(&format!("passing over {}: {}", record.manifest, error.message())),
+            Err(error) => {
+                context.output.remark(&format!("passing over {}: {}", record.manifest, error.message()))
+            }
         }
     }
     let what = now.map_or("a seal".to_owned(), |now| format!("a seal of an epoch before {now}"));

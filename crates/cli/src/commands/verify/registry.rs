@@ -29,8 +29,10 @@ pub(super) fn verify(
         Source::Registry(reference) => Some(reference.clone()),
         _ => suggested,
     }) else {
-        return Err(CommandError::usage(format_args!("{source} suggests no name, which its seal could be for"))
-            .hint("pull it under a name, and verify that"));
+        return Err(CommandError::usage(format_args!(
+            "{source} suggests no name, which its seal could be for"
+        ))
+        .hint("pull it under a name, and verify that"));
     };
     let store = context.open_if_there(None)?;
     let gate = Gate::new(context.anchors()?, args, &name, &name, store.as_ref())?;
@@ -62,4 +64,3 @@ pub(super) fn verify(
     report.note("root hashes", "not computed, as the image is not in the store: `sealpack pull` does");
     Ok(report)
 }
-

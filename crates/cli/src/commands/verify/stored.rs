@@ -88,9 +88,9 @@ fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), Str
 
 /// Metadata image and objects, every byte. Answers with the root hash of the metadata image.
 fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<RootHash> {
-    report.look("metadata image", store.verify_image(&record.image).map(drop), |()| record.image.to_string())?;
-    let root_hash =
-        report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
+    report
+        .look("metadata image", store.verify_image(&record.image).map(drop), |()| record.image.to_string())?;
+    let root_hash = report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
     match record.objects {
         ObjectForm::Files => files(report, store, record),
         ObjectForm::Packs => packs(report, store, record),
@@ -197,8 +197,7 @@ fn seal(
     }
     let candidates: Vec<_> =
         seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
-    let judgements =
-        gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
     seals::report_on(report, &judgements, true);
     Ok(())
 }
