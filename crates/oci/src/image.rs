@@ -120,8 +120,11 @@ pub fn resolve(source: &dyn ImageSource, platform: &Platform) -> Result<Resolved
     resolve_root(source, descriptor, bytes, platform)
 }
 
-/// [`resolve`] from a manifest or index on that was fetched before.
-pub(crate) fn resolve_root(
+/// [`resolve`] from a manifest or index on that was fetched before: the source's [root](ImageSource::root).
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_root(
     source: &dyn ImageSource,
     descriptor: Descriptor,
     bytes: Vec<u8>,
