@@ -2,6 +2,7 @@
 
 mod commands;
 mod compat;
+mod composefs;
 mod context;
 mod error;
 mod executables;

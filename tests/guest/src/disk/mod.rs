@@ -7,11 +7,12 @@
 //! | `sealed/store`, `unknown/store`, `unsealed/store` | images in packs, sealed by the trusted key, by the unknown one, by nobody |
 //! | `signed/device` | EROFS, then dm-verity's superblock and tree |
 //! | `signed/root-hash`, `signed/data-blocks` | the device's, as text |
-//! | `signed/{trusted,unknown,extra}.p7s` | signatures of the root hash |
+//! | `rotation/store` | images in packs, `one` sealed by the retiring key, `two` by that and the succeeding one |
+//! | `signed/{trusted,unknown,extra,next}.p7s` | signatures of the root hash |
 //! | `signed/other.p7s` | the trusted key's signature of another root hash |
 //! | `slot/*` | such a device with a slot for a second one, `slot/blob`, where the contents are |
 //! | `small` | another ext4 with fs-verity, empty, in a file |
-//! | `keys/extra.der` | the certificate of a key that the firmware does not know |
+//! | `keys/{extra,next}.der` | certificates of keys that the firmware does not know |
 //! | `keys/{rsa2048,rsa3072,rsa4096,p256,p384}.{key,pem}` | keys that the firmware knows, with their certificates |
 //! | `policies/*` | IPE policies, signed and not |
 //! | `attacks/program`, `attacks/preload.so`, `attacks/module.ko` | a program, a library and a module that nobody signed |
@@ -67,6 +68,7 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
     fs::copy(content.join("attacks/program"), slot.join("program"))?;
     device::write_with_slot(&slot, &content.join("slot"))?;
     Key::extra()?.certificate_der(&content.join("keys/extra.der"))?;
+    Key::next()?.certificate_der(&content.join("keys/next.der"))?;
     for kind in KINDS {
         let key = Key::of_kind(kind, programs)?;
         for (file, suffix) in [(key.key(), "key"), (key.certificate(), "pem")] {
@@ -135,7 +137,7 @@ fn write_device(work: &Path, target: &Path) -> Result<()> {
     fs::write(tree.join("text"), SIGNED_TEXT.repeat(SIGNED_TEXT_REPEATED))?;
     device::write(&tree, target)?;
     let root_hash = target.join("root-hash");
-    for (name, key) in [("unknown", Key::unknown()?), ("extra", Key::extra()?)] {
+    for (name, key) in [("unknown", Key::unknown()?), ("extra", Key::extra()?), ("next", Key::next()?)] {
         key.sign_detached(&root_hash, &target.join(format!("{name}.p7s")))?;
     }
     let other = work.join("other-root-hash");

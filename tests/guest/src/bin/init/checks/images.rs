@@ -75,6 +75,8 @@ pub(crate) enum Store {
     Unknown,
     /// Images in packs that nobody sealed.
     Unsealed,
+    /// Images in packs, `one` sealed by the retiring key, `two` by that and the succeeding one.
+    Rotation,
     /// Images in files with fs-verity.
     Files,
 }
@@ -86,6 +88,7 @@ impl Store {
             Self::Sealed => "/disk/sealed/store",
             Self::Unknown => "/disk/unknown/store",
             Self::Unsealed => "/disk/unsealed/store",
+            Self::Rotation => "/disk/rotation/store",
             Self::Files => "/disk/files/store",
         })
     }
@@ -101,6 +104,12 @@ impl Store {
     pub(crate) fn mount(self, image: &str, target: &Path, level: &str) -> Result<Mounted> {
         let said = stdout(self.sealpack(["mount", image, "--require", level]).arg(target))?;
         ensure!(said.contains(level), "what was achieved is not said: {said}");
+        Ok(Mounted { target: target.to_owned() })
+    }
+
+    /// Mounts an image of it at `target` as one that nobody sealed.
+    pub(crate) fn mount_unsigned(self, image: &str, target: &Path) -> Result<Mounted> {
+        run(self.sealpack(["mount", image, "--at-most", "verified"]).arg(target))?;
         Ok(Mounted { target: target.to_owned() })
     }
 
