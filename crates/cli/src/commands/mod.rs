@@ -20,6 +20,7 @@ mod rm;
 mod rollback;
 mod seal;
 mod tag;
+mod trust;
 mod umount;
 mod verify;
 
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
+    Trust(trust::Trust),
     Generate(generate::Generate),
 }
 
@@ -76,6 +78,7 @@ impl Command {
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }
