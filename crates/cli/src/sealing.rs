@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealpack_format::digest::RootHash;
 use sealpack_mount::{MetadataTree, Pack, Signature};
 use sealpack_oci::reference::Reference;
-use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
+use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{
     Devices, ImageName, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
 };
@@ -22,9 +22,14 @@ pub(crate) struct ImagePack {
 
 /// The packs of an image, each once, in the order of their first layers. Their files need not be there.
 pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImagePack>, CommandError> {
+    Ok(grouped(&store.image_packs(record)?))
+}
+
+/// The packs of layers, each once, in the order of their first layers.
+pub(crate) fn grouped(layers: &[LayerPack]) -> Vec<ImagePack> {
     let mut packs: Vec<ImagePack> = Vec::new();
     let mut places: BTreeMap<RootHash, usize> = BTreeMap::new();
-    for layer in store.image_packs(record)? {
+    for layer in layers {
         let PackDescriptor { root_hash, size_bytes, filesystem_blocks, .. } = layer.pack;
         if let Some(place) = places.get(&root_hash) {
             packs[*place].sealed.layers.push(layer.layer);
@@ -34,7 +39,7 @@ pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImageP
         let sealed = SealedPack { layers: vec![layer.layer], size_bytes, root_hash };
         packs.push(ImagePack { sealed, filesystem_blocks });
     }
-    Ok(packs)
+    packs
 }
 
 /// The devices of an image whose metadata image has that root hash: what a seal has to say of it.

@@ -17,9 +17,12 @@ mod mount;
 mod policy;
 mod pull;
 mod rm;
+mod rollback;
 mod seal;
 mod tag;
+mod trust;
 mod umount;
+mod verify;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -32,8 +35,10 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Tag(tag::Tag),
     History(history::History),
+    Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Seal(seal::Seal),
+    Verify(Box<verify::Verify>),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -45,6 +50,7 @@ pub(crate) enum Command {
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
+    Trust(trust::Trust),
     Generate(generate::Generate),
 }
 
@@ -57,8 +63,10 @@ impl Command {
             Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::History(command) => command.run(context),
+            Self::Rollback(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),
@@ -70,6 +78,7 @@ impl Command {
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

@@ -1,12 +1,18 @@
+mod attach;
+mod prepare;
+
+use std::time::SystemTime;
+
 use sealpack_format::digest::RootHash;
 use sealpack_store::{ImageRecord, ObjectForm, Silent, Store};
-use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys};
+use sealpack_trust::anchors::Use;
+use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::sealing::{self, StatementArgs};
-use crate::signing::{SigningArgs, StatementSigningArgs};
+use crate::signing::{SealSigningArgs, StatementSigningArgs};
 
 /// Seal an image: sign what it is made of, and the names that it may run under.
 ///
@@ -16,20 +22,28 @@ use crate::signing::{SigningArgs, StatementSigningArgs};
 /// has the certificate in one of its keyrings: `sealpack doctor` shows them. An image whose objects are files is
 /// converted into packs first. Every byte is verified before anything is signed.
 ///
-/// Sealing again with another key adds its signatures, over the same statement.
+/// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
+/// where the trust store knows who signed before.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   sealpack key new --key seal.key --cert seal.pem
   sealpack seal debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
+  sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal prepare debian:12 --out to-be-signed
+  sealpack seal attach debian:12 to-be-signed --cert offline.crt
   sealpack mount debian:12 /mnt --require signed")]
 pub(crate) struct Seal {
+    #[command(subcommand)]
+    command: Option<SealCommand>,
     /// The image: a name or a digest.
-    image: String,
+    #[arg(required = true)]
+    image: Option<String>,
     #[command(flatten)]
     statement: StatementArgs,
     #[command(flatten)]
-    signing: SigningArgs,
+    signing: SealSigningArgs,
     #[command(flatten)]
     statement_signing: StatementSigningArgs,
     /// Make a new seal in the place of the one that there is.
@@ -37,35 +51,105 @@ pub(crate) struct Seal {
     replace: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum SealCommand {
+    Prepare(prepare::Prepare),
+    Attach(attach::Attach),
+}
+
 impl Seal {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        match self.command {
+            Some(SealCommand::Prepare(command)) => command.run(context),
+            Some(SealCommand::Attach(command)) => command.run(context),
+            None => self.sign(context),
+        }
+    }
+
+    fn sign(self, context: &Context) -> CommandResult {
+        let image = self.image.as_deref().ok_or_else(|| CommandError::usage("no image is given"))?;
         let packs = self.signing.signer(context.output)?;
         let statement = self.statement_signing.signer(context.output)?;
         let keys =
             SealingKeys { packs: packs.pair(), statement: statement.as_ref().unwrap_or(&packs).pair() };
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find(&store, &self.image)?;
-        let record = in_packs(context, &store, record)?;
-        // A signature is for ever: what the store remembers of its packs is no reason to sign them.
-        store.verify_image_packs(&record)?;
-        let root_hash = store.ensure_image_tree(&record.image)?;
-        let devices = sealing::devices(&record, root_hash, &sealing::packs_of(&store, &record)?);
-        let seal = match self.replace {
-            true => None,
-            false => sealing::read(&store, &record)?,
-        };
-        let seal = match seal {
-            None => ImageSeal::sign(self.statement.statement(&record, devices)?, &keys)?,
-            Some(mut seal) => {
-                check_is_of(&seal, &devices, &record)?;
-                self.statement.check(seal.statement(), &record)?;
+        let record = context.find(&store, image)?;
+        let seal = match draft(context, &store, record, &self.statement, self.replace)? {
+            (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, &keys)?),
+            (record, Draft::Sealed(mut seal)) => {
                 seal.add_signatures(&keys)?;
-                seal
+                (record, *seal)
             }
         };
+        let (record, seal) = seal;
         store.write_seal(&record.manifest, &seal.to_json())?;
         show(context, &store, &record, &seal)
     }
+}
+
+/// What is to be signed.
+enum Draft {
+    /// A statement that nobody has signed.
+    New(Statement),
+    /// The seal that the image has, which is to get more signatures.
+    Sealed(Box<ImageSeal>),
+}
+
+impl Draft {
+    fn statement(&self) -> &Statement {
+        match self {
+            Self::New(statement) => statement,
+            Self::Sealed(seal) => seal.statement(),
+        }
+    }
+}
+
+/// What is to be signed for an image, which is in packs then, and all of it verified.
+fn draft(
+    context: &Context,
+    store: &Store,
+    record: ImageRecord,
+    wanted: &StatementArgs,
+    replace: bool,
+) -> Result<(ImageRecord, Draft), CommandError> {
+    let record = in_packs(context, store, record)?;
+    let seal = if replace { None } else { sealing::read(store, &record)? };
+    match &seal {
+        Some(seal) if is_by_somebody_trusted(context, seal)? => {
+            context.output.detail(|| format!("{}: signed before by somebody trusted", record.name));
+        }
+        // A signature is for ever: what the store remembers of its packs is no reason to sign them.
+        _ => store.verify_image_packs(&record)?,
+    }
+    let devices = devices_of(store, &record)?;
+    let draft = match seal {
+        None => Draft::New(wanted.statement(&record, devices)?),
+        Some(seal) => {
+            check_is_of(seal.statement(), &devices, &record)?;
+            wanted.check(seal.statement(), &record)?;
+            Draft::Sealed(Box::new(seal))
+        }
+    };
+    Ok((record, draft))
+}
+
+/// Whether the statement and each root hash have a signature that counts in the trust store. Then the root hashes are
+/// as good as when they were signed.
+fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, CommandError> {
+    let (anchors, now) = (context.anchors()?, SystemTime::now());
+    let counts = |(signed, content): (Signed, Vec<u8>)| {
+        let of = if signed == Signed::Statement { Use::Statements } else { Use::Packs };
+        seal.signatures_of(signed).iter().any(|der| {
+            let signer = anchors.verify(of, der, &content);
+            signer.is_ok_and(|certificate| anchors.check_certificate(certificate, now).is_ok())
+        })
+    };
+    Ok(seal.statement().to_be_signed().all(counts))
+}
+
+fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
+    let root_hash = store.ensure_image_tree(&record.image)?;
+    Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
 }
 
 fn show(context: &Context, store: &Store, record: &ImageRecord, seal: &ImageSeal) -> CommandResult {
@@ -109,9 +193,8 @@ fn in_packs(context: &Context, store: &Store, record: ImageRecord) -> Result<Ima
     Ok(store.convert(&record, ObjectForm::Packs, &Silent)?.record)
 }
 
-/// That a seal is about just these devices, before anybody signs it too.
-fn check_is_of(seal: &ImageSeal, devices: &Devices, record: &ImageRecord) -> CommandResult {
-    let statement = seal.statement();
+/// That a statement is about just these devices, before anybody signs it too.
+fn check_is_of(statement: &Statement, devices: &Devices, record: &ImageRecord) -> CommandResult {
     let problem = match statement.check(devices) {
         Err(error) => error.to_string(),
         Ok(()) if statement.platform() != record.platform => {
