@@ -78,7 +78,7 @@ impl Seal {
             (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, &keys)?),
             (record, Draft::Sealed(mut seal)) => {
                 seal.add_signatures(&keys)?;
-                (record, *seal)
+                (record, seal)
             }
         };
         let (record, seal) = seal;
@@ -92,7 +92,7 @@ enum Draft {
     /// A statement that nobody has signed.
     New(Statement),
     /// The seal that the image has, which is to get more signatures.
-    Sealed(Box<ImageSeal>),
+    Sealed(ImageSeal),
 }
 
 impl Draft {
@@ -127,7 +127,7 @@ fn draft(
         Some(seal) => {
             check_is_of(seal.statement(), &devices, &record)?;
             wanted.check(seal.statement(), &record)?;
-            Draft::Sealed(Box::new(seal))
+            Draft::Sealed(seal)
         }
     };
     Ok((record, draft))
