@@ -8,7 +8,7 @@ use sealpack_oci::hash::BlobHasher;
 use sealpack_oci::pull::decode::{Blob, CHUNK_BYTES, CHUNKS, decode};
 
 /// Where the reader of the chunks has enough: a small blob can become very large.
-const ENOUGH_BYTES: usize = 2 << 20;
+const ENOUGH_BYTES: usize = 1 << 20;
 
 /// A blob is hashed to its end whatever becomes of its content; what inflates is the same however the bytes come, in
 /// full chunks, and again when it is compressed again.

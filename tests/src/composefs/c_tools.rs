@@ -31,6 +31,7 @@ pub(super) fn fetch() -> Result<()> {
     let packages = needed(&archive)?;
     archive.download(&packages, temporary.path())?;
     let whole = temporary.path().join("whole");
+    fs::create_dir(&whole)?;
     for entry in fs::read_dir(temporary.path())? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "deb") {
