@@ -84,7 +84,7 @@ fn referrers_come_by_the_api_with_types_and_annotations() {
     let mut both = vec![first.digest, second.digest];
     both.sort();
     assert_eq!(digests(list(&registry, None).unwrap()), both);
-    assert_eq!(list(&registry, Some(NOTE)).unwrap(), [first.clone()]);
+    assert_eq!(list(&registry, Some(NOTE)).unwrap(), std::slice::from_ref(&first));
     assert_eq!(registry.count("/manifests/sha256-"), 0);
     // The registry need not filter; then it is done here.
     registry.set_filters(false);
