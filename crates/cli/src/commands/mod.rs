@@ -8,6 +8,7 @@ mod doctor;
 mod fsck;
 mod gc;
 mod generate;
+mod history;
 mod images;
 mod inspect;
 mod key;
@@ -16,9 +17,11 @@ mod mount;
 mod policy;
 mod pull;
 mod rm;
+mod rollback;
 mod seal;
 mod tag;
 mod umount;
+mod verify;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -30,8 +33,11 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
     Tag(tag::Tag),
+    History(history::History),
+    Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Seal(seal::Seal),
+    Verify(Box<verify::Verify>),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -54,8 +60,11 @@ impl Command {
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
             Self::Tag(command) => command.run(context),
+            Self::History(command) => command.run(context),
+            Self::Rollback(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),

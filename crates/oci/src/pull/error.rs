@@ -4,6 +4,7 @@ use std::io;
 
 use sealpack_format::{BlobDigest, DiffId};
 
+use super::check::Refusal;
 use super::decode::CorruptBlob;
 use super::scan::ScanError;
 use crate::error::Error;
@@ -61,6 +62,9 @@ pub enum PullError {
     /// The tree does not fit a metadata image.
     #[error("cannot make the metadata image: {0}")]
     Image(#[from] sealpack_format::erofs::WriteError),
+    /// The check refused what was made of the layers.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The store did not take something, or does not have what it should.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -83,7 +87,7 @@ impl PullError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::DiffId { .. } => true,
+            Self::DiffId { .. } | Self::Refused(_) => true,
             Self::Store(error) => error.is_verification(),
             Self::Layer { source: ScanError::Store(error), .. } => error.is_verification(),
             _ => false,
@@ -94,7 +98,7 @@ impl PullError {
     pub(super) fn is_content(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) | Self::Refused(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),
             Self::Store(error) => matches!(error, sealpack_store::Error::TooManyPacks { .. }),
@@ -123,6 +127,7 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
+            Self::Refused(refusal) => refusal.hint.clone(),
             _ => None,
         }
     }

@@ -25,7 +25,7 @@ mod public;
 mod signer;
 pub mod token;
 
-pub use certificate::{Certificate, Fingerprint, SubjectKeyId};
+pub use certificate::{Certificate, Fingerprint, FingerprintError, SubjectKeyId};
 pub use error::KeyError;
 pub use file::FileKey;
 pub use generate::{
