@@ -100,7 +100,8 @@ impl StatementArgs {
 
     fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
         if self.names.is_empty() {
-            let pulled: Reference = record.name.parse().map_err(CommandError::failed)?;
+            let pulled: Reference =
+                record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
             return Ok(vec![image_name(&pulled).map_err(|error| error.hint("give a name with --name"))?]);
         }
         self.names

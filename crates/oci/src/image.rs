@@ -120,8 +120,11 @@ pub fn resolve(source: &dyn ImageSource, platform: &Platform) -> Result<Resolved
     resolve_root(source, descriptor, bytes, platform)
 }
 
-/// [`resolve`] from a manifest or index on that was fetched before.
-pub(crate) fn resolve_root(
+/// [`resolve`] from a manifest or index on that was fetched before: the source's [root](ImageSource::root).
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_root(
     source: &dyn ImageSource,
     descriptor: Descriptor,
     bytes: Vec<u8>,
@@ -179,6 +182,13 @@ fn descend(
             }
         }
     }
+}
+
+/// Whether an entry of an index is no image, as BuildKit's attestations are none.
+#[must_use]
+pub fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key("vnd.docker.reference.type")
+        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
 }
 
 /// The entries that may lead to an image for `platform`, the best first.

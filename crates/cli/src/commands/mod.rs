@@ -3,6 +3,7 @@
 mod cat;
 mod compat;
 mod convert;
+mod copy;
 mod diff;
 mod doctor;
 mod fsck;
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     Images(images::Images),
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
+    Copy(copy::Copy),
     Tag(tag::Tag),
     History(history::History),
     Rollback(rollback::Rollback),
@@ -59,6 +61,7 @@ impl Command {
             Self::Images(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
+            Self::Copy(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Rollback(command) => command.run(context),
