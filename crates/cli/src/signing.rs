@@ -56,6 +56,30 @@ pub(crate) struct StatementSigningArgs {
     statement_cert: Option<PathBuf>,
 }
 
+/// The key and certificate of a verb that has other verbs below it, which need none.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct SealSigningArgs {
+    /// The private key that signs the root hashes: a file, PEM or DER, not encrypted; or, where Sealpack was built for
+    /// that, the PKCS#11 URI of a key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source
+    /// or in $SEALPACK_PIN.
+    #[arg(long, value_name = "FILE|URI", env = "SEALPACK_KEY", required = true)]
+    key: Option<PathBuf>,
+    /// Its certificate: PEM or DER.
+    #[arg(long, value_name = "FILE", env = "SEALPACK_CERT", required = true)]
+    cert: Option<PathBuf>,
+}
+
+impl SealSigningArgs {
+    /// As [`SigningArgs::signer`].
+    pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
+        let (Some(key), Some(cert)) = (&self.key, &self.cert) else {
+            return Err(CommandError::usage("sealing needs --key and --cert"));
+        };
+        load(&KeyArgs { key: key.clone() }, cert, output)
+    }
+}
+
 impl SigningArgs {
     /// Loads both and checks that they belong together and are for signing code.
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
