@@ -92,12 +92,12 @@ impl Sealpack {
         let mut command = Command::new(&self.program);
         command.arg("--store").arg(self.store()).args(arguments).env("HOME", self.dir.path());
         for variable in [
-            "SEALPACK_TRUST",
             "XDG_DATA_HOME",
             "XDG_CONFIG_HOME",
             "XDG_RUNTIME_DIR",
             "DOCKER_CONFIG",
             "REGISTRY_AUTH_FILE",
+            "SEALPACK_TRUST",
         ] {
             command.env_remove(variable);
         }

@@ -13,9 +13,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 20] = [
-    "pull", "images", "inspect", "tag", "rm", "mount", "umount", "ls", "cat", "diff", "gc", "fsck", "doctor",
-    "key", "policy", "trust", "seal", "convert", "compat", "generate",
+const VERBS: [&str; 23] = [
+    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
+    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.
@@ -240,6 +240,35 @@ fn names_gc_and_fsck_answer_in_json() -> Result<()> {
     let value = sealpack.json(["fsck"])?;
     has(&value, &["objects", "object_bytes", "images", "layers", "blobs", "names", "problems"])?;
     assert_eq!((&value["clean"], &value["names"]), (&true.into(), &1.into()));
+    Ok(())
+}
+
+#[test]
+fn a_name_has_a_history_until_it_is_removed() -> Result<()> {
+    let (sealpack, _dir) = with_images_of(b"with a history")?;
+    let manifest =
+        |name: &str| -> Result<Value> { Ok(sealpack.json(["inspect", name])?["manifest_digest"].clone()) };
+    let (one, other) = (manifest("one")?, manifest("other")?);
+    sealpack.run(["tag", "one", "stable"])?;
+    sealpack.run(["tag", "other", "stable"])?;
+    let value = sealpack.json(["history", "stable"])?;
+    has(&value, &["name", "current.platform", "earlier.0.metadata_image", "remembered_epoch"])?;
+    assert_eq!((&value["current"]["manifest"], &value["earlier"][0]["manifest"]), (&other, &one));
+    let text = String::from_utf8(sealpack.run(["history", "stable"])?.stdout)?;
+    let places = [&other, &one].map(|manifest| text.find(manifest.as_str().unwrap_or("?")));
+    ensure!(places[0].is_some() && places[0] < places[1] && text.starts_with("MANIFEST"), "{text}");
+
+    sealpack.run(["rm", "one"])?;
+    assert_eq!(sealpack.json(["gc"])?["total"]["count"], 0, "the image before is kept");
+    let value = sealpack.json(["gc", "--keep-previous", "0"])?;
+    ensure!(value["earlier"]["count"] == 1 && value["images"]["count"] == 1, "{value}");
+    sealpack.run(["rm", "stable"])?;
+    let refused = attempt(&mut sealpack.command(["history", "stable"]))?;
+    let said = String::from_utf8(refused.stderr)?;
+    ensure!(
+        refused.status.code() == Some(1) && said.contains("knows nothing of docker.io/library/stable:latest"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -81,21 +81,25 @@ impl Context {
     /// The image that `name` means: a reference, or the first characters of the digest of
     /// its manifest (`sha256:…` or bare) or of its metadata image.
     pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
-        let reference = name.parse::<Reference>();
-        if let Ok(reference) = &reference
-            && let Some(record) = store.image(&reference.to_string())?
-        {
+        if let Some(record) = self.try_find(store, name)? {
             return Ok(record);
         }
-        if let Some(record) = self.find_by_digest(store, name)? {
-            return Ok(record);
-        }
-        let canonical = match reference {
+        let canonical = match name.parse::<Reference>() {
             Ok(reference) => reference.to_string(),
             Err(error) => return Err(CommandError::usage(error)),
         };
         Err(CommandError::failed(format_args!("the store has no image {canonical}"))
             .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
+    }
+
+    /// As [`find`](Self::find), but `None` when the store has no such image.
+    pub(crate) fn try_find(&self, store: &Store, name: &str) -> Result<Option<ImageRecord>, CommandError> {
+        if let Ok(reference) = name.parse::<Reference>()
+            && let Some(record) = store.image(&reference.to_string())?
+        {
+            return Ok(Some(record));
+        }
+        self.find_by_digest(store, name)
     }
 
     /// As [`find`](Self::find), for those who do something to the name: a digest must have only one.

@@ -2,15 +2,18 @@
 
 mod commands;
 mod compat;
+mod composefs;
 mod context;
 mod error;
 mod executables;
+mod gate;
 mod listing;
 mod mounted_files;
 mod new_files;
 mod objects;
 mod output;
 mod progress;
+mod registry_args;
 mod sealing;
 mod signing;
 mod trust_store;
@@ -46,7 +49,7 @@ struct Global {
     /// ~/.local/share/sealpack where it is not set].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_STORE")]
     store: Option<std::path::PathBuf>,
-    /// The trust store [default: /etc/sealpack/trust.d, and for others than root
+    /// The trust store: whose seals count, and what may be pulled [default: /etc/sealpack/trust.d, and for others than root
     /// $XDG_CONFIG_HOME/sealpack/trust.d too].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_TRUST")]
     trust: Option<std::path::PathBuf>,

@@ -6,13 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealpack_format::digest::RootHash;
 use sealpack_mount::{MetadataTree, Pack, Signature};
 use sealpack_oci::reference::Reference;
-use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
+use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{
     Devices, ImageName, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
 };
 use sealpack_trust::timestamp::Timestamp;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandResult};
 
 /// A pack of an image, with all layers that have it.
 pub(crate) struct ImagePack {
@@ -22,9 +22,14 @@ pub(crate) struct ImagePack {
 
 /// The packs of an image, each once, in the order of their first layers. Their files need not be there.
 pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImagePack>, CommandError> {
+    Ok(grouped(&store.image_packs(record)?))
+}
+
+/// The packs of layers, each once, in the order of their first layers.
+pub(crate) fn grouped(layers: &[LayerPack]) -> Vec<ImagePack> {
     let mut packs: Vec<ImagePack> = Vec::new();
     let mut places: BTreeMap<RootHash, usize> = BTreeMap::new();
-    for layer in store.image_packs(record)? {
+    for layer in layers {
         let PackDescriptor { root_hash, size_bytes, filesystem_blocks, .. } = layer.pack;
         if let Some(place) = places.get(&root_hash) {
             packs[*place].sealed.layers.push(layer.layer);
@@ -34,7 +39,7 @@ pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImageP
         let sealed = SealedPack { layers: vec![layer.layer], size_bytes, root_hash };
         packs.push(ImagePack { sealed, filesystem_blocks });
     }
-    Ok(packs)
+    packs
 }
 
 /// The devices of an image whose metadata image has that root hash: what a seal has to say of it.
@@ -55,16 +60,25 @@ pub(crate) struct StatementArgs {
     /// or of $SOURCE_DATE_EPOCH].
     #[arg(long, value_name = "NUMBER")]
     epoch: Option<u64>,
+    /// When all statements of this command are made, where that is not when each is.
+    #[arg(skip)]
+    created: Option<Timestamp>,
 }
 
 impl StatementArgs {
+    /// Has all statements that follow be made at this time.
+    pub(crate) fn fix_time(&mut self) -> CommandResult {
+        self.created = Some(source_date()?);
+        Ok(())
+    }
+
     /// The statement about an image with these devices.
     pub(crate) fn statement(
         &self,
         record: &ImageRecord,
         devices: Devices,
     ) -> Result<Statement, CommandError> {
-        let created = source_date()?;
+        let created = self.created.map_or_else(source_date, Ok)?;
         let Devices { manifest, metadata, packs } = devices;
         let contents = StatementContents {
             created,
@@ -95,7 +109,8 @@ impl StatementArgs {
 
     fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
         if self.names.is_empty() {
-            let pulled: Reference = record.name.parse().map_err(CommandError::failed)?;
+            let pulled: Reference =
+                record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
             return Ok(vec![image_name(&pulled).map_err(|error| error.hint("give a name with --name"))?]);
         }
         self.names

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use sealpack_format::DiffId;
 
+use crate::composefs::Claim;
 use crate::error::{Error, Result};
 use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
 use crate::media_type::{Compression, MediaKind};
@@ -15,7 +16,7 @@ use crate::reference::Reference;
 mod tests;
 
 /// Deepest nesting of indexes that is followed.
-const NESTING_LIMIT: usize = 4;
+pub(crate) const NESTING_LIMIT: usize = 4;
 /// Most entries of an index without a platform that are opened to see what they are.
 const UNLABELLED_LIMIT: usize = 16;
 
@@ -47,6 +48,20 @@ pub trait ImageSource: Send + Sync {
     /// # Errors
     /// When the layer is missing or cannot be had.
     fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
+
+    /// The manifests that have `subject` as theirs, as the source lists them: with their artifact types and
+    /// annotations, without those that are listed as another type than `artifact_type` if one is given. None where
+    /// a source cannot have any.
+    ///
+    /// A list is the source's word: [`artifact::find`](crate::artifact::find) checks the subject. It is
+    /// also all that there is to know of what was left out.
+    ///
+    /// # Errors
+    /// When the list cannot be had, is none, or is longer than
+    /// [`REFERRER_LIMIT`](crate::referrers::REFERRER_LIMIT) or [`PAGE_LIMIT`](crate::referrers::PAGE_LIMIT).
+    fn referrers(&self, _subject: &Descriptor, _artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        Ok(Vec::new())
+    }
 
     /// Told when the bytes that [`open`](Self::open) gave do not have the digest. Returns whether
     /// the blob may be read again from another place, a mirror's original for example.
@@ -95,6 +110,9 @@ pub struct ResolvedImage {
     pub platform: Option<Platform>,
     /// The layers, the base first.
     pub layers: Vec<Layer>,
+    /// What the image says about its own composefs digests; a [pull](crate::pull::pull) checks it. Those who have
+    /// more, of an artifact, add it; those who do not want to know clear it.
+    pub composefs: Vec<Claim>,
 }
 
 /// Finds the image for `platform` in `source`, and reads all of it but the layers.
@@ -104,6 +122,19 @@ pub struct ResolvedImage {
 /// which an index, manifest or config can be wrong.
 pub fn resolve(source: &dyn ImageSource, platform: &Platform) -> Result<ResolvedImage> {
     let (descriptor, bytes) = source.root()?;
+    resolve_root(source, descriptor, bytes, platform)
+}
+
+/// [`resolve`] from a manifest or index on that was fetched before: the source's [root](ImageSource::root).
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_root(
+    source: &dyn ImageSource,
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+    platform: &Platform,
+) -> Result<ResolvedImage> {
     let mut seen = Vec::new();
     match descend(source, platform, descriptor, Some(bytes), 0, &mut seen)? {
         Some(image) => Ok(image),
@@ -158,6 +189,13 @@ fn descend(
     }
 }
 
+/// Whether an entry of an index is no image, as BuildKit's attestations are none.
+#[must_use]
+pub fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key("vnd.docker.reference.type")
+        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
+}
+
 /// The entries that may lead to an image for `platform`, the best first.
 fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform>) -> Vec<&'a Descriptor> {
     let mut labelled = Vec::new();
@@ -183,7 +221,7 @@ fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform
     }
 }
 
-fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
+pub(crate) fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
     match entry.kind() {
         MediaKind::Index | MediaKind::Manifest => Ok(()),
         MediaKind::Schema1 => Err(Error::Schema1 { what: format!("{what}: {}", entry.digest) }),
@@ -218,6 +256,7 @@ fn read_image(
             format!("its config has {} diff_ids for {} layers", config.diff_ids.len(), manifest.layers.len()),
         ));
     }
+    let composefs = Claim::in_image(&descriptor.annotations, &manifest, &config_bytes);
     let layers = manifest.layers.into_iter().zip(compressions).zip(config.diff_ids);
     Ok(ResolvedImage {
         platform: config.platform.or_else(|| descriptor.platform.clone()),
@@ -228,6 +267,7 @@ fn read_image(
         layers: layers
             .map(|((descriptor, compression), diff_id)| Layer { descriptor, compression, diff_id })
             .collect(),
+        composefs,
     })
 }
 

@@ -9,6 +9,8 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image config.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The config of an artifact that needs none: `{}` (image-spec, "Guidance for an Empty Descriptor").
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Docker manifest list, schema 2.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker manifest, schema 2.
@@ -43,7 +45,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression that a blob's first bytes (four suffice) announce.
+    /// The compression that a blob's first bytes (four suffice) announce: registries are full of blobs whose media
+    /// type is wrong. Zstd has frames and skippable ones (RFC 8878, sections 3.1.1 and 3.1.2).
     ///
     /// A tar stream begins with a member's name, which is neither magic.
     #[must_use]

@@ -6,7 +6,7 @@ use sealpack_format::digest::BlobDigest;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Feature, Store};
 
 /// Their directory.
 pub(crate) const DIRECTORY: &str = "seals";
@@ -36,7 +36,7 @@ impl Store {
     pub fn write_seal(&self, manifest: &BlobDigest, seal: &[u8]) -> Result<()> {
         self.check_seal_size(manifest, seal)?;
         let _lock = self.shared()?;
-        self.enable_packs()?;
+        self.enable_feature(Feature::Packs)?;
         let directory = self.root.sub(DIRECTORY)?;
         self.put_file(&directory, Path::new(&seal_file_name(manifest)), seal, 0o644)
     }
