@@ -60,12 +60,21 @@ impl Cfsctl {
     /// # Errors
     /// If cfsctl refuses the image; its message is in the error.
     pub fn image_digest(&self, image: &Image, algorithm: Algorithm) -> Result<String> {
+        self.digest_of_source(&image.source(), algorithm, "allowlist-only")
+    }
+
+    /// As [`Cfsctl::image_digest`], of an image in a layout (`oci:DIR:TAG`), with one of its rules for xattrs:
+    /// `allowlist-only` or `keep-user-xattrs`.
+    ///
+    /// # Errors
+    /// If cfsctl refuses the image; its message is in the error.
+    pub fn digest_of_source(&self, source: &str, algorithm: Algorithm, xattrs: &str) -> Result<String> {
         let repository = tempfile::tempdir_in(paths::fixtures())?;
         let repository = repository.path().join("repository");
         run(&mut self.init(&repository, algorithm))?;
-        run(&mut self.pull(&repository, image))?;
+        run(self.command(&repository).args(["oci", "pull", source, "image"]))?;
         let mut compute = self.command(&repository);
-        compute.args(["oci", "compute-id", image.tag()]);
+        compute.args(["oci", "compute-id", "image", "--xattrs", xattrs]);
         stdout(&mut compute)
     }
 

@@ -13,9 +13,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
-    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "seal", "convert", "compat", "generate",
+    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.
@@ -426,6 +426,26 @@ fn there_is_a_man_page_for_every_verb() -> Result<()> {
         }
         check_page(&page(&name))?;
     }
+    let rules = dir.path().join("sealpack-rules.toml.5");
+    let text = fs::read_to_string(&rules)?;
+    for word in ["default", "prefix", "require", "signed_by", "all", "minimum_epoch", "digest", "mirrors"] {
+        ensure!(text.contains(word), "the page about rules says nothing of {word}");
+    }
+    check_page(&rules)
+}
+
+/// The rules of the man page's example are rules.
+#[test]
+fn the_example_of_the_man_page_about_rules_is_understood() -> Result<()> {
+    let dir = tempfile::tempdir_in(paths::fixtures())?;
+    run(program(&["generate", "man"])?.arg(dir.path()))?;
+    let page = fs::read_to_string(dir.path().join("sealpack-rules.toml.5"))?;
+    let (_, example) = page.split_once(".SH EXAMPLES\n.nf\n").context("no example")?;
+    let (example, _) = example.split_once(".fi").context("no end")?;
+    fs::write(dir.path().join("rules.toml"), example)?;
+    let listed = stdout(program(&["--json", "trust", "list", "--trust"])?.arg(dir.path()))?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    ensure!(listed["missing_signers"].as_array().is_some_and(|missing| missing.len() == 2), "{listed}");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::trust_store;
+use crate::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -40,9 +40,15 @@ impl Context {
         })
     }
 
-    /// The trust store.
+    /// Where the trust store is, or would be.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        let user = rustix::process::geteuid().as_raw();
+        TrustStore::new(self.trust.clone(), user, |name| std::env::var_os(name))
+    }
+
+    /// What the trust store says.
     pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
-        trust_store::load(self)
+        self.trust_store().read(self.output)
     }
 
     /// The store, which must be there.

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use sealpack_format::Algorithm;
 use sealpack_format::digest::BlobDigest;
 use sealpack_oci::artifact::{self, Artifact, Limits};
-use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
+use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
@@ -70,12 +71,37 @@ struct Asked {
 }
 
 /// An image as it was found.
-pub(crate) struct Found<'a> {
-    pub(crate) image: &'a ResolvedImage,
-    /// The index that it was chosen from.
-    pub(crate) index: Option<BlobDigest>,
-    /// How the store names objects.
-    pub(crate) algorithm: Algorithm,
+pub(crate) struct Found {
+    pub(crate) image: ResolvedImage,
+    /// What the source's name means: the manifest, or an index.
+    root: (BlobDigest, Vec<u8>),
+}
+
+impl Found {
+    /// The image for `platform`. The source's name is looked up once: what it means later does not matter.
+    pub(crate) fn resolve(
+        source: &dyn ImageSource,
+        platform: &Platform,
+    ) -> Result<Self, sealpack_oci::Error> {
+        let (descriptor, bytes) = source.root()?;
+        let root = (descriptor.digest, bytes.clone());
+        Ok(Self { image: resolve_root(source, descriptor, bytes, platform)?, root })
+    }
+
+    /// The index that the manifest was chosen from, with its digest.
+    pub(crate) fn index(&self) -> Option<(BlobDigest, &[u8])> {
+        let (digest, bytes) = &self.root;
+        (*digest != self.image.manifest.digest).then_some((*digest, bytes.as_slice()))
+    }
+
+    pub(crate) fn index_digest(&self) -> Option<&BlobDigest> {
+        self.index().map(|_| &self.root.0)
+    }
+
+    /// The image's platform, as records have it.
+    pub(crate) fn platform(&self) -> String {
+        self.image.platform.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
 }
 
 /// What is to be said of the seals of an image under a name.
@@ -95,6 +121,8 @@ pub(crate) struct Judged {
     pub(crate) passed_over: Vec<PassedOver>,
     /// Names and epochs to be remembered.
     epochs: Vec<(ImageName, u64)>,
+    /// Whether the store had a seal of the image that says something else.
+    pub(crate) replaced: Cell<bool>,
 }
 
 /// The name that something is asked for by: a registry's own; contents of a file have none but the one they get.
@@ -149,14 +177,15 @@ impl<'a> Gate<'a> {
     pub(crate) fn judge(
         &self,
         source: &dyn ImageSource,
-        found: &Found<'_>,
+        found: &Found,
+        algorithm: Algorithm,
         output: Output,
     ) -> Result<Judged, CommandError> {
         let manifest = &found.image.manifest.digest;
         for asked in &self.names {
-            check_pin(self.anchors.rules(), &asked.name, manifest, found.index.as_ref()).map_err(refused)?;
+            check_pin(self.anchors.rules(), &asked.name, manifest, found.index_digest()).map_err(refused)?;
         }
-        let candidates = match candidates(source, found) {
+        let candidates = match candidates(source, found, algorithm) {
             Err(error) if self.must_be_sealed() => return Err(error.into()),
             Err(error) => {
                 output.remark(&format!("warning: whether the image has seals is not known: {error}"));
@@ -164,10 +193,11 @@ impl<'a> Gate<'a> {
             }
             Ok(candidates) => candidates,
         };
-        let platform = found.image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-        let mut judged = Judged { chosen: None, passed_over: Vec::new(), epochs: Vec::new() };
+        let platform = found.platform();
+        let mut judged =
+            Judged { chosen: None, passed_over: Vec::new(), epochs: Vec::new(), replaced: Cell::new(false) };
         for asked in &self.names {
-            let question = self.question(asked, manifest, found.index.as_ref(), &platform);
+            let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question);
             judged.add(choice.map_err(refused)?);
         }
@@ -254,14 +284,7 @@ impl Judged {
     }
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
-    ///
-    /// `replaced` is set when the store has another seal of the image, which is not kept.
-    pub(crate) fn check(
-        &self,
-        store: &Store,
-        rebuilt: &Rebuilt<'_>,
-        replaced: &Cell<bool>,
-    ) -> Result<Kept, NotThis> {
+    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Kept, NotThis> {
         let Some(chosen) = &self.chosen else { return Ok(Kept::default()) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
@@ -289,7 +312,7 @@ impl Judged {
             }
         }
         let before = store.read_seal(&record.manifest).ok().flatten();
-        let seal = merged(&chosen.seal, before.as_deref(), replaced);
+        let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
         Ok(Kept { seal: Some(seal.to_json()), epochs })
     }
@@ -316,12 +339,13 @@ fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
 /// What the source has where the seals of an image are.
 pub(crate) fn candidates(
     source: &dyn ImageSource,
-    found: &Found<'_>,
+    found: &Found,
+    algorithm: Algorithm,
 ) -> Result<Vec<Candidate>, sealpack_oci::Error> {
     let listed = artifact::find(source, &found.image.manifest, ARTIFACT_TYPE, &LIMITS)?;
     let whole = listed.artifacts.into_iter().map(|(digest, artifact)| Candidate {
         label: digest.to_string(),
-        seal: seal_in(&artifact).and_then(|seal| usable(seal, found.algorithm)),
+        seal: seal_in(&artifact).and_then(|seal| usable(seal, algorithm)),
     });
     let left_out = listed
         .left_out

@@ -2,6 +2,7 @@
 
 mod commands;
 mod compat;
+mod composefs;
 mod context;
 mod error;
 mod executables;
@@ -48,8 +49,8 @@ struct Global {
     /// ~/.local/share/sealpack where it is not set].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_STORE")]
     store: Option<std::path::PathBuf>,
-    /// The trust store: whose seals count, and what may be pulled [default: /etc/sealpack/trust.d, and for others than
-    /// root also $XDG_CONFIG_HOME/sealpack/trust.d].
+    /// The trust store: whose seals count, and what may be pulled [default: /etc/sealpack/trust.d, and for others than root
+    /// $XDG_CONFIG_HOME/sealpack/trust.d too].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_TRUST")]
     trust: Option<std::path::PathBuf>,
     /// Print results as JSON on standard output, progress and errors as JSON lines on standard error.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -20,8 +20,9 @@ pub(crate) struct NewFile<'a> {
 }
 
 /// Writes `files`, or none of them. Each is whole on the disk before it gets its name. Files that are there are
-/// replaced only if `replace` says so; if a later one fails, they are put back.
+/// replaced only if `replace` says so, and only regular ones; if a later one fails, they are put back.
 pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
+    files.iter().try_for_each(|file| check_place(file.path))?;
     let mut staged = Vec::new();
     let result = stage_all(files, &mut staged).and_then(|()| place_all(files, &mut staged, replace));
     if result.is_err() {
@@ -39,6 +40,22 @@ pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
 pub(crate) fn is_there(path: &Path) -> CommandError {
     CommandError::failed(format_args!("{} is there already", path.display()))
         .hint("choose another name, or replace it with --force")
+}
+
+/// Refuses a place that has something other than a regular file. A device or a link gives its name to nobody:
+/// as root, a new file would take the place of /dev/null, or of /dev/stdout, which is a link.
+pub(crate) fn check_place(path: &Path) -> CommandResult {
+    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
+    let kind = found.file_type();
+    let (what, hint) = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => ("a directory", "name a file in it"),
+        () if kind.is_symlink() => ("a symbolic link", "name the file that it leads to"),
+        () if kind.is_char_device() || kind.is_block_device() => ("a device", "name a file"),
+        () => ("a socket or a pipe", "name a file"),
+    };
+    Err(CommandError::failed(format_args!("{} is {what}, which is never replaced", path.display()))
+        .hint(hint))
 }
 
 /// The directory of a file.
@@ -186,6 +203,35 @@ mod tests {
         let error = write_all(&[file(&one, b"1"), file(&lost, b"2")], true).expect_err("no directory");
         assert!(error.message().contains("missing/two: No such file"), "{}", error.message());
         assert!(names(directory.path()).is_empty());
+    }
+
+    /// Root once asked for a policy in /dev/null with --force, to see it checked, and the machine had a file in
+    /// the place of /dev/null from then on. What is not a regular file keeps its name, force or not.
+    #[test]
+    fn only_regular_files_are_replaced() {
+        use std::os::unix::{fs::symlink, net::UnixListener};
+        let directory = tempfile::tempdir().expect("a directory");
+        let [one, socket, link, below] =
+            ["one", "socket", "link", "below"].map(|name| directory.path().join(name));
+        let _socket = UnixListener::bind(&socket).expect("a socket");
+        symlink("/dev/null", &link).expect("a link");
+        fs::create_dir(&below).expect("a directory in it");
+        let before = names(directory.path());
+        for (place, what) in
+            [(&socket, "a socket or a pipe"), (&link, "a symbolic link"), (&below, "a directory")]
+        {
+            for replace in [true, false] {
+                let error = write_all(&[file(&one, b"1"), file(place, b"2")], replace).expect_err(what);
+                assert!(
+                    error.message().ends_with(&format!("is {what}, which is never replaced")),
+                    "{error:?}"
+                );
+                assert_eq!(names(directory.path()), before);
+            }
+        }
+        assert_eq!(fs::read_link(&link).expect("still a link"), Path::new("/dev/null"));
+        let error = check_place(Path::new("/dev/null")).expect_err("a device");
+        assert_eq!(error.message(), "/dev/null is a device, which is never replaced");
     }
 
     #[test]

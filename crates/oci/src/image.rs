@@ -5,6 +5,7 @@ use std::io::Read;
 
 use sealpack_format::DiffId;
 
+use crate::composefs::Claim;
 use crate::error::{Error, Result};
 use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
 use crate::media_type::{Compression, MediaKind};
@@ -109,6 +110,9 @@ pub struct ResolvedImage {
     pub platform: Option<Platform>,
     /// The layers, the base first.
     pub layers: Vec<Layer>,
+    /// What the image says about its own composefs digests; a [pull](crate::pull::pull) checks it. Those who have
+    /// more, of an artifact, add it; those who do not want to know clear it.
+    pub composefs: Vec<Claim>,
 }
 
 /// Finds the image for `platform` in `source`, and reads all of it but the layers.
@@ -252,6 +256,7 @@ fn read_image(
             format!("its config has {} diff_ids for {} layers", config.diff_ids.len(), manifest.layers.len()),
         ));
     }
+    let composefs = Claim::in_image(&descriptor.annotations, &manifest, &config_bytes);
     let layers = manifest.layers.into_iter().zip(compressions).zip(config.diff_ids);
     Ok(ResolvedImage {
         platform: config.platform.or_else(|| descriptor.platform.clone()),
@@ -262,6 +267,7 @@ fn read_image(
         layers: layers
             .map(|((descriptor, compression), diff_id)| Layer { descriptor, compression, diff_id })
             .collect(),
+        composefs,
     })
 }
 

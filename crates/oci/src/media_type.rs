@@ -45,7 +45,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression that a blob's first bytes (four suffice) announce.
+    /// The compression that a blob's first bytes (four suffice) announce: registries are full of blobs whose media
+    /// type is wrong. Zstd has frames and skippable ones (RFC 8878, sections 3.1.1 and 3.1.2).
     ///
     /// A tar stream begins with a member's name, which is neither magic.
     #[must_use]

@@ -4,6 +4,7 @@
 //! Each function here is the body of a target in `fuzz/`, and `tests/replay.rs` runs it over the corpus there and
 //! over changed copies of it, with the ordinary toolchain.
 
+mod blob;
 mod dump;
 mod erofs;
 mod layer;
@@ -23,6 +24,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "audit", check: trust::audit },
+    Target { name: "blob", check: blob::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
     Target { name: "layer", check: layer::check },

@@ -79,4 +79,4 @@ macro_rules! replays {
     };
 }
 
-replays!(audit, dump, erofs, layer, pack, pkcs7, policy, seal, tar);
+replays!(audit, blob, dump, erofs, layer, pack, pkcs7, policy, seal, tar);

@@ -2,6 +2,7 @@
 //! as it was.
 
 mod blobs;
+mod composefs;
 mod compression;
 mod concurrent;
 mod disk;

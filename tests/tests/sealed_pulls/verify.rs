@@ -78,6 +78,25 @@ fn an_image_without_a_seal_is_good_unless_one_is_demanded() -> Result<()> {
 }
 
 #[test]
+fn a_name_that_was_bent_to_another_images_files_is_noticed() -> Result<()> {
+    let market = Market::new()?;
+    market.run(&["pull", &market.name()])?;
+    let other = market.json(&["inspect", "other"])?["metadata_image"].clone();
+    let refs = fs::read_dir(market.node.store().join("refs"))?;
+    let paths = refs.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let path = paths.iter().find(|path| path.to_string_lossy().contains("some%2Fapp")).context("no name")?;
+    let bent = crate::market::changed(&fs::read(path)?, |record| {
+        record["image"] = other["fsverity_digest"].clone();
+        record["image_size_bytes"] = other["size_bytes"].clone();
+    })?;
+    fs::write(path, bent)?;
+    let digest = other["fsverity_digest"].as_str().context("no digest")?;
+    let text = String::from_utf8(market.attempt(&["verify", &market.name()])?.stdout)?;
+    ensure!(text.contains(&format!("good  metadata image  {digest}")), "{text}");
+    one_has(&failures(&market, &market.name())?, &["made again: the layers give another one"])
+}
+
+#[test]
 fn everything_that_is_wrong_is_listed() -> Result<()> {
     let market = pulled()?;
     let value = market.json(&["inspect", &market.name()])?;

@@ -1,6 +1,7 @@
 use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
 use serde_json::{Value, json};
 
+use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::{count, size};
@@ -31,6 +32,7 @@ impl Inspect {
         let config = document(&record.config)?;
         let packs = packs_of(&store, &record)?;
         let signers = sealing::signers(&store, &record)?;
+        let claims = composefs::of_stored(&store, &record)?;
         let value = json!({
             "name": record.name,
             "platform": record.platform,
@@ -52,6 +54,7 @@ impl Inspect {
                 Ok(signers) => json!({ "signers": signers }),
                 Err(problem) => json!({ "problem": problem }),
             }),
+            "composefs": composefs::json_of(&claims),
             "objects": usage.objects,
             "object_bytes": usage.bytes,
             "integrity": integrity_name(store.integrity()),
@@ -70,6 +73,7 @@ impl Inspect {
                 store.algorithm(),
                 size(record.image_size_bytes)
             );
+            text += &composefs::text_of(&claims, "");
             text += &match record.objects {
                 ObjectForm::Files => format!(
                     "objects         {}, {}\nintegrity       {}\n",

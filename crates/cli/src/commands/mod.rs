@@ -21,6 +21,7 @@ mod rm;
 mod rollback;
 mod seal;
 mod tag;
+mod trust;
 mod umount;
 mod verify;
 
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
+    Trust(trust::Trust),
     Generate(generate::Generate),
 }
 
@@ -79,6 +81,7 @@ impl Command {
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

@@ -1,8 +1,5 @@
-use std::cell::Cell;
-
 use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::resolve_root;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Pulled, Rebuilt, Request, pull};
 use sealpack_oci::reference::Reference;
@@ -10,9 +7,10 @@ use sealpack_oci::source::Source;
 use sealpack_store::{ObjectForm, Store};
 use serde_json::{Value, json};
 
+use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::gate::{self, Gate, GateArgs, Judged};
+use crate::gate::{self, Found, Gate, GateArgs, Judged};
 use crate::output::{count, size};
 use crate::progress;
 use crate::registry_args::RegistryArgs;
@@ -57,6 +55,9 @@ pub(crate) struct Pull {
     /// that has the name, files for a new one].
     #[arg(long, value_name = "FORM")]
     objects: Option<ObjectForm>,
+    /// Pull an image even if the composefs digests in its annotations or labels are not its own.
+    #[arg(long)]
+    no_composefs_check: bool,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -84,40 +85,36 @@ impl Pull {
         let gate = Gate::new(context.anchors()?, &self.gate, asked_for, &name, present.as_ref())?;
         gate.check_before()?;
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let (root, bytes) = source.root()?;
-        let image = resolve_root(source.as_ref(), root.clone(), bytes.clone(), &platform)?;
-        let index = (root.digest != image.manifest.digest).then_some(root.digest);
+        let mut found = Found::resolve(source.as_ref(), &platform)?;
+        if self.no_composefs_check {
+            found.image.composefs.clear();
+        }
         let algorithm = present.as_ref().map_or(self.digest.unwrap_or(Algorithm::Sha256), Store::algorithm);
-        let found = gate::Found { image: &image, index, algorithm };
-        let judged = gate.judge(source.as_ref(), &found, context.output)?;
+        let judged = gate.judge(source.as_ref(), &found, algorithm, context.output)?;
         judged.remark(context.output);
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
-        let replaced = Cell::new(false);
-        let check = |rebuilt: &Rebuilt<'_>| judged.check(&store, rebuilt, &replaced);
+        let check = |rebuilt: &Rebuilt<'_>| judged.check(&store, rebuilt);
         let request = Request {
             name: &name,
             pulled_as: Some(asked_for),
-            index: index.map(|digest| (digest, bytes.as_slice())),
-            objects: self.form(&store, judged.chosen.is_some()),
+            index: found.index(),
+            objects: self.form(&store, &judged),
             check: Some(&check),
         };
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &image, &request, observer.as_ref())?;
+        let pulled = pull(&store, source.as_ref(), &found.image, &request, observer.as_ref())?;
         drop(observer);
-        if replaced.get() {
-            context
-                .output
-                .remark("the seal that the store had of the image said something else, and is replaced");
+        if judged.replaced.get() {
+            let remark = "the seal that the store had of the image said something else, and is replaced";
+            context.output.remark(remark);
         }
         context.output.result(&json_of(&pulled, &judged), || text_of(&pulled, &judged))
     }
 
     /// The form of the objects, where it is not that of the image before: a seal counts in packs.
-    fn form(&self, store: &Store, is_sealed: bool) -> Option<ObjectForm> {
-        self.objects.or_else(|| {
-            let packs = Some(ObjectForm::Packs).filter(|packs| is_sealed && store.check_form(*packs).is_ok());
-            packs
-        })
+    fn form(&self, store: &Store, judged: &Judged) -> Option<ObjectForm> {
+        let packs = || judged.chosen.as_ref().map(|_| ObjectForm::Packs);
+        self.objects.or_else(|| packs().filter(|packs| store.check_form(*packs).is_ok()))
     }
 }
 
@@ -150,6 +147,7 @@ fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
             "seal": seal.label,
             "reasons": seal.reasons,
         })).collect::<Vec<_>>(),
+        "composefs": composefs::json_of(&pulled.composefs),
     })
 }
 
@@ -157,6 +155,7 @@ fn text_of(pulled: &Pulled, judged: &Judged) -> String {
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
+    text += &composefs::text_of(&pulled.composefs, "  ");
     let known = match pulled.layers_converted {
         0 => format!("{} known", pulled.layers_known),
         converted => format!("{} known, {converted} converted", pulled.layers_known),

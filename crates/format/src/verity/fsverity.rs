@@ -111,9 +111,30 @@ pub fn fsverity_digest(algorithm: Algorithm, data: &[u8]) -> ObjectId {
     hasher.finish()
 }
 
+/// What a signature of a file that has the fs-verity digest `id` is over: `struct fsverity_formatted_digest`
+/// (include/uapi/linux/fsverity.h).
+#[must_use]
+pub fn signed_bytes(id: &ObjectId) -> Vec<u8> {
+    let number = u16::from(id.algorithm().fsverity_number()).to_le_bytes();
+    let size: [u8; 2] = match id.algorithm() {
+        Algorithm::Sha256 => [32, 0],
+        Algorithm::Sha512 => [64, 0],
+    };
+    [&b"FSVerity"[..], &number, &size, id.as_bytes()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signatures_are_over_the_digest_with_its_algorithm_and_size_in_front() {
+        let bytes = signed_bytes(&fsverity_digest(Algorithm::Sha256, b""));
+        assert_eq!(bytes[..12], *b"FSVerity\x01\0\x20\0");
+        assert_eq!(bytes[12..16], [0x3d, 0x24, 0x8c, 0xa5]);
+        let bytes = signed_bytes(&fsverity_digest(Algorithm::Sha512, b""));
+        assert_eq!((&bytes[..12], bytes.len()), (&b"FSVerity\x02\0\x40\0"[..], 76));
+    }
 
     /// A pattern without equal neighbouring blocks beyond 2 KiB.
     fn pattern(length: usize) -> Vec<u8> {

@@ -1,4 +1,7 @@
 //! A blob's bytes: hashed as they come, inflated, handed on in chunks.
+//!
+//! Whatever the bytes: no more than [`CHUNKS`] chunks of [`CHUNK_BYTES`] wait, and what the decoders keep is bounded by
+//! the largest window; how much comes out in all is for the reader of the chunks to limit.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -9,43 +12,26 @@ use flate2::bufread::MultiGzDecoder;
 use sealpack_format::BlobDigest;
 
 use crate::hash::BlobHasher;
+use crate::media_type::Compression;
 
 /// The size of a chunk in bytes. With [`CHUNKS`] of them under way a layer needs 2 MiB.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 256 * 1024;
 
 /// How many chunks may wait between the thread that inflates and the one that stores.
-pub(super) const CHUNKS: usize = 6;
+pub const CHUNKS: usize = 6;
 
 /// The largest window of a zstd frame, as a power of two: what the zstd tool takes by default.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// How a layer's tar is packed into its blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    Plain,
-    Gzip,
-    Zstd,
-}
-
-impl Compression {
-    /// Told by the first bytes: registries are full of blobs whose media type is wrong.
-    fn of(start: &[u8]) -> Self {
-        match *start {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            // A frame, or a skippable one (RFC 8878, sections 3.1.1 and 3.1.2).
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
-            _ => Self::Plain,
-        }
-    }
-}
-
 /// What a blob turned out to be.
 #[derive(Debug)]
-pub(super) struct Blob {
-    pub(super) digest: BlobDigest,
-    pub(super) size_bytes: u64,
+pub struct Blob {
+    /// The digest of its bytes.
+    pub digest: BlobDigest,
+    /// The number of its bytes.
+    pub size_bytes: u64,
     /// Why its content did not inflate, if so.
-    pub(super) corrupt: Option<CorruptBlob>,
+    pub corrupt: Option<CorruptBlob>,
 }
 
 /// A blob that does not inflate.
@@ -56,7 +42,7 @@ pub struct CorruptBlob {
     source: io::Error,
 }
 
-/// Hashes `raw` whole and sends what it inflates to; buffers come back through `used`.
+/// Hashes `raw` whole, by the algorithm of the `expected` digest, and sends what it inflates to; buffers come back through `used`.
 ///
 /// Reading goes on to the end of `raw` even when its content is corrupt or nobody wants the
 /// chunks any more, so that the digest tells whether the blob is the right one. `counted`
@@ -64,7 +50,7 @@ pub struct CorruptBlob {
 ///
 /// # Errors
 /// Those of reading `raw`.
-pub(super) fn decode(
+pub fn decode(
     raw: impl Read,
     expected: &BlobDigest,
     chunks: &SyncSender<Vec<u8>>,
@@ -80,7 +66,7 @@ pub(super) fn decode(
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, tapped);
     let mut start = Vec::with_capacity(4);
     reader.by_ref().take(4).read_to_end(&mut start).map_err(|error| real(&tap, error))?;
-    let compression = Compression::of(&start);
+    let compression = Compression::of_magic(&start);
     let mut whole = Cursor::new(start).chain(reader);
     let corrupt = match inflate(compression, &mut whole, chunks, used) {
         Ok(()) => None,

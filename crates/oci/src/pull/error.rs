@@ -7,6 +7,7 @@ use sealpack_format::{BlobDigest, DiffId};
 use super::check::Refusal;
 use super::decode::CorruptBlob;
 use super::scan::ScanError;
+use crate::composefs::{Checked, Claim, Place};
 use crate::error::Error;
 use crate::merge::MergeError;
 
@@ -59,6 +60,9 @@ pub enum PullError {
     /// The layers do not make an image.
     #[error(transparent)]
     Merge(#[from] MergeError),
+    /// What somebody says about the image's composefs digests is not true.
+    #[error("{0}")]
+    Composefs(Box<Checked>),
     /// The tree does not fit a metadata image.
     #[error("cannot make the metadata image: {0}")]
     Image(#[from] sealpack_format::erofs::WriteError),
@@ -87,7 +91,7 @@ impl PullError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::DiffId { .. } | Self::Refused(_) => true,
+            Self::DiffId { .. } | Self::Refused(_) | Self::Composefs(_) => true,
             Self::Store(error) => error.is_verification(),
             Self::Layer { source: ScanError::Store(error), .. } => error.is_verification(),
             _ => false,
@@ -98,7 +102,8 @@ impl PullError {
     pub(super) fn is_content(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) | Self::Refused(_) => true,
+            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Refused(_) | Self::Composefs(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),
             Self::Store(error) => matches!(error, sealpack_store::Error::TooManyPacks { .. }),
@@ -128,7 +133,21 @@ impl PullError {
         match self {
             Self::Source(error) => error.hint(),
             Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
             _ => None,
+        }
+    }
+}
+
+/// Why a claim may be wrong although nothing bad has happened.
+fn hint_about(claim: &Claim) -> &'static str {
+    match claim.place {
+        Place::Labels => {
+            "labels are inherited: this one may be about the image that this one was built from, or, if it was made \
+             before composefs-rs 0.7, about another format; `--no-composefs-check` pulls the image all the same"
+        }
+        _ => {
+            "somebody else changed the image, or signed another one; `--no-composefs-check` pulls it all the same"
         }
     }
 }

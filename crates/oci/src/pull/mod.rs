@@ -1,7 +1,8 @@
 //! From a source into the store: layers in parallel, each byte read once.
 
 mod check;
-mod decode;
+mod composefs;
+pub mod decode;
 mod duplicates;
 mod error;
 mod fresh;
@@ -17,21 +18,23 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealpack_format::ObjectId;
 use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
+use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::{
     Discard, Error as StoreError, ImageRecord, Kept, LayerDescriptor, ObjectForm, Partial, Staging, Store,
     objects_of_image,
 };
 
 pub use check::{Check, Rebuilt, Refusal, Request};
+pub use composefs::image_id;
 pub use decode::CorruptBlob;
 pub use error::PullError;
 pub use observer::{Event, Observer};
 pub use paths::PathProblem;
 pub use scan::{MemberProblem, ScanError};
 
+use crate::composefs::Checked;
 use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
 use layer::{Brought, LayerPull};
@@ -53,12 +56,15 @@ pub struct Pulled {
     pub objects_before: Option<ObjectForm>,
     /// What was added to the store.
     pub added: sealpack_store::Staged,
+    /// What came of checking what the image says about its composefs digests.
+    pub composefs: Vec<Checked>,
 }
 
 /// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, as `request` says.
 ///
 /// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
+/// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be.
 /// The name changes last, after the request's check: until then the store has the same images as before, and
 /// beside them only layers that are whole. What is refused leaves nothing behind.
 ///
@@ -98,6 +104,7 @@ fn bring_in(
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
+    composefs::check_documents(image)?;
     let staging = store.stage()?;
     let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
     observer.event(&Event::Resolved {
@@ -112,7 +119,10 @@ fn bring_in(
         LayerPull { staging: &staging, form, source, observer, stop: &AtomicBool::new(false), brought };
     bring_all(&pull, &missing, &convertible)?;
     observer.event(&Event::Merging);
-    let (metadata_image, image_size_bytes) = write_image(&staging, &merge(store, image)?)?;
+    let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    let tree = merge(store, &diff_ids, XattrRule::default())?;
+    let composefs = composefs::check_image(store, image, &diff_ids, &tree)?;
+    let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
     staging.add_blob(&image.config.digest, &image.config_bytes)?;
@@ -128,7 +138,7 @@ fn bring_in(
     let added = staging.figures();
     staging.publish_with(&record, &kept)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
-    Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added })
+    Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
 }
 
 /// What `check` says of the image whose record that is.
@@ -228,13 +238,13 @@ fn bring_all(
 }
 
 /// The image's tree, from the records of its layers.
-fn merge(store: &Store, image: &ResolvedImage) -> Result<Tree, PullError> {
-    let mut merger = Merger::new(XattrRule::default());
-    for layer in &image.layers {
-        let missing = || StoreError::LayerMissing(layer.diff_id);
+fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, PullError> {
+    let mut merger = Merger::new(xattrs);
+    for layer in layers {
+        let missing = || StoreError::LayerMissing(*layer);
         // The merger reads twice: opened here already, so that a missing record has its own error.
-        store.layer(&layer.diff_id)?.ok_or_else(missing)?;
-        merger.apply(|| match store.layer(&layer.diff_id) {
+        store.layer(layer)?.ok_or_else(missing)?;
+        merger.apply(|| match store.layer(layer) {
             Ok(Some(record)) => Ok(record),
             Ok(None) => Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()),
             Err(error) => Err(std::io::Error::other(error).into()),

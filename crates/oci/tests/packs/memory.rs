@@ -40,6 +40,7 @@ impl Memory {
             config_bytes,
             platform: None,
             layers,
+            composefs: Vec::new(),
         };
         Self { blobs, opened: AtomicUsize::new(0), image }
     }

@@ -70,16 +70,10 @@ impl New {
             return Err(CommandError::usage("--key and --cert are the same file; each needs its own"));
         }
         for path in [&self.key, &self.cert] {
-            match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => {
-                    return Err(CommandError::failed(format_args!("{} is a directory", path.display())));
-                }
-                Ok(_) if !self.force => {
-                    let hint =
-                        "choose another name, or replace it with --force: a replaced key is gone for good";
-                    return Err(new_files::is_there(path).hint(hint));
-                }
-                _ => {}
+            new_files::check_place(path)?;
+            if !self.force && path.symlink_metadata().is_ok() {
+                let hint = "choose another name, or replace it with --force: a replaced key is gone for good";
+                return Err(new_files::is_there(path).hint(hint));
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
+mod attach;
 mod bring;
 mod every;
+mod prepare;
 mod push;
 
 use std::fmt;
@@ -36,6 +38,8 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
   sealpack seal debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal prepare debian:12 --out to-be-signed
+  sealpack seal attach debian:12 to-be-signed --cert offline.crt
   sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
   sealpack seal push debian:12 --to registry.example.org/base/debian:12
   sealpack mount debian:12 /mnt --require signed")]
@@ -69,12 +73,16 @@ pub(crate) struct Seal {
 
 #[derive(Debug, clap::Subcommand)]
 enum SealCommand {
+    Prepare(prepare::Prepare),
+    Attach(attach::Attach),
     Push(push::Push),
 }
 
 impl Seal {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            Some(SealCommand::Prepare(command)) => command.run(context),
+            Some(SealCommand::Attach(command)) => command.run(context),
             Some(SealCommand::Push(command)) => command.run(context),
             None => self.sign(context),
         }
@@ -108,7 +116,7 @@ impl Seal {
             (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, keys)?),
             (record, Draft::Sealed(mut seal)) => {
                 seal.add_signatures(keys)?;
-                (record, *seal)
+                (record, seal)
             }
         };
         store.write_seal(&record.manifest, &seal.to_json())?;
@@ -129,7 +137,16 @@ enum Draft {
     /// A statement that nobody has signed.
     New(Statement),
     /// The seal that the image has, which is to get more signatures.
-    Sealed(Box<ImageSeal>),
+    Sealed(ImageSeal),
+}
+
+impl Draft {
+    fn statement(&self) -> &Statement {
+        match self {
+            Self::New(statement) => statement,
+            Self::Sealed(seal) => seal.statement(),
+        }
+    }
 }
 
 /// What is to be signed for an image, which is in packs then, and all of it verified.
@@ -155,7 +172,7 @@ fn draft(
         Some(seal) => {
             check_is_of(seal.statement(), &devices, &record)?;
             wanted.check(seal.statement(), &record)?;
-            Draft::Sealed(Box::new(seal))
+            Draft::Sealed(seal)
         }
     };
     Ok((record, draft))
@@ -178,6 +195,13 @@ fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, C
 fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
     let root_hash = store.ensure_image_tree(&record.image)?;
     Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
+}
+
+/// Prints what came of sealing an image.
+fn show(context: &Context, store: &Store, record: ImageRecord, seal: ImageSeal) -> CommandResult {
+    let path = store.seal_path(&record.manifest);
+    let sealed = Sealed { record, seal, path, published: None };
+    context.output.result(&sealed.to_json(), || sealed.to_string())
 }
 
 /// What came of sealing an image.

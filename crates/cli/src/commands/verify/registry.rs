@@ -2,7 +2,6 @@
 
 use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::resolve_root;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::source::Source;
 use sealpack_store::Store;
@@ -37,29 +36,26 @@ pub(super) fn verify(
     let store = context.open_if_there(None)?;
     let gate = Gate::new(context.anchors()?, args, &name, &name, store.as_ref())?;
     gate.check_before()?;
-    let (root, bytes) = opened.root()?;
-    let image = resolve_root(opened.as_ref(), root.clone(), bytes, platform)?;
-    let index = (root.digest != image.manifest.digest).then_some(root.digest);
+    let found = Found::resolve(opened.as_ref(), platform)?;
+    let manifest = found.image.manifest.digest;
     let mut report = Report::new(
         source,
         json!({
             "in_store": false,
             "pulled_as": name.to_string(),
-            "manifest": image.manifest.digest,
-            "platform": image.platform.as_ref().map(ToString::to_string),
+            "manifest": manifest,
+            "platform": found.platform(),
             "root_hashes_computed": false,
         }),
     );
-    report.good("manifest", image.manifest.digest);
-    report.good("config", image.config.digest);
-    if let Some(index) = index {
+    report.good("manifest", manifest);
+    report.good("config", found.image.config.digest);
+    if let Some((index, _)) = found.index() {
         report.good("index", index);
     }
     let algorithm = store.as_ref().map_or(Algorithm::Sha256, Store::algorithm);
-    let found = Found { image: &image, index, algorithm };
-    let candidates = gate::candidates(opened.as_ref(), &found)?;
-    let platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-    let judgements = gate.judgements(&candidates, &image.manifest.digest, found.index.as_ref(), &platform);
+    let candidates = gate::candidates(opened.as_ref(), &found, algorithm)?;
+    let judgements = gate.judgements(&candidates, &manifest, found.index_digest(), &found.platform());
     seals::report_on(&mut report, &judgements, false);
     report.note("root hashes", "not computed, as the image is not in the store: `sealpack pull` does");
     Ok(report)

@@ -76,7 +76,7 @@ impl Report {
 
     fn failures(&self) -> Vec<String> {
         let failure = |line: &Line| match &line.result {
-            Outcome::Bad(problem) => Some(format!("{}: {problem}", line.what)),
+            Outcome::Bad(problem) => Some(format!("{}: {problem}", line.what.trim_start())),
             Outcome::Good(_) | Outcome::Note(_) => None,
         };
         self.lines.iter().filter_map(failure).collect()
@@ -97,7 +97,7 @@ impl Report {
                     Outcome::Note(text) => ("note", text),
                     Outcome::Bad(text) => ("bad", text),
                 };
-                json!({ "what": line.what, "result": result, "text": text })
+                json!({ "what": line.what.trim_start(), "result": result, "text": text })
             })
             .collect();
         value

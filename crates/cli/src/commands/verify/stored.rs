@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::manifest::{Config, Document};
+use sealpack_oci::merge::XattrRule;
+use sealpack_oci::pull::image_id;
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
@@ -90,6 +92,12 @@ fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), Str
 fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<RootHash> {
     report
         .look("metadata image", store.verify_image(&record.image).map(drop), |()| record.image.to_string())?;
+    let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
+    match image_id(store, &layers, XattrRule::default()) {
+        Ok(made) if made == record.image => report.good("  made again", "the layers give the same"),
+        Ok(made) => report.bad("  made again", format!("the layers give another one, {made}")),
+        Err(error) => report.bad("  made again", error),
+    }
     let root_hash = report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
     match record.objects {
         ObjectForm::Files => files(report, store, record),

@@ -1,0 +1,70 @@
+//! What images say about their composefs digests, shown.
+
+use sealpack_format::DiffId;
+use sealpack_oci::composefs::{Checked, Claim, Facts, Outcome, Stated, check, wants_user_xattrs};
+use sealpack_oci::manifest::Document;
+use sealpack_oci::merge::XattrRule;
+use sealpack_oci::pull::image_id;
+use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::pkcs7::{Form, Message};
+use serde_json::{Value, json};
+
+use crate::error::CommandError;
+
+/// What a stored image says in its manifest and its config, and whether it is true. What the index said that it came
+/// from is not kept.
+pub(crate) fn of_stored(store: &Store, record: &ImageRecord) -> Result<Vec<Checked>, CommandError> {
+    let (manifest, config) = (store.blob(&record.manifest)?, store.blob(&record.config)?);
+    let claims = match Document::parse(&format!("the manifest {}", record.manifest), None, &manifest)? {
+        Document::Manifest(document) => Claim::in_image(&Default::default(), &document, &config),
+        Document::Index(_) => Vec::new(),
+    };
+    let layers: Vec<DiffId> = record.layers.iter().map(|layer| layer.diff_id).collect();
+    let with_user = match wants_user_xattrs(&claims, record.image) {
+        true => Some(image_id(store, &layers, XattrRule::CapabilitiesAndUser)?),
+        false => None,
+    };
+    let facts =
+        Facts { manifest: &manifest, config: &config, image: Some(record.image), image_with_user: with_user };
+    Ok(check(&claims, &facts))
+}
+
+/// For machines: a list of all of them.
+pub(crate) fn json_of(claims: &[Checked]) -> Value {
+    let one = |checked: &Checked| {
+        let Checked { claim, outcome } = checked;
+        let (digest, problem) = match (&claim.stated, outcome) {
+            (Stated::Digest(id), Outcome::Unchecked(why)) => (Some(id), Some(why.to_string())),
+            (Stated::Digest(id), Outcome::Wrong(computed)) => (Some(id), Some(format!("it is {computed}"))),
+            (Stated::Digest(id), _) => (Some(id), None),
+            (Stated::Invalid(problem), _) => (None, Some(problem.clone())),
+        };
+        json!({
+            "in": claim.place.to_string(),
+            "name": claim.name,
+            "part": claim.key.part.name(),
+            "digest": digest,
+            "outcome": outcome.name(),
+            "problem": problem,
+            "signature": claim.signature.as_deref().map(signer),
+        })
+    };
+    claims.iter().map(one).collect()
+}
+
+/// For people: a line for each of them.
+pub(crate) fn text_of(claims: &[Checked], indent: &str) -> String {
+    let line = |checked: &Checked| {
+        let signed = checked.claim.signature.as_deref().map(|der| format!("; signature: {}", signer(der)));
+        format!("{indent}composefs       {checked}{}\n", signed.unwrap_or_default())
+    };
+    claims.iter().map(line).collect()
+}
+
+/// Who says to have made a signature. Whether that is true is not looked at.
+fn signer(der: &[u8]) -> String {
+    match Message::parse(der, Form::Detached) {
+        Ok(message) => message.signer().to_string(),
+        Err(error) => format!("unreadable: {error}"),
+    }
+}
