@@ -38,9 +38,9 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
   sealpack seal debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
   sealpack seal prepare debian:12 --out to-be-signed
   sealpack seal attach debian:12 to-be-signed --cert offline.crt
-  sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
   sealpack seal push debian:12 --to registry.example.org/base/debian:12
   sealpack mount debian:12 /mnt --require signed")]
 pub(crate) struct Seal {
@@ -195,13 +195,6 @@ fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, C
 fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
     let root_hash = store.ensure_image_tree(&record.image)?;
     Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
-}
-
-/// Prints what came of sealing an image.
-fn show(context: &Context, store: &Store, record: ImageRecord, seal: ImageSeal) -> CommandResult {
-    let path = store.seal_path(&record.manifest);
-    let sealed = Sealed { record, seal, path, published: None };
-    context.output.result(&sealed.to_json(), || sealed.to_string())
 }
 
 /// What came of sealing an image.
