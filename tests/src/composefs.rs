@@ -8,6 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+mod c_tools;
+
 /// The names of the tools.
 pub const NAMES: [&str; 4] = ["mkcomposefs", "composefs-info", "composefs-dump", "mount.composefs"];
 
@@ -40,8 +42,8 @@ impl Tools {
         Ok(Self { directory: links.path().to_owned(), _links: Some(links) })
     }
 
-    /// The C tools: those in the directory `$COMPOSEFS_C_TOOLS`, or those in `$PATH`. None where
-    /// there are none, or the ones there are this project's.
+    /// The C tools: those in the directory `$COMPOSEFS_C_TOOLS`, or those in `$PATH`, or those that
+    /// [`fetch_c`](Self::fetch_c) has fetched. None where there are none, or the ones there are this project's.
     ///
     /// # Errors
     /// If `$COMPOSEFS_C_TOOLS` is set and has not the C tools.
@@ -52,12 +54,24 @@ impl Tools {
             anyhow::ensure!(is_c, "{} has not the C tools", directory.display());
             return Ok(Some(Self { directory, _links: None }));
         }
-        let Some(mkcomposefs) = find(NAMES[0]) else { return Ok(None) };
-        if !is_c(&mkcomposefs)? {
-            return Ok(None);
+        for mkcomposefs in find(NAMES[0]).into_iter().chain([c_tools::directory().join(NAMES[0])]) {
+            if mkcomposefs.is_file() && is_c(&mkcomposefs)? {
+                let directory = mkcomposefs.parent().context("the tool is in no directory")?.to_owned();
+                return Ok(Some(Self { directory, _links: None }));
+            }
         }
-        let directory = mkcomposefs.parent().context("the tool is in no directory")?.to_owned();
-        Ok(Some(Self { directory, _links: None }))
+        Ok(None)
+    }
+
+    /// Sees to it that there are C tools: where there are none, Debian's are unpacked below the target directory.
+    ///
+    /// # Errors
+    /// If they cannot be had, for example because this machine is not a Debian.
+    pub fn fetch_c() -> Result<()> {
+        if Self::c()?.is_none() {
+            c_tools::fetch().context("cannot fetch the C composefs tools")?;
+        }
+        Ok(())
     }
 
     /// The directory that has the tools.

@@ -191,3 +191,23 @@ fn a_certificate_can_be_made_for_a_key_that_is_there() -> Result<()> {
     ensure!(desk.refuses(&certify)?.1.contains("second.crt is there already"));
     Ok(())
 }
+
+#[test]
+fn what_is_not_a_regular_file_is_not_replaced_even_by_force() -> Result<()> {
+    let desk = Desk::new()?;
+    std::os::unix::fs::symlink("/dev/null", desk.path().join("link"))?;
+    let _socket = std::os::unix::net::UnixListener::bind(desk.path().join("socket"))?;
+    for (place, what) in [("link", "a symbolic link"), ("socket", "a socket or a pipe"), (".", "a directory")]
+    {
+        for [key, cert] in [[place, "other"], ["other", place]] {
+            let (status, told) =
+                desk.refuses(&["new", "--key", key, "--cert", cert, "--subject", "x", "--force"])?;
+            ensure!(
+                status == 1 && told.contains(&format!("{place} is {what}, which is never replaced")),
+                "{told}"
+            );
+        }
+    }
+    assert_eq!(desk.names()?, ["below", "link", "socket"]);
+    Ok(())
+}

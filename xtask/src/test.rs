@@ -3,6 +3,7 @@
 use crate::oracle;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result};
+use sealpack_tests::composefs::Tools;
 use sealpack_tests::{command, debian, paths, program};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -26,6 +27,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
         if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
             eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
+        }
+        if let Err(error) = Tools::fetch_c() {
+            eprintln!("warning: tests that compare with the C composefs tools will be skipped: {error:#}");
         }
         if let Err(error) = oracle::install() {
             eprintln!("warning: tests that compare with composefs-rs will be skipped: {error:#}");

@@ -25,15 +25,20 @@ pub(crate) struct RegistryArgs {
 impl RegistryArgs {
     /// The client's settings for `source`.
     pub(crate) fn client_options(&self, source: &Source) -> ClientOptions {
-        let mut options = ClientOptions {
-            plain_http: self.plain_http,
-            ca_files: self.ca_files.clone(),
-            auth_file: self.auth_file.clone(),
-            ..ClientOptions::default()
-        };
+        let mut options = self.without_mirrors();
         if let (Source::Registry(reference), false) = (source, self.mirrors.is_empty()) {
             options.mirrors.insert(reference.registry().to_owned(), self.mirrors.clone());
         }
         options
+    }
+
+    /// The client's settings for what is written: only registries themselves are.
+    pub(crate) fn without_mirrors(&self) -> ClientOptions {
+        ClientOptions {
+            plain_http: self.plain_http,
+            ca_files: self.ca_files.clone(),
+            auth_file: self.auth_file.clone(),
+            ..ClientOptions::default()
+        }
     }
 }

@@ -12,7 +12,7 @@ use sealpack_trust::seal::{
 };
 use sealpack_trust::timestamp::Timestamp;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandResult};
 
 /// A pack of an image, with all layers that have it.
 pub(crate) struct ImagePack {
@@ -60,16 +60,25 @@ pub(crate) struct StatementArgs {
     /// or of $SOURCE_DATE_EPOCH].
     #[arg(long, value_name = "NUMBER")]
     epoch: Option<u64>,
+    /// When all statements of this command are made, where that is not when each is.
+    #[arg(skip)]
+    created: Option<Timestamp>,
 }
 
 impl StatementArgs {
+    /// Has all statements that follow be made at this time.
+    pub(crate) fn fix_time(&mut self) -> CommandResult {
+        self.created = Some(source_date()?);
+        Ok(())
+    }
+
     /// The statement about an image with these devices.
     pub(crate) fn statement(
         &self,
         record: &ImageRecord,
         devices: Devices,
     ) -> Result<Statement, CommandError> {
-        let created = source_date()?;
+        let created = self.created.map_or_else(source_date, Ok)?;
         let Devices { manifest, metadata, packs } = devices;
         let contents = StatementContents {
             created,
@@ -100,7 +109,8 @@ impl StatementArgs {
 
     fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
         if self.names.is_empty() {
-            let pulled: Reference = record.name.parse().map_err(CommandError::failed)?;
+            let pulled: Reference =
+                record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
             return Ok(vec![image_name(&pulled).map_err(|error| error.hint("give a name with --name"))?]);
         }
         self.names

@@ -1,6 +1,7 @@
 //! Artifacts: manifests that are no images but say something about one (image-spec 1.1, "Guidelines for
 //! Artifact Usage").
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
@@ -153,44 +154,47 @@ pub fn find(
 ) -> Result<Found> {
     let mut listed = source.referrers(subject, Some(artifact_type))?;
     let created = |entry: &Descriptor| entry.annotations.get(CREATED).cloned().unwrap_or_default();
-    listed.sort_by(|a, b| created(b).cmp(&created(a)).then(a.digest.cmp(&b.digest)));
+    // Those of unknown type last: they may be anything.
+    let place = |entry: &Descriptor| (entry.artifact_type.is_none(), Reverse(created(entry)), entry.digest);
+    listed.sort_by_cached_key(place);
     let mut found = Found::default();
     for (number, entry) in listed.iter().enumerate() {
         let problem = if number < limits.artifacts {
-            match fetch(source, entry, subject, limits) {
+            match fetch_typed(source, entry, subject, artifact_type, limits) {
                 Ok(artifact) => {
-                    found.artifacts.push((entry.digest, artifact));
+                    found.artifacts.extend(artifact.map(|artifact| (entry.digest, artifact)));
                     continue;
                 }
                 Err(error) if is_contents(&error) => error.to_string(),
                 Err(error) => return Err(error),
             }
         } else {
-            format!("{} was not fetched: there are {} newer ones", entry.digest, limits.artifacts)
+            format!("{} was not fetched: there are {} before it", entry.digest, limits.artifacts)
         };
         found.left_out.push(LeftOut { digest: entry.digest, problem });
     }
     Ok(found)
 }
 
-/// Fetches one artifact that is said to be about `subject`, with sizes checked before anything is read.
-///
-/// # Errors
-/// [`Error::NoReferrer`] when it is about something else or of another type than its list says, and whatever
-/// [`ImageSource::fetch`] has.
-pub fn fetch(
+/// Fetches one artifact that is said to be about `subject`, with sizes checked before anything is read; `None` when
+/// it was listed without a type and turns out to be of another one than `artifact_type`.
+fn fetch_typed(
     source: &dyn ImageSource,
     referrer: &Descriptor,
     subject: &Descriptor,
+    artifact_type: &str,
     limits: &Limits,
-) -> Result<Artifact> {
-    let what = format!("the referrer {} in {}", referrer.digest, source.description());
+) -> Result<Option<Artifact>> {
     let (document, _) = fetch_referrer(source, referrer, subject)?;
+    if document.artifact_type() != Some(artifact_type) {
+        return Ok(None);
+    }
+    let what = format!("the referrer {} in {}", referrer.digest, source.description());
     let Document::Manifest(manifest) = document else {
         let problem = "it is an index".to_owned();
         return Err(Error::NoReferrer { what, subject: subject.digest, problem });
     };
-    let Manifest { config, layers, subject, artifact_type, annotations } = *manifest;
+    let Manifest { config, layers, subject, annotations, .. } = *manifest;
     if layers.len() > limits.layers {
         return Err(Error::TooMany { what, limit: limits.layers, of: "layers" });
     }
@@ -200,13 +204,13 @@ pub fn fetch(
             return Err(Error::TooLarge { what: format!("{what}: the blob {}", part.digest), limit_bytes });
         }
     }
-    Ok(Artifact {
-        artifact_type: artifact_type.unwrap_or_else(|| config.media_type.clone()),
+    Ok(Some(Artifact {
+        artifact_type: artifact_type.to_owned(),
         subject,
         config: read_part(source, &what, config)?,
         layers: layers.into_iter().map(|layer| read_part(source, &what, layer)).collect::<Result<_>>()?,
         annotations,
-    })
+    }))
 }
 
 /// Fetches a manifest or index that is said to be about `subject`, and checks that it is.

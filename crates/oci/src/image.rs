@@ -50,9 +50,10 @@ pub trait ImageSource: Send + Sync {
     fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
 
     /// The manifests that have `subject` as theirs, as the source lists them: with their artifact types and
-    /// annotations, those of `artifact_type` only if one is given. None where a source cannot have any.
+    /// annotations, without those that are listed as another type than `artifact_type` if one is given. None where
+    /// a source cannot have any.
     ///
-    /// A list is the source's word: [`artifact::fetch`](crate::artifact::fetch) checks the subject. It is
+    /// A list is the source's word: [`artifact::find`](crate::artifact::find) checks the subject. It is
     /// also all that there is to know of what was left out.
     ///
     /// # Errors
@@ -186,6 +187,13 @@ fn descend(
             }
         }
     }
+}
+
+/// Whether an entry of an index is no image, as BuildKit's attestations are none.
+#[must_use]
+pub fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key("vnd.docker.reference.type")
+        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
 }
 
 /// The entries that may lead to an image for `platform`, the best first.

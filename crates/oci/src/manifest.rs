@@ -393,7 +393,7 @@ impl WireDescriptor {
             digest: self.digest,
             size_bytes: self.size_bytes,
             platform: self.platform.and_then(WirePlatform::into_platform),
-            artifact_type: self.artifact_type,
+            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
             annotations: self.annotations.unwrap_or_default(),
         }
     }

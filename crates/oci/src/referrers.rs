@@ -31,7 +31,8 @@ pub(crate) fn is_fallback_tag(name: &str) -> bool {
     })
 }
 
-/// A list of referrers in the making: each once, those of the wanted type only, within the limit.
+/// A list of referrers in the making: each once, without those of other types than the wanted one, within the
+/// limit. An entry may lack its type, where a tool has copied the list that does not know the field.
 pub(crate) struct Collector<'a> {
     /// Whose referrers, as messages name it.
     what: String,
@@ -59,7 +60,8 @@ impl<'a> Collector<'a> {
                 let (what, of) = (self.what.clone(), "referrers");
                 return Err(Error::TooMany { what, limit: REFERRER_LIMIT, of });
             }
-            if self.artifact_type.is_none_or(|wanted| entry.artifact_type.as_deref() == Some(wanted)) {
+            let is_other = |wanted| entry.artifact_type.as_deref().is_some_and(|listed| listed != wanted);
+            if !self.artifact_type.is_some_and(is_other) {
                 self.found.push(entry);
             }
         }

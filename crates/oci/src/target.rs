@@ -48,6 +48,12 @@ pub trait ImageTarget: Send + Sync {
     /// When that cannot be found out.
     fn has_blob(&self, blob: &Descriptor) -> Result<bool>;
 
+    /// Whether the target has the manifest or index.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn has_manifest(&self, manifest: &Descriptor) -> Result<bool>;
+
     /// Takes the blob over from another repository of the same registry, without a transfer. Returns
     /// whether it is there now; if not, it is to be [put](Self::put_blob).
     ///

@@ -64,11 +64,12 @@ pub struct Ended {
 }
 
 impl Machine {
-    /// Makes everything that the machine needs. Waits while another machine of this workspace runs.
+    /// Makes everything that the machine needs, with a copy of the store `pulled` on its disk if there is one. Waits
+    /// while another machine of this workspace runs.
     ///
     /// # Errors
     /// If something cannot be made; nothing was started then.
-    pub fn new(kernel: &Kernel) -> Result<Self> {
+    pub fn new(kernel: &Kernel, pulled: Option<&Path>) -> Result<Self> {
         let place = crate::place();
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         let turn = File::create(place.join("machine.lock"))?;
@@ -76,7 +77,7 @@ impl Machine {
         let programs = programs::build()?;
         let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(&place)?;
         initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
-        disk::write(kernel, &programs, &dir.path().join("disk"))?;
+        disk::write(kernel, &programs, pulled, &dir.path().join("disk"))?;
         for boot in Boot::ALL {
             keys::write_variables(&programs, boot, &dir.path().join(variables(boot)))?;
         }

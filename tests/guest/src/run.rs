@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use sealpack_tests::debian;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::path::Path;
 
 /// The results of the boots of a kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -37,7 +38,7 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     let Some(kernel) = generation.kernel()? else {
         return Ok(skipped(&format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let machine = Machine::new(&kernel)?;
+    let machine = Machine::new(&kernel, None)?;
     let mut results = Results { version: kernel.version().to_owned(), ..Results::default() };
     for boot in Boot::ALL {
         let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.boot == boot);
@@ -61,18 +62,19 @@ pub enum Demo {
     Skipped(String),
 }
 
-/// Boots a kernel for the demo: under a policy, what runs from sealed images and what does not run otherwise.
+/// Boots a kernel for the demo: under a policy, what runs from sealed images, that of the store `pulled` among them, and
+/// what does not run otherwise.
 ///
 /// # Errors
 /// As [`run`], and if the guest does not get to the demo's end; the message has its log.
-pub fn demo(generation: Generation) -> Result<Demo> {
+pub fn demo(generation: Generation, pulled: Option<&Path>) -> Result<Demo> {
     if let Some(why) = why_not() {
         return Ok(Demo::Skipped(why));
     }
     let Some(kernel) = generation.kernel()? else {
         return Ok(Demo::Skipped(format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let ended = Machine::new(&kernel)?.run(Boot::First, &Task::Demo, |_| {})?;
+    let ended = Machine::new(&kernel, pulled)?.run(Boot::First, &Task::Demo, |_| {})?;
     ensure!(ended.lines.last() == Some(&Line::Done), "the guest did not get to the end:\n{}", ended.log);
     let row = |line| if let Line::Row(row) = line { Some(row) } else { None };
     Ok(Demo::Shown(kernel.version().to_owned(), ended.lines.into_iter().filter_map(row).collect()))

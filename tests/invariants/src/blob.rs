@@ -8,7 +8,7 @@ use sealpack_oci::hash::BlobHasher;
 use sealpack_oci::pull::decode::{Blob, CHUNK_BYTES, CHUNKS, decode};
 
 /// Where the reader of the chunks has enough: a small blob can become very large.
-const ENOUGH_BYTES: usize = 4 << 20;
+const ENOUGH_BYTES: usize = 1 << 20;
 
 /// A blob is hashed to its end whatever becomes of its content; what inflates is the same however the bytes come, in
 /// full chunks, and again when it is compressed again.
@@ -23,7 +23,9 @@ pub(crate) fn check(bytes: &[u8]) {
     assert_eq!(blob.corrupt.is_some(), same.corrupt.is_some(), "{blob:?} {same:?}");
     if blob.corrupt.is_none() {
         assert!(content == in_pieces, "{} and {} bytes", content.len(), in_pieces.len());
-        for packed in [gzip(&content), zstd(&content)] {
+        // What is longer would take the time of many others.
+        let content = &content[..content.len().min(2 * CHUNK_BYTES + 1)];
+        for packed in [gzip(content), zstd(content)] {
             let (again, blob) = decoded(packed.as_slice());
             assert!(again == content && blob.corrupt.is_none(), "{blob:?}");
         }

@@ -100,7 +100,9 @@ impl Comparison {
 #[test]
 fn the_c_tools_and_ours_agree_about_random_trees() -> Result<()> {
     let Some(c) = Tools::c()? else {
-        skip("the C composefs tools are not installed (Debian package composefs, or $COMPOSEFS_C_TOOLS)");
+        skip(
+            "there are no C composefs tools here (`cargo xtask test` fetches Debian's, $COMPOSEFS_C_TOOLS names others)",
+        );
         return Ok(());
     };
     let place = tempfile::tempdir()?;

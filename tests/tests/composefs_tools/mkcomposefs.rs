@@ -261,3 +261,32 @@ fn what_fails_leaves_the_target_as_it_was() -> Result<()> {
     assert_eq!(err, "mkcomposefs: failed to open output file: No such file or directory\n");
     Ok(())
 }
+
+#[test]
+fn an_image_goes_into_a_pipe_or_a_device_which_stays_what_it_is() -> Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let place = Place::new()?;
+    let [dump, image, pipe, device] = ["dump", "image", "pipe", "device"].map(|name| place.path(name));
+    fs::write(&dump, DUMP)?;
+    let into = |target: &Path| {
+        place.tools.run("mkcomposefs", ["--from-file".as_ref(), dump.as_os_str(), target.as_os_str()])
+    };
+    into(&image)?;
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+    let bytes = std::thread::scope(|scope| -> Result<Vec<u8>> {
+        let reader = scope.spawn(|| fs::read(&pipe));
+        into(&pipe)?;
+        Ok(reader.join().expect("the reader")?)
+    })?;
+    assert_eq!(bytes, fs::read(&image)?);
+    assert!(pipe.symlink_metadata()?.file_type().is_fifo());
+    // As /dev/null is one.
+    let null = mknodat(CWD, &device, FileType::CharacterDevice, Mode::from_raw_mode(0o600), makedev(1, 3));
+    if null.is_err() || fs::OpenOptions::new().write(true).open(&device).is_err() {
+        skip("devices cannot be made here");
+        return Ok(());
+    }
+    into(&device)?;
+    assert!(device.symlink_metadata()?.file_type().is_char_device());
+    Ok(())
+}

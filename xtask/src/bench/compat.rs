@@ -24,9 +24,8 @@ type Task = Box<dyn Fn(&Tools, &Path) -> Command>;
 
 /// Measures in turns, prints the tables, and writes them to target/bench/compat.md.
 pub(crate) fn run(runs: usize) -> Result<()> {
-    let c = Tools::c()?.context(
-        "the C composefs tools are not installed (Debian package composefs, or a directory in $COMPOSEFS_C_TOOLS)",
-    )?;
+    Tools::fetch_c()?;
+    let c = Tools::c()?.context("there are no C composefs tools to compare with")?;
     let ours = Tools::links_to(&program::build(Profile::Release)?)?;
     let place = paths::target().join("bench");
     fs::create_dir_all(&place)?;

@@ -3,6 +3,7 @@
 mod cat;
 mod compat;
 mod convert;
+mod copy;
 mod diff;
 mod doctor;
 mod fsck;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Images(images::Images),
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
+    Copy(copy::Copy),
     Tag(tag::Tag),
     History(history::History),
     Rollback(rollback::Rollback),
@@ -61,6 +63,7 @@ impl Command {
             Self::Images(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
+            Self::Copy(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Rollback(command) => command.run(context),

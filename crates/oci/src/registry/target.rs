@@ -15,7 +15,7 @@ use super::url::form;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
-use crate::media_type::OCI_INDEX;
+use crate::media_type::{MANIFEST_TYPES, OCI_INDEX};
 use crate::reference::Reference;
 use crate::referrers::{REFERRER_LIMIT, fallback_tag};
 use crate::target::{ImageTarget, Naming, Open, Pushed, check_manifest};
@@ -127,6 +127,14 @@ impl ImageTarget for RegistryTarget {
 
     fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
         exists(&self.client, &self.endpoint, blob)
+    }
+
+    fn has_manifest(&self, manifest: &Descriptor) -> Result<bool> {
+        let ask = Ask::get(format!("manifests/{}", manifest.digest))
+            .with_method(Method::HEAD)
+            .accept(&MANIFEST_TYPES)
+            .expecting(&[200, 404]);
+        self.client.ask(&self.endpoint, &ask, |answer| Ok(answer.status() == 200))
     }
 
     fn mount_blob(&self, blob: &Descriptor, from: &Reference) -> Result<bool> {

@@ -201,6 +201,10 @@ impl ImageTarget for LayoutTarget {
         }
     }
 
+    fn has_manifest(&self, manifest: &Descriptor) -> Result<bool> {
+        self.has_blob(manifest)
+    }
+
     fn put_blob(&self, blob: &Descriptor, open: &Open<'_>, sent: &dyn Fn(u64)) -> Result<()> {
         let path = self.blob_path(blob);
         let what = format!("the blob {} for {}", blob.digest, self.description());

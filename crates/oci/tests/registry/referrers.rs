@@ -84,7 +84,7 @@ fn referrers_come_by_the_api_with_types_and_annotations() {
     let mut both = vec![first.digest, second.digest];
     both.sort();
     assert_eq!(digests(list(&registry, None).unwrap()), both);
-    assert_eq!(list(&registry, Some(NOTE)).unwrap(), [first.clone()]);
+    assert_eq!(list(&registry, Some(NOTE)).unwrap(), std::slice::from_ref(&first));
     assert_eq!(registry.count("/manifests/sha256-"), 0);
     // The registry need not filter; then it is done here.
     registry.set_filters(false);
@@ -262,7 +262,7 @@ fn of_too_many_artifacts_the_oldest_are_left_out() {
     assert_eq!((found.artifacts.len(), found.left_out.len()), (32, 8));
     assert!(found.artifacts.iter().all(|(_, artifact)| artifact.annotations[CREATED].as_str() > "2018"));
     let problem = &found.left_out[0].problem;
-    assert!(problem.ends_with("was not fetched: there are 32 newer ones"), "{problem}");
+    assert!(problem.ends_with("was not fetched: there are 32 before it"), "{problem}");
 }
 
 #[test]
@@ -315,6 +315,21 @@ fn what_is_listed_but_no_referrer_is_left_out_with_its_reason() {
         assert!(left_out(&found).contains(expected), "{found:?}");
         assert!(left_out(&found).contains(&descriptor.digest.to_string()), "{found:?}");
     }
+}
+
+#[test]
+fn an_entry_that_has_lost_its_type_is_opened_to_see_what_it_is() {
+    let registry = registry_with_image();
+    registry.set_referrers_api(false);
+    let seal = note("a", "2026-01-01T00:00:00Z");
+    let other = Artifact { artifact_type: "application/vnd.example.x".to_owned(), ..note("b", "2026") };
+    let large =
+        Artifact { artifact_type: "application/vnd.example.x".to_owned(), ..note(&"x".repeat(2000), "2026") };
+    let bare = [&seal, &other, &large]
+        .map(|artifact| Descriptor { artifact_type: None, ..put(&registry, artifact) });
+    put_list(&registry, &bare.each_ref().map(entry));
+    let found = find(&registry).unwrap();
+    assert_eq!(found, Found { artifacts: vec![(seal.descriptor().digest, seal)], left_out: Vec::new() });
 }
 
 #[test]

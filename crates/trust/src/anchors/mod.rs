@@ -1,6 +1,7 @@
 //! The trust store: whose signatures count for what, what no longer counts, and what may be pulled.
 //!
-//! Whoever uses this gives it the bytes of the files; `docs/formats/trust-store.md` says where these are.
+//! Whoever uses this gives it the bytes of the files; sealpack-rules.toml(5), in `crates/cli/man/`, says what these are
+//! and where.
 
 mod error;
 mod revocations;

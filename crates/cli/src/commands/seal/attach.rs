@@ -6,7 +6,7 @@ use sealpack_trust::pkcs7;
 use sealpack_trust::seal::{Seal as ImageSeal, Signed};
 
 use super::prepare::{file_name, read_statement};
-use super::{check_is_of, devices_of, in_packs, show};
+use super::{Sealed, check_is_of, devices_of, in_packs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::sealing;
@@ -65,7 +65,9 @@ impl Attach {
             }
         };
         store.write_seal(&record.manifest, &seal.to_json())?;
-        show(context, &store, &record, &seal)
+        let path = store.seal_path(&record.manifest);
+        let sealed = Sealed { record, seal, path, published: None };
+        context.output.result(&sealed.to_json(), || sealed.to_string())
     }
 
     fn certificates(&self, context: &Context) -> Result<Vec<Certificate>, CommandError> {

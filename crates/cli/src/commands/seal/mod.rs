@@ -1,16 +1,22 @@
 mod attach;
+mod bring;
+mod every;
 mod prepare;
+mod push;
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use sealpack_format::digest::RootHash;
+use sealpack_oci::target::Target;
 use sealpack_store::{ImageRecord, ObjectForm, Silent, Store};
 use sealpack_trust::anchors::Use;
 use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::registry_args::RegistryArgs;
 use crate::sealing::{self, StatementArgs};
 use crate::signing::{SealSigningArgs, StatementSigningArgs};
 
@@ -18,9 +24,10 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
 ///
 /// Signed are the root hashes of its metadata image and packs, which the kernel judges, and the statement that ties
 /// these to the image and to its names, which those judge who pull it. The seal is kept in the store, beside the
-/// image. Mounting the image, sealpack gives the signatures of the root hashes to the kernel, which accepts them if it
-/// has the certificate in one of its keyrings: `sealpack doctor` shows them. An image whose objects are files is
-/// converted into packs first. Every byte is verified before anything is signed.
+/// image, and published beside the image with --push. Mounting the image, sealpack gives the signatures of the root
+/// hashes to the kernel, which accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows
+/// them. An image that the store does not have is pulled first, whatever the trust store says of it; one whose objects
+/// are files is converted into packs. Every byte is verified before anything is signed.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
 /// where the trust store knows who signed before.
@@ -31,13 +38,15 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
   sealpack seal debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
   sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
   sealpack seal prepare debian:12 --out to-be-signed
   sealpack seal attach debian:12 to-be-signed --cert offline.crt
+  sealpack seal push debian:12 --to registry.example.org/base/debian:12
   sealpack mount debian:12 /mnt --require signed")]
 pub(crate) struct Seal {
     #[command(subcommand)]
     command: Option<SealCommand>,
-    /// The image: a name or a digest.
+    /// The image: a name or a digest in the store, or else a source as of `sealpack pull`.
     #[arg(required = true)]
     image: Option<String>,
     #[command(flatten)]
@@ -49,12 +58,24 @@ pub(crate) struct Seal {
     /// Make a new seal in the place of the one that there is.
     #[arg(long)]
     replace: bool,
+    /// Seal the image for every platform that there is one for: each is pulled, under its digest, into packs.
+    #[arg(long)]
+    all_platforms: bool,
+    /// Publish the seal too, beside the image where that was pulled from.
+    #[arg(long)]
+    push: bool,
+    /// With --push: where the image is that the seal is put beside.
+    #[arg(long, value_name = "TARGET", requires = "push")]
+    to: Option<Target>,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum SealCommand {
     Prepare(prepare::Prepare),
     Attach(attach::Attach),
+    Push(push::Push),
 }
 
 impl Seal {
@@ -62,28 +83,52 @@ impl Seal {
         match self.command {
             Some(SealCommand::Prepare(command)) => command.run(context),
             Some(SealCommand::Attach(command)) => command.run(context),
+            Some(SealCommand::Push(command)) => command.run(context),
             None => self.sign(context),
         }
     }
 
-    fn sign(self, context: &Context) -> CommandResult {
-        let image = self.image.as_deref().ok_or_else(|| CommandError::usage("no image is given"))?;
+    fn sign(mut self, context: &Context) -> CommandResult {
+        let image = self.image.take().ok_or_else(|| CommandError::usage("no image is given"))?;
         let packs = self.signing.signer(context.output)?;
         let statement = self.statement_signing.signer(context.output)?;
         let keys =
             SealingKeys { packs: packs.pair(), statement: statement.as_ref().unwrap_or(&packs).pair() };
+        if self.all_platforms {
+            // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
+            self.statement.fix_time()?;
+            return self.sign_all(context, &image, &keys);
+        }
+        let record = bring::find_or_pull(context, &image, &self.registry)?;
+        let sealed = self.sign_one(context, record, &keys)?;
+        context.output.result(&sealed.to_json(), || sealed.to_string())
+    }
+
+    /// Seals an image that the store has, and publishes the seal if so wanted.
+    fn sign_one(
+        &self,
+        context: &Context,
+        record: ImageRecord,
+        keys: &SealingKeys<'_>,
+    ) -> Result<Sealed, CommandError> {
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find(&store, image)?;
-        let seal = match draft(context, &store, record, &self.statement, self.replace)? {
-            (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, &keys)?),
+        let (record, seal) = match draft(context, &store, record, &self.statement, self.replace)? {
+            (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, keys)?),
             (record, Draft::Sealed(mut seal)) => {
-                seal.add_signatures(&keys)?;
-                (record, *seal)
+                seal.add_signatures(keys)?;
+                (record, seal)
             }
         };
-        let (record, seal) = seal;
         store.write_seal(&record.manifest, &seal.to_json())?;
-        show(context, &store, &record, &seal)
+        let published = match self.push {
+            true => {
+                let place = push::Place::new(&record, self.to.as_ref())?;
+                Some(place.publish(context, &store, &record, &seal, &self.registry)?)
+            }
+            false => None,
+        };
+        let path = store.seal_path(&record.manifest);
+        Ok(Sealed { record, seal, path, published })
     }
 }
 
@@ -92,7 +137,7 @@ enum Draft {
     /// A statement that nobody has signed.
     New(Statement),
     /// The seal that the image has, which is to get more signatures.
-    Sealed(Box<ImageSeal>),
+    Sealed(ImageSeal),
 }
 
 impl Draft {
@@ -127,7 +172,7 @@ fn draft(
         Some(seal) => {
             check_is_of(seal.statement(), &devices, &record)?;
             wanted.check(seal.statement(), &record)?;
-            Draft::Sealed(Box::new(seal))
+            Draft::Sealed(seal)
         }
     };
     Ok((record, draft))
@@ -152,36 +197,50 @@ fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandErr
     Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
 }
 
-fn show(context: &Context, store: &Store, record: &ImageRecord, seal: &ImageSeal) -> CommandResult {
-    let statement = seal.statement();
-    let [metadata_root_hash, pack_root_hashes @ ..] =
-        &statement.root_hashes().copied().collect::<Vec<RootHash>>()[..]
-    else {
-        return Err(CommandError::failed("a seal without a metadata image"));
-    };
-    let value = json!({
-        "name": record.name,
-        "manifest": record.manifest,
-        "platform": statement.platform(),
-        "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "epoch": statement.epoch(),
-        "created": statement.created().to_string(),
-        "metadata_root_hash": metadata_root_hash,
-        "pack_root_hashes": pack_root_hashes,
-        "signers": seal.signers(),
-        "seal": store.seal_path(&record.manifest),
-    });
-    context.output.result(&value, || {
-        let root_hashes = pack_root_hashes.len() + 1;
+/// What came of sealing an image.
+struct Sealed {
+    record: ImageRecord,
+    seal: ImageSeal,
+    /// Where the store has the seal.
+    path: PathBuf,
+    published: Option<push::Published>,
+}
+
+impl Sealed {
+    fn to_json(&self) -> Value {
+        let statement = self.seal.statement();
+        let packs = statement.packs().iter().map(|pack| pack.root_hash);
+        json!({
+            "name": self.record.name,
+            "manifest": self.record.manifest,
+            "platform": statement.platform(),
+            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "epoch": statement.epoch(),
+            "created": statement.created().to_string(),
+            "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
+            "pack_root_hashes": packs.collect::<Vec<_>>(),
+            "signers": self.seal.signers(),
+            "seal": self.path,
+            "published": self.published.as_ref().map(push::Published::to_json),
+        })
+    }
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statement = self.seal.statement();
         let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
-        format!(
-            "{}: sealed as {}, epoch {}; the statement and {root_hashes} root hashes signed by {}",
-            record.name,
+        writeln!(
+            f,
+            "{}: sealed as {}, epoch {}; the statement and {} root hashes signed by {}",
+            self.record.name,
             names.join(", "),
             statement.epoch(),
-            seal.signers().join(" and by ")
-        )
-    })
+            statement.root_hashes().count(),
+            self.seal.signers().join(" and by ")
+        )?;
+        self.published.iter().try_for_each(|published| write!(f, "{published}"))
+    }
 }
 
 /// The image with its objects in packs, now if they were not before.

@@ -69,8 +69,10 @@ pub(crate) fn target(name: &str) -> Result<PathBuf> {
 /// A store on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    /// Images in packs, sealed by the trusted key.
+    /// Images in packs, pulled from a registry with the seals that the trusted key published there.
     Sealed,
+    /// What was pulled for the demo.
+    Pulled,
     /// Images in packs, sealed by a key that the kernel does not know.
     Unknown,
     /// Images in packs that nobody sealed.
@@ -86,6 +88,7 @@ impl Store {
     pub(crate) fn path(self) -> &'static Path {
         Path::new(match self {
             Self::Sealed => "/disk/sealed/store",
+            Self::Pulled => "/disk/pulled/store",
             Self::Unknown => "/disk/unknown/store",
             Self::Unsealed => "/disk/unsealed/store",
             Self::Rotation => "/disk/rotation/store",
