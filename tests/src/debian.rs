@@ -43,6 +43,11 @@ pub const FOR_GUEST: &[Package] = &[
     Package { name: "busybox-static", program: "busybox", purpose: "the guest's shell" },
     Package { name: "xz-utils", program: "xz", purpose: "unpacks kernel modules" },
     Package { name: "libc6-dev", program: "/usr/include/stdlib.h", purpose: "static programs" },
+    Package {
+        name: "docker-registry",
+        program: "docker-registry",
+        purpose: "where the guest's images come from",
+    },
 ];
 
 /// What building composefs-rs's command line needs.

@@ -11,7 +11,7 @@
 //!
 //! The first four need the superuser to build, and minutes; the others need neither, nor do the few that show
 //! one thing each: [`oddities_in_pieces`], [`gaps`], [`opaque_marker_first`] and [`opaque_marker_last`],
-//! [`huge_layer`], [`million_entries`].
+//! [`huge_layer`], [`million_entries`], [`five_layers`] and [`five_layers_later`].
 
 mod generated;
 pub mod handmade;
@@ -172,6 +172,31 @@ pub fn huge_layer() -> Result<Image> {
 /// If the disk cannot be written.
 pub fn million_entries() -> Result<Image> {
     single_layer("million-entries", generated::many(1000, 1000), Packing::Zstd)
+}
+
+/// Five layers of 2,400 files of 16 KiB each.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn five_layers() -> Result<Image> {
+    layers_of_files("five-layers", ["one", "two", "three", "four", "five"])
+}
+
+/// [`five_layers`] after a change of the topmost layer.
+///
+/// # Errors
+/// As [`five_layers`].
+pub fn five_layers_later() -> Result<Image> {
+    layers_of_files("five-layers-later", ["one", "two", "three", "four", "changed"])
+}
+
+fn layers_of_files(name: &str, layers: [&str; 5]) -> Result<Image> {
+    cached(name, "1", |dir| {
+        let layout = Layout::create(dir)?;
+        let layer = |layer| layout.add_layer(generated::files(layer, 2400, 16 * 1024), Packing::Gzip);
+        let layers: Result<Vec<Layer>> = layers.into_iter().map(layer).collect();
+        layout.add_image("latest", &layers?)
+    })
 }
 
 fn single_layer(name: &str, tar: impl std::io::Read, packing: Packing) -> Result<Image> {

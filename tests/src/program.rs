@@ -91,9 +91,14 @@ impl Sealpack {
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--store").arg(self.store()).args(arguments).env("HOME", self.dir.path());
-        for variable in
-            ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"]
-        {
+        for variable in [
+            "XDG_DATA_HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_RUNTIME_DIR",
+            "DOCKER_CONFIG",
+            "REGISTRY_AUTH_FILE",
+            "SEALPACK_TRUST",
+        ] {
             command.env_remove(variable);
         }
         command

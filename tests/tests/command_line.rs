@@ -13,9 +13,9 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 19] = [
-    "pull", "images", "inspect", "tag", "rm", "mount", "umount", "ls", "cat", "diff", "gc", "fsck", "doctor",
-    "key", "policy", "seal", "convert", "compat", "generate",
+const VERBS: [&str; 23] = [
+    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
+    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.
@@ -244,6 +244,35 @@ fn names_gc_and_fsck_answer_in_json() -> Result<()> {
 }
 
 #[test]
+fn a_name_has_a_history_until_it_is_removed() -> Result<()> {
+    let (sealpack, _dir) = with_images_of(b"with a history")?;
+    let manifest =
+        |name: &str| -> Result<Value> { Ok(sealpack.json(["inspect", name])?["manifest_digest"].clone()) };
+    let (one, other) = (manifest("one")?, manifest("other")?);
+    sealpack.run(["tag", "one", "stable"])?;
+    sealpack.run(["tag", "other", "stable"])?;
+    let value = sealpack.json(["history", "stable"])?;
+    has(&value, &["name", "current.platform", "earlier.0.metadata_image", "remembered_epoch"])?;
+    assert_eq!((&value["current"]["manifest"], &value["earlier"][0]["manifest"]), (&other, &one));
+    let text = String::from_utf8(sealpack.run(["history", "stable"])?.stdout)?;
+    let places = [&other, &one].map(|manifest| text.find(manifest.as_str().unwrap_or("?")));
+    ensure!(places[0].is_some() && places[0] < places[1] && text.starts_with("MANIFEST"), "{text}");
+
+    sealpack.run(["rm", "one"])?;
+    assert_eq!(sealpack.json(["gc"])?["total"]["count"], 0, "the image before is kept");
+    let value = sealpack.json(["gc", "--keep-previous", "0"])?;
+    ensure!(value["earlier"]["count"] == 1 && value["images"]["count"] == 1, "{value}");
+    sealpack.run(["rm", "stable"])?;
+    let refused = attempt(&mut sealpack.command(["history", "stable"]))?;
+    let said = String::from_utf8(refused.stderr)?;
+    ensure!(
+        refused.status.code() == Some(1) && said.contains("knows nothing of docker.io/library/stable:latest"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
 fn doctor_answers_in_json_and_without_a_store() -> Result<()> {
     let sealpack = Sealpack::new()?;
     let value = sealpack.json(["doctor"])?;
@@ -397,6 +426,26 @@ fn there_is_a_man_page_for_every_verb() -> Result<()> {
         }
         check_page(&page(&name))?;
     }
+    let rules = dir.path().join("sealpack-rules.toml.5");
+    let text = fs::read_to_string(&rules)?;
+    for word in ["default", "prefix", "require", "signed_by", "all", "minimum_epoch", "digest", "mirrors"] {
+        ensure!(text.contains(word), "the page about rules says nothing of {word}");
+    }
+    check_page(&rules)
+}
+
+/// The rules of the man page's example are rules.
+#[test]
+fn the_example_of_the_man_page_about_rules_is_understood() -> Result<()> {
+    let dir = tempfile::tempdir_in(paths::fixtures())?;
+    run(program(&["generate", "man"])?.arg(dir.path()))?;
+    let page = fs::read_to_string(dir.path().join("sealpack-rules.toml.5"))?;
+    let (_, example) = page.split_once(".SH EXAMPLES\n.nf\n").context("no example")?;
+    let (example, _) = example.split_once(".fi").context("no end")?;
+    fs::write(dir.path().join("rules.toml"), example)?;
+    let listed = stdout(program(&["--json", "trust", "list", "--trust"])?.arg(dir.path()))?;
+    let listed: Value = serde_json::from_str(&listed)?;
+    ensure!(listed["missing_signers"].as_array().is_some_and(|missing| missing.len() == 2), "{listed}");
     Ok(())
 }
 

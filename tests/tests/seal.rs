@@ -96,8 +96,9 @@ fn an_ordinary_image_is_sealed_and_its_signatures_are_openssls() -> Result<()> {
     let seal: Value = serde_json::from_slice(&fs::read(desk.seal_path()?)?)?;
     for hash in hashes {
         let hash = hash.as_str().context("no root hash")?;
-        let signature =
-            seal["signatures"][hash][0].as_str().with_context(|| format!("no signature of {hash}"))?;
+        let signature = seal["signatures"]["root_hashes"][hash][0]
+            .as_str()
+            .with_context(|| format!("no signature of {hash}"))?;
         let [content, pkcs7] = ["content", "signature"].map(|name| desk.keys.path().join(name));
         fs::write(&content, hash)?;
         fs::write(&pkcs7, format!("-----BEGIN PKCS7-----\n{signature}\n-----END PKCS7-----\n"))?;
@@ -126,6 +127,68 @@ fn another_key_adds_its_signatures_and_replace_leaves_only_the_new_ones() -> Res
 }
 
 #[test]
+fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
+    let desk = Desk::new()?;
+    let sealed = desk.sealed("one", &[])?;
+    ensure!(sealed["names"] == serde_json::json!(["docker.io/library/busybox:latest"]), "{sealed}");
+    ensure!(sealed["epoch"].as_u64().is_some_and(|epoch| epoch > 1_700_000_000), "{sealed}");
+    // Another signature is over the same statement.
+    let refused = desk.seal("two", &["--name", "registry.example.org/base/busybox:1"])?;
+    ensure!(refused.status.code() == Some(1), "{}", said(&refused));
+    ensure!(said(&refused).contains("is for other names") && said(&refused).contains("--replace"));
+    let refused = desk.seal("two", &["--epoch", "7"])?;
+    ensure!(said(&refused).contains("is for another epoch"), "{}", said(&refused));
+    let names = ["--name", "registry.example.org/base/busybox:1", "--name", "busybox"];
+    let replaced = desk.sealed("two", &[&names[..], &["--epoch", "7", "--replace"]].concat())?;
+    let expected = ["registry.example.org/base/busybox:1", "docker.io/library/busybox:latest"];
+    ensure!(replaced["names"] == serde_json::json!(expected) && replaced["epoch"] == 7, "{replaced}");
+    let again = desk.sealed("one", &["--epoch", "7"])?;
+    ensure!(again["names"] == replaced["names"] && again["created"] == replaced["created"], "{again}");
+    for (wrong, word) in [
+        (format!("busybox@sha256:{}", "ab".repeat(32)), "names, not digests"),
+        ("Busy".to_owned(), "must be in lower case"),
+    ] {
+        let refused = desk.seal("one", &["--replace", "--name", &wrong])?;
+        ensure!(refused.status.code() == Some(2) && said(&refused).contains(word), "{}", said(&refused));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
+    let desk = Desk::new()?;
+    let [key, certificate] = desk.key("two")?;
+    let seal = |date: &str| -> Result<Output> {
+        let arguments = ["--json", "seal", "busybox", "--replace", "--key", &key, "--cert", &certificate];
+        Ok(desk.sealpack.command(arguments).env("SOURCE_DATE_EPOCH", date).output()?)
+    };
+    let output = seal("1795804495")?;
+    ensure!(output.status.success(), "{}", said(&output));
+    let sealed: Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(sealed["created"] == "2026-11-27T18:34:55Z" && sealed["epoch"] == 1_795_804_495, "{sealed}");
+    let first = fs::read(desk.seal_path()?)?;
+    seal("1795804495")?;
+    ensure!(fs::read(desk.seal_path()?)? == first, "the same seal has other bytes (the key is RSA)");
+    for wrong in ["yesterday", "-1", "999999999999"] {
+        let output = seal(wrong)?;
+        ensure!(output.status.code() == Some(1), "{wrong}: {}", output.status);
+        ensure!(said(&output).contains("SOURCE_DATE_EPOCH"), "{}", said(&output));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_statement_can_have_a_key_of_its_own() -> Result<()> {
+    let desk = Desk::new()?;
+    let [key, certificate] = desk.key("two")?;
+    let sealed = desk.sealed("one", &["--statement-key", &key, "--statement-cert", &certificate])?;
+    ensure!(sealed["signers"][0].as_str().is_some_and(|signer| signer.contains("two")), "{sealed}");
+    let refused = desk.seal("one", &["--statement-key", &key])?;
+    ensure!(refused.status.code() == Some(2), "{}", said(&refused));
+    Ok(())
+}
+
+#[test]
 fn a_key_that_is_not_the_certificates_seals_nothing() -> Result<()> {
     let desk = Desk::new()?;
     let ([key, _], [_, certificate]) = (desk.key("one")?, desk.key("two")?);
@@ -143,12 +206,14 @@ fn a_seal_that_was_tampered_with_is_refused_and_named() -> Result<()> {
     let path = desk.seal_path()?;
     let good = fs::read_to_string(&path)?;
     let seal: Value = serde_json::from_str(&good)?;
-    let pack = seal["packs"][0]["root_hash"].as_str().context("no root hash")?.to_owned();
-    let manifest = seal["manifest"].as_str().context("no manifest")?;
+    let statement: Value = serde_json::from_str(seal["statement"].as_str().context("no statement")?)?;
+    let pack = statement["packs"][0]["root_hash"].as_str().context("no root hash")?.to_owned();
+    let manifest = statement["image"]["digest"].as_str().context("no manifest")?;
     let other = "ab".repeat(32);
     for (what, text, word) in [
         ("cut off", good[..good.len() / 2].to_owned(), "this is not a seal"),
         ("a later version", good.replace("\"version\": 1", "\"version\": 7"), "has version 7"),
+        ("a later statement", good.replace("\\\"version\\\":1", "\\\"version\\\":7"), "has version 7"),
         (
             "another image's",
             good.replace(manifest, &format!("sha256:{other}")),

@@ -7,9 +7,11 @@ use sealpack_format::tree::Tree;
 use sealpack_format::{Algorithm, ObjectId, erofs};
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
+use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -21,6 +23,7 @@ const DIGEST_PREFIX_MIN: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) store: Option<PathBuf>,
+    pub(crate) trust: Option<PathBuf>,
     pub(crate) output: Output,
 }
 
@@ -35,6 +38,17 @@ impl Context {
             )
             .hint("give one with --store DIR")
         })
+    }
+
+    /// Where the trust store is, or would be.
+    pub(crate) fn trust_store(&self) -> TrustStore {
+        let user = rustix::process::geteuid().as_raw();
+        TrustStore::new(self.trust.clone(), user, |name| std::env::var_os(name))
+    }
+
+    /// What the trust store says.
+    pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
+        self.trust_store().read(self.output)
     }
 
     /// The store, which must be there.
@@ -67,21 +81,25 @@ impl Context {
     /// The image that `name` means: a reference, or the first characters of the digest of
     /// its manifest (`sha256:…` or bare) or of its metadata image.
     pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
-        let reference = name.parse::<Reference>();
-        if let Ok(reference) = &reference
-            && let Some(record) = store.image(&reference.to_string())?
-        {
+        if let Some(record) = self.try_find(store, name)? {
             return Ok(record);
         }
-        if let Some(record) = self.find_by_digest(store, name)? {
-            return Ok(record);
-        }
-        let canonical = match reference {
+        let canonical = match name.parse::<Reference>() {
             Ok(reference) => reference.to_string(),
             Err(error) => return Err(CommandError::usage(error)),
         };
         Err(CommandError::failed(format_args!("the store has no image {canonical}"))
             .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
+    }
+
+    /// As [`find`](Self::find), but `None` when the store has no such image.
+    pub(crate) fn try_find(&self, store: &Store, name: &str) -> Result<Option<ImageRecord>, CommandError> {
+        if let Ok(reference) = name.parse::<Reference>()
+            && let Some(record) = store.image(&reference.to_string())?
+        {
+            return Ok(Some(record));
+        }
+        self.find_by_digest(store, name)
     }
 
     /// As [`find`](Self::find), for those who do something to the name: a digest must have only one.

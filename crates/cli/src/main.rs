@@ -6,14 +6,17 @@ mod composefs;
 mod context;
 mod error;
 mod executables;
+mod gate;
 mod listing;
 mod mounted_files;
 mod new_files;
 mod objects;
 mod output;
 mod progress;
+mod registry_args;
 mod sealing;
 mod signing;
+mod trust_store;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,10 @@ struct Global {
     /// ~/.local/share/sealpack where it is not set].
     #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_STORE")]
     store: Option<std::path::PathBuf>,
+    /// The trust store: whose seals count, and what may be pulled [default: /etc/sealpack/trust.d, and for others than root
+    /// $XDG_CONFIG_HOME/sealpack/trust.d too].
+    #[arg(long, global = true, value_name = "DIR", env = "SEALPACK_TRUST")]
+    trust: Option<std::path::PathBuf>,
     /// Print results as JSON on standard output, progress and errors as JSON lines on standard error.
     #[arg(long, global = true)]
     json: bool,
@@ -69,8 +76,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    let Global { store, json, quiet, verbose } = arguments.global;
-    let context = Context { store, output: Output { json, quiet, verbose } };
+    let Global { store, trust, json, quiet, verbose } = arguments.global;
+    let context = Context { store, trust, output: Output { json, quiet, verbose } };
     match arguments.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

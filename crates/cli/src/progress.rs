@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use crate::output::{Output, count, size};
 
+mod copying;
+
+pub(crate) use copying::copy_observer;
+
 /// The observer that suits where the output goes.
 pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
     if output.json {

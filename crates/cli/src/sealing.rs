@@ -1,13 +1,18 @@
 //! Seals of images, as the store keeps them.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpack_format::digest::RootHash;
 use sealpack_mount::{MetadataTree, Pack, Signature};
-use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
-use sealpack_trust::seal::{Seal, SealedMetadata, SealedPack, Statement, signer_of};
+use sealpack_oci::reference::Reference;
+use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
+use sealpack_trust::seal::{
+    Devices, ImageName, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
+};
+use sealpack_trust::timestamp::Timestamp;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandResult};
 
 /// A pack of an image, with all layers that have it.
 pub(crate) struct ImagePack {
@@ -17,9 +22,14 @@ pub(crate) struct ImagePack {
 
 /// The packs of an image, each once, in the order of their first layers. Their files need not be there.
 pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImagePack>, CommandError> {
+    Ok(grouped(&store.image_packs(record)?))
+}
+
+/// The packs of layers, each once, in the order of their first layers.
+pub(crate) fn grouped(layers: &[LayerPack]) -> Vec<ImagePack> {
     let mut packs: Vec<ImagePack> = Vec::new();
     let mut places: BTreeMap<RootHash, usize> = BTreeMap::new();
-    for layer in store.image_packs(record)? {
+    for layer in layers {
         let PackDescriptor { root_hash, size_bytes, filesystem_blocks, .. } = layer.pack;
         if let Some(place) = places.get(&root_hash) {
             packs[*place].sealed.layers.push(layer.layer);
@@ -29,19 +39,109 @@ pub(crate) fn packs_of(store: &Store, record: &ImageRecord) -> Result<Vec<ImageP
         let sealed = SealedPack { layers: vec![layer.layer], size_bytes, root_hash };
         packs.push(ImagePack { sealed, filesystem_blocks });
     }
-    Ok(packs)
+    packs
 }
 
-/// What a seal has to say about an image whose metadata image has that root hash.
-pub(crate) fn statement(
-    record: &ImageRecord,
-    root_hash: RootHash,
-    packs: &[ImagePack],
-) -> Result<Statement, CommandError> {
+/// The devices of an image whose metadata image has that root hash: what a seal has to say of it.
+pub(crate) fn devices(record: &ImageRecord, root_hash: RootHash, packs: &[ImagePack]) -> Devices {
     let metadata = SealedMetadata { id: record.image, size_bytes: record.image_size_bytes, root_hash };
     let packs = packs.iter().map(|pack| pack.sealed.clone()).collect();
-    Statement::new(record.manifest, metadata, packs)
-        .map_err(|error| CommandError::failed(format_args!("{} cannot be sealed: {error}", record.name)))
+    Devices { manifest: record.manifest, metadata, packs }
+}
+
+/// What is said of an image besides its devices.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatementArgs {
+    /// A name that the seal may be used for, a whole reference such as docker.io/library/debian:12; may be given
+    /// several times [default: the name that the image was pulled under].
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<Reference>,
+    /// The number that tells an earlier seal of a name from a later one [default: the seconds since 1970, of this time
+    /// or of $SOURCE_DATE_EPOCH].
+    #[arg(long, value_name = "NUMBER")]
+    epoch: Option<u64>,
+    /// When all statements of this command are made, where that is not when each is.
+    #[arg(skip)]
+    created: Option<Timestamp>,
+}
+
+impl StatementArgs {
+    /// Has all statements that follow be made at this time.
+    pub(crate) fn fix_time(&mut self) -> CommandResult {
+        self.created = Some(source_date()?);
+        Ok(())
+    }
+
+    /// The statement about an image with these devices.
+    pub(crate) fn statement(
+        &self,
+        record: &ImageRecord,
+        devices: Devices,
+    ) -> Result<Statement, CommandError> {
+        let created = self.created.map_or_else(source_date, Ok)?;
+        let Devices { manifest, metadata, packs } = devices;
+        let contents = StatementContents {
+            created,
+            epoch: self.epoch.unwrap_or_else(|| created.unix_seconds()),
+            manifest,
+            platform: record.platform.clone(),
+            metadata: vec![metadata],
+            names: self.names(record)?,
+            packs,
+        };
+        Statement::new(contents)
+            .map_err(|error| CommandError::failed(format_args!("{} cannot be sealed: {error}", record.name)))
+    }
+
+    /// That a statement says what was asked for, as far as anything was.
+    pub(crate) fn check(&self, statement: &Statement, record: &ImageRecord) -> Result<(), CommandError> {
+        let is_other = match self.epoch {
+            Some(epoch) if epoch != statement.epoch() => Some("another epoch"),
+            _ if !self.names.is_empty() && self.names(record)? != statement.names() => Some("other names"),
+            _ => None,
+        };
+        let Some(is_other) = is_other else { return Ok(()) };
+        Err(CommandError::failed(format_args!("the seal of {} is for {is_other}", record.name)).hint(
+            "another signature is over the same statement; leave --name and --epoch out, or give --replace for a new \
+             seal without the signatures of others",
+        ))
+    }
+
+    fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
+        if self.names.is_empty() {
+            let pulled: Reference =
+                record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
+            return Ok(vec![image_name(&pulled).map_err(|error| error.hint("give a name with --name"))?]);
+        }
+        self.names
+            .iter()
+            .map(|name| match name.digest() {
+                Some(_) => {
+                    Err(CommandError::usage(format_args!("--name {name}: a seal is for names, not digests")))
+                }
+                None => image_name(name),
+            })
+            .collect()
+    }
+}
+
+/// A reference without its digest, as a name in a seal.
+fn image_name(reference: &Reference) -> Result<ImageName, CommandError> {
+    let none = || CommandError::failed(format_args!("{reference} has no tag, so that no seal can be for it"));
+    let tag = reference.tag().ok_or_else(none)?;
+    ImageName::new(&reference.name(), tag).map_err(CommandError::failed)
+}
+
+/// This time, or the one that builds are to use in its stead (reproducible-builds.org, SOURCE_DATE_EPOCH).
+pub(crate) fn source_date() -> Result<Timestamp, CommandError> {
+    const VARIABLE: &str = "SOURCE_DATE_EPOCH";
+    let (seconds, from) = match std::env::var_os(VARIABLE) {
+        Some(text) => (text.to_str().and_then(|text| text.parse().ok()), VARIABLE),
+        None => (SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()), "the clock"),
+    };
+    seconds.and_then(Timestamp::from_unix_seconds).ok_or_else(|| {
+        CommandError::failed(format_args!("{from} is not at a number of seconds between 1970 and 9999"))
+    })
 }
 
 /// The seal that the store has of an image.
@@ -74,7 +174,10 @@ pub(crate) fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<
     if record.objects != ObjectForm::Packs {
         return Ok(());
     }
-    check_parts(store, record, seal, seal.statement().metadata().root_hash, &packs_of(store, record)?)
+    let metadata = seal.statement().metadata_of(record.image.algorithm());
+    // Without one, whatever root hash there is differs.
+    let root_hash = metadata.map_or(RootHash::new([0; 32]), |metadata| metadata.root_hash);
+    check_parts(store, record, seal, root_hash, &packs_of(store, record)?)
 }
 
 /// That a seal is that of an image whose metadata image has that root hash, with these packs.
@@ -85,8 +188,8 @@ fn check_parts(
     root_hash: RootHash,
     packs: &[ImagePack],
 ) -> Result<(), CommandError> {
-    let image = statement(record, root_hash, packs)?;
-    seal.check(&image).map_err(|error| refused(store, record, &error))
+    let checked = seal.statement().check(&devices(record, root_hash, packs));
+    checked.map_err(|error| refused(store, record, &error))
 }
 
 /// A seal that is none, or not that of its image.
@@ -105,8 +208,9 @@ pub(crate) fn mount_parts(
     let packs = packs_of(store, record)?;
     let tree = store.image_tree_path(&record.image);
     // A tree that is there is checked when it is used; without a seal it is not known what to check for.
-    let root_hash = match seal {
-        Some(seal) if tree.exists() => seal.statement().metadata().root_hash,
+    let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.image.algorithm()));
+    let root_hash = match sealed {
+        Some(sealed) if tree.exists() => sealed.root_hash,
         _ => store.ensure_image_tree(&record.image)?,
     };
     if let Some(seal) = seal {

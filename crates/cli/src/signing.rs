@@ -11,6 +11,7 @@ use sealpack_trust::key::token::TokenUri;
 use sealpack_trust::key::token::{PinSource, TokenKey};
 use sealpack_trust::key::{Certificate, FileKey, KeyError, Signer};
 use sealpack_trust::pkcs7::{self, SigningError};
+use sealpack_trust::seal::SigningPair;
 use zeroize::Zeroizing;
 
 use crate::error::CommandError;
@@ -42,22 +43,73 @@ pub(crate) struct SigningKey {
     pub(crate) certificate: Certificate,
 }
 
+/// What signs the statement of a seal, where that is another key.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct StatementSigningArgs {
+    /// The private key that signs the statement, where it is not the one that signs the root hashes: a file or a
+    /// PKCS#11 URI.
+    #[arg(long, value_name = "FILE|URI", env = "SEALPACK_STATEMENT_KEY", requires = "statement_cert")]
+    statement_key: Option<PathBuf>,
+    /// Its certificate: PEM or DER.
+    #[arg(long, value_name = "FILE", env = "SEALPACK_STATEMENT_CERT", requires = "statement_key")]
+    statement_cert: Option<PathBuf>,
+}
+
+/// The key and certificate of a verb that has other verbs below it, which need none.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct SealSigningArgs {
+    /// The private key that signs the root hashes: a file, PEM or DER, not encrypted; or, where Sealpack was built for
+    /// that, the PKCS#11 URI of a key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source
+    /// or in $SEALPACK_PIN.
+    #[arg(long, value_name = "FILE|URI", env = "SEALPACK_KEY", required = true)]
+    key: Option<PathBuf>,
+    /// Its certificate: PEM or DER.
+    #[arg(long, value_name = "FILE", env = "SEALPACK_CERT", required = true)]
+    cert: Option<PathBuf>,
+}
+
+impl SealSigningArgs {
+    /// As [`SigningArgs::signer`].
+    pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
+        let (Some(key), Some(cert)) = (&self.key, &self.cert) else {
+            return Err(CommandError::usage("sealing needs --key and --cert"));
+        };
+        load(&KeyArgs { key: key.clone() }, cert, output)
+    }
+}
+
 impl SigningArgs {
     /// Loads both and checks that they belong together and are for signing code.
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
-        let certificate = read_certificate(&self.cert)?;
-        let signer = self.key.signer(output)?;
-        certificate.check_signer(&*signer).map_err(|error| {
-            CommandError::failed(format_args!("{} and {}: {error}", self.key.name(), self.cert.display()))
-        })?;
-        if !certificate.is_valid_at(SystemTime::now()) {
-            output.remark(&format!(
-                "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
-                self.cert.display()
-            ));
-        }
-        Ok(SigningKey { signer, certificate })
+        load(&self.key, &self.cert, output)
     }
+}
+
+impl StatementSigningArgs {
+    /// As [`SigningArgs::signer`]; nothing where no key is given.
+    pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
+        let (Some(key), Some(certificate)) = (&self.statement_key, &self.statement_cert) else {
+            return Ok(None);
+        };
+        load(&KeyArgs { key: key.clone() }, certificate, output).map(Some)
+    }
+}
+
+fn load(key: &KeyArgs, cert: &Path, output: Output) -> Result<SigningKey, CommandError> {
+    let certificate = read_certificate(cert)?;
+    let signer = key.signer(output)?;
+    certificate.check_signer(&*signer).map_err(|error| {
+        CommandError::failed(format_args!("{} and {}: {error}", key.name(), cert.display()))
+    })?;
+    if !certificate.is_valid_at(SystemTime::now()) {
+        output.remark(&format!(
+            "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
+            cert.display()
+        ));
+    }
+    Ok(SigningKey { signer, certificate })
 }
 
 impl KeyArgs {
@@ -82,6 +134,11 @@ impl KeyArgs {
 }
 
 impl SigningKey {
+    /// As what sealing takes.
+    pub(crate) fn pair(&self) -> SigningPair<'_> {
+        SigningPair { signer: &*self.signer, certificate: &self.certificate }
+    }
+
     /// A detached signature, for a root hash.
     pub(crate) fn sign_detached(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
         pkcs7::sign_detached(&*self.signer, &self.certificate, content)

@@ -65,7 +65,8 @@ impl Token {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
-        for variable in ["SEALPACK_PIN", "SEALPACK_KEY", "SEALPACK_CERT"] {
+        for variable in ["SEALPACK_PIN", "SEALPACK_KEY", "SEALPACK_CERT", "SEALPACK_TRUST", "SEALPACK_STORE"]
+        {
             command.env_remove(variable);
         }
         command
@@ -207,5 +208,47 @@ fn a_certificate_of_another_key_is_refused() -> Result<()> {
         token.refuses(&["key", "check", "--cert", "other.crt", "--key", &token.uri("object=packs")])?;
     let part = "key \"packs\" of the token \"site\" and other.crt: the key and the certificate";
     ensure!(error.contains(part), "{error}");
+    Ok(())
+}
+
+/// An image of one small program, as `docker save` writes it.
+fn archive(token: &Token) -> Result<()> {
+    fs::create_dir_all(token.path("root/bin"))?;
+    fs::write(token.path("root/bin/tool"), [b"#!/bin/sh\n".as_slice(), &[b'#'; 5000]].concat())?;
+    token.run("tar", &["--sort=name", "-cf", "layer.tar", "-C", "root", "bin"])?;
+    let digest = token.run("openssl", &["dgst", "-sha256", "-r", "layer.tar"])?;
+    let digest = digest.split_whitespace().next().context("no digest")?;
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{digest}"]}},"config":{{}}}}"#
+    );
+    fs::write(token.path("config.json"), config)?;
+    let manifest = r#"[{"Config":"config.json","RepoTags":["tool:1"],"Layers":["layer.tar"]}]"#;
+    fs::write(token.path("manifest.json"), manifest)?;
+    token.run("tar", &["-cf", "image.tar", "manifest.json", "config.json", "layer.tar"])?;
+    Ok(())
+}
+
+#[test]
+fn an_image_is_sealed_by_keys_in_a_token_one_for_the_packs_and_one_for_the_statement() -> Result<()> {
+    let Some(token) = Token::new()? else { return Ok(()) };
+    for (number, (name, genpkey)) in
+        ["packs", "statements"].into_iter().zip([KINDS[0].1, KINDS[2].1]).enumerate()
+    {
+        token.import(name, &format!("b{number}"), genpkey)?;
+        let (uri, certificate) = (token.uri(&format!("object={name}")), format!("{name}.crt"));
+        token.says(&["key", "certificate", "--key", &uri, "--cert", &certificate, "--subject", name])?;
+    }
+    archive(&token)?;
+    let pull =
+        ["--store", "store", "pull", "docker-archive:image.tar", "tool:1", "--platform", "linux/amd64"];
+    token.says(&pull)?;
+    let [packs, statements] = ["packs", "statements"].map(|name| token.uri(&format!("object={name}")));
+    let seal = ["--store", "store", "seal", "tool:1", "--key", &packs, "--cert", "packs.crt"];
+    let with_other = ["--statement-key", &statements, "--statement-cert", "statements.crt"];
+    let sealed = token.says(&[&seal[..], &with_other].concat())?;
+    ensure!(sealed.contains("CN=statements") && !sealed.contains("CN=packs"), "{sealed}");
+    let refused = token
+        .refuses(&[&seal[..], &["--statement-key", &packs, "--statement-cert", "statements.crt"]].concat())?;
+    ensure!(refused.contains("do not belong together"), "{refused}");
     Ok(())
 }

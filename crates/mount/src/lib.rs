@@ -21,7 +21,7 @@ mod table;
 mod target;
 
 pub use apply::{Achieved, apply};
-pub use devices::{remove_leftovers, root_hashes_in_use};
+pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
 pub use enforcement::in_force as enforcement_in_force;
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};

@@ -10,6 +10,7 @@ use crate::platform::{Platform, PlatformError};
 use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::source::SourceError;
+use crate::target::TargetError;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +24,9 @@ pub enum Error {
     /// A text names no source.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// A text names no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A text is no platform.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -67,6 +71,26 @@ pub enum Error {
         what: String,
         /// The limit.
         limit_bytes: u64,
+    },
+    /// There is more of something than anybody needs.
+    #[error("{what} has more than {limit} {of}")]
+    TooMany {
+        /// What has them.
+        what: String,
+        /// The limit.
+        limit: usize,
+        /// What there is too much of, in the plural.
+        of: &'static str,
+    },
+    /// A manifest that was said to refer to another one does not.
+    #[error("{what} is no referrer of {subject}: {problem}")]
+    NoReferrer {
+        /// The manifest and where it came from.
+        what: String,
+        /// What it was said to refer to.
+        subject: BlobDigest,
+        /// Why it does not count.
+        problem: String,
     },
     /// A document does not say what it must.
     #[error("{what} is not valid: {problem}")]
@@ -170,6 +194,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
+            Self::Target(TargetError::Archive { suggestion, .. }) => {
+                Some(format!("for example `{suggestion}`"))
+            }
             Self::WrongPlatform { actual, .. } => {
                 Some(format!("`--platform {actual}` takes the image that is there"))
             }

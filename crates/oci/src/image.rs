@@ -16,7 +16,7 @@ use crate::reference::Reference;
 mod tests;
 
 /// Deepest nesting of indexes that is followed.
-const NESTING_LIMIT: usize = 4;
+pub(crate) const NESTING_LIMIT: usize = 4;
 /// Most entries of an index without a platform that are opened to see what they are.
 const UNLABELLED_LIMIT: usize = 16;
 
@@ -48,6 +48,20 @@ pub trait ImageSource: Send + Sync {
     /// # Errors
     /// When the layer is missing or cannot be had.
     fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
+
+    /// The manifests that have `subject` as theirs, as the source lists them: with their artifact types and
+    /// annotations, without those that are listed as another type than `artifact_type` if one is given. None where
+    /// a source cannot have any.
+    ///
+    /// A list is the source's word: [`artifact::find`](crate::artifact::find) checks the subject. It is
+    /// also all that there is to know of what was left out.
+    ///
+    /// # Errors
+    /// When the list cannot be had, is none, or is longer than
+    /// [`REFERRER_LIMIT`](crate::referrers::REFERRER_LIMIT) or [`PAGE_LIMIT`](crate::referrers::PAGE_LIMIT).
+    fn referrers(&self, _subject: &Descriptor, _artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        Ok(Vec::new())
+    }
 
     /// Told when the bytes that [`open`](Self::open) gave do not have the digest. Returns whether
     /// the blob may be read again from another place, a mirror's original for example.
@@ -108,6 +122,19 @@ pub struct ResolvedImage {
 /// which an index, manifest or config can be wrong.
 pub fn resolve(source: &dyn ImageSource, platform: &Platform) -> Result<ResolvedImage> {
     let (descriptor, bytes) = source.root()?;
+    resolve_root(source, descriptor, bytes, platform)
+}
+
+/// [`resolve`] from a manifest or index on that was fetched before: the source's [root](ImageSource::root).
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_root(
+    source: &dyn ImageSource,
+    descriptor: Descriptor,
+    bytes: Vec<u8>,
+    platform: &Platform,
+) -> Result<ResolvedImage> {
     let mut seen = Vec::new();
     match descend(source, platform, descriptor, Some(bytes), 0, &mut seen)? {
         Some(image) => Ok(image),
@@ -162,6 +189,13 @@ fn descend(
     }
 }
 
+/// Whether an entry of an index is no image, as BuildKit's attestations are none.
+#[must_use]
+pub fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key("vnd.docker.reference.type")
+        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
+}
+
 /// The entries that may lead to an image for `platform`, the best first.
 fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform>) -> Vec<&'a Descriptor> {
     let mut labelled = Vec::new();
@@ -187,7 +221,7 @@ fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform
     }
 }
 
-fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
+pub(crate) fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
     match entry.kind() {
         MediaKind::Index | MediaKind::Manifest => Ok(()),
         MediaKind::Schema1 => Err(Error::Schema1 { what: format!("{what}: {}", entry.digest) }),

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
+use sealpack_format::BlobDigest;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -13,13 +15,14 @@ use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MediaKind, OCI_INDEX};
 use crate::reference::Reference;
+use crate::referrers::{Collector, fallback_tag, is_fallback_tag};
 use crate::source::ImageChoice;
 
 #[cfg(test)]
 mod tests;
 
 /// The name of an image inside the layout.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name that containerd and BuildKit write beside it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Largest `oci-layout` file.
@@ -109,6 +112,10 @@ impl ImageSource for OciLayout {
         Ok(Box::new(ExactReader::new(file, what, descriptor.size_bytes, offset)))
     }
 
+    fn referrers(&self, subject: &Descriptor, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        self.layout.referrers(subject, artifact_type, |descriptor| self.fetch(descriptor))
+    }
+
     fn default_name(&self) -> Option<Reference> {
         self.layout.default_name.clone()
     }
@@ -121,6 +128,9 @@ pub(crate) struct LayoutIndex {
     pub(crate) what: String,
     root: Root,
     pub(crate) default_name: Option<Reference>,
+    entries: Vec<Descriptor>,
+    /// Every referrer with the digest of its subject, found out once.
+    referrers: OnceLock<Vec<(BlobDigest, Descriptor)>>,
 }
 
 #[derive(Debug)]
@@ -130,7 +140,7 @@ enum Root {
     /// index.json itself is the index of one image's platforms.
     Whole(Vec<u8>),
     /// A blob that only its digest names.
-    Unlisted(sealpack_format::BlobDigest),
+    Unlisted(BlobDigest),
 }
 
 impl LayoutIndex {
@@ -143,31 +153,66 @@ impl LayoutIndex {
         choice: ImageChoice,
         fallback: Option<&str>,
     ) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Marker {
-            #[serde(rename = "imageLayoutVersion")]
-            version: String,
-        }
-        let marker: Marker = serde_json::from_slice(marker)
-            .map_err(|error| Error::malformed(format!("{what}: oci-layout"), error))?;
-        if marker.version.split('.').next() != Some("1") {
-            let problem = format!("the layout has the version {:?}; 1.0.0 is supported", marker.version);
-            return Err(Error::malformed(what, problem));
-        }
+        check_version(&what, marker)?;
         let name = format!("{what}: index.json");
         let Document::Index(entries) = Document::parse(&name, Some(OCI_INDEX), &index)? else {
             return Err(Error::malformed(name, "it is no index"));
         };
         let root = choose(&what, &entries, index, &choice)?;
         let default_name = default_name(&root, &choice, fallback);
-        Ok(Self { what, root, default_name })
+        Ok(Self { what, root, default_name, entries: entries.manifests, referrers: OnceLock::new() })
+    }
+
+    /// The referrers of `subject` among the entries of index.json: manifests that have it as theirs, and those
+    /// that its fallback tag lists. `fetch` reads and verifies a blob.
+    pub(crate) fn referrers(
+        &self,
+        subject: &Descriptor,
+        artifact_type: Option<&str>,
+        fetch: impl Fn(&Descriptor) -> Result<Vec<u8>>,
+    ) -> Result<Vec<Descriptor>> {
+        let known = match self.referrers.get() {
+            Some(known) => known,
+            None => {
+                let found = self.find_referrers(&fetch)?;
+                self.referrers.get_or_init(|| found)
+            }
+        };
+        let mut found = Collector::new(&self.what, subject, artifact_type);
+        found.add(known.iter().filter(|(of, _)| *of == subject.digest).map(|(_, entry)| entry.clone()))?;
+        let tag = fallback_tag(&subject.digest);
+        for list in self.entries.iter().filter(|entry| has_name(entry, &tag)) {
+            let what = format!("{}: {tag}, the list of referrers", self.what);
+            found.add(Document::parse_list(&what, &fetch(list)?)?)?;
+        }
+        Ok(found.finish())
+    }
+
+    fn find_referrers(
+        &self,
+        fetch: &impl Fn(&Descriptor) -> Result<Vec<u8>>,
+    ) -> Result<Vec<(BlobDigest, Descriptor)>> {
+        let mut found = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.kind().is_manifest()) {
+            let bytes = match fetch(entry) {
+                // A layout may be a part of a larger one.
+                Err(Error::NoBlob { .. }) => continue,
+                other => other?,
+            };
+            let what = format!("{}: {}", self.what, entry.digest);
+            let document = Document::parse(&what, Some(&entry.media_type), &bytes)?;
+            if let Some(subject) = document.subject() {
+                found.push((subject.digest, document.as_referrer(entry)));
+            }
+        }
+        Ok(found)
     }
 
     /// The root's descriptor and bytes. `fetch` reads and verifies a blob; `read` just reads one.
     pub(crate) fn root(
         &self,
         fetch: impl Fn(&Descriptor) -> Result<Vec<u8>>,
-        read: impl Fn(&sealpack_format::BlobDigest) -> Result<Vec<u8>>,
+        read: impl Fn(&BlobDigest) -> Result<Vec<u8>>,
     ) -> Result<(Descriptor, Vec<u8>)> {
         match &self.root {
             Root::Entry(descriptor) => Ok((Descriptor::clone(descriptor), fetch(descriptor)?)),
@@ -184,11 +229,35 @@ impl LayoutIndex {
     }
 }
 
+/// Checks that there is a layout of a known version in `directory`.
+pub(crate) fn check_marker(what: &str, directory: &Path) -> Result<()> {
+    check_version(what, &read_file(&directory.join("oci-layout"), MARKER_LIMIT_BYTES)?)
+}
+
+/// Checks the bytes of `oci-layout`.
+fn check_version(what: &str, marker: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Marker {
+        #[serde(rename = "imageLayoutVersion")]
+        version: String,
+    }
+    let marker: Marker = serde_json::from_slice(marker)
+        .map_err(|error| Error::malformed(format!("{what}: oci-layout"), error))?;
+    if marker.version.split('.').next() == Some("1") {
+        return Ok(());
+    }
+    let problem = format!("the layout has the version {:?}; 1.0.0 is supported", marker.version);
+    Err(Error::malformed(what, problem))
+}
+
 fn choose(what: &str, index: &Index, bytes: Vec<u8>, choice: &ImageChoice) -> Result<Root> {
     let entries = &index.manifests;
     let no_image = |problem: String| Error::NoImage { what: what.to_owned(), problem };
     let mut matching: Vec<&Descriptor> = match choice {
-        ImageChoice::Only => entries.iter().collect(),
+        ImageChoice::Only => {
+            let images: Vec<_> = entries.iter().filter(|entry| !is_about_another(entry)).collect();
+            if images.is_empty() { entries.iter().collect() } else { images }
+        }
         ImageChoice::Name(name) => entries.iter().filter(|entry| has_name(entry, name)).collect(),
         ImageChoice::Digest(digest) => entries.iter().filter(|entry| entry.digest == *digest).collect(),
     };
@@ -221,6 +290,14 @@ fn are_platforms(entries: &[&Descriptor]) -> bool {
         attestation
             || (entry.platform.is_some() && entry.kind() == MediaKind::Manifest && Some(name(entry)) == first)
     })
+}
+
+/// Whether the entry is there for the sake of another one: a referrer, or a list of them.
+fn is_about_another(entry: &Descriptor) -> bool {
+    let name = entry.annotations.get(REF_NAME);
+    let artifact =
+        entry.artifact_type.as_deref().is_some_and(|kind| MediaKind::of(kind) != MediaKind::Config);
+    (artifact && name.is_none()) || name.is_some_and(|name| is_fallback_tag(name))
 }
 
 fn has_name(entry: &Descriptor, name: &str) -> bool {
@@ -268,7 +345,7 @@ fn default_name(root: &Root, choice: &ImageChoice, fallback: Option<&str>) -> Op
 }
 
 /// A small file whole.
-fn read_file(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let (file, size_bytes) = open_regular(path)?;
     let mut bytes = Vec::new();
     let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);

@@ -4,7 +4,9 @@
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
 pub mod archive;
+pub mod artifact;
 pub mod composefs;
+pub mod copy;
 pub mod credentials;
 pub mod environment;
 pub mod error;
@@ -17,7 +19,9 @@ pub mod merge;
 pub mod platform;
 pub mod pull;
 pub mod reference;
+pub mod referrers;
 pub mod registry;
 pub mod source;
+pub mod target;
 
 pub use error::{Error, Result};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use sealpack_format::{BlobDigest, DiffId};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
@@ -38,6 +39,8 @@ pub struct Descriptor {
     pub size_bytes: u64,
     /// In an index: what the image runs on.
     pub platform: Option<Platform>,
+    /// In a list of referrers: the type of the artifact that the manifest is.
+    pub artifact_type: Option<String>,
     /// Notes by whoever made the manifest or index.
     pub annotations: BTreeMap<String, String>,
 }
@@ -50,7 +53,7 @@ impl Descriptor {
         Self::new(media_type, digest, u64::try_from(bytes.len()).unwrap_or(u64::MAX))
     }
 
-    /// A descriptor with neither platform nor annotations.
+    /// A descriptor with neither platform nor artifact type nor annotations.
     #[must_use]
     pub fn new(media_type: &str, digest: BlobDigest, size_bytes: u64) -> Self {
         Self {
@@ -58,8 +61,31 @@ impl Descriptor {
             digest,
             size_bytes,
             platform: None,
+            artifact_type: None,
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// The descriptor as it stands in a manifest or an index.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut fields = json!({
+            "mediaType": self.media_type,
+            "digest": self.digest.to_string(),
+            "size": self.size_bytes,
+        });
+        if let Some(platform) = &self.platform {
+            fields["platform"] = json!({"os": platform.os(), "architecture": platform.architecture()});
+            if let Some(variant) = platform.variant() {
+                fields["platform"]["variant"] = variant.into();
+            }
+        }
+        if let Some(artifact_type) = &self.artifact_type {
+            fields["artifactType"] = artifact_type.as_str().into();
+        }
+        if !self.annotations.is_empty() {
+            fields["annotations"] = json!(self.annotations);
+        }
+        fields
     }
 
     /// What the media type is good for.
@@ -118,6 +144,12 @@ pub enum Document {
 pub struct Index {
     /// The manifests and nested indexes, in order.
     pub manifests: Vec<Descriptor>,
+    /// The manifest or index that this one says something about.
+    pub subject: Option<Box<Descriptor>>,
+    /// What the index is, if it is no image.
+    pub artifact_type: Option<String>,
+    /// Notes by whoever made the index.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An image manifest.
@@ -127,6 +159,10 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, the base first.
     pub layers: Vec<Descriptor>,
+    /// The manifest or index that this one says something about.
+    pub subject: Option<Descriptor>,
+    /// What the manifest is, if it is no image and says so.
+    pub artifact_type: Option<String>,
     /// Notes by whoever made the image.
     pub annotations: BTreeMap<String, String>,
 }
@@ -158,9 +194,61 @@ impl Document {
             return Err(Error::malformed(what, "its schemaVersion is not 2"));
         }
         match kind {
-            MediaKind::Index => wire.into_index(what).map(Self::Index),
+            MediaKind::Index => wire.into_index(what, INDEX_LIMIT).map(Self::Index),
             _ => wire.into_manifest(what).map(|manifest| Self::Manifest(Box::new(manifest))),
         }
+    }
+
+    /// Reads a list of referrers: an index, whose entries the caller counts.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and when it is no index.
+    pub(crate) fn parse_list(what: &str, bytes: &[u8]) -> Result<Vec<Descriptor>> {
+        let wire: WireDocument =
+            serde_json::from_slice(bytes).map_err(|error| Error::malformed(what, error))?;
+        match wire.kind(what, MediaKind::Other)? {
+            MediaKind::Index => Ok(wire.into_index(what, usize::MAX)?.manifests),
+            _ => Err(Error::malformed(what, "it is an image manifest, not an index of referrers")),
+        }
+    }
+
+    /// The manifest or index that this one says something about, if there is one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Index(index) => index.subject.as_deref(),
+            Self::Manifest(manifest) => manifest.subject.as_ref(),
+        }
+    }
+
+    /// What it is as a referrer: its `artifactType`, else its config's media type (distribution-spec,
+    /// "Listing referrers").
+    #[must_use]
+    pub fn artifact_type(&self) -> Option<&str> {
+        match self {
+            Self::Index(index) => index.artifact_type.as_deref(),
+            Self::Manifest(manifest) => {
+                Some(manifest.artifact_type.as_deref().unwrap_or(&manifest.config.media_type))
+            }
+        }
+    }
+
+    /// The notes by whoever made it.
+    #[must_use]
+    pub const fn annotations(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Index(index) => &index.annotations,
+            Self::Manifest(manifest) => &manifest.annotations,
+        }
+    }
+
+    /// `descriptor`, which is this document's, as a list of referrers shows it.
+    #[must_use]
+    pub fn as_referrer(&self, descriptor: &Descriptor) -> Descriptor {
+        let mut listed = Descriptor::new(&descriptor.media_type, descriptor.digest, descriptor.size_bytes);
+        listed.artifact_type = self.artifact_type().map(str::to_owned);
+        listed.annotations = self.annotations().clone();
+        listed
     }
 
     /// The media type of a document whose origin names none.
@@ -210,6 +298,9 @@ struct WireDocument {
     config: Option<WireDescriptor>,
     layers: Option<Vec<WireDescriptor>>,
     manifests: Option<Vec<WireDescriptor>>,
+    subject: Option<WireDescriptor>,
+    #[serde(rename = "artifactType")]
+    artifact_type: Option<String>,
     annotations: Option<BTreeMap<String, String>>,
     #[serde(rename = "fsLayers")]
     fs_layers: Option<IgnoredAny>,
@@ -249,12 +340,17 @@ impl WireDocument {
         Ok(shape)
     }
 
-    fn into_index(self, what: &str) -> Result<Index> {
+    fn into_index(self, what: &str, limit: usize) -> Result<Index> {
         let manifests = self.manifests.unwrap_or_default();
-        if manifests.len() > INDEX_LIMIT {
-            return Err(Error::malformed(what, format!("it has more than {INDEX_LIMIT} entries")));
+        if manifests.len() > limit {
+            return Err(Error::malformed(what, format!("it has more than {limit} entries")));
         }
-        Ok(Index { manifests: manifests.into_iter().map(WireDescriptor::into_descriptor).collect() })
+        Ok(Index {
+            manifests: manifests.into_iter().map(WireDescriptor::into_descriptor).collect(),
+            subject: self.subject.map(|subject| Box::new(subject.into_descriptor())),
+            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
+            annotations: self.annotations.unwrap_or_default(),
+        })
     }
 
     fn into_manifest(self, what: &str) -> Result<Manifest> {
@@ -270,6 +366,8 @@ impl WireDocument {
         Ok(Manifest {
             config: config.into_descriptor(),
             layers: layers.into_iter().map(WireDescriptor::into_descriptor).collect(),
+            subject: self.subject.map(WireDescriptor::into_descriptor),
+            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
             annotations: self.annotations.unwrap_or_default(),
         })
     }
@@ -283,6 +381,8 @@ struct WireDescriptor {
     #[serde(rename = "size")]
     size_bytes: u64,
     platform: Option<WirePlatform>,
+    #[serde(rename = "artifactType")]
+    artifact_type: Option<String>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -293,6 +393,7 @@ impl WireDescriptor {
             digest: self.digest,
             size_bytes: self.size_bytes,
             platform: self.platform.and_then(WirePlatform::into_platform),
+            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
             annotations: self.annotations.unwrap_or_default(),
         }
     }

@@ -15,6 +15,7 @@ use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MANIFEST_TYPES, MediaKind};
 use crate::reference::Reference;
 
+mod ask;
 mod auth;
 mod blob;
 mod challenge;
@@ -22,15 +23,20 @@ mod client;
 mod error;
 mod options;
 mod proxy;
+mod referrers;
 mod retry;
+mod target;
 mod transport;
+mod upload;
 mod url;
 
 pub use error::RegistryError;
 pub use options::{ClientOptions, Mirror, RetryPolicy, Timeouts};
+pub use target::RegistryTarget;
 
+use ask::{Answer, Ask};
 use blob::BlobReader;
-use client::{Answer, Ask, Client, Endpoint, Failure, Speech};
+use client::{Client, Endpoint, Failure, Speech};
 
 /// A mirror is given up sooner than the registry itself.
 const MIRROR_RETRIES: u32 = 1;
@@ -204,7 +210,7 @@ impl ImageSource for RegistrySource {
 
     fn root(&self) -> Result<(Descriptor, Vec<u8>)> {
         let path = format!("manifests/{}", self.0.reference.manifest_selector());
-        let ask = Ask { path, accept: Some(MANIFEST_TYPES.join(", ")), from_byte: None };
+        let ask = Ask::get(path).accept(&MANIFEST_TYPES);
         self.0.first(self.0.reference.digest(), |client, endpoint| {
             client.ask(endpoint, &ask, |answer| self.0.read_root(answer))
         })
@@ -217,9 +223,10 @@ impl ImageSource for RegistrySource {
             false => self.0.blob_name(descriptor),
         };
         descriptor.check_fits_memory(&what)?;
-        let directory = if is_manifest { "manifests" } else { "blobs" };
-        let accept = is_manifest.then(|| MANIFEST_TYPES.join(", "));
-        let ask = Ask { path: format!("{directory}/{}", descriptor.digest), accept, from_byte: None };
+        let ask = match is_manifest {
+            true => Ask::get(format!("manifests/{}", descriptor.digest)).accept(&MANIFEST_TYPES),
+            false => Ask::get(format!("blobs/{}", descriptor.digest)),
+        };
         self.0.first(Some(&descriptor.digest), |client, endpoint| {
             client.ask(endpoint, &ask, |answer| self.0.read_document(&what, descriptor, answer))
         })
@@ -234,6 +241,10 @@ impl ImageSource for RegistrySource {
         let Some(number) = trust.served.get(&descriptor.digest).copied() else { return false };
         trust.liars.insert((descriptor.digest, number));
         number + 1 < self.0.endpoints.len()
+    }
+
+    fn referrers(&self, subject: &Descriptor, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        self.0.referrers(subject, artifact_type)
     }
 
     fn is_remote(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::layers::layer_path;
 use crate::lock::LockKind;
 use crate::observer::Silent;
 use crate::packs::{pack_path, pack_record_path};
+use crate::refs::HISTORY_MAX;
 use crate::store::Store;
 use crate::{packs, partial};
 
@@ -102,7 +103,10 @@ impl Store {
     /// What all that is in the store needs, `layers` apart.
     fn needed_but_for(&self, layers: &[DiffId], objects_of: ObjectsOfImage<'_>) -> Result<Needed> {
         let found = fsck::scan::scan(self)?;
-        let mut needed = self.needed(&found.images, objects_of, &Silent)?;
+        let mut records = self.undamaged_images()?;
+        let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
+        records.extend(kept.into_iter().flat_map(|history| history.kept.records));
+        let mut needed = self.needed(&records, &found.images, objects_of, &Silent)?;
         for diff_id in found.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {
             self.for_each_object_of_layer(diff_id, |id, _| {
                 needed.objects.push(id);

@@ -289,7 +289,7 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The file of a name cannot be used.
+    /// A file of a name cannot be used.
     #[error(transparent)]
     RefDamaged(#[from] RefDamage),
     /// Nothing was collected, because it is not known what is still needed.
@@ -313,12 +313,14 @@ pub struct BlobMismatch {
     pub found: BlobDigest,
 }
 
-/// What is wrong with the file of one name.
+/// What is wrong with a file of one name.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not the record of an image: {what}; `sealpack fsck --repair` sets it aside", path.display())]
+#[error("{} is not {of}: {what}; `sealpack fsck --repair` sets it aside", path.display())]
 pub struct RefDamage {
     /// The file.
     pub path: PathBuf,
+    /// What it should be: the record of an image, the history or the epoch of a name.
+    pub of: &'static str,
     /// What is wrong.
     pub what: String,
 }

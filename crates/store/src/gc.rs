@@ -17,6 +17,7 @@ use crate::layers::layer_path;
 use crate::lock::{Lock, LockKind};
 use crate::observer::{Observer, Phase};
 use crate::packs::{pack_of_file_name, pack_path, pack_record_path};
+use crate::refs::history::Trimmed;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::seals::seal_path;
 use crate::store::Store;
@@ -31,10 +32,12 @@ pub const PARTIAL_KEPT: Duration = Duration::from_hours(7 * 24);
 const REMOVERS: usize = 8;
 
 /// What [`Store::gc`] does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct GcOptions {
     /// Only report what would be removed.
     pub dry_run: bool,
+    /// How many of the images that each name had before are kept, the newest ones. One, unless set.
+    pub keep_previous: usize,
     /// Metadata images that are in use although they may have no name: the mounted ones. Their objects stay
     /// in whichever form they are there.
     pub keep_images: Vec<ObjectId>,
@@ -42,6 +45,18 @@ pub struct GcOptions {
     pub keep_packs: Vec<RootHash>,
     /// How long to wait for the exclusive lock.
     pub wait: Duration,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            keep_previous: 1,
+            keep_images: Vec::new(),
+            keep_packs: Vec::new(),
+            wait: Duration::ZERO,
+        }
+    }
 }
 
 /// How much of one kind was removed.
@@ -56,6 +71,8 @@ pub struct Removed {
 /// What [`Store::gc`] removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GcReport {
+    /// Images in the histories of names, and the bytes by which the histories are shorter.
+    pub earlier: Removed,
     /// Objects.
     pub objects: Removed,
     /// Packs.
@@ -79,9 +96,10 @@ impl GcReport {
     #[must_use]
     pub fn total(&self) -> Removed {
         let contents = [self.objects, self.packs, self.images, self.layers, self.blobs, self.seals];
-        contents.iter().chain(&[self.partials, self.temporaries]).fold(Removed::default(), |sum, part| {
-            Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes }
-        })
+        contents.iter().chain(&[self.earlier, self.partials, self.temporaries]).fold(
+            Removed::default(),
+            |sum, part| Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes },
+        )
     }
 }
 
@@ -90,7 +108,7 @@ impl Removed {
         self.merge(Self { count: 1, bytes: stat.st_size.unsigned_abs() });
     }
 
-    const fn merge(&mut self, other: Self) {
+    pub(crate) const fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.bytes += other.bytes;
     }
@@ -115,8 +133,8 @@ struct LayerUse {
 }
 
 impl Store {
-    /// Removes what no named image and none of `keep_images` needs: objects, metadata images, layers, blobs,
-    /// what dead processes left behind, and downloads that were given up.
+    /// Removes what no named image, none that had a name right before, and none of `keep_images` needs: objects,
+    /// metadata images, layers, blobs, what dead processes left behind, and downloads that were given up.
     ///
     /// Layers of named images are kept whole, also files that a higher layer hides: the next image on the
     /// same layer needs them. Quarantined files are left alone.
@@ -151,12 +169,13 @@ impl Store {
     ) -> Result<GcReport> {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
         observer.begin(Phase::Scan, None, None);
-        let needed = self
+        let (needed, histories) = self
             .needed_by_names_and_mounts(options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
         observer.begin(Phase::Remove, None, None);
         self.sweep_tmp(&mut sweep)?;
+        self.trim_histories(&histories, &mut sweep)?;
         // What refers to objects goes before them.
         self.sweep_files(&needed, &mut sweep)?;
         self.sweep_objects(&needed, &mut sweep)?;
@@ -171,29 +190,36 @@ impl Store {
         options: &GcOptions,
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
-    ) -> Result<Needed> {
-        let mut needed = self.needed(&options.keep_images, objects_of, observer)?;
+    ) -> Result<(Needed, Vec<Trimmed>)> {
+        let mut records = self.undamaged_images()?;
+        let histories = self.histories_to_keep(&records, options.keep_previous)?;
+        records.extend(histories.iter().flat_map(|history| history.kept.records.iter().cloned()));
+        let mut needed = self.needed(&records, &options.keep_images, objects_of, observer)?;
         needed.files.extend(options.keep_packs.iter().map(pack_path));
         let images = std::mem::take(&mut needed.in_unknown_packs);
         let images = images.into_iter().chain(options.keep_images.iter().copied());
         self.add_packs_with_objects(images, objects_of, &mut needed)?;
-        Ok(needed)
+        Ok((needed, histories))
     }
 
+    /// All named images, if all names can be read.
+    pub(crate) fn undamaged_images(&self) -> Result<Vec<ImageRecord>> {
+        let images = self.images()?;
+        images.damaged.into_iter().next().map_or(Ok(images.records), |damage| Err(damage.into()))
+    }
+
+    /// What the images of `records` need, and those of `keep_images`.
     pub(crate) fn needed(
         &self,
+        records: &[ImageRecord],
         keep_images: &[ObjectId],
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<Needed> {
-        let images = self.images()?;
-        if let Some(damage) = images.damaged.into_iter().next() {
-            return Err(damage.into());
-        }
         let (mut needed, mut layers) = (Needed::default(), BTreeMap::<DiffId, LayerUse>::new());
         // Without its file nobody knows what a mounted image needs.
         let mut metadata: BTreeSet<_> = keep_images.iter().copied().collect();
-        for record in &images.records {
+        for record in records {
             for layer in &record.layers {
                 let used = layers.entry(layer.diff_id).or_default();
                 used.objects |= record.objects == ObjectForm::Files;

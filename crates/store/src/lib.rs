@@ -62,8 +62,13 @@ pub use objects::{Integrity, ObjectState};
 pub use observer::{Observer, Phase, Silent};
 pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
-pub use refs::{ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES};
+pub use refs::{
+    Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
+    REF_NAME_MAX_BYTES,
+};
 pub use seals::SEAL_MAX_BYTES;
-pub use staging::{Added, ImageWriter, LayerFile, ObjectWriter, PackFile, PackedObject, Staged, Staging};
+pub use staging::{
+    Added, ImageWriter, Kept, LayerFile, ObjectWriter, PackFile, PackedObject, Staged, Staging,
+};
 pub use store::Store;
 pub use usage::{Sharing, Usage};

@@ -49,6 +49,11 @@ impl Lock {
         Self::take_on(root, ".", LockKind::Exclusive, wait)
     }
 
+    /// Takes the lock under which a name, its history or its epoch changes. Whoever has it does nothing else.
+    pub(crate) fn take_for_names(root: &Dir, wait: Duration) -> Result<Self> {
+        Self::take_on(root, "refs", LockKind::Exclusive, wait)
+    }
+
     fn take_on(root: &Dir, name: &str, kind: LockKind, wait: Duration) -> Result<Self> {
         let path = root.at(name);
         let file = root.read(name)?.ok_or_else(|| Error::io("open", &path, rustix::io::Errno::NOENT))?;

@@ -24,8 +24,12 @@ pub(crate) const VERSION: u64 = 1;
 /// know them would take them for strays, and images in packs for broken ones.
 pub(crate) const PACKS: &str = "packs";
 
+/// There may be histories and epochs of names. A program that does not know them would remove what earlier images
+/// need, and take an older image for a newer one.
+pub(crate) const HISTORY: &str = "history";
+
 /// The features that a program must know to use a store that has them.
-const KNOWN_INCOMPAT: [&str; 1] = [PACKS];
+const KNOWN_INCOMPAT: [&str; 2] = [PACKS, HISTORY];
 
 /// More bytes than a sane file has.
 const MAX_BYTES: u64 = 64 * 1024;

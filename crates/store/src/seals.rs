@@ -6,13 +6,13 @@ use sealpack_format::digest::BlobDigest;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Feature, Store};
 
 /// Their directory.
 pub(crate) const DIRECTORY: &str = "seals";
 
 /// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
-pub const SEAL_MAX_BYTES: u64 = 16 * 1024 * 1024;
+pub const SEAL_MAX_BYTES: u64 = 20 * 1024 * 1024;
 
 impl Store {
     /// The seal of the image with that manifest, if the store has one. It stays as long as a name
@@ -36,7 +36,7 @@ impl Store {
     pub fn write_seal(&self, manifest: &BlobDigest, seal: &[u8]) -> Result<()> {
         self.check_seal_size(manifest, seal)?;
         let _lock = self.shared()?;
-        self.enable_packs()?;
+        self.enable_feature(Feature::Packs)?;
         let directory = self.root.sub(DIRECTORY)?;
         self.put_file(&directory, Path::new(&seal_file_name(manifest)), seal, 0o644)
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::lock::{self, Lock, LockKind};
 use crate::meta::{self, Meta};
 use crate::objects::Integrity;
+use crate::refs::{epoch, history};
 use crate::verified::Verified;
 use crate::{packs, seals};
 
@@ -49,8 +50,34 @@ pub struct Store {
     algorithm: Algorithm,
     integrity: Integrity,
     lock_wait: Duration,
-    /// Whether this has [enabled packs](Self::enable_packs) or found them enabled.
-    packs_enabled: Mutex<bool>,
+    /// The features that this has [enabled](Self::enable_feature) or found enabled.
+    enabled: Mutex<Vec<Feature>>,
+}
+
+/// What a store has from the time that it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// Packs, their records, hash areas and seals.
+    Packs,
+    /// Histories and epochs of names.
+    History,
+}
+
+impl Feature {
+    /// Its word in `meta.json`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Packs => meta::PACKS,
+            Self::History => meta::HISTORY,
+        }
+    }
+
+    const fn directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Packs => &["packs", packs::DIRECTORY, seals::DIRECTORY],
+            Self::History => &[history::DIRECTORY, epoch::DIRECTORY],
+        }
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -102,7 +129,7 @@ impl Store {
             algorithm,
             integrity,
             lock_wait: LOCK_WAIT,
-            packs_enabled: Mutex::new(false),
+            enabled: Mutex::default(),
         })
     }
 
@@ -171,32 +198,39 @@ impl Store {
         self.lock(LockKind::Shared, self.lock_wait)
     }
 
-    /// Makes the store one that may have packs, their records, hash areas and seals: programs that do not know
-    /// them refuse it from then on, and the directories are there.
+    /// How long calls that take a lock by themselves wait for it.
+    pub(crate) const fn lock_wait(&self) -> Duration {
+        self.lock_wait
+    }
+
+    /// Makes the store one that has `feature`: programs that do not know it refuse the store from then on, and the
+    /// directories are there.
     ///
     /// Others that have the store open do not mind.
-    pub(crate) fn enable_packs(&self) -> Result<()> {
-        let mut enabled = self.packs_enabled.lock().unwrap_or_else(PoisonError::into_inner);
-        if *enabled {
+    pub(crate) fn enable_feature(&self, feature: Feature) -> Result<()> {
+        let mut enabled = self.enabled.lock().unwrap_or_else(PoisonError::into_inner);
+        if enabled.contains(&feature) {
             return Ok(());
         }
         // Two who change the file at once would be as two who make the store at once.
         let _lock = Lock::take_for_making(&self.root, self.lock_wait)?;
         let missing = || Error::Missing { path: self.path().to_owned() };
         let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
-        if !meta.has(meta::PACKS) {
-            meta.add(meta::PACKS);
+        if !meta.has(feature.name()) {
+            meta.add(feature.name());
             self.put_file(&self.root, Path::new(meta::FILE), &meta.to_json()?, 0o444)?;
         }
         let mut made = false;
-        for directory in ["packs", packs::DIRECTORY, seals::DIRECTORY] {
+        for directory in feature.directories() {
             made |= self.root.make(directory)?;
         }
         if made {
-            self.root.sub("packs")?.sync()?;
+            if feature == Feature::Packs {
+                self.root.sub("packs")?.sync()?;
+            }
             self.root.sync()?;
         }
-        *enabled = true;
+        enabled.push(feature);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use sealpack_kernel::sha256::leaf_hash;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Feature, Store};
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -36,7 +36,7 @@ impl Store {
         let (root_hash, area) = self.image_tree(id)?;
         if !self.is_image_tree(id, &area)? {
             let _lock = self.shared()?;
-            self.enable_packs()?;
+            self.enable_feature(Feature::Packs)?;
             self.put_file(&self.images, Path::new(&tree_file_name(id)), &area, 0o444)?;
         }
         Ok(root_hash)
@@ -53,12 +53,7 @@ impl Store {
     /// The root hash and the hash area of metadata image `id`, after its content was verified.
     pub(crate) fn image_tree(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
         let (file, _) = self.verify_image(id)?;
-        let path = self.image_path(id);
-        hash_area(&file).map_err(|error| match error {
-            DmVerityError::Io(error) => Error::io("read", path, error),
-            // A composefs image consists of whole blocks; this has its own digest all the same.
-            error => Error::ImageUnreadable { path, what: error.to_string() },
-        })
+        hash_area(&file).map_err(|error| hash_area_failed(self.image_path(id), error))
     }
 
     /// Whether `area` is what the store has as the hash area of metadata image `id`.
@@ -68,7 +63,17 @@ impl Store {
     }
 }
 
-fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u8>), DmVerityError> {
+/// Why the metadata image at `path` has no hash area.
+pub(crate) fn hash_area_failed(path: PathBuf, error: DmVerityError) -> Error {
+    match error {
+        DmVerityError::Io(error) => Error::io("read", path, error),
+        // A composefs image consists of whole blocks; this has its own digest all the same.
+        error => Error::ImageUnreadable { path, what: error.to_string() },
+    }
+}
+
+/// Root hash and hash area of what is in `file`, from where it is read on.
+pub(crate) fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u8>), DmVerityError> {
     let size_bytes = file.metadata()?.len();
     let mut writer = HashAreaWriter::new(Cursor::new(Vec::new()), size_bytes, leaf_hash())?;
     let mut buffer = vec![0; CHUNK_BYTES];

@@ -89,18 +89,42 @@ pub(crate) fn refuse(state: &mut State, request: &Request, url: &str) -> Option<
         Auth::Basic { .. } => refusal("Basic realm=\"test registry\"".to_owned()),
         Auth::Token { .. } => {
             let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-            let uses = token.and_then(|token| state.tokens.get_mut(token));
-            if let Some(uses) = uses.filter(|uses| **uses > 0) {
-                *uses -= 1;
+            let repository = request.path().trim_start_matches("/v2/");
+            let end = ["/manifests/", "/blobs/", "/referrers/"].iter().find_map(|part| repository.find(part));
+            let repository = &repository[..end.unwrap_or(repository.len())];
+            let actions =
+                if matches!(request.method.as_str(), "GET" | "HEAD") { "pull" } else { "pull,push" };
+            let token = token.and_then(|token| state.tokens.get_mut(token));
+            let allows = |token: &&mut Token| token.uses > 0 && token.allows(repository, actions);
+            if let Some(token) = token.filter(allows) {
+                token.uses -= 1;
                 return None;
             }
-            let repository = request.target.trim_start_matches("/v2/");
-            let end = ["/manifests/", "/blobs/"].iter().find_map(|part| repository.find(part));
-            let repository = &repository[..end.unwrap_or(repository.len())];
             refusal(format!(
-                "Bearer realm=\"{url}/token\",service=\"test, registry\",scope=\"repository:{repository}:pull\""
+                "Bearer realm=\"{url}/token\",service=\"test, registry\",scope=\"repository:{repository}:{actions}\""
             ))
         }
+    }
+}
+
+/// A token that was given out.
+#[derive(Debug)]
+pub(crate) struct Token {
+    /// The number of requests that it is still good for.
+    uses: usize,
+    scopes: Vec<String>,
+}
+
+impl Token {
+    fn allows(&self, repository: &str, actions: &str) -> bool {
+        let own = format!("repository:{repository}:");
+        let granted: Vec<&str> = self
+            .scopes
+            .iter()
+            .filter_map(|scope| scope.strip_prefix(&own))
+            .flat_map(|a| a.split(','))
+            .collect();
+        actions.split(',').all(|action| granted.contains(&action))
     }
 }
 
@@ -134,6 +158,8 @@ pub(crate) fn give_token(state: &mut State, request: &Request) -> Response {
     };
     let body = serde_json::json!({name: token, "expires_in": lifetime_seconds});
     let uses = *uses;
-    state.tokens.insert(token, uses);
+    let scopes = request.parameters("scope");
+    let scopes = scopes.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect();
+    state.tokens.insert(token, Token { uses, scopes });
     Response::new(200, body.to_string()).with("Content-Type", "application/json")
 }

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub struct Fault {
     /// Part of the path of the requests that are hit.
     pub(crate) path: String,
+    /// Only requests of this method.
+    pub(crate) method: Option<String>,
     /// Only requests with, or only those without, a `Range`.
     pub(crate) ranged: Option<bool>,
+    /// How many requests pass before any is hit.
+    pub(crate) after: usize,
     /// How many requests are hit; `None` for all.
     pub(crate) times: Option<usize>,
     pub(crate) action: Action,
@@ -46,7 +50,7 @@ pub enum Action {
     EndlessBody,
     /// The whole body with 200, whatever range was asked for.
     IgnoreRange,
-    /// 416 for any range.
+    /// 416 for any range, a chunk's too.
     RefuseRange,
     /// 206 with bytes that start so much later than asked for, and a header that says so.
     ShiftRange(usize),
@@ -58,19 +62,39 @@ pub enum Action {
     ContentType(String),
     /// Garbage in place of HTTP.
     Garbage,
+    /// So many bytes of what is sent are taken, then the connection ends without an answer.
+    CutUpload(usize),
+    /// Of a chunk, only so many bytes are taken; the answer says so.
+    TakePart(usize),
+    /// The answer of a success to a request that changed nothing.
+    Discard,
 }
 
 impl Fault {
     /// For all requests whose path contains `path`.
     #[must_use]
     pub fn new(path: &str, action: Action) -> Self {
-        Self { path: path.to_owned(), ranged: None, times: None, action }
+        Self { path: path.to_owned(), method: None, ranged: None, after: 0, times: None, action }
     }
 
     /// For the first `times` of them.
     #[must_use]
     pub fn times(mut self, times: usize) -> Self {
         self.times = Some(times);
+        self
+    }
+
+    /// Not for the first `after` of them.
+    #[must_use]
+    pub fn after(mut self, after: usize) -> Self {
+        self.after = after;
+        self
+    }
+
+    /// For those of this method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = Some(method.to_owned());
         self
     }
 

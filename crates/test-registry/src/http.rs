@@ -2,8 +2,10 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-/// Longest request that is read.
+/// Longest head of a request, and longest form, that is read.
 const REQUEST_LIMIT_BYTES: usize = 64 * 1024;
+/// Longest content of an upload that is read.
+const CONTENT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -14,8 +16,10 @@ pub struct Request {
     pub target: String,
     /// Field names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The start of the body, as text.
     pub body: String,
+    /// The body, as long as the request is being answered.
+    pub(crate) content: Vec<u8>,
 }
 
 impl Request {
@@ -33,13 +37,19 @@ impl Request {
     /// The value of a parameter of the query or of a form, percent-decoded.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let query = self.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
-        let pairs = query.split('&').chain(self.body.split('&')).filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).next()
+        self.parameters(name).into_iter().next()
     }
 
-    /// The next request of a connection; `None` when there is none any more.
-    pub(crate) fn read(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
+    /// The values of a parameter that may be given several times.
+    #[must_use]
+    pub fn parameters(&self, name: &str) -> Vec<String> {
+        let query = self.target.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        let pairs = query.split('&').chain(self.body.split('&')).filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(key, _)| *key == name).map(|(_, value)| decode(value)).collect()
+    }
+
+    /// The head of the next request of a connection; `None` when there is none any more.
+    pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut lines = Vec::new();
         let mut limited = stream.take(REQUEST_LIMIT_BYTES as u64);
         loop {
@@ -58,12 +68,34 @@ impl Request {
         let fields = lines[1..].iter().filter_map(|line| line.split_once(':'));
         let headers: Vec<(String, String)> =
             fields.map(|(key, value)| (key.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        let mut request = Self { method, target, headers, body: String::new() };
-        let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; usize::min(length, REQUEST_LIMIT_BYTES)];
-        limited.read_exact(&mut body)?;
-        request.body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Some(request))
+        Ok(Some(Self { method, target, headers, body: String::new(), content: Vec::new() }))
+    }
+
+    /// Reads the content, `most` bytes of it.
+    pub(crate) fn read_content(&mut self, stream: &mut impl BufRead, most: usize) -> io::Result<()> {
+        let length: usize = self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        self.content = vec![0; length.min(CONTENT_LIMIT_BYTES).min(most)];
+        stream.read_exact(&mut self.content)?;
+        let start = &self.content[..self.content.len().min(REQUEST_LIMIT_BYTES)];
+        self.body = String::from_utf8_lossy(start).into_owned();
+        Ok(())
+    }
+
+    /// The request without its content, to be looked at later.
+    pub(crate) fn to_record(&self) -> Self {
+        let Self { method, target, headers, body, .. } = self;
+        let (method, target) = (method.clone(), target.clone());
+        Self { method, target, headers: headers.clone(), body: body.clone(), content: Vec::new() }
+    }
+
+    /// The path of the target.
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether it asks for the head of an answer only.
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == "HEAD"
     }
 }
 
@@ -93,11 +125,13 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// Whether the body is only announced.
+    pub(crate) head_only: bool,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        Self { status, headers: Vec::new(), body: body.into(), head_only: false }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -127,7 +161,9 @@ impl Response {
 
     pub(crate) fn write(&self, stream: &mut impl Write) -> io::Result<()> {
         self.write_head(stream, Some(self.body.len()))?;
-        stream.write_all(&self.body)?;
+        if !self.head_only {
+            stream.write_all(&self.body)?;
+        }
         stream.flush()
     }
 }

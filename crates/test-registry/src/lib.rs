@@ -8,10 +8,12 @@ mod auth;
 mod fault;
 mod http;
 mod image;
+mod push;
+mod referrers;
 mod serve;
 mod tls;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,13 +46,47 @@ pub(crate) struct Stored {
 pub(crate) struct State {
     /// By digest.
     pub(crate) blobs: HashMap<String, Vec<u8>>,
+    /// The repositories that have a blob; all of them when it is not in here.
+    pub(crate) homes: HashMap<String, BTreeSet<String>>,
+    /// By the last part of their location.
+    pub(crate) uploads: HashMap<String, push::Upload>,
+    /// Whether blobs are mounted from other repositories.
+    pub(crate) mounts: bool,
+    /// Whether there is a referrers API.
+    pub(crate) referrers_api: bool,
+    /// Whether that API filters by type.
+    pub(crate) filters: bool,
+    /// Whether the answer to a manifest with a subject has `OCI-Subject`.
+    pub(crate) tells_subject: bool,
+    /// Most referrers of a page.
+    pub(crate) page_size: Option<usize>,
+    /// Entries that are listed as referrers of a subject, whatever they are.
+    pub(crate) pretended: HashMap<String, Vec<serde_json::Value>>,
     /// By `repository:tag` and `repository@digest`.
     pub(crate) manifests: HashMap<String, Stored>,
     pub(crate) faults: Vec<Fault>,
     pub(crate) auth: Auth,
-    /// Tokens given out, each with the number of requests that it is still good for.
-    pub(crate) tokens: HashMap<String, usize>,
+    /// Tokens given out.
+    pub(crate) tokens: HashMap<String, auth::Token>,
     pub(crate) requests: Vec<Request>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self { mounts: true, referrers_api: true, filters: true, tells_subject: true, ..Self::default() }
+    }
+
+    /// A blob, as far as the repository has it.
+    pub(crate) fn blob(&self, repository: &str, digest: &str) -> Option<&[u8]> {
+        let here = self.homes.get(digest).is_none_or(|homes| homes.contains(repository));
+        self.blobs.get(digest).filter(|_| here).map(Vec::as_slice)
+    }
+
+    /// A manifest by tag or digest.
+    pub(crate) fn manifest(&self, repository: &str, selector: &str) -> Option<&Stored> {
+        let separator = if selector.contains(':') { '@' } else { ':' };
+        self.manifests.get(&format!("{repository}{separator}{selector}"))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +123,7 @@ impl Registry {
     fn launch(tls: Option<Arc<tls::Identity>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { state: Mutex::new(State::new()), ..Shared::default() });
         let (state, identity) = (Arc::clone(&shared), tls.clone());
         let thread = thread::spawn(move || accept(&listener, address, &state, identity.as_ref()));
         Self { address, tls, shared, listener: Some(thread) }
@@ -147,6 +183,63 @@ impl Registry {
             self.put_blob(layer.blob.clone());
         }
         self.put_manifest(repository, tag, image.manifest_type, image.manifest.clone())
+    }
+
+    /// Keeps a blob for one repository only.
+    pub fn put_blob_in(&self, repository: &str, bytes: impl Into<Vec<u8>>) -> String {
+        let digest = self.put_blob(bytes);
+        let mut state = self.shared.state();
+        state.homes.entry(digest.clone()).or_default().insert(repository.to_owned());
+        digest
+    }
+
+    /// The blob that a repository has.
+    #[must_use]
+    pub fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
+        self.shared.state().blob(repository, digest).map(<[u8]>::to_vec)
+    }
+
+    /// The bytes of the manifest with this tag or digest.
+    #[must_use]
+    pub fn manifest(&self, repository: &str, selector: &str) -> Option<Vec<u8>> {
+        self.shared.state().manifest(repository, selector).map(|stored| stored.bytes.clone())
+    }
+
+    /// The number of uploads that were begun and neither finished nor cancelled.
+    #[must_use]
+    pub fn open_uploads(&self) -> usize {
+        self.shared.state().uploads.len()
+    }
+
+    /// Has a referrers API, or none; without one, it says nothing of subjects either. On by default.
+    pub fn set_referrers_api(&self, on: bool) {
+        let mut state = self.shared.state();
+        (state.referrers_api, state.tells_subject) = (on, on);
+    }
+
+    /// Says `OCI-Subject` when it files a referrer, or nothing.
+    pub fn set_oci_subject(&self, on: bool) {
+        self.shared.state().tells_subject = on;
+    }
+
+    /// Filters referrers by type if asked to, or does not.
+    pub fn set_filters(&self, on: bool) {
+        self.shared.state().filters = on;
+    }
+
+    /// Lists referrers in pages of so many.
+    pub fn set_page_size(&self, entries: usize) {
+        self.shared.state().page_size = Some(entries);
+    }
+
+    /// Lists this descriptor among the referrers of `subject`, whatever it is.
+    pub fn pretend_referrer(&self, subject: &str, descriptor: serde_json::Value) {
+        self.shared.state().pretended.entry(subject.to_owned()).or_default().push(descriptor);
+    }
+
+    /// Mounts blobs from other repositories, or does not. On by default.
+    pub fn set_mounts(&self, on: bool) {
+        self.shared.state().mounts = on;
     }
 
     /// Adds a fault. Where several match a request, the one added first counts.

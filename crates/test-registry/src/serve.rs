@@ -4,22 +4,31 @@ use std::io::{self, BufReader, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fault::Action;
+use crate::fault::{Action, Fault};
 use crate::http::{Request, Response, write_chunk};
-use crate::{Shared, State, Stored, auth};
+use crate::{Shared, State, Stored, auth, push, referrers};
 
 /// Answers all requests of a connection.
 pub(crate) fn serve(stream: &mut (impl Read + Write), url: &str, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    while let Some(request) = Request::read(&mut stream)? {
+    while let Some(mut request) = Request::read_head(&mut stream)? {
         if shared.is_stopping() {
             break;
         }
-        let (response, action) = {
+        let action = take_fault(&mut shared.state(), &request);
+        if let Some(Action::CutUpload(count)) = action {
+            request.read_content(&mut stream, count)?;
             let mut state = shared.state();
-            state.requests.push(request.clone());
-            let action = take_fault(&mut state, &request);
-            (answer(&mut state, &request, url, action.as_ref()), action)
+            state.requests.push(request.to_record());
+            push::take_bytes(&mut state, &request);
+            break;
+        }
+        request.read_content(&mut stream, usize::MAX)?;
+        let response = {
+            let mut state = shared.state();
+            state.requests.push(request.to_record());
+            let response = answer(&mut state, &request, url, action.as_ref());
+            Response { head_only: request.is_head(), ..response }
         };
         if !send(stream.get_mut(), response, action, shared)? {
             break;
@@ -30,11 +39,17 @@ pub(crate) fn serve(stream: &mut (impl Read + Write), url: &str, shared: &Shared
 
 fn take_fault(state: &mut State, request: &Request) -> Option<Action> {
     let ranged = request.header("range").is_some();
-    let fault = state.faults.iter_mut().find(|fault| {
+    let hit = |fault: &&mut Fault| {
         request.target.contains(&fault.path)
+            && fault.method.as_ref().is_none_or(|method| *method == request.method)
             && fault.ranged.is_none_or(|wanted| wanted == ranged)
             && fault.times != Some(0)
-    })?;
+    };
+    let fault = state.faults.iter_mut().find(hit)?;
+    if fault.after > 0 {
+        fault.after -= 1;
+        return None;
+    }
     if let Some(times) = &mut fault.times {
         *times -= 1;
     }
@@ -56,7 +71,13 @@ fn answer(state: &mut State, request: &Request, url: &str, action: Option<&Actio
     if let Some(refusal) = auth::refuse(state, request, url) {
         return refusal;
     }
-    let found = find(state, &request.target);
+    if let Some(response) = push::answer(state, request, action) {
+        return response;
+    }
+    if let Some(response) = referrers::answer(state, request) {
+        return response;
+    }
+    let found = find(state, request.path());
     let Some(Stored { media_type, bytes }) = found else {
         return Response::error(404, "NAME_UNKNOWN", "not known to the registry");
     };
@@ -77,18 +98,16 @@ fn answer(state: &mut State, request: &Request, url: &str, action: Option<&Actio
     response.with("Content-Type", media_type)
 }
 
-fn find(state: &State, target: &str) -> Option<Stored> {
-    let path = target.split('?').next()?;
+fn find(state: &State, path: &str) -> Option<Stored> {
     if path == "/v2/" {
         return Some(Stored { media_type: "application/json".to_owned(), bytes: b"{}".to_vec() });
     }
-    if let Some((_, digest)) = path.rsplit_once("/blobs/") {
-        let bytes = state.blobs.get(digest)?.clone();
+    if let Some((repository, digest)) = path.strip_prefix("/v2/")?.rsplit_once("/blobs/") {
+        let bytes = state.blob(repository, digest)?.to_vec();
         return Some(Stored { media_type: "application/octet-stream".to_owned(), bytes });
     }
     let (repository, selector) = path.strip_prefix("/v2/")?.rsplit_once("/manifests/")?;
-    let separator = if selector.contains(':') { '@' } else { ':' };
-    state.manifests.get(&format!("{repository}{separator}{selector}")).cloned()
+    state.manifest(repository, selector).cloned()
 }
 
 /// Sends an answer, and says whether the connection goes on.
@@ -140,7 +159,10 @@ fn send(
             | Action::Redirect(..)
             | Action::IgnoreRange
             | Action::RefuseRange
-            | Action::ShiftRange(_),
+            | Action::ShiftRange(_)
+            | Action::CutUpload(_)
+            | Action::TakePart(_)
+            | Action::Discard,
         ) => response.write(stream)?,
     }
     Ok(true)

@@ -32,11 +32,27 @@ impl Stage {
     }
 }
 
+/// The machine is started more than once: what its firmware trusts changes only between two boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Boot {
+    /// The firmware's `db` has the old key and the new one.
+    First,
+    /// The same disk after the old key was taken out of `db`.
+    Rotated,
+}
+
+impl Boot {
+    /// All, in their order.
+    pub const ALL: [Self; 2] = [Self::First, Self::Rotated];
+}
+
 /// A check that the guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Its name, as `cargo xtask guest NAME` takes it.
     pub name: &'static str,
+    /// In which boot.
+    pub boot: Boot,
     /// What is enforced when it begins.
     pub stage: Stage,
     /// What it shows.
@@ -49,15 +65,19 @@ pub fn find(name: &str) -> Option<Check> {
 }
 
 const fn bare(name: &'static str, shows: &'static str) -> Check {
-    Check { name, stage: Stage::Bare, shows }
+    Check { name, boot: Boot::First, stage: Stage::Bare, shows }
 }
 
 const fn sealed(name: &'static str, shows: &'static str) -> Check {
-    Check { name, stage: Stage::Final, shows }
+    Check { name, boot: Boot::First, stage: Stage::Final, shows }
 }
 
 const fn digests(name: &'static str, shows: &'static str) -> Check {
-    Check { name, stage: Stage::Digests, shows }
+    Check { name, boot: Boot::First, stage: Stage::Digests, shows }
+}
+
+const fn rotated(name: &'static str, stage: Stage, shows: &'static str) -> Check {
+    Check { name, boot: Boot::Rotated, stage, shows }
 }
 
 /// All checks, in the order in which the guest runs them.
@@ -93,9 +113,10 @@ pub const ALL: &[Check] = &[
     bare("refuse_policy_unknown_key", "a policy signed by another key is refused with ENOKEY"),
     bare("refuse_policy_rollback", "a lower version is refused, of the same policy and of another"),
     // From here on dm-verity looks into its own keyring last, and another root's signature is ENOKEY too.
-    bare("keyring_dm_verity", "a key in .dm-verity counts, once the keyring is restricted"),
+    bare("keyring_dm_verity", "keys in .dm-verity count, once the keyring is restricted"),
     Check {
         name: "limit_initramfs_write",
+        boot: Boot::First,
         stage: Stage::Early,
         shows: "what root writes into the initramfs executes under the early policy, and not under the final one",
     },
@@ -104,6 +125,10 @@ pub const ALL: &[Check] = &[
     sealed("allow_inline_script", "a script of at most 64 bytes, inside the metadata image, runs"),
     sealed("allow_python", "python3 of a Debian image runs, with modules in C"),
     sealed("allow_two_images", "two images with a common base run at once"),
+    sealed(
+        "rotation_both_keys",
+        "while both are in db, images run that the old key sealed, and those that the new one sealed too",
+    ),
     sealed("deny_unsigned_mount", "the same program from an unsigned mount is not executed"),
     sealed("deny_unsigned_pack", "the same program from a pack without a signature is not executed"),
     sealed("deny_overmount", "an unsigned mount over the signed one is of no use"),
@@ -141,6 +166,7 @@ pub const ALL: &[Check] = &[
     ),
     Check {
         name: "limit_module",
+        boot: Boot::First,
         stage: Stage::Final,
         shows: "an unsigned module can be loaded under the final policy, and not under the strict one",
     },
@@ -155,6 +181,16 @@ pub const ALL: &[Check] = &[
         "figure_digest_rules",
         "prints how long the kernel takes to decide, by the number of digest rules",
     ),
+    rotated(
+        "rotation_dm_verity",
+        Stage::Bare,
+        "what a key signed that is not put into .dm-verity any more is refused; the new key's is accepted",
+    ),
+    rotated(
+        "rotation_old_key_gone",
+        Stage::Final,
+        "without the old key in db, its images are not executed any more; those that the new key sealed too are",
+    ),
 ];
 
 #[cfg(test)]
@@ -163,7 +199,7 @@ mod tests {
 
     #[test]
     fn stages_only_go_up_and_names_are_unique() {
-        assert!(ALL.is_sorted_by_key(|check| check.stage));
+        assert!(ALL.is_sorted_by_key(|check| (check.boot, check.stage)));
         for check in ALL {
             assert_eq!(ALL.iter().filter(|other| other.name == check.name).count(), 1, "{}", check.name);
             // They are passed in a list with commas, as one word.

@@ -1,5 +1,6 @@
 //! Test keys, signatures by them, and firmware variables with a certificate in `db`.
 
+use crate::checks::Boot;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
 use sealpack_tests::command::{run, stdout};
@@ -46,6 +47,30 @@ impl Key {
     /// If openssl fails.
     pub fn extra() -> Result<Self> {
         Self::named("extra")
+    }
+
+    /// The one that follows [`extra`](Self::extra), likewise.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn next() -> Result<Self> {
+        Self::named("next")
+    }
+
+    /// One that the firmware trusts in the first boot only.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn retiring() -> Result<Self> {
+        Self::named("retiring")
+    }
+
+    /// The one that follows [`retiring`](Self::retiring), which the firmware trusts always.
+    ///
+    /// # Errors
+    /// If openssl fails.
+    pub fn succeeding() -> Result<Self> {
+        Self::named("succeeding")
     }
 
     /// One that `sealpack key new` makes, of one of [`KINDS`]. The firmware trusts these too.
@@ -147,19 +172,20 @@ impl Key {
     }
 }
 
-/// Writes firmware variables to `target` whose `db` has the certificates of the trusted key and of those of all
-/// [`KINDS`], and no other.
+/// Writes firmware variables to `target` whose `db` has the certificates of the trusted key, of those of all
+/// [`KINDS`], of the succeeding one, and in the first boot of the retiring one, and no other.
 ///
 /// There is no platform key among them, and so Secure Boot is off: with it on, the kernel would lock itself down, and
 /// what the checks are to show of IPE would be refused by lockdown already.
 ///
 /// # Errors
 /// If virt-fw-vars or `sealpack` fails.
-pub fn write_variables(programs: &Programs, target: &Path) -> Result<()> {
+pub fn write_variables(programs: &Programs, boot: Boot, target: &Path) -> Result<()> {
     let mut command = Command::new("virt-fw-vars");
     command.args(["--input", EMPTY_VARIABLES]);
     let kinds = KINDS.iter().map(|kind| Key::of_kind(kind, programs));
-    for key in std::iter::once(Key::trusted()).chain(kinds) {
+    let retiring = (boot == Boot::First).then(Key::retiring);
+    for key in [Key::trusted(), Key::succeeding()].into_iter().chain(retiring).chain(kinds) {
         command.args(["--add-db", OWNER]).arg(key?.certificate());
     }
     stdout(command.arg("--output").arg(target)).map(drop)

@@ -1,5 +1,6 @@
 //! The emulated machine: started, watched, ended.
 
+use crate::checks::Boot;
 use crate::kernels::Kernel;
 use crate::report::Line;
 use crate::{disk, initramfs, keys, programs};
@@ -63,11 +64,12 @@ pub struct Ended {
 }
 
 impl Machine {
-    /// Makes everything that the machine needs. Waits while another machine of this workspace runs.
+    /// Makes everything that the machine needs, with a copy of the store `pulled` on its disk if there is one. Waits
+    /// while another machine of this workspace runs.
     ///
     /// # Errors
     /// If something cannot be made; nothing was started then.
-    pub fn new(kernel: &Kernel) -> Result<Self> {
+    pub fn new(kernel: &Kernel, pulled: Option<&Path>) -> Result<Self> {
         let place = crate::place();
         fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         let turn = File::create(place.join("machine.lock"))?;
@@ -75,19 +77,22 @@ impl Machine {
         let programs = programs::build()?;
         let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(&place)?;
         initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
-        disk::write(kernel, &programs, &dir.path().join("disk"))?;
-        keys::write_variables(&programs, &dir.path().join("variables"))?;
+        disk::write(kernel, &programs, pulled, &dir.path().join("disk"))?;
+        for boot in Boot::ALL {
+            keys::write_variables(&programs, boot, &dir.path().join(variables(boot)))?;
+        }
         Ok(Self { dir, kernel: kernel.clone(), _turn: turn })
     }
 
-    /// Runs the checks, or whatever else it is to do; `watch` sees each line when it is reported.
+    /// Boots, and runs the checks, or whatever else it is to do; `watch` sees each line when it is reported. What
+    /// earlier boots left on the disk is there.
     ///
     /// # Errors
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
-    pub fn run(&self, task: &Task<'_>, mut watch: impl FnMut(&Line)) -> Result<Ended> {
+    pub fn run(&self, boot: Boot, task: &Task<'_>, mut watch: impl FnMut(&Line)) -> Result<Ended> {
         let (console, report) = (self.file("console"), self.file("report"));
         fs::write(&report, "")?;
-        let mut qemu = self.qemu(&task.parameter());
+        let mut qemu = self.qemu(boot, &task.parameter());
         qemu.arg("-serial").arg(output_to(&console)).arg("-serial").arg(output_to(&report));
         qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(self.file("qemu"))?);
         let mut running = Running(qemu.spawn().context("cannot start qemu-system-x86_64")?);
@@ -122,7 +127,7 @@ impl Machine {
     /// # Errors
     /// If QEMU cannot be started or fails.
     pub fn shell(&self) -> Result<()> {
-        let mut qemu = self.qemu("sealpack.shell");
+        let mut qemu = self.qemu(Boot::First, "sealpack.shell");
         // Control-C belongs to the guest; Control-A and X end it.
         qemu.args(["-serial", "mon:stdio", "-serial", "null"]);
         let status = qemu.status().context("cannot start qemu-system-x86_64")?;
@@ -130,13 +135,13 @@ impl Machine {
         Ok(())
     }
 
-    fn qemu(&self, parameters: &str) -> Command {
+    fn qemu(&self, boot: Boot, parameters: &str) -> Command {
         let drive = |options: &str, path: &Path| format!("{options},format=raw,file={}", path.display());
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "1024"])
             .args(["-display", "none", "-nodefaults", "-no-user-config", "-no-reboot", "-nic", "none"])
             .args(["-drive", &drive("if=pflash,readonly=on", Path::new(FIRMWARE))])
-            .args(["-drive", &drive("if=pflash", &self.file("variables"))])
+            .args(["-drive", &drive("if=pflash", &self.file(variables(boot)))])
             .args(["-drive", &drive("if=virtio,cache=unsafe", &self.file("disk"))])
             .arg("-kernel")
             .arg(self.kernel.image())
@@ -148,6 +153,14 @@ impl Machine {
 
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+}
+
+/// The file with the firmware's variables.
+const fn variables(boot: Boot) -> &'static str {
+    match boot {
+        Boot::First => "variables",
+        Boot::Rotated => "variables-rotated",
     }
 }
 

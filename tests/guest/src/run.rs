@@ -1,6 +1,6 @@
 //! Runs of checks: one boot for many, and for each check how it ended.
 
-use crate::checks;
+use crate::checks::{self, Boot};
 use crate::kernels::Generation;
 use crate::machine::{Ended, Machine, Task};
 use crate::report::{Line, Outcome, Row};
@@ -8,9 +8,10 @@ use anyhow::{Context, Result, ensure};
 use sealpack_tests::debian;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::path::Path;
 
-/// A boot's results.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// The results of the boots of a kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Results {
     /// The kernel's version; the generation's name when there is no kernel.
     pub version: String,
@@ -20,7 +21,7 @@ pub struct Results {
     pub log: String,
 }
 
-/// Boots a kernel and has it run `names`; `watch` sees the kernel's version and each result when it is there.
+/// Boots a kernel, as often as the checks `names` need, and has it run them; `watch` sees the kernel's version and each result when it is there.
 /// Where the boot is not possible all checks are skipped, and say why.
 ///
 /// # Errors
@@ -37,10 +38,19 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     let Some(kernel) = generation.kernel()? else {
         return Ok(skipped(&format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let machine = Machine::new(&kernel)?;
-    let ended = machine.run(&Task::Checks(names), |line| watch(kernel.version(), line))?;
-    let outcomes = outcomes(names, &ended);
-    Ok(Results { version: kernel.version().to_owned(), outcomes, log: ended.log })
+    let machine = Machine::new(&kernel, None)?;
+    let mut results = Results { version: kernel.version().to_owned(), ..Results::default() };
+    for boot in Boot::ALL {
+        let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.boot == boot);
+        let names: Vec<&str> = names.iter().copied().filter(is_in).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let ended = machine.run(boot, &Task::Checks(&names), |line| watch(kernel.version(), line))?;
+        results.outcomes.append(&mut outcomes(&names, &ended));
+        results.log += &ended.log;
+    }
+    Ok(results)
 }
 
 /// What the demo showed on a kernel.
@@ -52,18 +62,19 @@ pub enum Demo {
     Skipped(String),
 }
 
-/// Boots a kernel for the demo: under a policy, what runs from sealed images and what does not run otherwise.
+/// Boots a kernel for the demo: under a policy, what runs from sealed images, that of the store `pulled` among them, and
+/// what does not run otherwise.
 ///
 /// # Errors
 /// As [`run`], and if the guest does not get to the demo's end; the message has its log.
-pub fn demo(generation: Generation) -> Result<Demo> {
+pub fn demo(generation: Generation, pulled: Option<&Path>) -> Result<Demo> {
     if let Some(why) = why_not() {
         return Ok(Demo::Skipped(why));
     }
     let Some(kernel) = generation.kernel()? else {
         return Ok(Demo::Skipped(format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let ended = Machine::new(&kernel)?.run(&Task::Demo, |_| {})?;
+    let ended = Machine::new(&kernel, pulled)?.run(Boot::First, &Task::Demo, |_| {})?;
     ensure!(ended.lines.last() == Some(&Line::Done), "the guest did not get to the end:\n{}", ended.log);
     let row = |line| if let Line::Row(row) = line { Some(row) } else { None };
     Ok(Demo::Shown(kernel.version().to_owned(), ended.lines.into_iter().filter_map(row).collect()))

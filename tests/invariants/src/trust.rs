@@ -4,7 +4,7 @@ use sealpack_trust::key::{Certificate, FileKey};
 use sealpack_trust::pkcs7::{content_of, verify_detached, verify_embedded};
 use sealpack_trust::policy::Policy;
 use sealpack_trust::policy::audit::records;
-use sealpack_trust::seal::Seal;
+use sealpack_trust::seal::{Seal, Statement};
 
 /// A policy that is accepted means the same once it was printed, and is printed the same again.
 pub(crate) fn policy(bytes: &[u8]) {
@@ -20,12 +20,23 @@ pub(crate) fn audit(bytes: &[u8]) {
     records(bytes).for_each(drop);
 }
 
-/// A seal that is accepted is written and read again as the same.
+/// A seal that is accepted is written and read again as the same, in both its forms. A statement that is accepted has
+/// one text: these bytes, and those that are made of what it says, unless it says more than this version knows.
 pub(crate) fn seal(bytes: &[u8]) {
-    let Ok(seal) = Seal::parse(bytes) else { return };
-    let json = seal.to_json();
-    let again = Seal::parse(&json).expect("a seal that we write is a good one");
-    assert_eq!(json, again.to_json());
+    if let Ok(seal) = Seal::parse(bytes) {
+        let json = seal.to_json();
+        let again = Seal::parse(&json).expect("a seal that we write is a good one");
+        assert_eq!(json, again.to_json());
+        let (statement, bundle) = (seal.statement().bytes(), seal.bundle());
+        let travelled = Seal::from_parts(statement, &bundle).expect("a seal that we publish is a good one");
+        assert_eq!(travelled, seal);
+    }
+    let Ok(statement) = Statement::parse(bytes) else { return };
+    assert_eq!(statement.bytes(), bytes);
+    let written = Statement::new(statement.contents().clone()).expect("what was accepted");
+    let again = Statement::parse(written.bytes()).expect("a statement that we write is a good one");
+    assert_eq!(again.contents(), statement.contents());
+    let _ = Seal::from_parts(bytes, bytes);
 }
 
 /// Whatever comes as a signature, no one is its signer when nobody is trusted. A certificate is what its DER says,

@@ -33,6 +33,22 @@ pub(super) fn many(directories: usize, files: usize) -> impl Read {
     directory.chain(Sequence { rest: pieces, current: None }).chain(Cursor::new(end()))
 }
 
+/// As many files of `file_bytes` each in `usr/NAME`, no two of them alike, nor like those of another name.
+pub(super) fn files(name: &str, count: usize, file_bytes: usize) -> impl Read {
+    let directories = [String::from("usr/"), format!("usr/{name}/")];
+    let directories = directories.map(|path| bytes_of(&Entry::new(path, Member::Directory))).concat();
+    let noise = noise(file_bytes);
+    let name = name.to_owned();
+    let files = (0..count).map(move |number| {
+        let path = format!("usr/{name}/file-{number}");
+        let mut data = noise.clone();
+        let difference = path.len().min(data.len());
+        data[..difference].copy_from_slice(&path.as_bytes()[..difference]);
+        Cursor::new(bytes_of(&Entry::new(path, Member::File(data))))
+    });
+    Cursor::new(directories).chain(Sequence { rest: files, current: None }).chain(Cursor::new(end()))
+}
+
 fn bytes_of(entry: &Entry) -> Vec<u8> {
     let mut bytes = Vec::new();
     append(&mut bytes, entry);
@@ -95,6 +111,14 @@ mod tests {
         let listing = listing(large(3, 3 << 20))?;
         assert_eq!(listing.matches(" 3145728 ").count(), 3, "{listing}");
         assert_eq!(listing.lines().count(), 4, "{listing}");
+        Ok(())
+    }
+
+    #[test]
+    fn tar_reads_the_files_of_a_layer() -> anyhow::Result<()> {
+        let listing = listing(files("one", 3, 4096))?;
+        assert_eq!(listing.matches(" 4096 ").count(), 3, "{listing}");
+        assert!(listing.ends_with("usr/one/file-2"), "{listing}");
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod contender;
 mod memory;
 mod packs;
 mod pull;
+mod seal;
 mod table;
 mod tree;
 
@@ -31,6 +32,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value = "5")]
         runs: NonZeroUsize,
     },
+    /// Time a sealed pull from a registry against an unsealed one, measure the seal, and seal again after a change
+    Seal {
+        /// How many times each pull runs, in turns
+        #[arg(long, default_value = "7")]
+        runs: NonZeroUsize,
+    },
     /// Time the dm-verity hash tree of a file of 1 GiB, and that of veritysetup
     Tree {
         /// How many times each contender runs, in turns
@@ -44,6 +51,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Pull { image, runs, no_memory } => pull::run(image, runs.get(), !no_memory),
         Bench::Compat { runs } => compat::run(runs.get()),
+        Bench::Seal { runs } => seal::run(runs.get()),
         Bench::Tree { runs } => tree::run(runs.get()),
     }
 }

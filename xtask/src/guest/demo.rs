@@ -5,15 +5,16 @@ use anyhow::Result;
 use sealpack_guest::kernels::Generation;
 use sealpack_guest::report::Row;
 use sealpack_guest::run::{self, Demo};
+use std::path::Path;
 
 /// The widths of the columns in characters.
 const WIDTHS: [usize; 3] = [34, 26, 50];
 
-/// Boots the kernel, and prints what was tried there and what came of it.
-pub(crate) fn show(generation: Generation) -> Result<()> {
+/// Boots the kernel, with the store `pulled` on its disk, and prints what was tried there and what came of it.
+pub(crate) fn show(generation: Generation, pulled: Option<&Path>) -> Result<()> {
     packages::provide_for_guest(Missing::InstallOrSay)?;
     println!("# A stock Debian kernel is booted, with an IPE policy that lets only signed devices execute.");
-    match run::demo(generation)? {
+    match run::demo(generation, pulled)? {
         Demo::Skipped(why) => println!("# skipped: {why}"),
         Demo::Shown(version, rows) => {
             println!("# What Linux {version} said there:");

@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return shell(generations.next().context("no kernel is wanted")?);
     }
     if arguments.demo {
-        return demo::show(generations.next().context("no kernel is wanted")?);
+        return demo::show(generations.next().context("no kernel is wanted")?, None);
     }
     let mut failed = 0;
     for generation in generations {
@@ -58,7 +58,7 @@ fn shell(generation: Generation) -> Result<()> {
         bail!(why);
     }
     let kernel = generation.kernel()?.context("Debian has no such stock kernel to fetch")?;
-    Machine::new(&kernel)?.shell()
+    Machine::new(&kernel, None)?.shell()
 }
 
 /// Runs the wanted checks on a kernel, and returns how many failed.

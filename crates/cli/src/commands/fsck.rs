@@ -11,7 +11,8 @@ use crate::output::{count, size};
 /// Check the whole store: hash everything and follow every reference.
 ///
 /// Exit status 3 when something is wrong. With --repair, what is damaged is moved to
-/// `quarantine/` in the store; pulling the images named brings back what they need.
+/// `quarantine/` in the store; pulling the images named brings back what they need. Earlier images of a name that
+/// lack something go with `sealpack gc --keep-previous 0`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack fsck
@@ -39,6 +40,7 @@ impl Fsck {
             "objects": report.objects, "object_bytes": report.object_bytes,
             "packs": report.packs, "pack_bytes": report.pack_bytes, "seals": report.seals,
             "images": report.images, "layers": report.layers, "blobs": report.blobs, "names": report.names,
+            "earlier": report.earlier, "epochs": report.epochs,
             "problems": report.problems.iter().map(|problem| json!({
                 "kind": format!("{:?}", problem.kind),
                 "path": problem.path,

@@ -10,15 +10,20 @@ use crate::output::{Output, count, size};
 
 /// Remove what no image needs.
 ///
-/// Mounted images are kept, named or not. Waits for commands that use the store.
+/// Mounted images are kept, named or not, and of each name the image that had it before. Waits for commands that
+/// use the store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack gc --dry-run
-  sealpack gc")]
+  sealpack gc
+  sealpack gc --keep-previous 0")]
 pub(crate) struct Gc {
     /// Only say what would be removed.
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// How many of the images that a name had before are kept, with what they need.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    keep_previous: usize,
     /// How long to wait for others that use the store, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
@@ -42,6 +47,7 @@ impl Gc {
         }
         let options = GcOptions {
             dry_run: self.dry_run,
+            keep_previous: self.keep_previous,
             keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
             keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
@@ -61,8 +67,9 @@ fn warn_of_hidden_mounts(output: Output, processes: usize) {
     output.detail(|| format!("the mounts of {processes} processes of other users could not be read"));
 }
 
-fn parts(report: &GcReport) -> [(&'static str, Removed); 8] {
+fn parts(report: &GcReport) -> [(&'static str, Removed); 9] {
     [
+        ("earlier", report.earlier),
         ("objects", report.objects),
         ("packs", report.packs),
         ("images", report.images),
@@ -85,6 +92,7 @@ fn json_of(report: &GcReport, dry_run: bool) -> Value {
 /// One of what a part of the report counts.
 fn thing(part: &'static str) -> &'static str {
     match part {
+        "earlier" => "earlier image",
         "images" => "metadata image",
         "layers" => "layer record",
         "partials" => "interrupted download",

@@ -17,7 +17,8 @@ pub(crate) struct Generate {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Write a man page for each command into a directory, which must exist.
+    /// Write a man page for each command into a directory, which must exist, and that of rules.toml, which belongs
+    /// into section 5.
     Man {
         /// The directory.
         #[arg(value_name = "DIR")]
@@ -30,16 +31,21 @@ enum What {
     },
 }
 
+/// The name and the text of the page about the rules of a trust store.
+const RULES_PAGE: (&str, &str) = ("sealpack-rules.toml.5", include_str!("../../man/sealpack-rules.toml.5"));
+
 impl Generate {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let mut command = crate::Arguments::command();
         match self.what {
-            What::Man { directory } => clap_mangen::generate_to(command, &directory).map_err(|error| {
-                CommandError::failed(format_args!(
-                    "cannot write man pages to {}: {error}",
-                    directory.display()
-                ))
-            }),
+            What::Man { directory } => clap_mangen::generate_to(command, &directory)
+                .and_then(|()| std::fs::write(directory.join(RULES_PAGE.0), RULES_PAGE.1))
+                .map_err(|error| {
+                    CommandError::failed(format_args!(
+                        "cannot write man pages to {}: {error}",
+                        directory.display()
+                    ))
+                }),
             What::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut command, "sealpack", &mut text);

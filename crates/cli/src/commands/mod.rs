@@ -3,11 +3,13 @@
 mod cat;
 mod compat;
 mod convert;
+mod copy;
 mod diff;
 mod doctor;
 mod fsck;
 mod gc;
 mod generate;
+mod history;
 mod images;
 mod inspect;
 mod key;
@@ -16,9 +18,12 @@ mod mount;
 mod policy;
 mod pull;
 mod rm;
+mod rollback;
 mod seal;
 mod tag;
+mod trust;
 mod umount;
+mod verify;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -29,9 +34,13 @@ pub(crate) enum Command {
     Images(images::Images),
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
+    Copy(copy::Copy),
     Tag(tag::Tag),
+    History(history::History),
+    Rollback(rollback::Rollback),
     Rm(rm::Rm),
     Seal(seal::Seal),
+    Verify(Box<verify::Verify>),
     Mount(mount::Mount),
     Umount(umount::Umount),
     Ls(ls::Ls),
@@ -43,6 +52,7 @@ pub(crate) enum Command {
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
+    Trust(trust::Trust),
     Generate(generate::Generate),
 }
 
@@ -53,9 +63,13 @@ impl Command {
             Self::Images(command) => command.run(context),
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
+            Self::Copy(command) => command.run(context),
             Self::Tag(command) => command.run(context),
+            Self::History(command) => command.run(context),
+            Self::Rollback(command) => command.run(context),
             Self::Rm(command) => command.run(context),
             Self::Seal(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
             Self::Ls(command) => command.run(context),
@@ -67,6 +81,7 @@ impl Command {
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

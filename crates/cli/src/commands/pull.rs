@@ -1,26 +1,29 @@
-use std::path::PathBuf;
-
 use sealpack_format::Algorithm;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::resolve;
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Pulled, pull};
+use sealpack_oci::pull::{Pulled, Rebuilt, Request, pull};
 use sealpack_oci::reference::Reference;
-use sealpack_oci::registry::{ClientOptions, Mirror};
 use sealpack_oci::source::Source;
-use sealpack_store::ObjectForm;
+use sealpack_store::{ObjectForm, Store};
 use serde_json::{Value, json};
 
 use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::gate::{self, Found, Gate, GateArgs, Judged};
 use crate::output::{count, size};
 use crate::progress;
+use crate::registry_args::RegistryArgs;
 
 /// Bring an image into the store.
 ///
 /// The store is made on first use. Layers that it has are not fetched, and an interrupted
 /// pull goes on where it stopped.
+///
+/// Seals of the image are looked for where it comes from, and judged by the trust store: whether they are for this image
+/// under this name, signed by those whose signatures count, and not older than what was seen before. With a seal that
+/// can be used, contents are kept in packs, and their root hashes must be the sealed ones. The rules of the trust store
+/// say for which names a seal is required; otherwise an image without one is taken as it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Sources:
   debian:12, docker://debian:12         a registry; credentials are docker's and podman's
@@ -34,6 +37,7 @@ Examples:
   sealpack pull --platform linux/arm64 debian:12 debian:12-arm64
   sealpack pull oci:build/image:v1 localhost/app:v1
   sealpack pull --objects packs debian:12      # to be sealed
+  sealpack pull --require sealed registry.example.org/prod/app:1
   sealpack pull --plain-http registry.lan:5000/app:v1")]
 pub(crate) struct Pull {
     /// Where the image comes from.
@@ -54,23 +58,15 @@ pub(crate) struct Pull {
     /// Pull an image even if the composefs digests in its annotations or labels are not its own.
     #[arg(long)]
     no_composefs_check: bool,
-    /// Speak plain HTTP to the registry. A registry on a loopback address needs no leave.
-    #[arg(long)]
-    plain_http: bool,
-    /// Trust the certificate authorities in this PEM file too.
-    #[arg(long = "ca", value_name = "FILE")]
-    ca_files: Vec<PathBuf>,
-    /// Take credentials from this file only.
-    #[arg(long = "authfile", value_name = "FILE")]
-    auth_file: Option<PathBuf>,
-    /// Ask this registry first for images of the source's registry; may be given several times.
-    #[arg(long = "mirror", value_name = "HOST[/PREFIX]")]
-    mirrors: Vec<Mirror>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    gate: GateArgs,
 }
 
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let options = self.client_options();
+        let options = self.registry.client_options(&self.source);
         let source = self.source.open(&options, &Environment::of_process())?;
         let Some(name) = self.name.clone().or_else(|| source.default_name()) else {
             return Err(CommandError::usage(format_args!("{} suggests no name for the image", self.source))
@@ -79,39 +75,50 @@ impl Pull {
         if (self.objects, self.digest) == (Some(ObjectForm::Packs), Some(Algorithm::Sha512)) {
             return Err(CommandError::usage("packs are for stores with sha256 only"));
         }
-        let platform = self.platform.clone().unwrap_or_else(Platform::host);
         // A store that is there is looked at before anything is asked for. A new one has its algorithm for
-        // ever, and is not made for a name that turns out to be mistyped.
+        // ever, and is not made for a name that turns out to be mistyped, or an image that is refused.
         let present = context.open_if_there(self.digest)?;
         if let (Some(store), Some(form)) = (&present, self.objects) {
             store.check_form(form)?;
         }
-        let mut image = resolve(source.as_ref(), &platform)?;
+        let asked_for = gate::asked_for(&self.source, &name);
+        let gate = Gate::new(context.anchors()?, &self.gate, asked_for, &name, present.as_ref())?;
+        gate.check_before()?;
+        let platform = self.platform.clone().unwrap_or_else(Platform::host);
+        let mut found = Found::resolve(source.as_ref(), &platform)?;
         if self.no_composefs_check {
-            image.composefs.clear();
+            found.image.composefs.clear();
         }
+        let algorithm = present.as_ref().map_or(self.digest.unwrap_or(Algorithm::Sha256), Store::algorithm);
+        let judged = gate.judge(source.as_ref(), &found, algorithm, context.output)?;
+        judged.remark(context.output);
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
+        let check = |rebuilt: &Rebuilt<'_>| judged.check(&store, rebuilt);
+        let request = Request {
+            name: &name,
+            pulled_as: Some(asked_for),
+            index: found.index(),
+            objects: self.form(&store, &judged),
+            check: Some(&check),
+        };
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &image, &name, self.objects, observer.as_ref())?;
+        let pulled = pull(&store, source.as_ref(), &found.image, &request, observer.as_ref())?;
         drop(observer);
-        context.output.result(&json_of(&pulled), || text_of(&pulled))
+        if judged.replaced.get() {
+            let remark = "the seal that the store had of the image said something else, and is replaced";
+            context.output.remark(remark);
+        }
+        context.output.result(&json_of(&pulled, &judged), || text_of(&pulled, &judged))
     }
 
-    fn client_options(&self) -> ClientOptions {
-        let mut options = ClientOptions {
-            plain_http: self.plain_http,
-            ca_files: self.ca_files.clone(),
-            auth_file: self.auth_file.clone(),
-            ..ClientOptions::default()
-        };
-        if let (Source::Registry(reference), false) = (&self.source, self.mirrors.is_empty()) {
-            options.mirrors.insert(reference.registry().to_owned(), self.mirrors.clone());
-        }
-        options
+    /// The form of the objects, where it is not that of the image before: a seal counts in packs.
+    fn form(&self, store: &Store, judged: &Judged) -> Option<ObjectForm> {
+        let packs = || judged.chosen.as_ref().map(|_| ObjectForm::Packs);
+        self.objects.or_else(|| packs().filter(|packs| store.check_form(*packs).is_ok()))
     }
 }
 
-fn json_of(pulled: &Pulled) -> Value {
+fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
     let (record, added) = (&pulled.record, &pulled.added);
     json!({
         "name": record.name,
@@ -135,11 +142,16 @@ fn json_of(pulled: &Pulled) -> Value {
         "object_bytes_added": added.object_bytes,
         "objects_shared": added.existing_objects,
         "objects_replaced": added.replaced,
+        "seal": judged.chosen.as_ref().map(|chosen| gate::json_of(chosen)),
+        "seals_not_used": judged.passed_over.iter().map(|seal| json!({
+            "seal": seal.label,
+            "reasons": seal.reasons,
+        })).collect::<Vec<_>>(),
         "composefs": composefs::json_of(&pulled.composefs),
     })
 }
 
-fn text_of(pulled: &Pulled) -> String {
+fn text_of(pulled: &Pulled, judged: &Judged) -> String {
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.image);
@@ -163,6 +175,16 @@ fn text_of(pulled: &Pulled) -> String {
             added.existing_packs
         ),
     };
+    text += &match &judged.chosen {
+        Some(chosen) => gate::text_of(chosen),
+        None if judged.passed_over.is_empty() => String::new(),
+        None => {
+            format!("  not sealed      {} cannot be used\n", count(judged.passed_over.len() as u64, "seal"))
+        }
+    };
+    if judged.chosen.is_some() && record.objects == ObjectForm::Files {
+        text += "  kept as files: the seal counts when the image is kept in packs\n";
+    }
     match added.replaced.len() + added.replaced_packs.len() {
         0 => {}
         replaced => {

@@ -10,7 +10,7 @@ use crate::error::{CommandError, CommandResult};
 
 /// Remove names of images.
 ///
-/// Contents stay until `sealpack gc`. The last name of an image that is mounted is not
+/// The history of a name goes with it. Contents stay until `sealpack gc`. The last name of an image that is mounted is not
 /// removed without --force.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -6,7 +6,7 @@ use crate::error::CommandResult;
 
 /// Give an image a further name.
 ///
-/// An image that has the name already loses it.
+/// An image that has the name already loses it, and goes into the name's history: see `sealpack history`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack tag debian:12 debian:stable")]
@@ -21,7 +21,9 @@ impl Tag {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let mut record = context.find(&store, &self.image)?;
-        record.name = self.name.to_string();
+        let before = std::mem::replace(&mut record.name, self.name.to_string());
+        // Its seal goes on being for the name that it was pulled by.
+        record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);
         store.set_image(&record)?;
         let value = json!({ "name": record.name, "metadata_image": record.image });
         context.output.result(&value, || record.name.clone())

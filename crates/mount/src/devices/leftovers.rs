@@ -74,7 +74,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// The root hash in a device's name that mounts give.
-fn root_hash_of(name: &str) -> Option<RootHash> {
+pub(super) fn root_hash_of(name: &str) -> Option<RootHash> {
     let rest = name.strip_prefix(NAME_PREFIX)?;
     let rest = rest.strip_prefix("s-").or_else(|| rest.strip_prefix("u-"))?;
     let (hash, number) = rest.split_once('-').unwrap_or((rest, "2"));

@@ -7,6 +7,7 @@
 
 mod compare;
 mod leftovers;
+mod live;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -16,6 +17,7 @@ use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
 use sealpack_kernel::{Errno, Kernel};
 
 pub use leftovers::{remove_leftovers, root_hashes_in_use};
+pub use live::{LiveDevice, live_devices};
 
 use self::compare::Compared;
 use self::leftovers::is_leftover;

@@ -82,6 +82,10 @@ impl ImageSource for OciArchive {
         Ok(Box::new(self.members.open(extent, offset)))
     }
 
+    fn referrers(&self, subject: &Descriptor, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        self.layout.referrers(subject, artifact_type, |descriptor| self.fetch(descriptor))
+    }
+
     fn default_name(&self) -> Option<Reference> {
         self.layout.default_name.clone()
     }

@@ -18,6 +18,8 @@ fn manifest(annotations: &[(&str, &str)]) -> Manifest {
     Manifest {
         config: Descriptor::of(OCI_CONFIG, CONFIG),
         layers: vec![Descriptor::of(OCI_LAYER, b"layer")],
+        subject: None,
+        artifact_type: None,
         annotations: map(annotations),
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use sealpack_format::{BlobDigest, DiffId};
 
+use super::check::Refusal;
 use super::decode::CorruptBlob;
 use super::scan::ScanError;
 use crate::composefs::{Checked, Claim, Place};
@@ -65,6 +66,9 @@ pub enum PullError {
     /// The tree does not fit a metadata image.
     #[error("cannot make the metadata image: {0}")]
     Image(#[from] sealpack_format::erofs::WriteError),
+    /// The check refused what was made of the layers.
+    #[error(transparent)]
+    Refused(Refusal),
     /// The store did not take something, or does not have what it should.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -87,7 +91,7 @@ impl PullError {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::DiffId { .. } | Self::Composefs(_) => true,
+            Self::DiffId { .. } | Self::Refused(_) | Self::Composefs(_) => true,
             Self::Store(error) => error.is_verification(),
             Self::Layer { source: ScanError::Store(error), .. } => error.is_verification(),
             _ => false,
@@ -98,7 +102,8 @@ impl PullError {
     pub(super) fn is_content(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) | Self::Composefs(_) => true,
+            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Refused(_) | Self::Composefs(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),
             Self::Store(error) => matches!(error, sealpack_store::Error::TooManyPacks { .. }),
@@ -127,6 +132,7 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
+            Self::Refused(refusal) => refusal.hint.clone(),
             Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
             _ => None,
         }

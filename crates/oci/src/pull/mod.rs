@@ -1,5 +1,6 @@
 //! From a source into the store: layers in parallel, each byte read once.
 
+mod check;
 mod composefs;
 pub mod decode;
 mod duplicates;
@@ -21,10 +22,11 @@ use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::{
-    Discard, Error as StoreError, ImageRecord, LayerDescriptor, ObjectForm, Partial, Staging, Store,
+    Discard, Error as StoreError, ImageRecord, Kept, LayerDescriptor, ObjectForm, Partial, Staging, Store,
     objects_of_image,
 };
 
+pub use check::{Check, Rebuilt, Refusal, Request};
 pub use composefs::image_id;
 pub use decode::CorruptBlob;
 pub use error::PullError;
@@ -35,7 +37,6 @@ pub use scan::{MemberProblem, ScanError};
 use crate::composefs::Checked;
 use crate::image::{ImageSource, Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
-use crate::reference::Reference;
 use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and
@@ -59,14 +60,13 @@ pub struct Pulled {
     pub composefs: Vec<Checked>,
 }
 
-/// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, under `name`.
+/// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, as `request` says.
 ///
-/// Objects are kept in the form `objects`; without one, in that of the image that has the name, and as files
-/// when there is none. Layers that the store has are not fetched, whichever form they are in. What an
+/// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
 /// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be.
-/// The name changes last: until then the store has the same images as before, and beside
-/// them only layers that are whole.
+/// The name changes last, after the request's check: until then the store has the same images as before, and
+/// beside them only layers that are whole. What is refused leaves nothing behind.
 ///
 /// # Errors
 /// See [`PullError`].
@@ -74,24 +74,24 @@ pub fn pull(
     store: &Store,
     source: &dyn ImageSource,
     image: &ResolvedImage,
-    name: &Reference,
-    objects: Option<ObjectForm>,
+    request: &Request<'_>,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
-    let before = match store.image(&name.to_string()) {
+    let before = match store.image(&request.name.to_string()) {
         // It is about to be replaced.
         Err(StoreError::RefDamaged(_)) => None,
         other => other?.map(|record| record.objects),
     };
-    let form = objects.or(before).unwrap_or_default();
+    let form = request.objects.or(before).unwrap_or_default();
     store.check_form(form)?;
     let brought = Mutex::default();
-    let pulled = bring_in(store, source, image, (name, form), observer, &brought).inspect_err(|error| {
-        // What fills a disk must not keep it full, and what lies on a disk is soon read again.
-        if error.is_content() || error.is_no_space() || !source.is_remote() {
-            take_back(store, &brought);
-        }
-    })?;
+    let pulled =
+        bring_in(store, source, image, (request, form), observer, &brought).inspect_err(|error| {
+            // What fills a disk must not keep it full, and what lies on a disk is soon read again.
+            if error.is_content() || error.is_no_space() || !source.is_remote() {
+                take_back(store, &brought);
+            }
+        })?;
     Ok(Pulled { objects_before: before, ..pulled })
 }
 
@@ -100,7 +100,7 @@ fn bring_in(
     store: &Store,
     source: &dyn ImageSource,
     image: &ResolvedImage,
-    (name, form): (&Reference, ObjectForm),
+    (request, form): (&Request<'_>, ObjectForm),
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
@@ -126,12 +126,29 @@ fn bring_in(
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
     staging.add_blob(&image.config.digest, &image.config_bytes)?;
-    let mut record = record_of(image, name, metadata_image, image_size_bytes);
+    if let Some((digest, bytes)) = &request.index {
+        staging.add_blob(digest, bytes)?;
+    }
+    let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
+    let kept = match request.check {
+        Some(check) => ask(&staging, &record, check)?,
+        None => Kept::default(),
+    };
     let added = staging.figures();
-    staging.publish(&record)?;
+    staging.publish_with(&record, &kept)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
+}
+
+/// What `check` says of the image whose record that is.
+fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Kept, PullError> {
+    let root_hash = staging.image_root_hash(&record.image)?;
+    let packs = match record.objects {
+        ObjectForm::Files => Vec::new(),
+        ObjectForm::Packs => staging.store().image_packs(record)?,
+    };
+    check(&Rebuilt { record, root_hash, packs: &packs }).map_err(PullError::Refused)
 }
 
 /// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
@@ -245,15 +262,22 @@ fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), Pu
 
 fn record_of(
     image: &ResolvedImage,
-    name: &Reference,
+    request: &Request<'_>,
     metadata_image: ObjectId,
     size_bytes: u64,
 ) -> ImageRecord {
     let layers = image.layers.iter().map(|layer| {
         LayerDescriptor::new(layer.diff_id, layer.descriptor.digest, layer.descriptor.size_bytes)
     });
-    let mut record =
-        ImageRecord::new(name.to_string(), image.manifest.digest, image.config.digest, metadata_image);
+    let mut record = ImageRecord::new(
+        request.name.to_string(),
+        image.manifest.digest,
+        image.config.digest,
+        metadata_image,
+    );
+    record.index = request.index.map(|(digest, _)| digest);
+    let asked_for = request.pulled_as.map(ToString::to_string);
+    record.pulled_as = asked_for.filter(|asked_for| *asked_for != record.name);
     record.platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
     record.image_size_bytes = size_bytes;
     record.layers = layers.collect();

@@ -26,8 +26,52 @@ pub(super) struct Audience<'a> {
     pub(super) origin: &'a Origin,
     /// The registry by the name that credentials are stored under.
     pub(super) registry: &'a str,
-    /// The repository to be read.
-    pub(super) repository: &'a str,
+    /// What is wanted of it.
+    pub(super) access: &'a Access,
+}
+
+/// What to ask a token service for: scopes, as distribution's "Token Scope" document writes them.
+#[derive(Debug)]
+pub(super) struct Access {
+    scopes: Vec<String>,
+    /// Whether what the registry's challenge names is enough: it knows what a request to read needs, but
+    /// not what will be written after it.
+    challenged: bool,
+}
+
+impl Access {
+    /// To read `repository`.
+    pub(super) fn pull(repository: &str) -> Self {
+        Self { scopes: vec![format!("repository:{repository}:pull")], challenged: true }
+    }
+
+    /// To write `repository`, and to mount blobs from another one of the registry.
+    pub(super) fn push(repository: &str, mount_from: Option<&str>) -> Self {
+        let own = format!("repository:{repository}:pull,push");
+        let other = mount_from.map(|other| format!("repository:{other}:pull"));
+        Self { scopes: [own].into_iter().chain(other).collect(), challenged: false }
+    }
+
+    /// The scopes to ask for when a challenge names some.
+    fn answer<'a>(&'a self, challenge: Option<&'a str>) -> Vec<&'a str> {
+        let named: Vec<&str> = challenge
+            .into_iter()
+            .flat_map(|scope| scope.split(' '))
+            .filter(|scope| !scope.is_empty())
+            .collect();
+        if self.challenged && !named.is_empty() {
+            return named;
+        }
+        let own = self.scopes.iter().map(String::as_str);
+        own.chain(named.iter().copied().filter(|scope| !self.covers(scope))).collect()
+    }
+
+    /// Whether a scope of a challenge is among those wanted, perhaps with fewer actions.
+    fn covers(&self, scope: &str) -> bool {
+        let resource = |scope: &str| scope.rsplit_once(':').map(|(resource, _)| resource.to_owned());
+        self.scopes.first().is_some_and(|own| resource(own) == resource(scope))
+            || self.scopes.iter().any(|own| own == scope)
+    }
 }
 
 /// A header that proves who we are, for a time.
@@ -93,16 +137,16 @@ impl Client {
         if audience.origin.scheme == Scheme::Https && realm.origin.scheme == Scheme::Http {
             return Err(failed(format!("its token service {realm} would be asked without encryption")));
         }
-        let default_scope = format!("repository:{}:pull", audience.repository);
-        let scope = challenge.parameter("scope").filter(|scope| !scope.is_empty()).unwrap_or(&default_scope);
+        let scopes = audience.access.answer(challenge.parameter("scope"));
         let service = challenge.parameter("service").unwrap_or_default();
         let answer = match secret {
             Some(Secret::IdentityToken(token)) => {
+                let scope = scopes.join(" ");
                 let body = form(&[
                     ("grant_type", "refresh_token"),
                     ("service", service),
                     ("client_id", "sealpack"),
-                    ("scope", scope),
+                    ("scope", &scope),
                     ("refresh_token", token),
                 ]);
                 self.ask_token_service(&realm, None, Some(body))?
@@ -112,8 +156,7 @@ impl Client {
                 if !service.is_empty() {
                     query.push(("service", service));
                 }
-                query
-                    .extend(scope.split(' ').filter(|scope| !scope.is_empty()).map(|scope| ("scope", scope)));
+                query.extend(scopes.into_iter().map(|scope| ("scope", scope)));
                 let header = match secret {
                     Some(Secret::Password { user, password }) => {
                         query.push(("account", user));

@@ -8,7 +8,8 @@ use std::thread;
 use ureq::http::header;
 
 use super::Repository;
-use super::client::{Answer, Ask, Failure};
+use super::ask::{Answer, Ask};
+use super::client::Failure;
 use super::error::RegistryError;
 use super::transport::{clean, describe_io};
 use crate::error::{Error, Result};
@@ -74,7 +75,7 @@ impl BlobReader {
         // The second round is the one without ranges.
         loop {
             let from_byte = Some(self.position).filter(|position| self.ranges && *position > 0);
-            let ask = Ask { path: format!("blobs/{}", self.descriptor.digest), accept: None, from_byte };
+            let ask = Ask::get(format!("blobs/{}", self.descriptor.digest)).starting_at(from_byte);
             let opened = self.repository.first(Some(&self.descriptor.digest), |client, endpoint| {
                 client.ask(endpoint, &ask, |answer| self.accept(answer, from_byte))
             })?;

@@ -1,20 +1,18 @@
 //! Requests with everything around them: authentication, redirects, repetition.
 
-use std::io::Read as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
-use ureq::Body;
-use ureq::http::{HeaderMap, HeaderValue, Request, Response, header};
+use ureq::http::{HeaderMap, HeaderValue, Method, header};
 
-use super::auth::{Audience, Authorization};
+use super::ask::{Answer, Ask, RequestBody, Target, said};
+use super::auth::{Access, Audience, Authorization};
 use super::challenge;
 use super::error::RegistryError;
 use super::options::{ClientOptions, RetryPolicy};
 use super::retry::retry_after;
-use super::transport::{Transport, TransportError, clean, describe_io, drain};
+use super::transport::{Transport, TransportError, clean, drain};
 use super::url::{Origin, Scheme, Url};
 use crate::credentials::{CredentialStore, Credentials};
 use crate::environment::Environment;
@@ -22,8 +20,6 @@ use crate::error::{Error, Result};
 
 /// Most redirects that are followed.
 const REDIRECT_LIMIT: usize = 10;
-/// Most that is read of an error's body.
-const ERROR_BODY_LIMIT_BYTES: u64 = 16 * 1024;
 /// Largest answer of a token service.
 const TOKEN_LIMIT_BYTES: u64 = 1024 * 1024;
 /// How often somebody who is not there at all is asked again.
@@ -61,7 +57,7 @@ impl From<RegistryError> for Failure {
 }
 
 impl Temporary {
-    fn into_error(self, attempts: u32) -> Error {
+    pub(super) fn into_error(self, attempts: u32) -> Error {
         let url = self.url;
         match self.cause {
             Cause::Network { problem, proxy, .. } => {
@@ -83,6 +79,8 @@ pub(super) struct Endpoint {
     pub(super) registry: String,
     /// How often to repeat; less for a mirror, which is not the last resort.
     pub(super) retries: u32,
+    /// What to ask a token service for.
+    access: Access,
     origin: OnceLock<Origin>,
     session: Mutex<Session>,
 }
@@ -119,59 +117,21 @@ impl Endpoint {
             repository: repository.to_owned(),
             registry: registry.to_owned(),
             retries,
+            access: Access::pull(repository),
             origin: OnceLock::new(),
             session: Mutex::default(),
         }
     }
 
+    /// The endpoint, to be written to; blobs may be mounted from `mount_from`.
+    pub(super) fn for_pushing(mut self, mount_from: Option<&str>) -> Self {
+        self.access = Access::push(&self.repository, mount_from);
+        self
+    }
+
     fn session(&self) -> std::sync::MutexGuard<'_, Session> {
         // Every change to a session is a single assignment.
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What to ask an endpoint for.
-#[derive(Debug, Clone)]
-pub(super) struct Ask {
-    /// Behind `/v2/REPOSITORY/`.
-    pub(super) path: String,
-    pub(super) accept: Option<String>,
-    /// The first byte that is wanted, when it is not the first that there is.
-    pub(super) from_byte: Option<u64>,
-}
-
-/// An answer, and the URL that gave it after all redirects.
-pub(super) struct Answer {
-    pub(super) url: Url,
-    pub(super) response: Response<Body>,
-}
-
-impl Answer {
-    pub(super) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    pub(super) fn header(&self, name: header::HeaderName) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
-    }
-
-    /// What `Content-Length` says.
-    pub(super) fn length(&self) -> Option<u64> {
-        self.header(header::CONTENT_LENGTH)?.trim().parse().ok()
-    }
-
-    /// The whole body, which must not be longer than `limit_bytes`; one byte more is read of one that is.
-    pub(super) fn read_up_to(self, limit_bytes: u64) -> Result<Vec<u8>, Failure> {
-        let mut bytes = Vec::new();
-        let reader = self.response.into_body().into_reader();
-        match reader.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
-            Err(error) => Err(Failure::Temporary(Temporary {
-                url: self.url.to_string(),
-                cause: Cause::Network { problem: describe_io(&error), proxy: None, nobody: false },
-                retry_after: None,
-            })),
-        }
     }
 }
 
@@ -196,14 +156,20 @@ impl Client {
     pub(super) fn ask<T>(
         &self,
         endpoint: &Endpoint,
-        ask: &Ask,
+        ask: &Ask<'_>,
         read: impl Fn(Answer) -> Result<T, Failure>,
     ) -> Result<T> {
-        self.repeat(endpoint.retries, || {
-            let origin = self.origin(endpoint)?;
-            let url = origin.url(format!("/v2/{}/{}", endpoint.repository, ask.path));
-            read(self.authenticated(endpoint, origin, &url, ask)?)
-        })
+        self.repeat(endpoint.retries, || read(self.once(endpoint, ask)?))
+    }
+
+    /// Asks `endpoint` once, for what must not be said twice without looking at what came of it.
+    pub(super) fn once(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Answer, Failure> {
+        let origin = self.origin(endpoint)?;
+        let url = match &ask.target {
+            Target::Path(path) => origin.url(format!("/v2/{}/{path}", endpoint.repository)),
+            Target::Url(url) => url.clone(),
+        };
+        self.authenticated(endpoint, origin, &url, ask)
     }
 
     /// Repeats `attempt` up to `retries` times.
@@ -220,12 +186,19 @@ impl Client {
             if attempts > if nobody { retries.min(NOBODY_RETRIES) } else { retries } {
                 return Err(temporary.into_error(attempts));
             }
-            match (temporary.retry_after, &temporary.cause) {
-                (Some(wait), Cause::Status { status, said }) if wait > self.retry.longest_retry_after => {
-                    let (url, status, said) = (temporary.url, *status, said.clone());
-                    return Err(RegistryError::TooLongToWait { url, status, wait, said }.into());
-                }
-                _ => thread::sleep(self.retry.delay(attempts, temporary.retry_after)),
+            self.pause(temporary, attempts)?;
+        }
+    }
+
+    /// Waits before repetition number `repetition`, as long as the registry asks for.
+    pub(super) fn pause(&self, temporary: Temporary, repetition: u32) -> Result<()> {
+        match (temporary.retry_after, temporary.cause) {
+            (Some(wait), Cause::Status { status, said }) if wait > self.retry.longest_retry_after => {
+                Err(RegistryError::TooLongToWait { url: temporary.url, status, wait, said }.into())
+            }
+            (retry_after, _) => {
+                thread::sleep(self.retry.delay(repetition, retry_after));
+                Ok(())
             }
         }
     }
@@ -254,13 +227,14 @@ impl Client {
 
     fn speaks_tls(&self, origin: &Origin) -> Result<bool, Failure> {
         let url = origin.url("/v2/");
-        match self.transport.send(&url, build(&url, &Ask::plain(), None, None)?) {
+        match self.transport.send(&url, &Ask::plain(), None) {
             Ok(answer) => {
                 drain(answer);
                 Ok(true)
             }
             // A certificate that is refused is no reason to go on without encryption.
             Err(TransportError::Final(error)) => Err(error.into()),
+            Err(TransportError::Source(error)) => Err(Failure::Final(*error)),
             Err(TransportError::NotTls { .. } | TransportError::Network { .. }) => Ok(false),
         }
     }
@@ -271,7 +245,7 @@ impl Client {
         endpoint: &Endpoint,
         origin: &Origin,
         url: &Url,
-        ask: &Ask,
+        ask: &Ask<'_>,
     ) -> Result<Answer, Failure> {
         let (mut authorization, mut generation) = {
             let session = endpoint.session();
@@ -281,8 +255,9 @@ impl Client {
         // One that was just given can be refused where a token service is ahead of its registry.
         let mut renewals = if authorization.is_some() { 1 } else { 2 };
         loop {
-            let header = authorization.as_ref().map(|authorization| &authorization.header);
-            let answer = self.send(url, ask, header, None)?;
+            // An upload may lead elsewhere by its own right; these credentials stay here.
+            let header = authorization.as_ref().filter(|_| url.origin == *origin);
+            let answer = self.send(url, ask, header.map(|authorization| &authorization.header))?;
             let refused = matches!(answer.status(), 401 | 403);
             // Elsewhere than at the endpoint, a refusal has nothing to do with these credentials.
             let ours = answer.url.origin == *origin;
@@ -298,7 +273,11 @@ impl Client {
                     None => return Err(self.refused(endpoint, answer, true)),
                 }
             }
-            return if refused { Err(self.refused(endpoint, answer, ours)) } else { check_status(answer) };
+            return if refused {
+                Err(self.refused(endpoint, answer, ours))
+            } else {
+                check_status(ask, answer)
+            };
         }
     }
 
@@ -322,7 +301,7 @@ impl Client {
         }
         let headers = answer.response.headers().get_all(header::WWW_AUTHENTICATE).iter();
         let challenges = challenge::parse(headers.filter_map(|value| value.to_str().ok()));
-        let audience = Audience { origin, registry: &endpoint.registry, repository: &endpoint.repository };
+        let audience = Audience { origin, registry: &endpoint.registry, access: &endpoint.access };
         let credentials = session.credentials.as_ref().and_then(Option::as_ref);
         let authorization = match self.authorize(&audience, &challenges, credentials) {
             Err(Failure::Final(Error::Registry(error))) => {
@@ -379,25 +358,19 @@ impl Client {
     }
 
     /// Sends a request and follows redirects. The authorization goes to the first origin only.
-    fn send(
-        &self,
-        url: &Url,
-        ask: &Ask,
-        authorization: Option<&HeaderValue>,
-        body: Option<&str>,
-    ) -> Result<Answer, Failure> {
+    fn send(&self, url: &Url, ask: &Ask<'_>, authorization: Option<&HeaderValue>) -> Result<Answer, Failure> {
         let mut target = url.clone();
         let mut authorization = authorization;
         for _ in 0..=REDIRECT_LIMIT {
-            let request = build(&target, ask, authorization, body)?;
-            let response = self.transport.send(&target, request).map_err(|error| failure(&target, error))?;
+            let sent = self.transport.send(&target, ask, authorization);
+            let response = sent.map_err(|error| failure(&target, error))?;
             let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !redirects {
                 return Ok(Answer { url: target, response });
             }
             let next = redirect_target(&target, response.headers())?;
-            if body.is_some() {
-                let problem = "a request with a secret in its body goes nowhere else".to_owned();
+            if ask.has_body() {
+                let problem = "a request with a body goes nowhere else".to_owned();
                 return Err(RegistryError::Redirect { url: target.to_string(), problem }.into());
             }
             if next.origin != target.origin {
@@ -417,14 +390,21 @@ impl Client {
         authorization: Option<HeaderValue>,
         body: Option<String>,
     ) -> Result<Vec<u8>, Failure> {
+        let ask = match &body {
+            Some(body) => Ask::plain()
+                .with_method(Method::POST)
+                .with_header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .with_body(RequestBody::Bytes(body.as_bytes())),
+            None => Ask::plain(),
+        };
         let attempt = || {
-            let answer = self.send(url, &Ask::plain(), authorization.as_ref(), body.as_deref())?;
+            let answer = self.send(url, &ask, authorization.as_ref())?;
             if matches!(answer.status(), 400 | 401 | 403) {
                 // The registry's refusal is told, with whose credentials were used: this one is its cause.
                 let (status, said) = (answer.status(), said(answer.response));
                 return Err(RegistryError::Status { url: url.to_string(), status, attempts: 1, said }.into());
             }
-            let bytes = check_status(answer)?.read_up_to(TOKEN_LIMIT_BYTES)?;
+            let bytes = check_status(&ask, answer)?.read_up_to(TOKEN_LIMIT_BYTES)?;
             if u64::try_from(bytes.len()).is_ok_and(|length| length <= TOKEN_LIMIT_BYTES) {
                 return Ok(bytes);
             }
@@ -433,38 +413,6 @@ impl Client {
         };
         Ok(self.repeat(self.retry.retries, attempt)?)
     }
-}
-
-impl Ask {
-    fn plain() -> Self {
-        Self { path: String::new(), accept: None, from_byte: None }
-    }
-}
-
-fn build(
-    url: &Url,
-    ask: &Ask,
-    authorization: Option<&HeaderValue>,
-    body: Option<&str>,
-) -> Result<Request<Option<String>>, Failure> {
-    let method = if body.is_some() { "POST" } else { "GET" };
-    let mut request = Request::builder().method(method).uri(url.request_text());
-    if let Some(accept) = &ask.accept {
-        request = request.header(header::ACCEPT, accept);
-    }
-    if let Some(from_byte) = ask.from_byte {
-        request = request.header(header::RANGE, format!("bytes={from_byte}-"));
-    }
-    if let Some(authorization) = authorization {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
-    if body.is_some() {
-        request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    }
-    request.body(body.map(str::to_owned)).map_err(|error| {
-        RegistryError::Nonsense { url: url.to_string(), problem: format!("the URL is not valid: {error}") }
-            .into()
-    })
 }
 
 fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
@@ -483,6 +431,7 @@ fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
 fn failure(url: &Url, error: TransportError) -> Failure {
     match error {
         TransportError::Final(error) => error.into(),
+        TransportError::Source(error) => Failure::Final(*error),
         TransportError::NotTls { problem } => {
             RegistryError::Tls { url: url.to_string(), problem, plain: true }.into()
         }
@@ -494,11 +443,11 @@ fn failure(url: &Url, error: TransportError) -> Failure {
     }
 }
 
-/// Lets answers with contents pass, and 416, which is one about a range; the others are failures.
-fn check_status(answer: Answer) -> Result<Answer, Failure> {
+/// Lets those answers pass that `ask` expects; the others are failures.
+fn check_status(ask: &Ask<'_>, answer: Answer) -> Result<Answer, Failure> {
     let (status, url) = (answer.status(), answer.url.to_string());
     match status {
-        200 | 206 | 416 => Ok(answer),
+        _ if ask.statuses.contains(&status) => Ok(answer),
         404 => Err(RegistryError::NotFound { url, said: said(answer.response) }.into()),
         408 | 429 | 500..=599 => {
             let wait = answer.header(header::RETRY_AFTER);
@@ -507,45 +456,5 @@ fn check_status(answer: Answer) -> Result<Answer, Failure> {
             Err(Failure::Temporary(Temporary { url, cause: Cause::Status { status, said }, retry_after }))
         }
         _ => Err(RegistryError::Status { url, status, attempts: 1, said: said(answer.response) }.into()),
-    }
-}
-
-/// What an error's body says: the registry's codes and messages, or the start of a plain text.
-fn said(response: Response<Body>) -> String {
-    #[derive(Deserialize)]
-    struct Errors {
-        #[serde(default)]
-        errors: Vec<Item>,
-        #[serde(default)]
-        details: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Item {
-        #[serde(default)]
-        code: serde_json::Value,
-        #[serde(default)]
-        message: serde_json::Value,
-    }
-    let plain = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let plain = plain.is_some_and(|media_type| media_type.starts_with("text/plain"));
-    let mut bytes = Vec::new();
-    let reader = response.into_body().into_reader();
-    // A body that breaks off says less; the status is what counts.
-    let _ = reader.take(ERROR_BODY_LIMIT_BYTES).read_to_end(&mut bytes);
-    let text = |value: &serde_json::Value| value.as_str().map(|text| clean(text, 200)).unwrap_or_default();
-    match serde_json::from_slice::<Errors>(&bytes) {
-        Ok(errors) => {
-            let items = errors.errors.iter().take(3).map(|item| (text(&item.code), text(&item.message)));
-            let lines: Vec<String> = items
-                .map(|(code, message)| match (code.is_empty(), message.is_empty()) {
-                    (false, false) => format!("{code} ({message})"),
-                    _ => code + &message,
-                })
-                .collect();
-            let details = errors.details.iter().map(|details| clean(details, 200));
-            lines.into_iter().chain(details).collect::<Vec<_>>().join("; ")
-        }
-        Err(_) if plain => clean(&String::from_utf8_lossy(&bytes), 200),
-        Err(_) => String::new(),
     }
 }

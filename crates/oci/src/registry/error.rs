@@ -117,6 +117,16 @@ pub enum RegistryError {
         /// What happened the last time.
         problem: String,
     },
+    /// Somebody else writes the same list of referrers all the time.
+    #[error("{what} lacked {entry} again after each of {attempts} attempts to add it")]
+    Raced {
+        /// The list.
+        what: String,
+        /// What was to be added.
+        entry: String,
+        /// How often it was written.
+        attempts: u32,
+    },
     /// A certificate file cannot be used.
     #[error("the certificates in {}: {problem}", path.display())]
     Certificates {
@@ -159,6 +169,9 @@ impl RegistryError {
             }
             Self::Unauthorized { registry, .. } => {
                 Some(format!("`podman login {registry}` or `docker login {registry}` renews the credentials"))
+            }
+            Self::Raced { .. } => {
+                Some("somebody else is pushing for the same image; try again when that is done".to_owned())
             }
             Self::AfterMirrors { error, .. } => error.hint(),
             _ => None,

@@ -10,7 +10,7 @@ use crate::reference::DEFAULT_REGISTRY;
 use crate::source::SourceError;
 
 /// Settings of the registry client.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Speak plain HTTP to the registry. Without it, a registry on a loopback address is asked
     /// in plain HTTP if it does not speak TLS; every other one never.
@@ -25,6 +25,22 @@ pub struct ClientOptions {
     pub retry: RetryPolicy,
     /// When a server counts as dead.
     pub timeouts: Timeouts,
+    /// How much of a blob is uploaded at once, in bytes. It is kept in memory, to be sent again.
+    pub chunk_bytes: u64,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            plain_http: false,
+            ca_files: Vec::new(),
+            auth_file: None,
+            mirrors: BTreeMap::new(),
+            retry: RetryPolicy::default(),
+            timeouts: Timeouts::default(),
+            chunk_bytes: 8 * 1024 * 1024,
+        }
+    }
 }
 
 /// What is tried again, and when.

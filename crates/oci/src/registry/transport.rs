@@ -7,15 +7,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ureq::http::{Request, Response};
+use ureq::http::{HeaderValue, Request, Response, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, ProxyProtocol};
+use ureq::{Agent, Body, ProxyProtocol, SendBody};
 
+use super::ask::{Ask, RequestBody};
 use super::error::RegistryError;
 use super::options::{ClientOptions, Timeouts};
 use super::proxy::Proxies;
 use super::url::{Origin, Scheme, Url};
 use crate::environment::Environment;
+use crate::error::Error;
 
 /// Largest file of certificates.
 const CERTIFICATES_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
@@ -36,6 +38,8 @@ pub(super) enum TransportError {
     },
     /// The other side does not speak TLS.
     NotTls { problem: String },
+    /// What was to be sent cannot be read.
+    Source(Box<Error>),
 }
 
 /// Connections to any number of servers.
@@ -73,17 +77,23 @@ impl Transport {
         }
     }
 
-    /// Sends `request`, whose URI must be `url`. Redirects and error statuses are answers like any other.
+    /// Sends one request to `url`. Redirects and error statuses are answers like any other.
     pub(super) fn send(
         &self,
         url: &Url,
-        request: Request<Option<String>>,
+        ask: &Ask<'_>,
+        authorization: Option<&HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
         let connection = self.connection(&url.origin).map_err(TransportError::Final)?;
-        let (parts, body) = request.into_parts();
-        let result = match body {
-            Some(body) => connection.agent.run(Request::from_parts(parts, body)),
-            None => connection.agent.run(Request::from_parts(parts, ())),
+        let request = build(url, ask, authorization).map_err(TransportError::Final)?;
+        let result = match &ask.body {
+            RequestBody::Nothing => connection.agent.run(request),
+            RequestBody::Bytes(bytes) => connection.agent.run(request.map(|()| *bytes)),
+            RequestBody::Stream { open, .. } => {
+                let mut reader = open().map_err(|error| TransportError::Source(Box::new(error)))?;
+                let body = SendBody::from_reader(&mut reader);
+                connection.agent.run(request.map(|()| body))
+            }
         };
         result.map_err(|error| classify(error, url, connection.proxy))
     }
@@ -190,6 +200,27 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryE
     Ok(certificates)
 }
 
+fn build(
+    url: &Url,
+    ask: &Ask<'_>,
+    authorization: Option<&HeaderValue>,
+) -> Result<Request<()>, RegistryError> {
+    let mut request = Request::builder().method(ask.method.clone()).uri(url.request_text());
+    for (name, value) in &ask.headers {
+        request = request.header(name, value);
+    }
+    if let RequestBody::Stream { size_bytes, .. } = &ask.body {
+        request = request.header(header::CONTENT_LENGTH, *size_bytes);
+    }
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request.body(()).map_err(|error| RegistryError::Nonsense {
+        url: url.to_string(),
+        problem: format!("the URL is not valid: {error}"),
+    })
+}
+
 fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportError {
     if let Some(problem) = tls_error(&error) {
         let text = problem.to_string();
@@ -202,6 +233,10 @@ fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportEr
             }),
         };
     }
+    let error = match source_error(error) {
+        Ok(error) => return TransportError::Source(Box::new(error)),
+        Err(error) => error,
+    };
     let problem = describe(&error);
     match &error {
         ureq::Error::LargeResponseHeader(..) | ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
@@ -216,6 +251,14 @@ fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportEr
             TransportError::Network { problem, proxy, nobody }
         }
         _ => TransportError::Network { problem, proxy, nobody: false },
+    }
+}
+
+/// The error of the reader that a body was read from, if it is one.
+fn source_error(error: ureq::Error) -> std::result::Result<Error, ureq::Error> {
+    match error {
+        ureq::Error::Io(error) => Error::from_read(error).map_err(ureq::Error::Io),
+        other => Err(other),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Packs as pulls make them.
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
 
+mod checked;
 mod memory;
 mod same_bytes;
 mod tar;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use memory::{Memory, diff_id_of};
 use sealpack_format::Algorithm;
 use sealpack_oci::media_type::Compression;
-use sealpack_oci::pull::{PullError, Pulled, pull};
+use sealpack_oci::pull::{PullError, Pulled, Request, pull};
 use sealpack_store::{FsckOptions, GcOptions, ObjectForm, Silent, Store, objects_of_image};
 use tar::{Member, archive};
 
@@ -35,7 +36,8 @@ fn fixture(algorithm: Algorithm) -> Fixture {
 }
 
 fn try_pull(store: &Store, source: &Memory, form: Option<ObjectForm>) -> Result<Pulled, PullError> {
-    pull(store, source, &source.image, &"localhost/image:1".parse().unwrap(), form, &())
+    let name = "localhost/image:1".parse().unwrap();
+    pull(store, source, &source.image, &Request::new(&name, form), &())
 }
 
 #[track_caller]

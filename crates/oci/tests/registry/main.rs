@@ -3,8 +3,12 @@
 
 mod auth;
 mod blobs;
+mod copying;
 mod manifests;
 mod network;
+mod pushing;
+mod referrers;
+mod uploads;
 
 use std::io::Read as _;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use serde::de::IgnoredAny;
 
+use super::names::Names;
 use super::packs::Packs;
 use super::scan::Found;
 use super::{FsckReport, Problem, ProblemKind};
@@ -13,23 +14,23 @@ use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::observer::Observer;
-use crate::refs::{ImageRecord, Images, LayerDescriptor, ObjectForm};
+use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 
 /// Follows every reference. The problems come sorted by kind and path.
 pub(super) fn follow(
     store: &Store,
-    images: &Images,
+    names: &Names,
     (found, packs): (Found, Packs),
     objects_of: ObjectsOfImage<'_>,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
-    let records = &images.records;
+    let records = &names.records;
     let mut follow =
         Follow { store, records, found, packs, problems: Vec::new(), needed_by: BTreeMap::new() };
-    for damage in &images.damaged {
-        follow.add(ProblemKind::DamagedName, damage.path.clone(), damage.what.clone(), BTreeSet::new());
+    for (kind, damage) in &names.damaged {
+        follow.add(*kind, damage.path.clone(), damage.what.clone(), BTreeSet::new());
     }
     report.layers = follow.layers(observer)?;
     report.images = follow.images(objects_of, observer)?;

@@ -1,6 +1,7 @@
 //! Checking everything, and setting aside what is wrong.
 
 mod follow;
+mod names;
 mod packs;
 mod repair;
 pub(crate) mod scan;
@@ -48,6 +49,10 @@ pub struct FsckReport {
     pub seals: u64,
     /// How many names were followed.
     pub names: u64,
+    /// How many images that had a name before were followed.
+    pub earlier: u64,
+    /// How many remembered epochs were read.
+    pub epochs: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -69,7 +74,8 @@ pub struct Problem {
     pub path: PathBuf,
     /// What is wrong with it.
     pub what: String,
-    /// The names of the images that need it, sorted.
+    /// The names of the images that need it, sorted; with `(earlier)` behind it, that of an image that had the name
+    /// before.
     pub images: Vec<String>,
     /// Where it was moved to.
     pub quarantined: Option<PathBuf>,
@@ -93,6 +99,10 @@ impl std::fmt::Display for Problem {
 pub enum ProblemKind {
     /// The file of a name is not a record.
     DamagedName,
+    /// The file of a name's history is none.
+    DamagedHistory,
+    /// The file of a name's epoch is none.
+    DamagedEpoch,
     /// An object's content is not the one of its name.
     DamagedObject,
     /// A pack is not the one of its name, or no pack.
@@ -145,16 +155,16 @@ impl Store {
         let _lock = self.lock(kind, options.wait)?;
         observer.begin(Phase::Scan, None, None);
         // Names first: whatever is committed meanwhile was there before its name.
-        let images = self.images()?;
+        let names = names::Names::read(self)?;
         let mut found = scan::scan(self)?;
-        let mut report = FsckReport { names: images.records.len() as u64, ..FsckReport::default() };
+        let mut report = names.report();
         observer.begin(Phase::Hash, Some((found.objects.len() + found.packs.len()) as u64), None);
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         scan::hash_objects(self, &mut found, threads, observer, &mut report)?;
         let packs = packs::verify_packs(self, &found, threads, observer, &mut report)?;
         observer.begin(Phase::Follow, None, None);
-        report.problems = follow::follow(self, &images, (found, packs), objects_of, observer, &mut report)?;
+        report.problems = follow::follow(self, &names, (found, packs), objects_of, observer, &mut report)?;
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }

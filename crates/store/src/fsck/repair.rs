@@ -20,6 +20,8 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
     for problem in problems {
         let moves = match problem.kind {
             ProblemKind::DamagedName
+            | ProblemKind::DamagedHistory
+            | ProblemKind::DamagedEpoch
             | ProblemKind::DamagedObject
             | ProblemKind::DamagedPack
             | ProblemKind::DamagedPackRecord

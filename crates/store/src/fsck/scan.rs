@@ -14,6 +14,7 @@ use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
 use crate::observer::Observer;
 use crate::packs::pack_of_file_name;
+use crate::refs::{epoch, history};
 use crate::seals::manifest_of_seal_file_name;
 use crate::store::Store;
 use crate::trees::image_of_tree_file_name;
@@ -54,8 +55,20 @@ impl Found {
 /// Lists everything; opens no file.
 pub(crate) fn scan(store: &Store) -> Result<Found> {
     let mut found = Found::default();
-    let root_names =
-        ["objects", "packs", "images", "blobs", "layers", "seals", "refs", "tmp", "quarantine", "lost+found"];
+    let root_names = [
+        "objects",
+        "packs",
+        "images",
+        "blobs",
+        "layers",
+        "seals",
+        "refs",
+        history::DIRECTORY,
+        epoch::DIRECTORY,
+        "tmp",
+        "quarantine",
+        "lost+found",
+    ];
     for entry in store.root.entries()? {
         let is_file = [lock::FILE, meta::FILE, verified::FILE].iter().any(|name| entry.name == **name);
         let is_directory = root_names.iter().any(|name| entry.name == **name);

@@ -6,7 +6,8 @@ use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::small::parse_versioned;
+use super::file::OfName;
+use crate::store::Store;
 
 /// The version of the record that this program writes and knows.
 pub(super) const VERSION: u64 = 1;
@@ -24,6 +25,9 @@ pub struct ImageRecord {
     /// The index that the manifest was chosen from, a blob too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<BlobDigest>,
+    /// The canonical name that it was pulled by, where that is another: what its seal is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulled_as: Option<String>,
     /// The platform, such as `linux/arm64/v8`.
     pub platform: String,
     /// The metadata image.
@@ -124,6 +128,7 @@ impl ImageRecord {
             manifest,
             config,
             index: None,
+            pulled_as: None,
             platform: String::new(),
             image,
             image_size_bytes: 0,
@@ -138,9 +143,21 @@ impl ImageRecord {
     pub fn blobs(&self) -> impl Iterator<Item = BlobDigest> {
         [Some(self.manifest), Some(self.config), self.index].into_iter().flatten()
     }
+}
 
-    /// Parses the content of a file. The error says what is wrong with it.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        parse_versioned(json, VERSION)
+impl OfName for ImageRecord {
+    const WHAT: &'static str = "the record of an image";
+    const VERSION: u64 = VERSION;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn problem(&self, store: &Store) -> Option<String> {
+        if self.version != VERSION {
+            return Some(format!("the record of an image in it has version {}", self.version));
+        }
+        let algorithm = store.algorithm();
+        (self.image.algorithm() != algorithm).then(|| format!("its image is not named by {algorithm}"))
     }
 }

@@ -14,11 +14,21 @@ use crate::layers::layer_path;
 use crate::objects::Integrity;
 use crate::packs::{self, pack_path, pack_record_path};
 use crate::refs::{ImageRecord, ObjectForm};
+use crate::store::Feature;
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
 /// whatever else is dirty on the filesystem.
 const SINGLE_FLUSHES: usize = 8;
+
+/// What is kept of an image's seal when the image gets its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The seal, as [`Store::write_seal`](crate::Store::write_seal) takes it.
+    pub seal: Option<Vec<u8>>,
+    /// Names, and the epochs to be remembered for them.
+    pub epochs: Vec<(String, u64)>,
+}
 
 impl Staging<'_> {
     /// Makes everything that was finished before part of the store. Durable on return.
@@ -48,6 +58,15 @@ impl Staging<'_> {
     /// # Errors
     /// As both; [`Error::TooManyPacks`] and [`Error::PackUnknown`] for an image in packs, before anything is committed.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
+        self.publish_with(record, &Kept::default())
+    }
+
+    /// As [`publish`](Self::publish), and keeps what came with the image before that gets its name.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), [`Store::write_seal`](crate::Store::write_seal) and
+    /// [`Store::remember_epoch`](crate::Store::remember_epoch).
+    pub fn publish_with(self, record: &ImageRecord, kept: &Kept) -> Result<()> {
         if record.objects == ObjectForm::Packs {
             self.check_packs(record)?;
         }
@@ -59,6 +78,12 @@ impl Staging<'_> {
         if figures.existing_objects > 0 || figures.existing_packs > 0 {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
+        }
+        if let Some(seal) = &kept.seal {
+            self.store.write_seal(&record.manifest, seal)?;
+        }
+        for (name, epoch) in &kept.epochs {
+            self.store.remember_epoch(name, *epoch, &record.manifest)?;
         }
         self.store.set_image(record)
     }
@@ -134,7 +159,7 @@ impl Staging<'_> {
     fn move_packs(&self, batch: &Pending) -> Result<()> {
         let store = self.store;
         if !batch.packs.is_empty() || !batch.pack_records.is_empty() {
-            store.enable_packs()?;
+            store.enable_feature(Feature::Packs)?;
         }
         for (root_hash, number) in &batch.packs {
             let to = pack_path(root_hash);

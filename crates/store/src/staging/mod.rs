@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
+pub use commit::Kept;
 pub use files::{ImageWriter, LayerFile, ObjectWriter};
 pub use pack::{PackFile, PackedObject};
 
@@ -26,6 +28,7 @@ use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
 use crate::packs::PackDescriptor;
 use crate::store::Store;
+use crate::trees::{hash_area, hash_area_failed};
 
 /// How the directories of stagings in `tmp/` begin.
 const PREFIX: &str = "stage-";
@@ -235,6 +238,21 @@ impl<'s> Staging<'s> {
     /// [`Error::NoSpace`] and other failures of the system.
     pub fn image_writer(&self) -> Result<ImageWriter<'_>> {
         ImageWriter::new(self)
+    }
+
+    /// The root hash that metadata image `id`, which was [finished](ImageWriter::finish) here or is in the store, has as a
+    /// dm-verity device.
+    ///
+    /// # Errors
+    /// As [`Store::image_root_hash`].
+    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+        let Some(number) = self.pending().images.get(id).copied() else {
+            return self.store.image_root_hash(id);
+        };
+        let name = number.to_string();
+        let file =
+            self.dir.read(&name)?.ok_or_else(|| Error::io("open", self.dir.at(&name), Errno::NOENT))?;
+        Ok(hash_area(&file).map_err(|error| hash_area_failed(self.dir.at(&name), error))?.0)
     }
 
     /// Adds a blob, checking its digest.

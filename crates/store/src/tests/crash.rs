@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
+use crate::Kept;
 use crate::fault::{Change, KILL_AT, recorded};
 
 const PATH: &str = "SEALPACK_STORE_TEST_CRASH";
@@ -80,6 +81,24 @@ fn check(path: &Path, done: &[String]) {
                     assert!(store.has_layer(&layer.diff_id, record.objects).unwrap(), "{what}: {record:?}");
                 }
             }
+            ("before", name) => {
+                let earlier = store.history(name).unwrap();
+                assert_eq!(earlier.len(), 1, "{what}");
+                store.verify_image(&earlier[0].image).unwrap();
+                for layer in &earlier[0].layers {
+                    assert!(
+                        store.has_layer(&layer.diff_id, earlier[0].objects).unwrap(),
+                        "{what}: {earlier:?}"
+                    );
+                }
+            }
+            ("epoch", epoch) => {
+                assert_eq!(
+                    store.epoch("two").unwrap().unwrap().epoch,
+                    epoch.parse::<u64>().unwrap(),
+                    "{what}"
+                );
+            }
             ("removed", name) => assert_eq!(store.image(name).unwrap(), None),
             other => panic!("{other:?}"),
         }
@@ -122,6 +141,37 @@ fn short_life_with_packs() {
     gc(&store);
     store.convert(&two, ObjectForm::Files, &Silent).unwrap();
     println!("done: image two");
+    store.remove_image("one").unwrap();
+    println!("done: removed one");
+    gc(&store);
+}
+
+/// Gives a name to one image after the other, with seals and epochs, goes back, forgets and removes.
+#[test]
+#[ignore = "is killed by another test"]
+fn short_life_with_history() {
+    let store = Store::open_or_create(std::env::var_os(PATH).unwrap(), None).unwrap();
+    let publish = |text: &str, epoch: u64| {
+        let mut named = pull(&store, &format!("{text}-once"), &[BASE, &[text]]);
+        named.name = "two".into();
+        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)] };
+        store.stage().unwrap().publish_with(&named, &kept).unwrap();
+        store.remove_image(&format!("{text}-once")).unwrap();
+        named
+    };
+    let first = publish("1", 1);
+    println!("done: image two");
+    println!("done: seal two");
+    publish("2", 2);
+    println!("done: before two");
+    gc(&store);
+    println!("done: before two");
+    store.set_image(&first).unwrap();
+    gc(&store);
+    println!("done: before two");
+    println!("done: epoch 2");
+    pull(&store, "one", &[BASE, &["3"]]);
+    pull(&store, "one", &[BASE, &["4"]]);
     store.remove_image("one").unwrap();
     println!("done: removed one");
     gc(&store);
@@ -171,6 +221,11 @@ fn killed_before_any_change_a_process_leaves_a_sound_store_with_all_that_was_don
 #[test]
 fn killed_before_any_change_a_process_that_packs_and_converts_leaves_a_sound_store() {
     kill_at_each_change("tests::crash::short_life_with_packs");
+}
+
+#[test]
+fn killed_before_any_change_a_process_that_renames_leaves_a_sound_store_with_its_history() {
+    kill_at_each_change("tests::crash::short_life_with_history");
 }
 
 /// Pulls one image after the other with several threads until it is killed.
@@ -271,6 +326,18 @@ fn nothing_is_referred_to_before_it_is_on_the_disk_with_packs() {
     }
 }
 
+#[test]
+fn a_name_changes_after_its_history_is_on_the_disk() {
+    let fixture = fixture();
+    pull(&fixture, "a", &[BASE]);
+    let mut named = pull(&fixture, "b", &[BASE, &["top"]]);
+    named.name = "a".into();
+    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)] };
+    let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    // Seal, epoch, history and name, and the two features that they need.
+    assert_eq!(Disk::new(fixture.path()).replay(&changes), 6);
+}
+
 /// What would survive a power cut.
 struct Disk<'a> {
     root: &'a Path,
@@ -328,7 +395,8 @@ impl<'a> Disk<'a> {
             Some("objects" | "packs") => 0,
             Some("layers") if path.extension().is_some_and(|extension| extension == "pack") => 1,
             Some("layers" | "images" | "blobs") => 2,
-            Some("refs" | "seals") => 3,
+            Some("seals" | "epochs" | "history") => 3,
+            Some("refs") => 4,
             _ => 9,
         }
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::Error;
+use crate::{Error, Kept};
 
 const PATH: &str = "SEALPACK_STORE_TEST_FULL_DISK";
 
@@ -57,6 +57,12 @@ fn a_full_disk_is_one_clear_error_and_leaves_the_store_as_it_was() {
 fn a_disk_that_is_too_full_to_pack_leaves_the_image_as_it_was() {
     on_small_filesystem("tests::full_disk::fill_up_with_packs", TMPFS);
     on_small_filesystem("tests::full_disk::fill_up_with_packs", EXT4);
+}
+
+#[test]
+fn a_disk_that_is_too_full_for_history_seal_or_epoch_leaves_the_name_as_it_was() {
+    on_small_filesystem("tests::full_disk::fill_up_with_history", TMPFS);
+    on_small_filesystem("tests::full_disk::fill_up_with_history", EXT4);
 }
 
 #[test]
@@ -176,6 +182,38 @@ fn fill_up_with_packs() {
     std::fs::remove_file(&filler).unwrap();
     assert_eq!(store.image("a").unwrap(), Some(packed));
     assert_clean(&store);
+}
+
+#[test]
+#[ignore = "needs a small filesystem, which another test mounts"]
+fn fill_up_with_history() {
+    let directory = PathBuf::from(std::env::var_os(PATH).unwrap());
+    let store = Store::create(directory.join("store"), Algorithm::Sha256).unwrap();
+    let before = pull(&store, "a", &[&["x"]]);
+    let mut named = pull(&store, "b", &[&["y"]]);
+    named.name = "a".into();
+    let kept = Kept { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)] };
+    let filler = directory.join("filler");
+    let mut refused = 0;
+    for left_bytes in (0..).step_by(4096) {
+        fill(&filler, left_bytes);
+        let published = store.stage().and_then(|staging| staging.publish_with(&named, &kept));
+        std::fs::remove_file(&filler).unwrap();
+        let Err(error) = published else { break };
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+        refused += 1;
+        assert_eq!(store.image("a").unwrap(), Some(before.clone()));
+        assert_eq!(store.history("a").unwrap(), []);
+        assert!(store.epoch("a").unwrap().is_none_or(|known| known.epoch == 7));
+        // Whole, or not there.
+        assert!(store.read_seal(&named.manifest).unwrap().is_none_or(|seal| seal.len() == 3000));
+    }
+    assert!(refused > 1, "refused {refused} times");
+    assert_eq!(store.history("a").unwrap(), std::slice::from_ref(&before));
+    assert_eq!(store.epoch("a").unwrap().unwrap().epoch, 7);
+    store.write_seal(&named.manifest, b"{}").unwrap();
+    assert_clean(&store);
+    assert_eq!(std::fs::read_dir(store.path().join("tmp")).unwrap().count(), 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod crash;
 mod forms;
 mod full_disk;
 mod gc;
+mod history;
 mod integrity;
 mod locks;
 mod names;

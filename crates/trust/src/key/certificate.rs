@@ -1,9 +1,11 @@
 use std::fmt;
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{self, SHA256};
 use der::asn1::{AnyRef, BitStringRef};
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use sealpack_format::digest::RootHash;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
 
 use super::file::found;
@@ -55,8 +57,9 @@ impl fmt::Display for SubjectKeyId {
     }
 }
 
-/// The SHA-256 of a certificate's DER, or of a public key's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The SHA-256 of a certificate's DER, or of a public key's. Its text is lowercase hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
@@ -75,6 +78,29 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&hex(&self.0))
+    }
+}
+
+/// A text is not the SHA-256 of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a SHA-256 in 64 lowercase hexadecimal digits")]
+pub struct FingerprintError(String);
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        // The same digits as those of any other SHA-256 here.
+        let digest = text.parse::<RootHash>().ok().and_then(|digest| digest.as_bytes().try_into().ok());
+        digest.map(Self).ok_or_else(|| FingerprintError(text.chars().take(80).collect()))
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = FingerprintError;
+
+    fn try_from(text: String) -> Result<Self, FingerprintError> {
+        text.parse()
     }
 }
 
@@ -207,7 +233,11 @@ impl Certificate {
         self.check_usage()
     }
 
-    fn check_usage(&self) -> Result<(), KeyError> {
+    /// Checks that it is for signing code, as [`check_signer`](Self::check_signer) does.
+    ///
+    /// # Errors
+    /// It is for something else.
+    pub fn check_usage(&self) -> Result<(), KeyError> {
         let usage = |problem| Err(KeyError::Usage { subject: self.parts.subject.clone(), problem });
         if self.parts.key_usage.as_ref().is_some_and(|usage| !usage.digital_signature()) {
             return usage("its key usage does not have digitalSignature");

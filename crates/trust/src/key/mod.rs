@@ -25,7 +25,7 @@ mod public;
 mod signer;
 pub mod token;
 
-pub use certificate::{Certificate, Fingerprint, SubjectKeyId};
+pub use certificate::{Certificate, Fingerprint, FingerprintError, SubjectKeyId};
 pub use error::KeyError;
 pub use file::FileKey;
 pub use generate::{
@@ -38,3 +38,4 @@ pub use signer::{SignError, Signer};
 pub(crate) use certificate::{hex, printable_name};
 pub(crate) use oid::name as oid_name;
 pub(crate) use oid::{ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_ENCRYPTION};
+pub(crate) use pem::der_of_file;

@@ -53,6 +53,20 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, KeyError> {
     Ok(blocks)
 }
 
+/// The DER of a file with one thing that is not secret: DER, or PEM with one of these labels.
+pub(crate) fn der_of_file(bytes: &[u8], labels: &[&str], wanted: &'static str) -> Result<Vec<u8>, KeyError> {
+    match &blocks(bytes)?[..] {
+        [block] if block.label.as_deref().is_none_or(|label| labels.contains(&label)) => {
+            Ok(block.der.to_vec())
+        }
+        [block] => {
+            let found = super::file::found(block.label.as_deref().unwrap_or_default());
+            Err(KeyError::Other { found, wanted })
+        }
+        several => Err(KeyError::Several { count: several.len(), what: "PEM blocks" }),
+    }
+}
+
 /// Reads a block up to its END line.
 fn block<'a>(
     label: &str,

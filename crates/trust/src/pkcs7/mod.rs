@@ -26,6 +26,17 @@ pub use verify::{Verified, content_of, verify_detached, verify_embedded};
 
 use der::asn1::ObjectIdentifier;
 
+use crate::key::{KeyError, der_of_file};
+
+/// The DER of a file with one signature: DER, or PEM as OpenSSL writes it with `-outform pem`. What it is worth is not
+/// looked at.
+///
+/// # Errors
+/// Several of them, or something else.
+pub fn read_file(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
+    der_of_file(bytes, &["PKCS7", "CMS"], "a PKCS#7 signature")
+}
+
 /// `id-signedData` (RFC 5652, section 5.1).
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 /// `id-data` (RFC 5652, section 4), the only type of content that the kernel takes here.

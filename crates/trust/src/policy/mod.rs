@@ -11,6 +11,7 @@ mod parse;
 mod print;
 pub mod profile;
 mod remarks;
+mod revoke;
 #[cfg(test)]
 mod tests;
 mod word;
@@ -23,6 +24,7 @@ use sealpack_format::digest::{ObjectId, RootHash};
 pub use evaluate::{DecidedBy, Decision, Dmverity, FileFacts, Fsverity};
 pub use parse::{ParseError, Problem};
 pub use remarks::Remark;
+pub use revoke::RevokeError;
 pub use word::{PolicyName, PolicyNameError, Word};
 
 /// The largest signed policy that the kernel takes, in bytes: its ASN.1 decoder refuses more with

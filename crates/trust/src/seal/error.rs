@@ -1,16 +1,24 @@
 //! What can be wrong with a seal.
 
-use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
+use sealpack_format::digest::{Algorithm, DiffId, ObjectId, RootHash};
 
-use super::{LAYERS_MAX, PACKS_MAX, SEAL_MAX_BYTES, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, VERSION};
+use super::{
+    ImageName, LAYERS_MAX, NAMES_MAX, PACKS_MAX, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, STATEMENT_MAX_BYTES,
+    Signed, VERSION,
+};
 use crate::pkcs7::{SigningError, VerifyError};
 
-/// Why a text is no seal.
+/// Why bytes are no seal.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// More bytes than a seal may have.
-    #[error("the seal has {0} bytes; {SEAL_MAX_BYTES} are the most")]
-    TooLarge(usize),
+    /// More bytes than a seal, or its bundle of signatures, may have.
+    #[error("the seal's signatures take {size_bytes} bytes; {limit_bytes} are the most")]
+    TooLarge {
+        /// How many there are.
+        size_bytes: usize,
+        /// How many there may be.
+        limit_bytes: usize,
+    },
     /// Not the JSON of a seal.
     #[error("this is not a seal: {0}")]
     Json(String),
@@ -19,20 +27,12 @@ pub enum SealError {
         "the seal has version {0}, which this program does not know; it knows {VERSION}: use a newer one"
     )]
     Version(u64),
-    /// The digest of the metadata image is of another algorithm than is said.
-    #[error("the seal says that the metadata image's digest is {algorithm}, but {id} is not")]
-    Algorithm {
-        /// The algorithm stated.
-        algorithm: String,
-        /// The digest.
-        id: ObjectId,
-    },
-    /// What it says contradicts itself.
-    #[error("the seal contradicts itself: {0}")]
+    /// What it says is wrong, or contradicts itself.
+    #[error("the seal's statement: {0}")]
     Statement(#[from] StatementError),
-    /// A root hash without a signature.
-    #[error("the seal has no signature of root hash {0}")]
-    Unsigned(RootHash),
+    /// No signature of something that has to be signed.
+    #[error("the seal has no signature of {0}")]
+    Unsigned(Signed),
     /// Signatures of something else.
     #[error("the seal has signatures of {0}, which is the root hash of none of the image's devices")]
     ForeignRootHash(String),
@@ -40,18 +40,18 @@ pub enum SealError {
     #[error("the seal has the signatures of root hash {0} twice")]
     DuplicateSignatures(RootHash),
     /// Too many signatures.
-    #[error("the seal has {count} signatures of root hash {root_hash}; {SIGNATURES_MAX} are the most")]
+    #[error("the seal has {count} signatures of {signed}; {SIGNATURES_MAX} are the most")]
     TooManySignatures {
-        /// The root hash.
-        root_hash: RootHash,
+        /// What they are over.
+        signed: Signed,
         /// How many.
         count: usize,
     },
     /// A signature that is not base64, empty, or too long.
-    #[error("signature {number} of root hash {root_hash} is {problem}")]
+    #[error("signature {number} of {signed} is {problem}")]
     Signature {
-        /// The root hash.
-        root_hash: RootHash,
+        /// What it is over.
+        signed: Signed,
         /// Which of its signatures, from 1.
         number: usize,
         /// What is wrong with it.
@@ -73,9 +73,87 @@ pub enum SignatureProblem {
     TooLong,
 }
 
-/// What a statement must not say.
+/// Why bytes are no statement, or what one must not say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StatementError {
+    /// More bytes than a statement may have.
+    #[error("it has {0} bytes; {STATEMENT_MAX_BYTES} are the most")]
+    TooLarge(usize),
+    /// Not JSON, or JSON that the canonical form does not have.
+    #[error("it is not JSON in the canonical form: {0}")]
+    Json(String),
+    /// The JSON of a statement in another form.
+    #[error(
+        "it is not in the canonical form (RFC 8785) from byte {0} on: it was changed after it was signed, or written wrongly"
+    )]
+    Form(usize),
+    /// A later version.
+    #[error("it has version {0}, which this program does not know; it knows {VERSION}: use a newer one")]
+    Version(u64),
+    /// A field that must be known and is not.
+    #[error(
+        "it says that a reader must know its field \"{0}\", which this program does not: use a newer one"
+    )]
+    Critical(String),
+    /// The image is rebuilt in a format that is not known.
+    #[error("its {what} format is \"{format}\", which this program does not know; it knows \"{known}\"")]
+    Format {
+        /// What the format is of.
+        what: &'static str,
+        /// The format.
+        format: String,
+        /// The one that is known.
+        known: &'static str,
+    },
+    /// A field is missing.
+    #[error("the field {0} is missing")]
+    Missing(String),
+    /// A field inside another, where none is left for later versions.
+    #[error("the field {0} is not known")]
+    Unknown(String),
+    /// A value of another kind.
+    #[error("{place} is not {expected}")]
+    Kind {
+        /// The field.
+        place: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A text that is not what it should be.
+    #[error("{place}: {problem}")]
+    Value {
+        /// The field.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The digest of the metadata image is of another algorithm than is said.
+    #[error("it says that the metadata image's digest is {algorithm}, but {id} is not")]
+    Algorithm {
+        /// The algorithm stated.
+        algorithm: Algorithm,
+        /// The digest.
+        id: ObjectId,
+    },
+    /// Not the name of a platform.
+    #[error("{0:?} is not a platform, as linux/amd64 is one")]
+    Platform(String),
+    /// A size or an epoch that JSON cannot say exactly.
+    #[error("{0} is above 2^53-1")]
+    Integer(u64),
+    /// No names, or too many.
+    #[error("it has {0} names that it may be used for; 1 to {NAMES_MAX} are allowed")]
+    NumberOfNames(usize),
+    /// A name twice.
+    #[error("the name {0} is there twice")]
+    DuplicateName(ImageName),
+    /// No metadata image.
+    #[error("it has no metadata image")]
+    NoMetadata,
+    /// Two metadata images for stores of one algorithm.
+    #[error("it has two metadata images for {0}")]
+    DuplicateMetadata(Algorithm),
     /// Two devices with the same root hash.
     #[error("root hash {0} is that of two devices")]
     DuplicateRootHash(RootHash),
@@ -93,53 +171,6 @@ pub enum StatementError {
     TooManyLayers(usize),
 }
 
-/// How a seal differs from an image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    /// It is about another image.
-    #[error("it is the seal of the image {sealed}, not of {image}")]
-    Manifest {
-        /// The manifest sealed.
-        sealed: BlobDigest,
-        /// The image's.
-        image: BlobDigest,
-    },
-    /// The same manifest, but another metadata image.
-    #[error("it is for the metadata image {sealed}, not for {image}, which was made here")]
-    Metadata {
-        /// The fs-verity digest sealed.
-        sealed: ObjectId,
-        /// The image's.
-        image: ObjectId,
-    },
-    /// The same metadata image, but another tree.
-    #[error("it has root hash {sealed} for the metadata image, not {image}")]
-    MetadataRootHash {
-        /// The root hash sealed.
-        sealed: RootHash,
-        /// The image's.
-        image: RootHash,
-    },
-    /// A layer's pack is not in it.
-    #[error("it has no pack of layer {layer}, root hash {root_hash}")]
-    Layer {
-        /// The layer.
-        layer: DiffId,
-        /// The root hash of its pack.
-        root_hash: RootHash,
-    },
-    /// A layer's pack is another one.
-    #[error("it has root hash {sealed} for the pack of layer {layer}, not {image}, or another size")]
-    Pack {
-        /// The layer.
-        layer: DiffId,
-        /// The root hash sealed.
-        sealed: RootHash,
-        /// The image's.
-        image: RootHash,
-    },
-}
-
 /// Why an image was not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SealSigningError {
@@ -149,7 +180,7 @@ pub enum SealSigningError {
     /// What was signed cannot be verified.
     #[error("the signature that was just made cannot be verified: {0}")]
     Verify(#[from] VerifyError),
-    /// Too many signers.
-    #[error("the image is sealed by {SIGNATURES_MAX} signers, which are the most; replace the seal")]
-    TooManySigners,
+    /// The seal cannot have the signature, such as when it has too many.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }

@@ -4,20 +4,24 @@
 //! | --- | --- |
 //! | `tools/device` | the programs that the checks are made of, on a device that the trusted key signed |
 //! | `layouts/{busybox,oddities,one,two}` | fixture images, tag `latest` |
-//! | `sealed/store`, `unknown/store`, `unsealed/store` | images in packs, sealed by the trusted key, by the unknown one, by nobody |
+//! | `sealed/store` | images in packs, pulled from a registry with the seals that the trusted key published there |
+//! | `pulled/store` | for the demo: what it pulled before |
+//! | `unknown/store`, `unsealed/store` | images in packs, sealed by the unknown key, by nobody |
 //! | `signed/device` | EROFS, then dm-verity's superblock and tree |
 //! | `signed/root-hash`, `signed/data-blocks` | the device's, as text |
-//! | `signed/{trusted,unknown,extra}.p7s` | signatures of the root hash |
+//! | `rotation/store` | images in packs, `one` sealed by the retiring key, `two` by that and the succeeding one |
+//! | `signed/{trusted,unknown,extra,next}.p7s` | signatures of the root hash |
 //! | `signed/other.p7s` | the trusted key's signature of another root hash |
 //! | `slot/*` | such a device with a slot for a second one, `slot/blob`, where the contents are |
 //! | `small` | another ext4 with fs-verity, empty, in a file |
-//! | `keys/extra.der` | the certificate of a key that the firmware does not know |
+//! | `keys/{extra,next}.der` | certificates of keys that the firmware does not know |
 //! | `keys/{rsa2048,rsa3072,rsa4096,p256,p384}.{key,pem}` | keys that the firmware knows, with their certificates |
 //! | `policies/*` | IPE policies, signed and not |
 //! | `attacks/program`, `attacks/preload.so`, `attacks/module.ko` | a program, a library and a module that nobody signed |
 
 mod device;
 mod policies;
+mod published;
 mod sealed;
 
 pub use policies::{RULES, TOO_MANY_RULES};
@@ -33,17 +37,20 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+/// What the demo's image is called in the store that it pulled.
+pub const PYTHON: &str = "demo/python:1";
+
 /// A text in the filesystem of `signed/device`, at `text`, long enough not to be inline.
 pub const SIGNED_TEXT: &str = "Only what was signed is read from here. ";
 
 /// How often [`SIGNED_TEXT`] is repeated: a file of several blocks.
 pub const SIGNED_TEXT_REPEATED: usize = 1000;
 
-/// Writes the disk.
+/// Writes the disk, with a copy of the store `pulled` if there is one.
 ///
 /// # Errors
 /// If a fixture image or a tool is missing.
-pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> {
+pub fn write(kernel: &Kernel, programs: &Programs, pulled: Option<&Path>, target: &Path) -> Result<()> {
     let dir = tempfile::tempdir_in(crate::place())?;
     let content = dir.path().join("content");
     for part in ["tools", "layouts", "signed", "slot", "keys", "policies", "attacks"] {
@@ -52,8 +59,11 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
     let small = small_images::pair(&dir.path().join("images"))?;
     let fixtures = [("busybox", images::busybox()?), ("oddities", images::oddities()?)];
     for (name, image) in fixtures.iter().chain(&small) {
-        let mut copy = Command::new("cp");
-        run(copy.arg("--recursive").arg(image.dir()).arg(content.join("layouts").join(name)))?;
+        copy(image.dir(), &content.join("layouts").join(name))?;
+    }
+    if let Some(store) = pulled {
+        fs::create_dir_all(content.join("pulled"))?;
+        copy(store, &content.join("pulled/store"))?;
     }
     sealed::write(programs, &small, &content)?;
     attacks::program(&content.join("attacks/program"))?;
@@ -67,6 +77,7 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
     fs::copy(content.join("attacks/program"), slot.join("program"))?;
     device::write_with_slot(&slot, &content.join("slot"))?;
     Key::extra()?.certificate_der(&content.join("keys/extra.der"))?;
+    Key::next()?.certificate_der(&content.join("keys/next.der"))?;
     for kind in KINDS {
         let key = Key::of_kind(kind, programs)?;
         for (file, suffix) in [(key.key(), "key"), (key.certificate(), "pem")] {
@@ -79,6 +90,10 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
     make_filesystem(&small, &content.join("small"), SMALL_BYTES)?;
     let size_bytes = used_bytes(&content)? * 11 / 10 + ROOM_BYTES;
     make_filesystem(&content, target, size_bytes)
+}
+
+fn copy(source: &Path, target: &Path) -> Result<()> {
+    run(Command::new("cp").arg("--archive").arg(source).arg(target)).map(drop)
 }
 
 /// Of a filesystem that can be searched block by block.
@@ -135,7 +150,7 @@ fn write_device(work: &Path, target: &Path) -> Result<()> {
     fs::write(tree.join("text"), SIGNED_TEXT.repeat(SIGNED_TEXT_REPEATED))?;
     device::write(&tree, target)?;
     let root_hash = target.join("root-hash");
-    for (name, key) in [("unknown", Key::unknown()?), ("extra", Key::extra()?)] {
+    for (name, key) in [("unknown", Key::unknown()?), ("extra", Key::extra()?), ("next", Key::next()?)] {
         key.sign_detached(&root_hash, &target.join(format!("{name}.p7s")))?;
     }
     let other = work.join("other-root-hash");

@@ -1,5 +1,6 @@
 //! Stores with images in packs, made on this machine by the `sealpack` that the guest runs.
 
+use super::published::Publisher;
 use crate::keys::Key;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
@@ -9,14 +10,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Makes these stores below `target`: `sealed`, with all images, sealed by the trusted key; `unknown`, where the
-/// unknown key sealed them; `unsealed`, where nobody did. The last two have the small images only.
+/// Makes these stores below `target`: `sealed`, with all images, pulled from a registry where the trusted key sealed
+/// them; `unknown`, where the unknown key sealed them; `unsealed`, where nobody did; `rotation`, where the retiring key sealed them, and the
+/// succeeding one the second of them too. All but the first have the small images only.
 ///
 /// Where the Debian image cannot be had, `sealed/no-python` says why.
 pub(super) fn write(programs: &Programs, small: &[(&str, Image)], target: &Path) -> Result<()> {
-    for (store, key) in
-        [("sealed", Some(Key::trusted()?)), ("unknown", Some(Key::unknown()?)), ("unsealed", None)]
-    {
+    for (store, key) in [("unknown", Some(Key::unknown()?)), ("unsealed", None)] {
         let dir = target.join(store);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let store = dir.join("store");
@@ -24,22 +24,45 @@ pub(super) fn write(programs: &Programs, small: &[(&str, Image)], target: &Path)
             add(programs, &store, name, image, key.as_ref())?;
         }
     }
+    let rotation = target.join("rotation/store");
+    fs::create_dir_all(&rotation).with_context(|| format!("cannot make {}", rotation.display()))?;
+    for (name, image) in small {
+        add(programs, &rotation, name, image, Some(&Key::retiring()?))?;
+    }
+    if let Some((last, _)) = small.last() {
+        seal(programs, &rotation, last, &Key::succeeding()?)?;
+    }
     let sealed = target.join("sealed");
+    fs::create_dir_all(&sealed).with_context(|| format!("cannot make {}", sealed.display()))?;
+    let key = Key::trusted()?;
+    let publisher = Publisher::new(programs, &key)?;
+    let store = sealed.join("store");
+    for (name, image) in small {
+        publisher.publish(name, image)?;
+        publisher.bring(name, &store)?;
+    }
     match images::why_no_debian_images() {
-        None => add(programs, &sealed.join("store"), "python", &images::python()?, Some(&Key::trusted()?)),
+        None => {
+            publisher.publish("python", &images::python()?)?;
+            publisher.bring("python", &store)
+        }
         Some(why) => Ok(fs::write(sealed.join("no-python"), why)?),
     }
 }
 
 fn add(programs: &Programs, store: &Path, name: &str, image: &Image, key: Option<&Key>) -> Result<()> {
-    let sealpack = || {
-        let mut command = Command::new(&programs.sealpack);
-        command.arg("--store").arg(store);
-        command
-    };
-    run(sealpack().args(["pull", "--objects", "packs", &image.source(), name]))?;
-    if let Some(key) = key {
-        run(sealpack().args(["seal", name, "--key"]).arg(key.key()).arg("--cert").arg(key.certificate()))?;
-    }
-    Ok(())
+    run(sealpack(programs, store).args(["pull", "--objects", "packs", &image.source(), name]))?;
+    key.map_or(Ok(()), |key| seal(programs, store, name, key))
+}
+
+fn seal(programs: &Programs, store: &Path, name: &str, key: &Key) -> Result<()> {
+    let mut command = sealpack(programs, store);
+    command.args(["seal", name, "--key"]).arg(key.key()).arg("--cert").arg(key.certificate());
+    run(&mut command).map(drop)
+}
+
+pub(super) fn sealpack(programs: &Programs, store: &Path) -> Command {
+    let mut command = Command::new(&programs.sealpack);
+    command.arg("--store").arg(store);
+    command
 }

@@ -46,7 +46,8 @@ pub(crate) struct New {
     /// With --digests: leave out what is at or below this path.
     #[arg(long, value_name = "PATH", requires = "digests")]
     except: Vec<String>,
-    /// Deny everything on the dm-verity device with this root hash, signed or not.
+    /// Deny everything on the dm-verity device with this root hash, signed or not; besides those that are revoked in
+    /// the trust store, which are always denied.
     #[arg(long, value_name = "ROOT-HASH")]
     revoke: Vec<RootHash>,
     /// Do not allow what is on signed devices, only what else is said.
@@ -68,7 +69,7 @@ impl New {
             name: self.name,
             version: self.version,
             signed_devices: !self.no_signed_devices,
-            revoked: self.revoke,
+            revoked: revoked(context, self.revoke)?,
         };
         let text = recipe.text().map_err(explained)?;
         let policy = recipe.policy().map_err(explained)?;
@@ -145,6 +146,14 @@ impl New {
         }
         Ok(())
     }
+}
+
+/// The root hashes given and those revoked in the trust store, each once.
+fn revoked(context: &Context, given: Vec<RootHash>) -> Result<Vec<RootHash>, CommandError> {
+    let revocations = context.trust_store().revocations()?;
+    let mut seen = HashSet::new();
+    let all = given.into_iter().chain(revocations.root_hashes.iter().map(|revoked| revoked.root_hash));
+    Ok(all.filter(|root_hash| seen.insert(*root_hash)).collect())
 }
 
 /// Whether `path` is `top` or in it.

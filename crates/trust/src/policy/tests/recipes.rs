@@ -119,3 +119,45 @@ fn comments_go_before_a_policy_becomes_too_long_and_then_it_is_refused() {
     assert!(matches!(error, RecipeError::TooLong { rules: 581, fitting: 575, .. }), "{error:?}");
     assert!(error.to_string().contains("65535"), "{error}");
 }
+
+#[test]
+fn a_device_is_revoked_in_front_of_all_rules_and_the_version_goes_up() {
+    let hash = RootHash::new([7; 32]);
+    let text = "# mine\npolicy_name=sealed policy_version=0.0.65535 # the first\nDEFAULT action=ALLOW\n\
+                DEFAULT op=EXECUTE action=DENY\nDEFAULT op=KMODULE action=DENY\n\n# devices\n\
+                op=EXECUTE dmverity_signature=TRUE action=ALLOW\nop=KMODULE dmverity_signature=TRUE action=ALLOW\n";
+    assert!(!Policy::parse(text.as_bytes()).expect("a policy").denies_device(&hash));
+    let changed = Policy::revoke_in_text(text.as_bytes(), &hash).expect("it can be revoked");
+    let changed = String::from_utf8(changed).expect("text");
+    let expected = text.replace("0.0.65535", "0.1.0").replace(
+        "op=EXECUTE dmverity_signature",
+        &format!(
+            "op=EXECUTE dmverity_roothash=sha256:{hash} action=DENY\n\
+                 op=KMODULE dmverity_roothash=sha256:{hash} action=DENY\nop=EXECUTE dmverity_signature"
+        ),
+    );
+    assert_eq!(changed, expected);
+    let policy = Policy::parse(changed.as_bytes()).expect("a policy");
+    assert!(policy.denies_device(&hash) && !policy.denies_device(&RootHash::new([8; 32])));
+}
+
+#[test]
+fn a_policy_without_rules_gets_its_denials_and_one_at_its_end_no_higher_version() {
+    let hash = RootHash::new([7; 32]);
+    let text = "policy_name=all policy_version=1.2.3\nDEFAULT action=ALLOW\n";
+    let changed = Policy::revoke_in_text(text.as_bytes(), &hash).expect("it can be revoked");
+    assert_eq!(
+        String::from_utf8_lossy(&changed),
+        format!(
+            "policy_name=all policy_version=1.2.4\nDEFAULT action=ALLOW\n\
+             op=EXECUTE dmverity_roothash=sha256:{hash} action=DENY\n"
+        )
+    );
+    let last = text.replace("1.2.3", "65535.65535.65535");
+    let error = Policy::revoke_in_text(last.as_bytes(), &hash).expect_err("no higher version").to_string();
+    assert!(error.contains("65535.65535.65535 is the highest"), "{error}");
+    assert!(matches!(Policy::revoke_in_text(b"nothing", &hash), Err(RevokeError::Parse(_))));
+    // The kernel ends lines there too, where nothing is inserted.
+    let odd = text.replace('\n', "\r") + "op=EXECUTE action=ALLOW\r";
+    assert!(matches!(Policy::revoke_in_text(odd.as_bytes(), &hash), Err(RevokeError::Layout(_))));
+}

@@ -69,12 +69,16 @@ pub(crate) fn target(name: &str) -> Result<PathBuf> {
 /// A store on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
-    /// Images in packs, sealed by the trusted key.
+    /// Images in packs, pulled from a registry with the seals that the trusted key published there.
     Sealed,
+    /// What was pulled for the demo.
+    Pulled,
     /// Images in packs, sealed by a key that the kernel does not know.
     Unknown,
     /// Images in packs that nobody sealed.
     Unsealed,
+    /// Images in packs, `one` sealed by the retiring key, `two` by that and the succeeding one.
+    Rotation,
     /// Images in files with fs-verity.
     Files,
 }
@@ -84,8 +88,10 @@ impl Store {
     pub(crate) fn path(self) -> &'static Path {
         Path::new(match self {
             Self::Sealed => "/disk/sealed/store",
+            Self::Pulled => "/disk/pulled/store",
             Self::Unknown => "/disk/unknown/store",
             Self::Unsealed => "/disk/unsealed/store",
+            Self::Rotation => "/disk/rotation/store",
             Self::Files => "/disk/files/store",
         })
     }
@@ -101,6 +107,12 @@ impl Store {
     pub(crate) fn mount(self, image: &str, target: &Path, level: &str) -> Result<Mounted> {
         let said = stdout(self.sealpack(["mount", image, "--require", level]).arg(target))?;
         ensure!(said.contains(level), "what was achieved is not said: {said}");
+        Ok(Mounted { target: target.to_owned() })
+    }
+
+    /// Mounts an image of it at `target` as one that nobody sealed.
+    pub(crate) fn mount_unsigned(self, image: &str, target: &Path) -> Result<Mounted> {
+        run(self.sealpack(["mount", image, "--at-most", "verified"]).arg(target))?;
         Ok(Mounted { target: target.to_owned() })
     }
 

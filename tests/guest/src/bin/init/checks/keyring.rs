@@ -37,11 +37,14 @@ pub(crate) fn dm_verity() -> Result<Verdict> {
     };
     let certificate = fs::read("/disk/keys/extra.der")?;
     kernel.add_certificate(keyring.serial, &certificate)?;
+    kernel.add_certificate(keyring.serial, &fs::read("/disk/keys/next.der")?)?;
     let filled = self::keyring(&kernel, TrustedKeyring::DmVerity)?;
     ensure!(has(&filled, "sealpack test extra"), "the certificate is not among {:?}", filled.keys);
     device::refused("extra.p7s", Errno::NOKEY).context("before the keyring is restricted")?;
     kernel.restrict_keyring(keyring.serial)?;
-    device::accepted("extra.p7s").context("once the keyring is restricted")?;
+    for signature in ["extra.p7s", "next.p7s"] {
+        device::accepted(signature).context("once the keyring is restricted")?;
+    }
     device::accepted("trusted.p7s").context("the other keyrings count as before")?;
     device::refused("other.p7s", Errno::NOKEY)?;
     let added = kernel.add_certificate(keyring.serial, &certificate);

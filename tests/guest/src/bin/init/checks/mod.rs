@@ -17,6 +17,7 @@ mod modules;
 mod mounting;
 mod policy;
 mod predictions;
+mod rotation;
 mod sharing;
 mod verified;
 
@@ -88,6 +89,9 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "allow_script" => allow::script,
         "allow_inline_script" => allow::inline_script,
         "allow_two_images" => allow::two_images,
+        "rotation_both_keys" => rotation::both_keys,
+        "rotation_dm_verity" => rotation::dm_verity,
+        "rotation_old_key_gone" => rotation::old_key_gone,
         "deny_unsigned_mount" => deny::unsigned_mount,
         "deny_overmount" => deny::overmount,
         "deny_bind_mount" => deny::bind_mount,

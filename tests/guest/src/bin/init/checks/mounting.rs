@@ -65,12 +65,13 @@ impl Place {
 
     fn request(&self, target: PathBuf) -> Result<Request> {
         let statement = self.seal.statement();
+        let [sealed_metadata] = statement.metadata() else { bail!("not one metadata image: {statement:?}") };
         let image = self.only("images", "erofs")?;
         let metadata = MetadataTree {
             path: self.only("images", "verity")?,
             data_blocks: fs::metadata(&image)?.len() / 4096,
-            root_hash: statement.metadata().root_hash,
-            signatures: self.signatures(&statement.metadata().root_hash),
+            root_hash: sealed_metadata.root_hash,
+            signatures: self.signatures(&sealed_metadata.root_hash),
         };
         let [sealed] = statement.packs() else { bail!("the image has not one pack: {statement:?}") };
         let path = self.only("packs/sha256", "pack")?;
@@ -81,7 +82,7 @@ impl Place {
             path,
         };
         Ok(Request {
-            image_id: statement.metadata().id,
+            image_id: sealed_metadata.id,
             image,
             objects: Objects::Packs { metadata, packs: vec![pack] },
             writable: None,

@@ -1,9 +1,13 @@
 //! `cargo xtask demo`: the whole way of two real images, from a registry to a running program and back to
-//! an empty store, with the commands as a user would type them; then a stock kernel that enforces.
+//! an empty store, with the commands as a user would type them; then sealed, published, pulled again, and enforced by a
+//! stock kernel.
+
+mod publish;
 
 use crate::guest;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result, ensure};
+use sealpack_guest::disk::PYTHON;
 use sealpack_guest::kernels::Generation;
 use sealpack_tests::program::{self, Profile};
 use sealpack_tests::registry::Registry;
@@ -42,16 +46,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("A registry on {} has them now.", registry.host()));
     let demo = Demo::new(place)?;
     demo.pull_and_compare(&registry)?;
-    // What is in the store needs no registry.
-    drop(registry);
     demo.run_python()?;
     demo.clean_up()?;
-    say("Done here: nothing is mounted, and the store is empty.");
-    remove(&demo.place)?;
-    guest::demo::show(Generation::V6_12)
+    say("Nothing is mounted, and the store is empty.");
+    demo.publish_and_pull(&registry)?;
+    drop(registry);
+    let pulled = demo.store();
+    guest::demo::show(Generation::V6_12, Some(&pulled))?;
+    remove(&demo.place)
 }
 
-const PYTHON: &str = "demo/python:1";
 const TOOLS: &str = "demo/tools:1";
 
 struct Demo {
@@ -105,7 +109,7 @@ impl Demo {
         self.sealpack(["gc"])?;
         self.sealpack(["fsck"])?;
         let mut find = Command::new("find");
-        let left = command::stdout(find.arg(self.place.join("store/objects")).args(["-type", "f"]))?;
+        let left = command::stdout(find.arg(self.store().join("objects")).args(["-type", "f"]))?;
         ensure!(left.is_empty(), "objects are left that no image refers to:\n{left}");
         Ok(())
     }
@@ -117,8 +121,12 @@ impl Demo {
 
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(&self.sealpack);
-        command.arg("--store").arg(self.place.join("store")).args(arguments);
+        command.arg("--store").arg(self.store()).args(arguments);
         command
+    }
+
+    fn store(&self) -> PathBuf {
+        self.place.join("store")
     }
 
     /// Runs a command, its output going where ours goes.

@@ -1,0 +1,83 @@
+use sealpack_format::tree::Time;
+use sealpack_oci::reference::Reference;
+use sealpack_store::{ImageRecord, Store};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::listing;
+use crate::output::table;
+
+/// List the images that had a name, the newest first.
+///
+/// The first line is the image that has it now. `sealpack gc` keeps the one before, and as many as
+/// --keep-previous says; `sealpack rm` drops the history with the name.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack history debian:12
+  sealpack history --json debian:12 | jq -r '.earlier[0].manifest'")]
+pub(crate) struct History {
+    /// The name.
+    name: Reference,
+}
+
+impl History {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let name = self.name.to_string();
+        let (current, earlier) = (store.image(&name)?, store.history(&name)?);
+        let remembered = store.epoch(&name)?;
+        if current.is_none() && earlier.is_empty() && remembered.is_none() {
+            return Err(CommandError::failed(format_args!("the store knows nothing of {name}"))
+                .hint("`sealpack images` lists the names that it has"));
+        }
+        let value = json!({
+            "name": name,
+            "remembered_epoch": remembered.as_ref().map(|known| json!({
+                "epoch": known.epoch,
+                "manifest": known.manifest,
+                "unix_seconds": known.unix_seconds,
+            })),
+            "current": current.as_ref().map(|record| json_of(&store, record)),
+            "earlier": earlier.iter().map(|record| json_of(&store, record)).collect::<Vec<_>>(),
+        });
+        context.output.result(&value, || {
+            let records = current.iter().chain(&earlier);
+            let rows: Vec<Vec<String>> = records.map(|record| row_of(&store, record)).collect();
+            let mut text = match rows.is_empty() {
+                true => format!("{name}: no image has the name now\n"),
+                false => table(&["MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)"], &rows),
+            };
+            if let Some(known) = &remembered {
+                text += &format!("the highest epoch of a seal accepted for it: {}\n", known.epoch);
+            }
+            text
+        })
+    }
+}
+
+fn is_sealed(store: &Store, record: &ImageRecord) -> bool {
+    store.seal_path(&record.manifest).exists()
+}
+
+fn json_of(store: &Store, record: &ImageRecord) -> Value {
+    json!({
+        "manifest": record.manifest,
+        "platform": record.platform,
+        "metadata_image": record.image,
+        "kept_in": record.objects.name(),
+        "sealed": is_sealed(store, record),
+        "pulled_unix_seconds": record.pulled_unix_seconds,
+    })
+}
+
+fn row_of(store: &Store, record: &ImageRecord) -> Vec<String> {
+    let pulled = i64::try_from(record.pulled_unix_seconds).unwrap_or(i64::MAX);
+    let sealed = if is_sealed(store, record) { ", sealed" } else { "" };
+    vec![
+        record.manifest.to_string(),
+        record.platform.clone(),
+        format!("{}{sealed}", record.objects),
+        listing::date(Time { seconds: pulled, nanoseconds: 0 }),
+    ]
+}

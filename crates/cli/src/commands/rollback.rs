@@ -1,0 +1,126 @@
+use sealpack_oci::reference::Reference;
+use sealpack_store::{ImageRecord, Store};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::sealing;
+
+/// The fewest characters of a digest that name an image.
+const DIGEST_PREFIX_MIN: usize = 8;
+
+/// Give a name back to the image that had it before.
+///
+/// Without --to, that is the newest one in the name's history whose seal has a lower epoch than that of the image that
+/// has the name now; if that one has no seal, the newest one that has. Nothing is fetched. The image that loses the name
+/// goes into the history, and the highest epoch that was seen stays: the next pull of the name brings a later image, or
+/// is refused.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack rollback debian:12
+  sealpack history debian:12
+  sealpack rollback debian:12 --to sha256:…")]
+pub(crate) struct Rollback {
+    /// The name.
+    name: Reference,
+    /// The manifest of the image that gets the name: the digest, or its first characters.
+    #[arg(long, value_name = "DIGEST")]
+    to: Option<String>,
+}
+
+impl Rollback {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let (_lock, store) = context.open_for_reading()?;
+        let name = self.name.to_string();
+        let current = store.image(&name)?.ok_or_else(|| {
+            CommandError::failed(format_args!("the store has no image {name}"))
+                .hint("`sealpack images` lists what it has")
+        })?;
+        let history = store.history(&name)?;
+        let target = match &self.to {
+            Some(digest) => by_digest(&history, digest, &name)?,
+            None => before(context, &store, &current, &history)?,
+        };
+        check_whole(&store, target)?;
+        store.set_image(target)?;
+        let epochs = [target, &current].map(|record| epoch_of(&store, record));
+        let value = json!({
+            "name": name,
+            "manifest": target.manifest,
+            "epoch": epochs[0],
+            "manifest_before": current.manifest,
+            "epoch_before": epochs[1],
+        });
+        context.output.result(&value, || {
+            let [epoch, epoch_before] =
+                epochs.map(|epoch| epoch.map_or("no seal".to_owned(), |epoch| format!("epoch {epoch}")));
+            format!(
+                "{name} is {} now ({epoch}), and was {} ({epoch_before})",
+                target.manifest, current.manifest
+            )
+        })
+    }
+}
+
+fn epoch_of(store: &Store, record: &ImageRecord) -> Option<u64> {
+    sealing::read(store, record).ok().flatten().map(|seal| seal.statement().epoch())
+}
+
+fn by_digest<'h>(
+    history: &'h [ImageRecord],
+    digest: &str,
+    name: &str,
+) -> Result<&'h ImageRecord, CommandError> {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    if hex.len() < DIGEST_PREFIX_MIN || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(CommandError::usage(format_args!("{digest:?} is not the beginning of a digest")));
+    }
+    let mut found = history.iter().filter(|record| record.manifest.hex().starts_with(hex));
+    match (found.next(), found.next()) {
+        (Some(record), None) => Ok(record),
+        (Some(_), Some(_)) => Err(CommandError::failed(format_args!(
+            "{digest} is the beginning of several digests in the history of {name}"
+        ))
+        .hint("give more of the digest")),
+        (None, _) => Err(CommandError::failed(format_args!("{digest} is not in the history of {name}"))
+            .hint("`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise")),
+    }
+}
+
+/// The newest image that is older by its seal.
+fn before<'h>(
+    context: &Context,
+    store: &Store,
+    current: &ImageRecord,
+    history: &'h [ImageRecord],
+) -> Result<&'h ImageRecord, CommandError> {
+    let now = sealing::read(store, current)?.map(|seal| seal.statement().epoch());
+    for record in history {
+        match sealing::read(store, record) {
+            Ok(Some(seal)) if now.is_none_or(|now| seal.statement().epoch() < now) => return Ok(record),
+            Ok(_) => {}
+            // It says nothing of its epoch.
+            Err(error) => {
+                context.output.remark(&format!("passing over {}: {}", record.manifest, error.message()))
+            }
+        }
+    }
+    let what = now.map_or("a seal".to_owned(), |now| format!("a seal of an epoch before {now}"));
+    Err(CommandError::failed(format_args!("no image with {what} is in the history of {}", current.name))
+        .hint("`sealpack history` lists what is; --to takes any of it, sealed or not"))
+}
+
+/// That the image can be used as it is.
+fn check_whole(store: &Store, record: &ImageRecord) -> Result<(), CommandError> {
+    store.verify_image(&record.image)?;
+    for layer in &record.layers {
+        if !store.has_layer(&layer.diff_id, record.objects)? {
+            return Err(CommandError::failed(format_args!(
+                "{} is incomplete: layer {} is missing or damaged",
+                record.manifest, layer.diff_id
+            ))
+            .hint("`sealpack fsck` names what is; pulling the image by its digest brings it back"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Images that are to be sealed and are not in the store yet.
+
+use sealpack_oci::environment::Environment;
+use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
+use sealpack_oci::platform::Platform;
+use sealpack_oci::pull::{Request, pull};
+use sealpack_oci::reference::Reference;
+use sealpack_oci::source::Source;
+use sealpack_store::{ImageRecord, ObjectForm};
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::progress;
+use crate::registry_args::RegistryArgs;
+
+/// The image in the store; else the one that `image` means as a source, pulled into packs.
+pub(super) fn find_or_pull(
+    context: &Context,
+    image: &str,
+    registry: &RegistryArgs,
+) -> Result<ImageRecord, CommandError> {
+    let absent = match context.open_if_there(None)? {
+        Some(store) => match context.find(&store, image) {
+            Ok(record) => return Ok(record),
+            Err(error) => error,
+        },
+        None => CommandError::failed("there is no store"),
+    };
+    if is_digest(image) {
+        return Err(absent);
+    }
+    let Ok(source) = image.parse::<Source>() else { return Err(absent) };
+    let source = source.open(&registry.client_options(&source), &Environment::of_process())?;
+    let name = name_of(source.as_ref())?;
+    let (root, bytes) = source.root()?;
+    let found = resolve_root(source.as_ref(), root.clone(), bytes.clone(), &Platform::host())?;
+    let index = (root.digest != found.manifest.digest).then_some((root.digest, bytes.as_slice()));
+    let request =
+        Request { name: &name, pulled_as: None, index, objects: Some(ObjectForm::Packs), check: None };
+    bring(context, source.as_ref(), &found, &request)
+}
+
+/// Whether a text is more likely the beginning of a digest than an image of that name somewhere.
+fn is_digest(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("sha512:")).unwrap_or(text);
+    hex.len() >= 8 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The name of what a source has.
+pub(super) fn name_of(source: &dyn ImageSource) -> Result<Reference, CommandError> {
+    source.default_name().ok_or_else(|| {
+        CommandError::failed(format_args!("{} suggests no name for the image", source.description()))
+            .hint("`sealpack pull SOURCE NAME` gives it one")
+    })
+}
+
+/// Pulls an image. The trust store is not asked: whoever seals decides.
+pub(super) fn bring(
+    context: &Context,
+    source: &dyn ImageSource,
+    image: &ResolvedImage,
+    request: &Request<'_>,
+) -> Result<ImageRecord, CommandError> {
+    let store = context.open_or_create(None)?;
+    store.check_form(ObjectForm::Packs)?;
+    let observer = progress::observer(context.output);
+    Ok(pull(&store, source, image, request, observer.as_ref())?.record)
+}

@@ -1,0 +1,278 @@
+mod attach;
+mod bring;
+mod every;
+mod prepare;
+mod push;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use sealpack_oci::target::Target;
+use sealpack_store::{ImageRecord, ObjectForm, Silent, Store};
+use sealpack_trust::anchors::Use;
+use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::registry_args::RegistryArgs;
+use crate::sealing::{self, StatementArgs};
+use crate::signing::{SealSigningArgs, StatementSigningArgs};
+
+/// Seal an image: sign what it is made of, and the names that it may run under.
+///
+/// Signed are the root hashes of its metadata image and packs, which the kernel judges, and the statement that ties
+/// these to the image and to its names, which those judge who pull it. The seal is kept in the store, beside the
+/// image, and published beside the image with --push. Mounting the image, sealpack gives the signatures of the root
+/// hashes to the kernel, which accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows
+/// them. An image that the store does not have is pulled first, whatever the trust store says of it; one whose objects
+/// are files is converted into packs. Every byte is verified before anything is signed.
+///
+/// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
+/// where the trust store knows who signed before.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Examples:
+  sealpack key new --key seal.key --cert seal.pem
+  sealpack seal debian:12 --key seal.key --cert seal.pem
+  sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
+  sealpack seal debian:12 --key packs.key --cert packs.crt --statement-key us.key --statement-cert us.crt
+  sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
+  sealpack seal prepare debian:12 --out to-be-signed
+  sealpack seal attach debian:12 to-be-signed --cert offline.crt
+  sealpack seal push debian:12 --to registry.example.org/base/debian:12
+  sealpack mount debian:12 /mnt --require signed")]
+pub(crate) struct Seal {
+    #[command(subcommand)]
+    command: Option<SealCommand>,
+    /// The image: a name or a digest in the store, or else a source as of `sealpack pull`.
+    #[arg(required = true)]
+    image: Option<String>,
+    #[command(flatten)]
+    statement: StatementArgs,
+    #[command(flatten)]
+    signing: SealSigningArgs,
+    #[command(flatten)]
+    statement_signing: StatementSigningArgs,
+    /// Make a new seal in the place of the one that there is.
+    #[arg(long)]
+    replace: bool,
+    /// Seal the image for every platform that there is one for: each is pulled, under its digest, into packs.
+    #[arg(long)]
+    all_platforms: bool,
+    /// Publish the seal too, beside the image where that was pulled from.
+    #[arg(long)]
+    push: bool,
+    /// With --push: where the image is that the seal is put beside.
+    #[arg(long, value_name = "TARGET", requires = "push")]
+    to: Option<Target>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum SealCommand {
+    Prepare(prepare::Prepare),
+    Attach(attach::Attach),
+    Push(push::Push),
+}
+
+impl Seal {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        match self.command {
+            Some(SealCommand::Prepare(command)) => command.run(context),
+            Some(SealCommand::Attach(command)) => command.run(context),
+            Some(SealCommand::Push(command)) => command.run(context),
+            None => self.sign(context),
+        }
+    }
+
+    fn sign(mut self, context: &Context) -> CommandResult {
+        let image = self.image.take().ok_or_else(|| CommandError::usage("no image is given"))?;
+        let packs = self.signing.signer(context.output)?;
+        let statement = self.statement_signing.signer(context.output)?;
+        let keys =
+            SealingKeys { packs: packs.pair(), statement: statement.as_ref().unwrap_or(&packs).pair() };
+        if self.all_platforms {
+            // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
+            self.statement.fix_time()?;
+            return self.sign_all(context, &image, &keys);
+        }
+        let record = bring::find_or_pull(context, &image, &self.registry)?;
+        let sealed = self.sign_one(context, record, &keys)?;
+        context.output.result(&sealed.to_json(), || sealed.to_string())
+    }
+
+    /// Seals an image that the store has, and publishes the seal if so wanted.
+    fn sign_one(
+        &self,
+        context: &Context,
+        record: ImageRecord,
+        keys: &SealingKeys<'_>,
+    ) -> Result<Sealed, CommandError> {
+        let (_lock, store) = context.open_for_reading()?;
+        let (record, seal) = match draft(context, &store, record, &self.statement, self.replace)? {
+            (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, keys)?),
+            (record, Draft::Sealed(mut seal)) => {
+                seal.add_signatures(keys)?;
+                (record, seal)
+            }
+        };
+        store.write_seal(&record.manifest, &seal.to_json())?;
+        let published = match self.push {
+            true => {
+                let place = push::Place::new(&record, self.to.as_ref())?;
+                Some(place.publish(context, &store, &record, &seal, &self.registry)?)
+            }
+            false => None,
+        };
+        let path = store.seal_path(&record.manifest);
+        Ok(Sealed { record, seal, path, published })
+    }
+}
+
+/// What is to be signed.
+enum Draft {
+    /// A statement that nobody has signed.
+    New(Statement),
+    /// The seal that the image has, which is to get more signatures.
+    Sealed(ImageSeal),
+}
+
+impl Draft {
+    fn statement(&self) -> &Statement {
+        match self {
+            Self::New(statement) => statement,
+            Self::Sealed(seal) => seal.statement(),
+        }
+    }
+}
+
+/// What is to be signed for an image, which is in packs then, and all of it verified.
+fn draft(
+    context: &Context,
+    store: &Store,
+    record: ImageRecord,
+    wanted: &StatementArgs,
+    replace: bool,
+) -> Result<(ImageRecord, Draft), CommandError> {
+    let record = in_packs(context, store, record)?;
+    let seal = if replace { None } else { sealing::read(store, &record)? };
+    match &seal {
+        Some(seal) if is_by_somebody_trusted(context, seal)? => {
+            context.output.detail(|| format!("{}: signed before by somebody trusted", record.name));
+        }
+        // A signature is for ever: what the store remembers of its packs is no reason to sign them.
+        _ => store.verify_image_packs(&record)?,
+    }
+    let devices = devices_of(store, &record)?;
+    let draft = match seal {
+        None => Draft::New(wanted.statement(&record, devices)?),
+        Some(seal) => {
+            check_is_of(seal.statement(), &devices, &record)?;
+            wanted.check(seal.statement(), &record)?;
+            Draft::Sealed(seal)
+        }
+    };
+    Ok((record, draft))
+}
+
+/// Whether the statement and each root hash have a signature that counts in the trust store. Then the root hashes are
+/// as good as when they were signed.
+fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, CommandError> {
+    let (anchors, now) = (context.anchors()?, SystemTime::now());
+    let counts = |(signed, content): (Signed, Vec<u8>)| {
+        let of = if signed == Signed::Statement { Use::Statements } else { Use::Packs };
+        seal.signatures_of(signed).iter().any(|der| {
+            let signer = anchors.verify(of, der, &content);
+            signer.is_ok_and(|certificate| anchors.check_certificate(certificate, now).is_ok())
+        })
+    };
+    Ok(seal.statement().to_be_signed().all(counts))
+}
+
+fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
+    let root_hash = store.ensure_image_tree(&record.image)?;
+    Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
+}
+
+/// What came of sealing an image.
+struct Sealed {
+    record: ImageRecord,
+    seal: ImageSeal,
+    /// Where the store has the seal.
+    path: PathBuf,
+    published: Option<push::Published>,
+}
+
+impl Sealed {
+    fn to_json(&self) -> Value {
+        let statement = self.seal.statement();
+        let packs = statement.packs().iter().map(|pack| pack.root_hash);
+        json!({
+            "name": self.record.name,
+            "manifest": self.record.manifest,
+            "platform": statement.platform(),
+            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "epoch": statement.epoch(),
+            "created": statement.created().to_string(),
+            "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
+            "pack_root_hashes": packs.collect::<Vec<_>>(),
+            "signers": self.seal.signers(),
+            "seal": self.path,
+            "published": self.published.as_ref().map(push::Published::to_json),
+        })
+    }
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let statement = self.seal.statement();
+        let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
+        writeln!(
+            f,
+            "{}: sealed as {}, epoch {}; the statement and {} root hashes signed by {}",
+            self.record.name,
+            names.join(", "),
+            statement.epoch(),
+            statement.root_hashes().count(),
+            self.seal.signers().join(" and by ")
+        )?;
+        self.published.iter().try_for_each(|published| write!(f, "{published}"))
+    }
+}
+
+/// The image with its objects in packs, now if they were not before.
+fn in_packs(context: &Context, store: &Store, record: ImageRecord) -> Result<ImageRecord, CommandError> {
+    if record.objects == ObjectForm::Packs {
+        return Ok(record);
+    }
+    context.output.remark(&format!("{}: converting files into packs", record.name));
+    Ok(store.convert(&record, ObjectForm::Packs, &Silent)?.record)
+}
+
+/// That a statement is about just these devices, before anybody signs it too.
+fn check_is_of(statement: &Statement, devices: &Devices, record: &ImageRecord) -> CommandResult {
+    let problem = match statement.check(devices) {
+        Err(error) => error.to_string(),
+        Ok(()) if statement.platform() != record.platform => {
+            format!("it is for {}, not for {}", statement.platform(), record.platform)
+        }
+        Ok(()) if statement.packs() != devices.packs || statement.metadata() != [devices.metadata] => {
+            "it has devices that the image has not".to_owned()
+        }
+        Ok(()) => return Ok(()),
+    };
+    Err(CommandError::refused(format_args!("the seal of {} is not for it: {problem}", record.name))
+        .hint("--replace makes a new one"))
+}
+
+impl From<SealSigningError> for CommandError {
+    fn from(error: SealSigningError) -> Self {
+        match error {
+            SealSigningError::Seal(_) => Self::failed(error).hint("--replace makes a new one"),
+            _ => Self::failed(error),
+        }
+    }
+}

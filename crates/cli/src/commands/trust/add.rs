@@ -1,0 +1,79 @@
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use sealpack_trust::anchors::{AnchorName, Use};
+use serde_json::json;
+
+use super::uses;
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::signing::read_certificate;
+
+/// Add a certificate, so that the signatures of its key count.
+///
+/// The certificate must be for signing code, and not be revoked in this trust store. Under a name that there is, the
+/// same certificate is added for more uses; another one needs another name, so that both can be told apart while a
+/// key is replaced.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack trust add publisher --cert publisher.crt
+  sealpack trust add site-policies --cert policy.crt --for policies
+  sealpack trust add site --cert site.crt --for packs --trust ./trust.d")]
+pub(crate) struct Add {
+    /// What it is to be called: letters, digits, '.', '_' and '-'.
+    name: AnchorName,
+    /// The certificate: PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// What it may have signed: packs, statements, policies.
+    #[arg(long = "for", value_name = "USES", value_delimiter = ',', default_value = "packs,statements")]
+    of: Vec<Use>,
+}
+
+impl Add {
+    pub(crate) fn run(mut self, context: &Context) -> CommandResult {
+        let certificate = read_certificate(&self.cert)?;
+        let named = |error: &dyn std::fmt::Display| {
+            CommandError::failed(format_args!("{}: {error}", self.cert.display()))
+        };
+        certificate.check_usage().map_err(|error| named(&error))?;
+        self.of.sort();
+        self.of.dedup();
+        let store = context.trust_store();
+        let mut anchors = store.read_so_far(context.output)?;
+        if anchors.revocations().certificate(&certificate.fingerprint()).is_some() {
+            return Err(named(&"this certificate is revoked in the trust store").hint(
+                "take it out of revoked.toml if that was wrong; otherwise its owner needs another key",
+            ));
+        }
+        for of in &self.of {
+            anchors.add(*of, self.name.clone(), certificate.clone()).map_err(|error| {
+                CommandError::failed(error)
+                    .hint("give the other one another name, or remove the old one first")
+            })?;
+        }
+        if !certificate.is_valid_at(SystemTime::now()) {
+            context.output.remark(&format!(
+                "warning: the certificate {} is not valid at this time: its signatures do not count now",
+                self.cert.display()
+            ));
+        }
+        store.add(&self.name, &self.of, &certificate)?;
+        let value = json!({
+            "name": self.name.as_str(),
+            "uses": self.of.iter().map(|of| of.name()).collect::<Vec<_>>(),
+            "subject": certificate.subject(),
+            "sha256": certificate.fingerprint().to_string(),
+            "trust_store": store.own(),
+        });
+        context.output.result(&value, || {
+            format!(
+                "{}: \"{}\" is trusted for {} in {}",
+                self.name,
+                certificate.subject(),
+                uses(&self.of),
+                store.own().display()
+            )
+        })
+    }
+}

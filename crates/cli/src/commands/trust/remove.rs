@@ -1,0 +1,71 @@
+use sealpack_trust::anchors::{AnchorName, Use};
+use serde_json::json;
+
+use super::uses;
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+
+/// Remove a certificate, so that signatures of its key count no longer.
+///
+/// Somebody else who adds it again is not hindered: `sealpack trust revoke` does that.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sealpack trust remove publisher
+  sealpack trust remove publisher --for packs")]
+pub(crate) struct Remove {
+    /// What it is called.
+    name: AnchorName,
+    /// For what it is to be removed [default: everything].
+    #[arg(long = "for", value_name = "USES", value_delimiter = ',')]
+    of: Vec<Use>,
+}
+
+impl Remove {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let store = context.trust_store();
+        let entries = store.entries(context.output)?;
+        let is_meant = |of: Use| self.of.is_empty() || self.of.contains(&of);
+        let (own, others): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .filter(|entry| entry.name == self.name && is_meant(entry.of))
+            .partition(|entry| entry.path.starts_with(store.own()));
+        if let Some(missing) =
+            self.of.iter().find(|of| !own.iter().chain(&others).any(|entry| entry.of == **of))
+        {
+            return Err(CommandError::failed(format_args!(
+                "the trust store has no certificate called {} for {missing}",
+                self.name
+            ))
+            .hint("`sealpack trust list` shows what it has"));
+        }
+        let Some(first) = own.first() else {
+            return Err(match others.first() {
+                Some(entry) => CommandError::failed(format_args!(
+                    "{} is in {}, which is not yours to change",
+                    self.name,
+                    entry.path.display()
+                )),
+                None => CommandError::failed(format_args!(
+                    "the trust store has no certificate called {}",
+                    self.name
+                ))
+                .hint("`sealpack trust list` shows what it has"),
+            });
+        };
+        let subject = first.certificate.subject().to_owned();
+        let removed: Vec<Use> = own.iter().map(|entry| entry.of).collect();
+        let paths: Vec<_> = own.into_iter().map(|entry| entry.path).collect();
+        store.remove(&paths)?;
+        for entry in &others {
+            context.output.remark(&format!("note: {} stays: it is the machine's", entry.path.display()));
+        }
+        let value = json!({
+            "name": self.name.as_str(),
+            "removed": removed.iter().map(|of| of.name()).collect::<Vec<_>>(),
+            "trust_store": store.own(),
+        });
+        context.output.result(&value, || {
+            format!("{}: \"{subject}\" is no longer trusted for {}", self.name, uses(&removed))
+        })
+    }
+}

@@ -1,0 +1,191 @@
+use std::path::{Path, PathBuf};
+
+use sealpack_format::digest::RootHash;
+use sealpack_kernel::Kernel;
+use sealpack_trust::anchors::{AnchorName, RevokedCertificate, RevokedRootHash};
+use sealpack_trust::key::Certificate;
+use sealpack_trust::policy::{Operation, Policy, Rule};
+use serde_json::json;
+
+use super::kernel::{Held, denies};
+use crate::context::Context;
+use crate::error::{CommandError, CommandResult};
+use crate::new_files::{self, NewFile};
+use crate::sealing::source_date;
+use crate::signing::{read, read_certificate};
+
+/// Revoke a certificate, or the root hash of a metadata image or pack.
+///
+/// A revoked certificate's signatures count no longer, wherever it is in the trust store; an image with a revoked root
+/// hash is not pulled, whoever signed it. The kernel knows neither before it is told: for a root hash, by the rule that is
+/// printed, in the next version of the policy, which --policy writes; for a certificate, by taking it out of the
+/// keyrings that have it.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["name", "cert", "root_hash"])))]
+#[command(after_help = "Examples:
+  sealpack trust revoke publisher --reason stolen
+  sealpack trust revoke --cert old.crt
+  sealpack trust revoke --root-hash 3f0d…c2 --image debian:12 --policy sealed.policy")]
+pub(crate) struct Revoke {
+    /// The certificate that the trust store calls so; all of them, if they differ by use.
+    name: Option<AnchorName>,
+    /// A certificate, whether the trust store has it or not: PEM or DER.
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// A root hash: 64 hexadecimal digits.
+    #[arg(long, value_name = "ROOT-HASH")]
+    root_hash: Option<RootHash>,
+    /// The image that the root hash was of, for people.
+    #[arg(long, value_name = "NAME", requires = "root_hash")]
+    image: Option<String>,
+    /// Why, for people: it is part of the message when something is refused for it.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The text of an IPE policy: the rules that deny the root hash are put in front of its rules, and its version is
+    /// raised. Sign and load it then.
+    #[arg(long, value_name = "FILE", requires = "root_hash")]
+    policy: Option<PathBuf>,
+}
+
+impl Revoke {
+    pub(crate) fn run(self, context: &Context) -> CommandResult {
+        match (&self.root_hash, &self.cert, &self.name) {
+            (Some(root_hash), ..) => self.root_hash(context, root_hash),
+            (_, Some(path), _) => self.certificates(context, &[read_certificate(path)?], None),
+            (.., Some(name)) => {
+                let entries = context.trust_store().entries(context.output)?;
+                let mut named: Vec<Certificate> = Vec::new();
+                for entry in entries.into_iter().filter(|entry| entry.name == *name) {
+                    if !named.contains(&entry.certificate) {
+                        named.push(entry.certificate);
+                    }
+                }
+                if named.is_empty() {
+                    return Err(CommandError::failed(format_args!(
+                        "the trust store has no certificate called {name}"
+                    ))
+                    .hint("`sealpack trust list` shows what it has; --cert revokes a certificate that it has not"));
+                }
+                self.certificates(context, &named, Some(name))
+            }
+            _ => Err(CommandError::usage("nothing to revoke is given")),
+        }
+    }
+
+    fn certificates(
+        &self,
+        context: &Context,
+        certificates: &[Certificate],
+        name: Option<&AnchorName>,
+    ) -> CommandResult {
+        let (store, when) = (context.trust_store(), source_date()?);
+        let known = store.revocations_so_far()?;
+        let lines: String = certificates
+            .iter()
+            .filter(|certificate| known.certificate(&certificate.fingerprint()).is_none())
+            .map(|certificate| {
+                let name = name.map_or(certificate.subject(), AnchorName::as_str);
+                RevokedCertificate::to_toml(
+                    &certificate.fingerprint(),
+                    Some(name),
+                    self.reason.as_deref(),
+                    when,
+                )
+            })
+            .collect();
+        if !lines.is_empty() {
+            store.revoke(&lines)?;
+        }
+        let held = Held::read(&Kernel::default());
+        let value = json!({
+            "revoked": certificates.iter().map(|certificate| json!({
+                "subject": certificate.subject(),
+                "sha256": certificate.fingerprint().to_string(),
+                "kernel": held.of(certificate),
+            })).collect::<Vec<_>>(),
+            "was_revoked_before": lines.is_empty(),
+            "trust_store": store.own(),
+        });
+        context.output.result(&value, || {
+            let line = |certificate: &Certificate| {
+                let keyrings = held.of(certificate);
+                let kernel = match keyrings.is_empty() {
+                    true => "the kernel has not got it".to_owned(),
+                    false => format!(
+                        "the kernel still trusts it: take it out of what fills {} (docs/keys.md)",
+                        keyrings.join(" and ")
+                    ),
+                };
+                let done = if lines.is_empty() { "was revoked already" } else { "is revoked" };
+                format!("\"{}\" {done}; {kernel}\n", certificate.subject())
+            };
+            certificates.iter().map(line).collect()
+        })
+    }
+
+    fn root_hash(&self, context: &Context, root_hash: &RootHash) -> CommandResult {
+        // Before anything is written, so that a policy that cannot be changed changes nothing.
+        let changed = self.policy.as_deref().map(|path| deny_in(path, root_hash)).transpose()?;
+        let (store, when) = (context.trust_store(), source_date()?);
+        let known = store.revocations_so_far()?;
+        let was_revoked = known.root_hash(root_hash).is_some();
+        if !was_revoked {
+            let (image, reason) = (self.image.as_deref(), self.reason.as_deref());
+            store.revoke(&RevokedRootHash::to_toml(root_hash, image, reason, when))?;
+        }
+        if let (Some(path), Some(Some(text))) = (&self.policy, &changed) {
+            new_files::write_all(&[NewFile { path, bytes: text, mode: 0o644 }], true)?;
+        }
+        let rule = Rule::denying(Operation::Execute, root_hash).to_string();
+        let kernel = denies(&Kernel::default(), root_hash);
+        let value = json!({
+            "root_hash": root_hash,
+            "rule": rule,
+            "was_revoked_before": was_revoked,
+            "trust_store": store.own(),
+            "policy": self.policy,
+            "policy_changed": matches!(changed, Some(Some(_))),
+            "kernel_denies": kernel.as_ref().ok().map(|(_, denies)| denies),
+            "kernel_policy": kernel.as_ref().ok().map(|(policy, _)| policy),
+            "kernel_problem": kernel.as_ref().err(),
+        });
+        context.output.result(&value, || {
+            let done = if was_revoked { "was revoked already" } else { "is revoked" };
+            let mut text = format!("root hash {root_hash} {done}\n{rule}\n");
+            if let Some(path) = &self.policy {
+                text += &match &changed {
+                    Some(Some(_)) => format!(
+                        "{}: the policy denies it now; sign it with `sealpack policy sign`, then `sealpack policy load --update`\n",
+                        path.display()
+                    ),
+                    _ => format!("{}: the policy denies it already\n", path.display()),
+                };
+            }
+            text + &match &kernel {
+                Ok((policy, true)) => format!("the kernel's policy {policy} denies it\n"),
+                Ok((policy, false)) => {
+                    format!("the kernel's policy {policy} does not deny it yet: it needs the rule above\n")
+                }
+                Err(why) => format!("the kernel does not deny it: {why}\n"),
+            }
+        })
+    }
+}
+
+/// The policy's text with the denial; nothing if it has it.
+fn deny_in(path: &Path, root_hash: &RootHash) -> Result<Option<Vec<u8>>, CommandError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CommandError::failed(format_args!("{}: {error}", path.display()));
+    let text = read(path)?;
+    if text.first() == Some(&0x30) {
+        return Err(failed(&"this is a signed policy")
+            .hint("give the text that was signed; `sealpack policy show` prints it, without its comments"));
+    }
+    let policy = Policy::parse(&text).map_err(|error| failed(&error))?;
+    // Denied by default is not enough: a later version may allow what is signed.
+    let denial = Rule::denying(Operation::Execute, root_hash);
+    if policy.denies_device(root_hash) && policy.rules().contains(&denial) {
+        return Ok(None);
+    }
+    Policy::revoke_in_text(&text, root_hash).map(Some).map_err(|error| failed(&error))
+}

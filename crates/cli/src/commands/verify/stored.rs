@@ -1,0 +1,211 @@
+//! An image in the store.
+
+use std::collections::BTreeSet;
+
+use sealpack_format::digest::RootHash;
+use sealpack_kernel::fsverity::FileHasher;
+use sealpack_oci::manifest::{Config, Document};
+use sealpack_oci::merge::XattrRule;
+use sealpack_oci::pull::image_id;
+use sealpack_oci::reference::Reference;
+use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
+use sealpack_trust::judge::Candidate;
+use serde_json::json;
+
+use super::report::Report;
+use super::{kernel, seals};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::gate::{Gate, GateArgs};
+use crate::output::count;
+use crate::sealing;
+
+/// The most objects that are named one by one when they are damaged.
+const DAMAGED_SHOWN: usize = 16;
+
+/// Verifies all that the store has of the image.
+pub(super) fn verify(
+    context: &Context,
+    store: &Store,
+    record: &ImageRecord,
+    gate: &GateArgs,
+) -> Result<Report, CommandError> {
+    let mut report = Report::new(
+        &record.name,
+        json!({
+            "in_store": true,
+            "pulled_as": record.pulled_as.as_ref().unwrap_or(&record.name),
+            "manifest": record.manifest,
+            "platform": record.platform,
+            "metadata_image": record.image,
+            "kept_in": record.objects.name(),
+            "root_hashes_computed": true,
+        }),
+    );
+    blobs(&mut report, store, record);
+    let root_hash = contents(&mut report, store, record);
+    seal(&mut report, context, store, record, root_hash, gate)?;
+    kernel::ask(&mut report, store, record, root_hash);
+    Ok(report)
+}
+
+/// Manifest, config and index: their digests, and that they are about what the record has.
+fn blobs(report: &mut Report, store: &Store, record: &ImageRecord) {
+    let manifest = report.look("manifest", store.blob(&record.manifest), |_| record.manifest.to_string());
+    let config = report.look("config", store.blob(&record.config), |_| record.config.to_string());
+    if let Some(index) = &record.index {
+        let bytes = report.look("index", store.blob(index), |_| index.to_string());
+        if bytes.is_some_and(|bytes| !contains(&bytes, &record.manifest.hex())) {
+            // Perhaps in one that is in it.
+            report.note("index", "it names the manifest only through another index, if at all");
+        }
+    }
+    let (Some(manifest), Some(config)) = (manifest, config) else { return };
+    match named(record, &manifest, &config) {
+        Ok(()) => {
+            let layers = count(record.layers.len() as u64, "layer");
+            report.good("layers", format!("{layers}, as manifest and config name them"));
+        }
+        Err(problem) => report.bad("layers", problem),
+    }
+}
+
+fn contains(bytes: &[u8], hex: &str) -> bool {
+    bytes.windows(hex.len()).any(|window| window == hex.as_bytes())
+}
+
+/// That the record has the config and the layers that the blobs name.
+fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), String> {
+    let parsed = Document::parse("the manifest", None, manifest).map_err(|error| error.to_string())?;
+    let Document::Manifest(manifest) = parsed else { return Err("the manifest is an index".to_owned()) };
+    let config = Config::parse("the config", config).map_err(|error| error.to_string())?;
+    if manifest.config.digest != record.config {
+        return Err(format!("the manifest names the config {}", manifest.config.digest));
+    }
+    let blobs = manifest.layers.iter().map(|layer| layer.digest);
+    let named: Vec<_> = blobs.zip(config.diff_ids).collect();
+    let recorded: Vec<_> = record.layers.iter().map(|layer| (layer.blob, layer.diff_id)).collect();
+    if named == recorded { Ok(()) } else { Err("the record of the name has other layers".to_owned()) }
+}
+
+/// Metadata image and objects, every byte. Answers with the root hash of the metadata image.
+fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<RootHash> {
+    report
+        .look("metadata image", store.verify_image(&record.image).map(drop), |()| record.image.to_string())?;
+    let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
+    match image_id(store, &layers, XattrRule::default()) {
+        Ok(made) if made == record.image => report.good("  made again", "the layers give the same"),
+        Ok(made) => report.bad("  made again", format!("the layers give another one, {made}")),
+        Err(error) => report.bad("  made again", error),
+    }
+    let root_hash = report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
+    match record.objects {
+        ObjectForm::Files => files(report, store, record),
+        ObjectForm::Packs => packs(report, store, record),
+    }
+    root_hash
+}
+
+fn packs(report: &mut Report, store: &Store, record: &ImageRecord) {
+    let mut seen = BTreeSet::new();
+    for (number, layer) in record.layers.iter().enumerate() {
+        if !seen.insert(layer.diff_id) {
+            continue;
+        }
+        let what = format!("pack of layer {}", number + 1);
+        // One at a time, so that one that is damaged does not hide the next.
+        let mut only = record.clone();
+        only.layers = vec![layer.clone()];
+        let verified = store.verify_image_packs(&only).and_then(|()| store.layer_pack(&layer.diff_id));
+        report.look(what, verified, |pack| match pack {
+            Some(pack) => format!("root hash {}", pack.root_hash),
+            None => "none, as the layer has no objects".to_owned(),
+        });
+    }
+}
+
+fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
+    let objects = store.open_image(&record.image).map_err(|error| error.to_string());
+    let objects = objects.and_then(|file| objects_of_image(&file));
+    let Some(mut objects) = report.look("objects", objects, |objects| {
+        format!("the metadata image has {}", count(objects.len() as u64, "reference"))
+    }) else {
+        return;
+    };
+    objects.sort_unstable();
+    objects.dedup();
+    let mut hasher = FileHasher::new(store.algorithm());
+    let mut problems = Vec::new();
+    for id in &objects {
+        let path = store.object_path(id);
+        let problem = match store.open_object(id) {
+            Ok(Some(file)) => match hasher.hash(&file) {
+                Ok((found, _)) if found == *id => continue,
+                Ok((found, _)) => format!("{} is damaged: its fs-verity digest is {found}", path.display()),
+                Err(error) => format!("{} cannot be read: {error}", path.display()),
+            },
+            Ok(None) => format!("{} is missing", path.display()),
+            Err(error) => error.to_string(),
+        };
+        problems.push(problem);
+    }
+    if problems.is_empty() {
+        report.good("contents", format!("{}, each hashed", count(objects.len() as u64, "object")));
+    }
+    for problem in problems.iter().take(DAMAGED_SHOWN) {
+        report.bad("contents", problem);
+    }
+    if let Some(more) = problems.len().checked_sub(DAMAGED_SHOWN).filter(|more| *more > 0) {
+        report.bad("contents", format!("and {more} more objects are missing or damaged"));
+    }
+}
+
+/// The packs, none of an image in files.
+fn devices_of(store: &Store, record: &ImageRecord) -> Result<Vec<sealing::ImagePack>, CommandError> {
+    match record.objects {
+        ObjectForm::Files => Ok(Vec::new()),
+        ObjectForm::Packs => sealing::packs_of(store, record),
+    }
+}
+
+/// The seal: whether it is that of the image, and what the trust store says of it.
+fn seal(
+    report: &mut Report,
+    context: &Context,
+    store: &Store,
+    record: &ImageRecord,
+    root_hash: Option<RootHash>,
+    args: &GateArgs,
+) -> Result<(), CommandError> {
+    let asked_for: Reference =
+        record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
+    let name: Reference = record.name.parse().map_err(CommandError::failed)?;
+    let gate = Gate::new(context.anchors()?, args, &asked_for, &name, Some(store))?;
+    let seal = match sealing::read(store, record) {
+        Ok(seal) => seal,
+        Err(error) => {
+            report.bad("seal", error.message());
+            return Ok(());
+        }
+    };
+    if let Some(seal) = &seal {
+        let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
+        report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
+        match (root_hash, devices_of(store, record)) {
+            (Some(root_hash), Ok(packs)) => {
+                let devices = sealing::devices(record, root_hash, &packs);
+                report.look("  root hashes", seal.statement().check(&devices), |()| {
+                    let compared = devices.packs.len() + 1;
+                    format!("{compared} computed, and the seal has the same")
+                });
+            }
+            (_, Err(error)) => report.bad("  root hashes", error.message()),
+            (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
+        }
+    }
+    let candidates: Vec<_> =
+        seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
+    let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    seals::report_on(report, &judgements, true);
+    Ok(())
+}

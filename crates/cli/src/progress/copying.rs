@@ -1,0 +1,122 @@
+//! What a running copy shows.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sealpack_format::BlobDigest;
+use sealpack_oci::copy::{Event, Observer};
+use sealpack_oci::manifest::Descriptor;
+use serde_json::{Value, json};
+
+use super::{locked, short};
+use crate::output::{Output, count, size};
+
+/// The observer that suits where the output goes.
+pub(crate) fn copy_observer(output: Output) -> Box<dyn Observer> {
+    if output.json {
+        Box::new(JsonLines)
+    } else if output.quiet {
+        Box::new(())
+    } else if output.wants_bars() {
+        Box::new(Bars { all: MultiProgress::new(), blobs: Mutex::default(), output })
+    } else {
+        Box::new(Lines(output))
+    }
+}
+
+fn line_of(event: &Event<'_>) -> Option<String> {
+    Some(match event {
+        Event::Planned { manifests, referrers, blobs, size_bytes } => format!(
+            "{}, {}, {} of {} in all",
+            count(*manifests as u64, "manifest"),
+            count(*referrers as u64, "referrer"),
+            count(*blobs as u64, "blob"),
+            size(*size_bytes)
+        ),
+        Event::Known(blob) => format!("blob {}: it is there already", short(&blob.digest)),
+        Event::Mounted(blob) => format!("blob {}: taken over from the other repository", short(&blob.digest)),
+        Event::Started(blob) => format!("blob {}: copying {}", short(&blob.digest), size(blob.size_bytes)),
+        Event::Stored(blob) => format!("blob {}: copied", short(&blob.digest)),
+        Event::LeftOut(left_out) => format!("left out: {}", left_out.problem),
+        _ => return None,
+    })
+}
+
+/// Plain lines on standard error.
+struct Lines(Output);
+
+impl Observer for Lines {
+    fn event(&self, event: &Event<'_>) {
+        if let Some(line) = line_of(event) {
+            self.0.remark(&line);
+        }
+    }
+}
+
+/// One JSON object a line on standard error; advances are left out.
+struct JsonLines;
+
+impl Observer for JsonLines {
+    fn event(&self, event: &Event<'_>) {
+        let Some(value) = json_of(event) else { return };
+        // Nobody is left to tell when standard error is closed.
+        _ = writeln!(std::io::stderr().lock(), "{value}");
+    }
+}
+
+fn json_of(event: &Event<'_>) -> Option<Value> {
+    let blob = |name: &str, blob: &Descriptor| json!({"event": name, "digest": blob.digest, "size_bytes": blob.size_bytes});
+    Some(match event {
+        Event::Planned { manifests, referrers, blobs, size_bytes } => json!({
+            "event": "planned", "manifests": manifests, "referrers": referrers, "blobs": blobs,
+            "size_bytes": size_bytes,
+        }),
+        Event::Known(known) => blob("blob_known", known),
+        Event::Mounted(mounted) => blob("blob_mounted", mounted),
+        Event::Started(started) => blob("blob_started", started),
+        Event::Stored(stored) => blob("blob_stored", stored),
+        Event::LeftOut(left_out) => {
+            json!({"event": "left_out", "digest": left_out.digest, "reason": left_out.problem})
+        }
+        _ => return None,
+    })
+}
+
+/// A bar for each blob that is copied.
+struct Bars {
+    all: MultiProgress,
+    blobs: Mutex<HashMap<BlobDigest, ProgressBar>>,
+    output: Output,
+}
+
+impl Bars {
+    fn start(&self, blob: &Descriptor) {
+        let style = ProgressStyle::with_template(
+            "blob {prefix} {bar:30} {decimal_bytes:>9}/{decimal_total_bytes:9} {decimal_bytes_per_sec:>12} {msg}",
+        )
+        .expect("the template is constant and well-formed");
+        let bar = self.all.add(ProgressBar::new(blob.size_bytes).with_style(style));
+        bar.set_prefix(short(&blob.digest));
+        locked(&self.blobs).insert(blob.digest, bar);
+    }
+
+    fn with_blob(&self, blob: &Descriptor, act: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = locked(&self.blobs).get(&blob.digest) {
+            act(bar);
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Started(blob) => self.start(blob),
+            Event::Sent(blob, sent_bytes) => self.with_blob(blob, |bar| bar.set_position(*sent_bytes)),
+            Event::Stored(blob) => self.with_blob(blob, |bar| bar.finish_with_message("copied")),
+            // A line of unknown origin must not play with the bars.
+            other => self.all.suspend(|| Lines(self.output).event(other)),
+        }
+    }
+}

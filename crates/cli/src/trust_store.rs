@@ -1,0 +1,316 @@
+//! The trust store: directories with certificates, rules and revocations.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use sealpack_trust::anchors::{AnchorName, Anchors, Revocations, Rules, TomlError, Use};
+use sealpack_trust::key::Certificate;
+
+use crate::error::{CommandError, CommandResult};
+use crate::new_files::{self, NewFile};
+use crate::output::Output;
+use crate::signing;
+
+/// The trust store of the machine.
+const SYSTEM: &str = "/etc/sealpack/trust.d";
+
+/// The rules, in each directory.
+const RULES: &str = "rules.toml";
+/// The revocations, in each directory.
+const REVOKED: &str = "revoked.toml";
+/// The ending of a certificate's file.
+const ENDING: &str = ".crt";
+
+/// The most files in a directory of certificates.
+const CERTIFICATES_MAX: usize = 1000;
+
+/// The largest file of rules or revocations that is read: one byte more than the parser takes, so that it can say so.
+const TOML_READ_MAX: u64 = 4 * 1024 * 1024 + 1;
+
+/// How long a command waits for another one that changes the trust store.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Where the trust store is.
+#[derive(Debug, Clone)]
+pub(crate) struct TrustStore {
+    /// The machine's, then the user's; or the one that was asked for.
+    directories: Vec<PathBuf>,
+    /// Whether it was asked for, so that it must be there.
+    is_given: bool,
+}
+
+/// A certificate in a trust store.
+pub(crate) struct Entry {
+    pub(crate) of: Use,
+    pub(crate) name: AnchorName,
+    pub(crate) certificate: Certificate,
+    pub(crate) path: PathBuf,
+}
+
+impl TrustStore {
+    /// The one in `given`, or the usual one of user `uid`: the machine's, and for others than root `sealpack/trust.d`
+    /// below `$XDG_CONFIG_HOME` or `$HOME/.config` too.
+    pub(crate) fn new(
+        given: Option<PathBuf>,
+        uid: u32,
+        env: impl Fn(&str) -> Option<std::ffi::OsString>,
+    ) -> Self {
+        if let Some(given) = given {
+            return Self { directories: vec![given], is_given: true };
+        }
+        let absolute = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || absolute("HOME").map(|home| home.join(".config"));
+        let own = absolute("XDG_CONFIG_HOME").or_else(home).map(|config| config.join("sealpack/trust.d"));
+        let own = own.filter(|_| uid != 0);
+        Self { directories: std::iter::once(SYSTEM.into()).chain(own).collect(), is_given: false }
+    }
+
+    /// The directory that commands change: the last.
+    pub(crate) fn own(&self) -> &Path {
+        self.directories.last().map_or(Path::new(SYSTEM), PathBuf::as_path)
+    }
+
+    pub(crate) fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
+    /// Everything that it says.
+    pub(crate) fn read(&self, output: Output) -> Result<Anchors, CommandError> {
+        let _locks = self.lock_for_reading()?;
+        let mut anchors = Anchors::new(self.revocations()?, self.rules()?.1);
+        for entry in self.entries(output)? {
+            let Entry { of, name, certificate, path } = entry;
+            anchors.add(of, name, certificate).map_err(|error| {
+                CommandError::failed(format_args!("{}: {error}", path.display()))
+                    .hint("remove one of the two with `sealpack trust remove`, or give one another name")
+            })?;
+        }
+        Ok(anchors)
+    }
+
+    /// As [`read`](Self::read), for commands that make it if it is not there.
+    pub(crate) fn read_so_far(&self, output: Output) -> Result<Anchors, CommandError> {
+        if self.check_is_there().is_err() { Ok(Anchors::default()) } else { self.read(output) }
+    }
+
+    /// As [`revocations`](Self::revocations), for commands that make it if it is not there.
+    pub(crate) fn revocations_so_far(&self) -> Result<Revocations, CommandError> {
+        if self.check_is_there().is_err() { Ok(Revocations::default()) } else { self.revocations() }
+    }
+
+    /// Its certificates, by use, directory and name.
+    pub(crate) fn entries(&self, output: Output) -> Result<Vec<Entry>, CommandError> {
+        self.check_is_there()?;
+        let mut entries = Vec::new();
+        for of in Use::ALL {
+            for directory in &self.directories {
+                read_certificates(&directory.join(of.name()), of, output, &mut entries)?;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Its rules, and the file that they are in: the user's own, where there is one, else the machine's.
+    pub(crate) fn rules(&self) -> Result<(Option<PathBuf>, Rules), CommandError> {
+        self.check_is_there()?;
+        for directory in self.directories.iter().rev() {
+            let path = directory.join(RULES);
+            if let Some(bytes) = read_if_there(&path)? {
+                return Ok((Some(path.clone()), Rules::parse(&bytes).map_err(|error| named(&path, &error))?));
+            }
+        }
+        Ok((None, Rules::default()))
+    }
+
+    /// Its revocations: those of all directories.
+    pub(crate) fn revocations(&self) -> Result<Revocations, CommandError> {
+        self.check_is_there()?;
+        let mut all = Revocations::default();
+        for directory in &self.directories {
+            let path = directory.join(REVOKED);
+            if let Some(bytes) = read_if_there(&path)? {
+                all.extend(Revocations::parse(&bytes).map_err(|error| named(&path, &error))?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Where the certificate of that name is, or would be, in the directory that commands change.
+    fn certificate_path(&self, of: Use, name: &AnchorName) -> PathBuf {
+        self.own().join(of.name()).join(format!("{name}{ENDING}"))
+    }
+
+    /// Adds a certificate under a name, for all of these uses or for none.
+    pub(crate) fn add(&self, name: &AnchorName, of: &[Use], certificate: &Certificate) -> CommandResult {
+        for of in of {
+            make_directory(&self.own().join(of.name()))?;
+        }
+        let _lock = self.lock_own()?;
+        let mut paths = Vec::new();
+        for path in of.iter().map(|of| self.certificate_path(*of, name)) {
+            if !path.exists() || signing::read_certificate(&path)? != *certificate {
+                paths.push(path);
+            }
+        }
+        let pem = certificate.pem();
+        let files: Vec<_> =
+            paths.iter().map(|path| NewFile { path, bytes: pem.as_bytes(), mode: 0o644 }).collect();
+        // Another certificate that got the name in the meantime stays.
+        new_files::write_all(&files, false)
+    }
+
+    /// Removes the files of certificates.
+    pub(crate) fn remove(&self, paths: &[PathBuf]) -> CommandResult {
+        let _lock = self.lock_own()?;
+        for path in paths {
+            fs::remove_file(path).map_err(|error| cannot("remove", path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Adds lines to the revocations, which must make sense with them.
+    pub(crate) fn revoke(&self, lines: &str) -> Result<PathBuf, CommandError> {
+        make_directory(self.own())?;
+        let _lock = self.lock_own()?;
+        let path = self.own().join(REVOKED);
+        let mut text = read_if_there(&path)?.unwrap_or_default();
+        if text.last().is_some_and(|last| *last != b'\n') {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(lines.as_bytes());
+        Revocations::parse(&text).map_err(|error| named(&path, &error))?;
+        new_files::write_all(&[NewFile { path: &path, bytes: &text, mode: 0o644 }], true)?;
+        Ok(path)
+    }
+
+    /// A trust store that was asked for and is not there would allow everything.
+    fn check_is_there(&self) -> CommandResult {
+        match self.directories.first() {
+            Some(given) if self.is_given && !given.is_dir() => {
+                Err(CommandError::failed(format_args!("there is no trust store {}", given.display()))
+                    .hint("`sealpack trust add` makes one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps others from changing it while it is read. Where the directory cannot be locked it is read without.
+    fn lock_for_reading(&self) -> Result<Vec<File>, CommandError> {
+        let opened = self.directories.iter().filter_map(|directory| File::open(directory).ok());
+        opened.map(|directory| lock(directory, self.own(), FlockOperation::NonBlockingLockShared)).collect()
+    }
+
+    fn lock_own(&self) -> Result<File, CommandError> {
+        let directory = File::open(self.own()).map_err(|error| cannot("open", self.own(), &error))?;
+        lock(directory, self.own(), FlockOperation::NonBlockingLockExclusive)
+    }
+}
+
+fn lock(directory: File, path: &Path, operation: FlockOperation) -> Result<File, CommandError> {
+    let start = Instant::now();
+    loop {
+        match flock(&directory, operation) {
+            Ok(()) => return Ok(directory),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if start.elapsed() < LOCK_WAIT => {
+                sleep(Duration::from_millis(20));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(CommandError::failed(format_args!(
+                    "the trust store {} is being changed by another command",
+                    path.display()
+                )));
+            }
+            Err(error) => return Err(cannot("lock", path, &error.into())),
+        }
+    }
+}
+
+fn read_certificates(directory: &Path, of: Use, output: Output, entries: &mut Vec<Entry>) -> CommandResult {
+    let listed = match fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(|error| cannot("list", directory, &error))?,
+    };
+    let mut paths = Vec::new();
+    for entry in listed {
+        paths.push(entry.map_err(|error| cannot("list", directory, &error))?.path());
+        if paths.len() > CERTIFICATES_MAX {
+            return Err(CommandError::failed(format_args!(
+                "{} has more than {CERTIFICATES_MAX} files",
+                directory.display()
+            )));
+        }
+    }
+    paths.sort();
+    for path in paths {
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Files that are being written, and what editors leave behind.
+        if file_name.starts_with('.') {
+            continue;
+        }
+        let Some(name) = file_name.strip_suffix(ENDING) else {
+            output.remark(&format!(
+                "warning: {} is not looked at: certificates are in files NAME{ENDING}",
+                path.display()
+            ));
+            continue;
+        };
+        let name = name
+            .parse()
+            .map_err(|error| CommandError::failed(format_args!("{}: {error}", path.display())))?;
+        let certificate = signing::read_certificate(&path)?;
+        entries.push(Entry { of, name, certificate, path });
+    }
+    Ok(())
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    use std::io::Read;
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|error| cannot("read", path, &error))?,
+    };
+    let mut bytes = Vec::new();
+    file.take(TOML_READ_MAX).read_to_end(&mut bytes).map_err(|error| cannot("read", path, &error))?;
+    Ok(Some(bytes))
+}
+
+fn make_directory(path: &Path) -> CommandResult {
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.map_err(|error| cannot("make the directory", path, &error))
+}
+
+fn named(path: &Path, error: &TomlError) -> CommandError {
+    CommandError::failed(format_args!("{}: {error}", path.display()))
+        .hint("sealpack-rules.toml(5), which `sealpack generate man` writes, says what may be there")
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::failed(format_args!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_has_the_machines_and_users_have_their_own_besides() {
+        let directories = |given: Option<&str>, uid, variables: &[(&str, &str)]| {
+            let env =
+                |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
+            let store = TrustStore::new(given.map(PathBuf::from), uid, env);
+            store.directories.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        let home = [("HOME", "/h")];
+        assert_eq!(directories(None, 0, &home), [SYSTEM]);
+        assert_eq!(directories(None, 7, &home), [SYSTEM, "/h/.config/sealpack/trust.d"]);
+        let config = [("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")];
+        assert_eq!(directories(None, 7, &config), [SYSTEM, "/c/sealpack/trust.d"]);
+        assert_eq!(directories(None, 7, &[("XDG_CONFIG_HOME", "c")]), [SYSTEM]);
+        assert_eq!(directories(Some("/t"), 0, &home), ["/t"]);
+    }
+}

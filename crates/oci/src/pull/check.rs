@@ -1,0 +1,53 @@
+//! The last word of whoever pulls: what came of the layers is known, and nothing has a name yet.
+
+use sealpack_format::digest::{BlobDigest, RootHash};
+use sealpack_store::{ImageRecord, Kept, LayerPack, ObjectForm};
+
+use crate::reference::Reference;
+
+/// Under what name, how, and on what condition an image is to be pulled.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The name that it gets.
+    pub name: &'a Reference,
+    /// What it was asked for by, where that is another name.
+    pub pulled_as: Option<&'a Reference>,
+    /// The index that the manifest was chosen from, with its digest.
+    pub index: Option<(BlobDigest, &'a [u8])>,
+    /// The form of its objects. `None`: that of the image that has the name, files when there is none.
+    pub objects: Option<ObjectForm>,
+    /// Asked before the image gets its name.
+    pub check: Option<Check<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// To pull without a condition.
+    #[must_use]
+    pub const fn new(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
+        Self { name, pulled_as: None, index: None, objects, check: None }
+    }
+}
+
+/// Says whether an image may get its name, and what is kept with it then.
+pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Kept, Refusal>;
+
+/// What was made of an image's layers.
+#[derive(Debug, Clone, Copy)]
+pub struct Rebuilt<'a> {
+    /// What the store is about to have under the name.
+    pub record: &'a ImageRecord,
+    /// The root hash that its metadata image has as a dm-verity device.
+    pub root_hash: RootHash,
+    /// The packs of its layers, the lowest first; none if it is kept as files.
+    pub packs: &'a [LayerPack],
+}
+
+/// Why an image does not get its name.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What is wrong.
+    pub message: String,
+    /// What the user could do about it, if there is something.
+    pub hint: Option<String>,
+}

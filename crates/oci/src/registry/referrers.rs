@@ -1,0 +1,199 @@
+//! The referrers that a registry lists: by its API, else under the fallback tag.
+
+use sealpack_format::BlobDigest;
+use ureq::http::header;
+
+use super::Repository;
+use super::ask::{Answer, Ask, Target};
+use super::client::{Client, Endpoint, Failure};
+use super::error::RegistryError;
+use super::url::{Url, form};
+use crate::error::{Error, Result};
+use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::media_type::{MANIFEST_TYPES, MediaKind, OCI_INDEX};
+use crate::referrers::{Collector, PAGE_LIMIT, fallback_tag};
+
+/// What a registry without the API answers: 404 by the specification; the others occur.
+const WITHOUT_API: [u16; 5] = [400, 404, 405, 406, 501];
+
+/// One page of the list.
+enum Page {
+    Entries(Vec<Descriptor>, Option<Url>),
+    /// The registry does not have the API.
+    NoApi,
+}
+
+impl Repository {
+    /// The referrers of `subject`. A mirror that has none is no proof that there are none: the registry
+    /// itself is asked then.
+    pub(super) fn referrers(
+        &self,
+        subject: &Descriptor,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>> {
+        let last = self.endpoints.len().saturating_sub(1);
+        let mut failures = Vec::new();
+        for (number, endpoint) in self.endpoints.iter().enumerate() {
+            let list = Lister { client: &self.client, endpoint, subject };
+            match list.all(&self.reference.name(), artifact_type) {
+                Ok(found) if !found.is_empty() || number == last => return Ok(found),
+                Ok(_) => {}
+                Err(error) if number < last => {
+                    failures.push(format!("the mirror {} failed: {error}", endpoint.authority));
+                }
+                Err(error) if failures.is_empty() => return Err(error),
+                Err(error) => {
+                    let (error, mirrors) = (Box::new(error), failures);
+                    return Err(RegistryError::AfterMirrors { error, mirrors }.into());
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Asks one endpoint for the referrers of one manifest.
+struct Lister<'a> {
+    client: &'a Client,
+    endpoint: &'a Endpoint,
+    subject: &'a Descriptor,
+}
+
+impl Lister<'_> {
+    fn all(&self, place: &str, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        let mut found = Collector::new(place, self.subject, artifact_type);
+        self.pages(&mut found, artifact_type)?;
+        // A list that was written before the registry had the API may not have been taken over.
+        if found.is_empty()
+            && let Some(bytes) = read_fallback(self.client, self.endpoint, &self.subject.digest)?
+        {
+            found.add(Document::parse_list(&tag_name(self.endpoint, self.subject), &bytes)?)?;
+        }
+        Ok(found.finish())
+    }
+
+    fn pages(&self, found: &mut Collector<'_>, artifact_type: Option<&str>) -> Result<()> {
+        let filter = artifact_type.map(|wanted| format!("?{}", form(&[("artifactType", wanted)])));
+        let path = format!("referrers/{}{}", self.subject.digest, filter.unwrap_or_default());
+        let mut target = Target::Path(path);
+        for number in 0..PAGE_LIMIT {
+            let mut ask = Ask::get("").accept(&[OCI_INDEX]).expecting(&[200, 400, 404, 405, 406, 501]);
+            ask.target = target;
+            let page = self.client.ask(self.endpoint, &ask, |answer| self.read_page(answer, number > 0))?;
+            let Page::Entries(entries, next) = page else { return Ok(()) };
+            found.add(entries)?;
+            match next {
+                Some(next) => target = Target::Url(next),
+                None => return Ok(()),
+            }
+        }
+        Err(found.too_many_pages())
+    }
+
+    fn read_page(&self, answer: Answer, later: bool) -> Result<Page, Failure> {
+        let what = format!("the list of referrers at {}", answer.url);
+        let status = answer.status();
+        if WITHOUT_API.contains(&status) && !later {
+            return Ok(Page::NoApi);
+        }
+        if status != 200 {
+            let (url, problem) = (answer.url.to_string(), format!("the status {status} for a further page"));
+            return Err(RegistryError::Nonsense { url, problem }.into());
+        }
+        let announced = answer.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+        if MediaKind::of(&announced) != MediaKind::Index && !announced.starts_with("application/json") {
+            // A page for people, as a proxy in front of a registry without the API sends it.
+            return Ok(Page::NoApi);
+        }
+        let next = next_page(&answer)?;
+        let bytes = read_limited(answer, &what)?;
+        Ok(Page::Entries(Document::parse_list(&what, &bytes)?, next))
+    }
+}
+
+/// How messages name a fallback tag.
+pub(super) fn tag_name(endpoint: &Endpoint, subject: &Descriptor) -> String {
+    let (registry, repository) = (&endpoint.registry, &endpoint.repository);
+    format!("{registry}/{repository}:{}, the list of referrers", fallback_tag(&subject.digest))
+}
+
+/// What the fallback tag of `subject` names; `None` if there is none.
+pub(super) fn read_fallback(
+    client: &Client,
+    endpoint: &Endpoint,
+    subject: &BlobDigest,
+) -> Result<Option<Vec<u8>>> {
+    let path = format!("manifests/{}", fallback_tag(subject));
+    let ask = Ask::get(path).accept(&MANIFEST_TYPES).expecting(&[200, 404]);
+    client.ask(endpoint, &ask, |answer| match answer.status() {
+        404 => Ok(None),
+        _ => {
+            let what = format!("the list of referrers at {}", answer.url);
+            read_limited(answer, &what).map(Some)
+        }
+    })
+}
+
+/// A list's bytes, no more than a manifest may have.
+fn read_limited(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
+    let too_large = || Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_LIMIT_BYTES };
+    if answer.length().is_some_and(|length| length > MANIFEST_LIMIT_BYTES) {
+        return Err(too_large().into());
+    }
+    let bytes = answer.read_up_to(MANIFEST_LIMIT_BYTES)?;
+    match u64::try_from(bytes.len()) {
+        Ok(length) if length <= MANIFEST_LIMIT_BYTES => Ok(bytes),
+        _ => Err(too_large().into()),
+    }
+}
+
+/// Where the list goes on, if it does (RFC 8288). Another host has no part in it.
+fn next_page(answer: &Answer) -> Result<Option<Url>, Failure> {
+    let links = answer.response.headers().get_all(header::LINK).iter();
+    let Some(link) = links.filter_map(|value| next_link(value.to_str().ok()?)).next() else {
+        return Ok(None);
+    };
+    let nonsense = |problem: String| RegistryError::Nonsense { url: answer.url.to_string(), problem };
+    let next = answer
+        .url
+        .join(&link)
+        .map_err(|error| nonsense(format!("the link to its next page is no usable URL: {error}")))?;
+    if next.origin != answer.url.origin {
+        return Err(nonsense(format!("its next page is said to be at another place, {}", next.origin)).into());
+    }
+    Ok(Some(next))
+}
+
+/// The target of the link with `rel="next"` in a `Link` header.
+fn next_link(header: &str) -> Option<String> {
+    let mut rest = header;
+    while let Some((_, behind)) = rest.split_once('<') {
+        let (target, parameters) = behind.split_once('>')?;
+        let end = parameters.find(",").unwrap_or(parameters.len());
+        let is_next = parameters[..end].split(';').any(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"') == "next"
+        });
+        if is_next {
+            return Some(target.to_owned());
+        }
+        rest = &parameters[end..];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_link_to_the_next_page_counts() {
+        let next = |header: &str| next_link(header);
+        assert_eq!(next("</v2/a?n=1>; rel=\"next\"").as_deref(), Some("/v2/a?n=1"));
+        assert_eq!(next("<a>; rel=prev, <b>; REL=next").as_deref(), Some("b"));
+        assert_eq!(next("<a>;x=y;rel=next").as_deref(), Some("a"));
+        for none in ["", "<a>", "<a>; rel=prev", "<a; rel=next", "a; rel=next"] {
+            assert_eq!(next(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What whoever pulls has to say before an image gets its name.
+
+use std::sync::Mutex;
+
+use sealpack_format::digest::{DiffId, RootHash};
+use sealpack_oci::pull::{Rebuilt, Refusal};
+use sealpack_store::{ImageRecord, Kept};
+
+use super::*;
+
+/// What a check was asked about.
+type Seen = (ImageRecord, RootHash, Vec<(DiffId, RootHash)>);
+
+fn pull_with(
+    store: &Store,
+    source: &Memory,
+    form: ObjectForm,
+    answer: Result<Kept, &str>,
+) -> (Result<Pulled, PullError>, Seen) {
+    let seen = Mutex::new(None);
+    let check = |rebuilt: &Rebuilt<'_>| {
+        let packs = rebuilt.packs.iter().map(|pack| (pack.layer, pack.pack.root_hash)).collect();
+        assert!(seen.lock().unwrap().replace((rebuilt.record.clone(), rebuilt.root_hash, packs)).is_none());
+        answer.clone().map_err(|why| Refusal { message: why.to_owned(), hint: Some("do not".into()) })
+    };
+    let name = "localhost/image:1".parse().unwrap();
+    let request = Request { check: Some(&check), ..Request::new(&name, Some(form)) };
+    let pulled = pull(store, source, &source.image, &request, &());
+    (pulled, seen.into_inner().unwrap().unwrap())
+}
+
+#[test]
+fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name() {
+    for form in [ObjectForm::Packs, ObjectForm::Files] {
+        let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
+        let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("localhost/image:1".into(), 3)] };
+        let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(kept));
+        let pulled = pulled.unwrap();
+        assert_eq!(pulled.record, record);
+        assert_eq!(root_hash, store.image_root_hash(&record.image).unwrap());
+        let expected: Vec<_> = match form {
+            ObjectForm::Files => Vec::new(),
+            ObjectForm::Packs => {
+                let packs = store.image_packs(&record).unwrap();
+                packs.iter().map(|pack| (pack.layer, pack.pack.root_hash)).collect()
+            }
+        };
+        assert_eq!(packs, expected);
+        assert_eq!(store.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
+        assert_eq!(store.epoch("localhost/image:1").unwrap().unwrap().epoch, 3);
+        assert!(store.fsck(&FsckOptions::default(), &objects_of_image, &Silent).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn what_a_check_refuses_leaves_the_store_as_it_was() {
+    let (first, both) =
+        (Memory::new(&two_layers()[..1], Compression::Gzip), Memory::new(&two_layers(), Compression::Gzip));
+    let refuse = |store: &Store, source: &Memory| {
+        let everything = || {
+            let directories =
+                ["packs/sha256", "layers/sha256", "refs", "images", "tmp", "blobs/sha256", "seals", "epochs"];
+            directories.map(|directory| files(store, directory))
+        };
+        let before = everything();
+        let error = pull_with(store, source, ObjectForm::Packs, Err("not this one")).0.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.hint().as_deref()), ("not this one", Some("do not")));
+        assert!(error.is_verification());
+        assert!(everything() == before);
+    };
+    let store = fixture(Algorithm::Sha256);
+    refuse(&store, &first);
+    pull_as(&store, &first, ObjectForm::Packs);
+    refuse(&store, &both);
+    refuse(&store, &first);
+    // Layers that are there as files have no packs afterwards.
+    let store = fixture(Algorithm::Sha256);
+    pull_as(&store, &first, ObjectForm::Files);
+    refuse(&store, &first);
+    refuse(&store, &both);
+}

@@ -1,0 +1,87 @@
+//! The highest epoch that a seal had which was accepted for a name.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sealpack_format::digest::BlobDigest;
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, OfName};
+use super::name;
+use crate::error::{Error, RefDamage, Result};
+use crate::store::{Feature, Store};
+
+/// Their directory.
+pub(crate) const DIRECTORY: &str = "epochs";
+
+/// What is remembered of a name: the content of a file in `epochs/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Epoch {
+    version: u64,
+    /// The canonical name.
+    pub name: String,
+    /// The epoch.
+    pub epoch: u64,
+    /// The manifest of the image whose seal had it first.
+    pub manifest: BlobDigest,
+    /// When that was, in seconds since 1970 (UTC).
+    pub unix_seconds: u64,
+}
+
+impl OfName for Epoch {
+    const WHAT: &'static str = "the epoch of a name";
+    const VERSION: u64 = 1;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn problem(&self, _: &Store) -> Option<String> {
+        None
+    }
+}
+
+impl Store {
+    /// The highest epoch that was [remembered](Self::remember_epoch) for `name`, if any was.
+    ///
+    /// # Errors
+    /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
+    pub fn epoch(&self, name: &str) -> Result<Option<Epoch>> {
+        name::check(name)?;
+        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(None) };
+        file::read(self, &directory, OsStr::new(&name::file_name(name)))
+    }
+
+    /// Remembers that an image with that manifest came under `name` with a seal of that epoch. A higher epoch that
+    /// is remembered already stays. It outlives the name. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Name`]; [`Error::RefDamaged`]; [`Error::Locked`]; failures of the system.
+    pub fn remember_epoch(&self, name: &str, epoch: u64, manifest: &BlobDigest) -> Result<()> {
+        name::check(name)?;
+        let _lock = self.shared()?;
+        let _names = self.lock_names()?;
+        if self.epoch(name)?.is_some_and(|known| known.epoch >= epoch) {
+            return Ok(());
+        }
+        self.enable_feature(Feature::History)?;
+        let directory = self.root.sub(DIRECTORY)?;
+        // A clock before 1970 is no reason to fail.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (version, manifest) = (Epoch::VERSION, *manifest);
+        let content = Epoch { version, name: name.to_owned(), epoch, manifest, unix_seconds: now };
+        let mut json =
+            serde_json::to_vec_pretty(&content).map_err(|e| Error::io("write", directory.path(), e))?;
+        json.push(b'\n');
+        self.put_file(&directory, Path::new(&name::file_name(name)), &json, 0o644)
+    }
+
+    /// All remembered epochs, and the files that are none.
+    pub(crate) fn epochs(&self) -> Result<(Vec<Epoch>, Vec<RefDamage>)> {
+        match self.root.try_sub(DIRECTORY)? {
+            Some(directory) => file::read_all(self, &directory),
+            None => Ok((Vec::new(), Vec::new())),
+        }
+    }
+}

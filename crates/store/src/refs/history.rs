@@ -1,0 +1,163 @@
+//! Which images had a name before.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, OfName};
+use super::{ImageRecord, name};
+use crate::backend::Dir;
+use crate::error::{Error, RefDamage, Result};
+use crate::gc::{Removed, Sweep};
+use crate::store::{Feature, Store};
+
+/// Their directory.
+pub(crate) const DIRECTORY: &str = "history";
+
+/// The most earlier images that are known of one name.
+pub const HISTORY_MAX: usize = 8;
+
+/// The content of a file in `history/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct History {
+    version: u64,
+    pub(crate) name: String,
+    /// The newest first.
+    pub(crate) records: Vec<ImageRecord>,
+}
+
+impl OfName for History {
+    const WHAT: &'static str = "the history of a name";
+    const VERSION: u64 = 1;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn problem(&self, store: &Store) -> Option<String> {
+        if self.records.len() > HISTORY_MAX {
+            return Some(format!("it has {} images, more than {HISTORY_MAX}", self.records.len()));
+        }
+        self.records.iter().find_map(|record| {
+            if record.name != self.name {
+                return Some(format!("an image in it is called {:?}", record.name));
+            }
+            record.problem(store)
+        })
+    }
+}
+
+impl Store {
+    /// The images that had the name `name` before the one that has it, the newest first. None of them has the
+    /// manifest of that one, nor of another of them.
+    ///
+    /// # Errors
+    /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
+    pub fn history(&self, name: &str) -> Result<Vec<ImageRecord>> {
+        name::check(name)?;
+        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(Vec::new()) };
+        let file_name = name::file_name(name);
+        let Some(history) = file::read::<History>(self, &directory, OsStr::new(&file_name))? else {
+            return Ok(Vec::new());
+        };
+        Ok(history.earlier_than(self.image(name)?.as_ref()))
+    }
+
+    /// All histories, and the files that are none.
+    pub(crate) fn histories(&self) -> Result<(Vec<History>, Vec<RefDamage>)> {
+        match self.root.try_sub(DIRECTORY)? {
+            Some(directory) => file::read_all(self, &directory),
+            None => Ok((Vec::new(), Vec::new())),
+        }
+    }
+
+    /// Puts `record`, which is about to lose its name, at the front of the name's history. Durable on return.
+    ///
+    /// Interrupted before the name changes, this leaves the image that has the name in its history too, which
+    /// means nothing.
+    pub(super) fn push_history(&self, record: &ImageRecord) -> Result<()> {
+        self.enable_feature(Feature::History)?;
+        let directory = self.root.sub(DIRECTORY)?;
+        let file_name = name::file_name(&record.name);
+        let history = file::read::<History>(self, &directory, OsStr::new(&file_name))?;
+        let mut records = vec![record.clone()];
+        let others = history.map(|history| history.records).unwrap_or_default();
+        records.extend(others.into_iter().filter(|other| other.manifest != record.manifest));
+        records.truncate(HISTORY_MAX);
+        self.put_history(&directory, &History::new(record.name.clone(), records))
+    }
+
+    fn put_history(&self, directory: &Dir, history: &History) -> Result<()> {
+        self.put_file(directory, Path::new(&name::file_name(&history.name)), &history.to_json()?, 0o644)
+    }
+
+    /// Removes the history of `name`, a damaged one too.
+    pub(super) fn remove_history(&self, name: &str) -> Result<()> {
+        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(()) };
+        if directory.unlink(name::file_name(name))? { directory.sync() } else { Ok(()) }
+    }
+
+    /// Of each history the part that gc keeps: the `keep` newest images that are not the one with the name, and
+    /// none where no image has the name any more.
+    pub(crate) fn histories_to_keep(&self, images: &[ImageRecord], keep: usize) -> Result<Vec<Trimmed>> {
+        let (histories, damaged) = self.histories()?;
+        if let Some(damage) = damaged.into_iter().next() {
+            return Err(damage.into());
+        }
+        let trim = |history: History| {
+            let current = images.iter().find(|record| record.name == history.name);
+            let mut kept = current.map(|current| history.earlier_than(Some(current))).unwrap_or_default();
+            kept.truncate(keep);
+            Trimmed {
+                dropped: history.records.len() - kept.len(),
+                kept: History { records: kept, ..history },
+            }
+        };
+        Ok(histories.into_iter().map(trim).collect())
+    }
+
+    /// Makes the histories so short. Durable on return.
+    pub(crate) fn trim_histories(&self, trimmed: &[Trimmed], sweep: &mut Sweep<'_>) -> Result<()> {
+        let changed = trimmed.iter().filter(|history| history.dropped > 0);
+        for Trimmed { kept, dropped } in changed {
+            let directory = self.root.sub(DIRECTORY)?;
+            let before =
+                directory.stat(name::file_name(&kept.name))?.map_or(0, |stat| stat.st_size.unsigned_abs());
+            let after = if kept.records.is_empty() { 0 } else { kept.to_json()?.len() as u64 };
+            if !sweep.dry_run && kept.records.is_empty() {
+                self.remove_history(&kept.name)?;
+            } else if !sweep.dry_run {
+                self.put_history(&directory, kept)?;
+            }
+            let removed = Removed { count: *dropped as u64, bytes: before.saturating_sub(after) };
+            sweep.report.earlier.merge(removed);
+        }
+        Ok(())
+    }
+}
+
+/// What a gc leaves of a history.
+pub(crate) struct Trimmed {
+    pub(crate) kept: History,
+    /// How many images are left out.
+    dropped: usize,
+}
+
+impl History {
+    const fn new(name: String, records: Vec<ImageRecord>) -> Self {
+        Self { version: Self::VERSION, name, records }
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", DIRECTORY, e))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// The images in it without `current`, which has the name.
+    pub(crate) fn earlier_than(&self, current: Option<&ImageRecord>) -> Vec<ImageRecord> {
+        let is_current = |record: &ImageRecord| current.is_some_and(|it| it.manifest == record.manifest);
+        self.records.iter().filter(|record| !is_current(record)).cloned().collect()
+    }
+}

@@ -1,0 +1,246 @@
+use super::*;
+use crate::{Epoch, Error, HISTORY_MAX, Kept, ProblemKind};
+
+/// The manifests of the images that had the name before.
+fn earlier(store: &Store, name: &str) -> Vec<BlobDigest> {
+    store.history(name).unwrap().iter().map(|record| record.manifest).collect()
+}
+
+fn gc_keeping(store: &Store, keep_previous: usize) -> GcReport {
+    store.gc(&GcOptions { keep_previous, ..GcOptions::default() }, &objects_of, &Silent).unwrap()
+}
+
+fn features(store: &Store) -> serde_json::Value {
+    let json = std::fs::read(store.path().join("meta.json")).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&json).unwrap()["incompat"].clone()
+}
+
+#[test]
+fn a_name_remembers_the_images_that_had_it_the_newest_first() {
+    let fixture = fixture();
+    let one = pull(&fixture, "a", &[&["1"]]);
+    assert_eq!(features(&fixture), serde_json::json!([]), "nothing has to be known to use this store");
+    let two = pull(&fixture, "a", &[&["2"]]);
+    assert_eq!(features(&fixture), serde_json::json!(["history"]));
+    // Again, and in another form: still the same image.
+    pull(&fixture, "a", &[&["2"]]);
+    fixture.convert(&two, ObjectForm::Packs, &Silent).unwrap();
+    assert_eq!(earlier(&fixture, "a"), [one.manifest]);
+    assert_eq!(fixture.history("a").unwrap(), std::slice::from_ref(&one));
+    // Back, and forth: none is in it twice, and not the one that has the name.
+    fixture.set_image(&one).unwrap();
+    assert_eq!(earlier(&fixture, "a"), [two.manifest]);
+    let three = pull(&fixture, "a", &[&["3"]]);
+    assert_eq!(earlier(&fixture, "a"), [one.manifest, two.manifest]);
+    assert_eq!(earlier(&fixture, "b"), []);
+    assert_clean(&fixture);
+    assert_eq!(fsck(&fixture, false).earlier, 2);
+    // An end of the name is an end of its history.
+    fixture.remove_image("a").unwrap();
+    assert_eq!(earlier(&fixture, "a"), []);
+    fixture.set_image(&three).unwrap();
+    assert_eq!(earlier(&fixture, "a"), []);
+    assert_clean(&fixture);
+}
+
+#[test]
+fn a_history_has_an_end() {
+    let fixture = fixture();
+    let texts: Vec<String> = (0..HISTORY_MAX + 3).map(|n| n.to_string()).collect();
+    let pulled: Vec<_> = texts.iter().map(|text| pull(&fixture, "a", &[&[text]]).manifest).collect();
+    let expected: Vec<_> = pulled.iter().rev().skip(1).take(HISTORY_MAX).copied().collect();
+    assert_eq!(earlier(&fixture, "a"), expected);
+    assert_clean(&fixture);
+}
+
+#[test]
+fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
+    for form in [ObjectForm::Files, ObjectForm::Packs] {
+        let fixture = fixture();
+        for text in ["1", "2", "3"] {
+            let record = pull_as(form, &fixture, "a", &[&["base"], &[text]]);
+            fixture.write_seal(&record.manifest, b"{}").unwrap();
+        }
+        let [two, one] = fixture.history("a").unwrap().try_into().unwrap();
+        let options = GcOptions { dry_run: true, ..GcOptions::default() };
+        let planned = fixture.gc(&options, &objects_of, &Silent).unwrap();
+        assert_eq!((planned.earlier.count, fixture.history("a").unwrap().len()), (1, 2));
+        let report = gc(&fixture);
+        assert_eq!(planned, report, "what was announced is not what was removed");
+        assert_eq!(
+            (report.earlier.count, report.images.count, report.seals.count),
+            (1, 1 + u64::from(form == ObjectForm::Packs), 1)
+        );
+        assert_eq!(fixture.history("a").unwrap(), std::slice::from_ref(&two));
+        assert_clean(&fixture);
+        assert_eq!(gc(&fixture), GcReport::default());
+        // It is all there, without anything being fetched.
+        fixture.verify_image(&two.image).unwrap();
+        assert!(two.layers.iter().all(|layer| fixture.has_layer(&layer.diff_id, form).unwrap()));
+        assert!(fixture.read_seal(&two.manifest).unwrap().is_some());
+        assert!(!fixture.has_layer(&one.layers[1].diff_id, form).unwrap());
+        fixture.set_image(&two).unwrap();
+        gc(&fixture);
+        assert_eq!(fixture.history("a").unwrap().len(), 1);
+        assert!(gc_keeping(&fixture, 0).earlier.count == 1);
+        assert_eq!(fixture.history("a").unwrap(), []);
+        assert_clean(&fixture);
+        let files = snapshot(&fixture.path().join("history"));
+        assert!(files.is_empty(), "{files:?}");
+    }
+}
+
+#[test]
+fn taking_back_a_pull_spares_what_earlier_images_need() {
+    let fixture = fixture();
+    let layer: Layer<'_> = &["x", "y"];
+    pull(&fixture, "a", &[layer]);
+    pull(&fixture, "a", &[&["z"]]);
+    let discard = crate::Discard { layers: &[diff_id_of(layer)], ..crate::Discard::default() };
+    assert!(fixture.discard(&discard, &objects_of).unwrap());
+    assert!(fixture.has_whole_layer(&diff_id_of(layer)).unwrap());
+    assert_clean(&fixture);
+}
+
+#[test]
+fn what_an_earlier_image_lacks_is_reported_as_that() {
+    let fixture = fixture();
+    let one = pull(&fixture, "a", &[&["1"]]);
+    pull(&fixture, "a", &[&["2"]]);
+    std::fs::remove_file(fixture.image_path(&one.image)).unwrap();
+    let report = fsck(&fixture, false);
+    let [problem] = report.problems.as_slice() else { panic!("{:#?}", report.problems) };
+    assert_eq!(
+        (problem.kind, problem.images.as_slice()),
+        (ProblemKind::MissingImage, &["a (earlier)".to_owned()][..])
+    );
+    gc_keeping(&fixture, 0);
+    assert_clean(&fixture);
+}
+
+#[test]
+fn a_damaged_history_stops_what_would_lose_it_until_it_is_set_aside() {
+    let refused = |content: &dyn Fn(&str) -> String, why: &str| {
+        let fixture = fixture();
+        let one = pull(&fixture, "a", &[&["1"]]);
+        pull(&fixture, "a", &[&["2"]]);
+        let path = fixture.path().join("history/a.json");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, content(&before)).unwrap();
+        let damaged = [
+            fixture.history("a").map(drop).unwrap_err(),
+            fixture.set_image(&one).unwrap_err(),
+            fixture.gc(&GcOptions::default(), &objects_of, &Silent).map(drop).unwrap_err(),
+        ];
+        for error in damaged.map(|error| error.to_string()) {
+            assert!(error.contains("history/a.json is not the history of a name"), "{error}");
+            assert!(error.contains(why) && error.contains("fsck --repair"), "{error}");
+        }
+        let report = fsck(&fixture, true);
+        assert_eq!(report.problems[0].kind, ProblemKind::DamagedHistory);
+        fixture.set_image(&one).unwrap();
+        assert_clean(&fixture);
+        gc(&fixture);
+        assert_clean(&fixture);
+    };
+    refused(&|_| "{".to_owned(), "EOF");
+    refused(&|before| before.replace("\"version\": 1", "\"version\": 2"), "newer sealpack");
+    refused(&|before| before.replace("\"a\"", "\"b\""), "it is about \"b\"");
+    refused(&|before| before.replacen("\"a\"", "\"b\"", 2).replacen("\"b\"", "\"a\"", 1), "is called \"b\"");
+    refused(
+        &|before| {
+            let mut json: serde_json::Value = serde_json::from_str(before).unwrap();
+            let record = json["records"][0].clone();
+            json["records"] = vec![record; HISTORY_MAX + 1].into();
+            json.to_string()
+        },
+        "more than 8",
+    );
+}
+
+#[test]
+fn an_epoch_never_falls_and_outlives_name_and_gc() {
+    let fixture = fixture();
+    let epoch = || fixture.epoch("a").unwrap().map(|known: Epoch| (known.epoch, known.manifest));
+    let record = pull(&fixture, "a", &[&["1"]]);
+    let other = blob_of("other").0;
+    assert_eq!(epoch(), None);
+    fixture.remember_epoch("a", 5, &record.manifest).unwrap();
+    fixture.remember_epoch("a", 4, &other).unwrap();
+    fixture.remember_epoch("a", 5, &other).unwrap();
+    assert_eq!(epoch(), Some((5, record.manifest)));
+    fixture.remember_epoch("a", 9, &other).unwrap();
+    fixture.remember_epoch("b", 1, &other).unwrap();
+    fixture.remove_image("a").unwrap();
+    gc(&fixture);
+    assert_eq!(epoch(), Some((9, other)));
+    assert_clean(&fixture);
+    assert_eq!(fsck(&fixture, false).epochs, 2);
+}
+
+#[test]
+fn a_damaged_epoch_is_no_lower_one() {
+    let fixture = fixture();
+    let manifest = blob_of("x").0;
+    fixture.remember_epoch("a", 5, &manifest).unwrap();
+    std::fs::write(fixture.path().join("epochs/a.json"), "{}").unwrap();
+    for error in [fixture.epoch("a").unwrap_err(), fixture.remember_epoch("a", 9, &manifest).unwrap_err()] {
+        let error = error.to_string();
+        assert!(error.contains("epochs/a.json is not the epoch of a name"), "{error}");
+    }
+    let report = fsck(&fixture, true);
+    assert_eq!(report.problems[0].kind, ProblemKind::DamagedEpoch);
+    assert_eq!(fixture.epoch("a").unwrap(), None);
+    assert_clean(&fixture);
+}
+
+#[test]
+fn seal_and_epoch_are_there_before_the_name() {
+    let fixture = fixture();
+    let record = pull(&fixture, "a", &[&["x"]]);
+    let mut named = record.clone();
+    named.name = "b".into();
+    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)] };
+    let changes = crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    let places: Vec<_> = changes
+        .iter()
+        .filter(|change| change.what == "rename")
+        .filter_map(|change| change.to.strip_prefix(fixture.path()).ok()?.iter().next()?.to_str())
+        .collect();
+    assert_eq!(places, ["meta.json", "seals", "meta.json", "epochs", "refs"]);
+    assert_eq!(fixture.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(fixture.epoch("b").unwrap().unwrap().epoch, 7);
+}
+
+#[test]
+fn the_root_hash_of_a_metadata_image_is_known_before_it_is_committed() {
+    let fixture = fixture();
+    let staging = fixture.stage().unwrap();
+    let mut image = staging.image_writer().unwrap();
+    image.write_all(&[b'\n'; 8192]).unwrap();
+    let id = image.finish().unwrap();
+    let staged = staging.image_root_hash(&id).unwrap();
+    assert!(matches!(fixture.image_root_hash(&id), Err(Error::ImageMissing(_))));
+    staging.commit().unwrap();
+    assert_eq!(
+        (staging.image_root_hash(&id).unwrap(), fixture.image_root_hash(&id).unwrap()),
+        (staged, staged)
+    );
+}
+
+#[test]
+fn names_change_one_at_a_time() {
+    let fixture = fixture();
+    let texts: Vec<String> = (0..HISTORY_MAX + 1).map(|n| n.to_string()).collect();
+    let records: Vec<_> = texts.iter().map(|text| pull(&fixture, text, &[&[text]])).collect();
+    std::thread::scope(|scope| {
+        for mut record in records.iter().cloned() {
+            record.name = "a".into();
+            let store = &fixture.store;
+            scope.spawn(move || store.set_image(&record).unwrap());
+        }
+    });
+    // Nobody's entry was lost.
+    assert_eq!(fixture.history("a").unwrap().len(), HISTORY_MAX);
+    assert_clean(&fixture);
+}

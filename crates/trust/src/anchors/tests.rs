@@ -1,0 +1,187 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sealpack_format::digest::RootHash;
+
+use super::*;
+use crate::judge::AskedName;
+use crate::key::{KeyKind, Validity, generate};
+use crate::timestamp::Timestamp;
+
+fn certificate(name: &str) -> Certificate {
+    let validity = Validity::starting(SystemTime::now(), Duration::from_secs(3600)).expect("an hour");
+    let made = generate(KeyKind::P256, &name.parse().expect("a name"), &validity).expect("a key");
+    Certificate::parse(made.certificate_pem.as_bytes()).expect("a certificate")
+}
+
+fn name(text: &str) -> AnchorName {
+    text.parse().expect("a name")
+}
+
+fn asked(text: &str) -> AskedName {
+    text.parse().expect("a name")
+}
+
+fn rules(text: &str) -> Rules {
+    Rules::parse(text.as_bytes()).expect("rules")
+}
+
+fn rules_error(text: &str) -> String {
+    Rules::parse(text.as_bytes()).expect_err("bad rules").to_string()
+}
+
+#[test]
+fn a_name_is_for_one_certificate_for_each_use() {
+    let (one, two) = (certificate("one"), certificate("two"));
+    let mut anchors = Anchors::default();
+    anchors.add(Use::Packs, name("publisher"), one.clone()).expect("the first");
+    anchors.add(Use::Packs, name("publisher"), one.clone()).expect("the same");
+    anchors.add(Use::Statements, name("publisher"), two.clone()).expect("for something else");
+    let error = anchors.add(Use::Packs, name("publisher"), two.clone()).expect_err("another");
+    assert_eq!(error.to_string(), "there are two different certificates called publisher for packs");
+    assert_eq!(anchors.certificates(Use::Packs).count(), 1);
+    assert_eq!(anchors.certificate(Use::Statements, &name("publisher")), Some(&two));
+    assert_eq!(anchors.names_of(Use::Packs, &one), [name("publisher")]);
+    assert!(anchors.names_of(Use::Policies, &one).is_empty());
+}
+
+#[test]
+fn a_name_of_a_certificate_is_a_harmless_file_name() {
+    for text in ["a", "publisher-2026.old", "A_b", &"x".repeat(64)] {
+        assert_eq!(name(text).as_str(), text);
+    }
+    for text in ["", ".", "..", "-a", "a/b", "a b", "a\n", "\u{e4}", &"x".repeat(65)] {
+        let error = text.parse::<AnchorName>().expect_err(text).to_string();
+        assert!(error.contains("cannot name a certificate"), "{error}");
+    }
+}
+
+#[test]
+fn a_certificate_counts_while_it_is_valid_and_not_revoked() {
+    let certificate = certificate("one");
+    let anchors = Anchors::default();
+    let now = SystemTime::now();
+    assert_eq!(anchors.check_certificate(&certificate, now), Ok(()));
+    let problem = |anchors: &Anchors, time| {
+        anchors.check_certificate(&certificate, time).expect_err("it does not count").to_string()
+    };
+    let later = problem(&anchors, now + Duration::from_secs(4000));
+    assert!(later.starts_with("expired since 20") && later.ends_with('Z'), "{later}");
+    assert!(problem(&anchors, UNIX_EPOCH).starts_with("not valid before 20"));
+    let when = Timestamp::from_unix_seconds(0).expect("a time");
+    let text = RevokedCertificate::to_toml(&certificate.fingerprint(), Some("one"), Some("lost"), when);
+    let revoked = Revocations::parse(text.as_bytes()).expect("revocations");
+    assert_eq!(problem(&Anchors::new(revoked, Rules::default()), now), "revoked: lost");
+}
+
+#[test]
+fn revocations_are_added_line_by_line_and_read_again() {
+    let odd = "a \"quoted\" \\ line\nand \u{7f}\u{1b}[2J \u{e4}";
+    let when: Timestamp = "2026-11-27T18:34:55Z".parse().expect("a time");
+    let fingerprint = certificate("one").fingerprint();
+    let root_hash = RootHash::new([7; 32]);
+    let text = [
+        "# what people wrote\n".to_owned(),
+        RevokedCertificate::to_toml(&fingerprint, None, Some(odd), when),
+        RevokedRootHash::to_toml(&root_hash, Some("docker.io/library/debian:12"), None, when),
+        RevokedCertificate::to_toml(&fingerprint, Some("one"), None, when),
+    ]
+    .concat();
+    assert!(!text.contains('\u{1b}') && text.contains("revoked = 2026-11-27T18:34:55Z\n"), "{text}");
+    let revocations = Revocations::parse(text.as_bytes()).expect("revocations");
+    assert_eq!(revocations.certificates.len(), 2);
+    let certificate = revocations.certificate(&fingerprint).expect("revoked");
+    assert_eq!((certificate.name.as_deref(), certificate.reason.as_deref()), (None, Some(odd)));
+    assert_eq!(certificate.revoked.map(|date| date.to_string()).as_deref(), Some("2026-11-27T18:34:55Z"));
+    let hash = revocations.root_hash(&root_hash).expect("revoked");
+    assert_eq!(hash.image.as_deref(), Some("docker.io/library/debian:12"));
+    assert_eq!(revocations.root_hash(&RootHash::new([8; 32])), None);
+}
+
+#[test]
+fn what_is_wrong_with_revocations_is_said_with_its_line() {
+    let error = |text: &str| Revocations::parse(text.as_bytes()).expect_err("bad").to_string();
+    assert!(error("\n[[certificate]]\nsha256 = \"00\"\n").starts_with("line 3: \"00\" is not a SHA-256"));
+    assert!(error("[[certificat]]\n").starts_with("line 1: unknown field `certificat`"));
+    assert!(error("[[root_hash]]\nreason = \"x\"\n").starts_with("line 1: missing field `root_hash`"));
+    assert!(error("[[root_hash]]\nroot_hash = \"zz\"\n").starts_with("line 2: "));
+    assert!(error("x").starts_with("line 1: "));
+    assert_eq!(Revocations::parse(b"\xff").expect_err("bad").to_string(), "it is not UTF-8 text");
+    assert_eq!(Revocations::parse(b"").expect("nothing"), Revocations::default());
+}
+
+#[test]
+fn the_rule_with_the_longest_prefix_decides() {
+    let rules = rules(
+        r#"
+        default = "refuse"
+        [[namespace]]
+        prefix = "docker.io"
+        require = "allow"
+        [[namespace]]
+        prefix = "docker.io/library"
+        require = "sealed"
+        signed_by = ["publisher"]
+        minimum_epoch = 17
+        [[namespace]]
+        prefix = "localhost:5000/a"
+        require = "allow"
+        "#,
+    );
+    let demand = |text: &str| {
+        let name = asked(text);
+        let demand = rules.demand(&name);
+        (demand.require, demand.rule.map(|rule| rule.prefix.clone()))
+    };
+    assert_eq!(
+        demand("docker.io/library/debian:12"),
+        (Requirement::Sealed, Some("docker.io/library".into()))
+    );
+    assert_eq!(demand("docker.io/libraryx/a:1"), (Requirement::Allow, Some("docker.io".into())));
+    assert_eq!(demand("docker.io.evil.example/a:1"), (Requirement::Refuse, None));
+    assert_eq!(demand("localhost:5000/ab:1"), (Requirement::Refuse, None));
+    assert_eq!(demand("localhost:5000/a:1").0, Requirement::Allow);
+    let digest = format!("docker.io/library/debian@sha256:{}", "0".repeat(64));
+    assert_eq!(demand(&digest).0, Requirement::Sealed);
+    assert_eq!(Rules::default().demand(&asked("docker.io/a:1")).require, Requirement::Allow);
+}
+
+#[test]
+fn what_is_wrong_with_rules_is_said_with_its_line() {
+    assert!(
+        rules_error("default = \"allow\"\nrequires = 1\n").starts_with("line 2: unknown field `requires`")
+    );
+    assert!(rules_error("default = \"maybe\"\n").starts_with("line 1: unknown variant `maybe`"));
+    let rule = |more: &str| format!("[[namespace]]\nprefix = \"docker.io\"\nrequire = \"allow\"\n{more}\n");
+    assert!(rules_error(&rule("signed = []")).starts_with("line 4: unknown field `signed`"));
+    assert!(rules_error(&rule("signed_by = [\"a/b\"]")).contains("\"a/b\" cannot name a certificate"));
+    assert!(rules_error(&rule("minimum_epoch = -1")).starts_with("line 4: "));
+    assert!(rules_error("[[namespace]]\nprefix = \"docker.io\"\n").contains("missing field `require`"));
+    assert_eq!(rules_error(&[rule(""), rule("")].concat()), "there are two rules for \"docker.io\"");
+    for prefix in ["debian", "docker.io/", "docker.io/library/debian:12", "/a", ""] {
+        let error = rules_error(&format!("[[namespace]]\nprefix = \"{prefix}\"\nrequire = \"allow\"\n"));
+        assert!(error.starts_with("line 2: ") && error.contains("is not a registry"), "{error}");
+    }
+    let pin = format!("[[pin]]\nname = \"docker.io/a:1\"\ndigest = \"sha256:{}\"\n", "0".repeat(64));
+    assert_eq!(rules_error(&pin.repeat(2)), "there are two pins for \"docker.io/a:1\"");
+    assert!(
+        rules_error(&pin.replace("docker.io/a:1", "a:1")).starts_with("line 2: \"a:1\" is not an image's")
+    );
+    assert!(rules_error(&pin.replace("sha256", "md5")).starts_with("line 3: "));
+    assert!(rules_error("[mirrors]\n\"mirror.lan/\" = \"docker.io\"\n").contains("is not a registry"));
+}
+
+#[test]
+fn a_mirror_may_use_what_it_mirrors() {
+    let rules =
+        rules("[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n\"mirror.lan/hub/own\" = \"own.example/x\"\n");
+    let names = |text: &str| rules.names(&asked(text)).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        names("mirror.lan/hub/library/debian:12"),
+        ["mirror.lan/hub/library/debian:12", "docker.io/library/debian:12"]
+    );
+    assert_eq!(names("mirror.lan/hub/own/a:1"), ["mirror.lan/hub/own/a:1", "own.example/x/a:1"]);
+    assert_eq!(names("mirror.lan/hubs/a:1"), ["mirror.lan/hubs/a:1"]);
+    // Nothing is left of a path.
+    assert_eq!(names("mirror.lan/hub:1"), ["mirror.lan/hub:1"]);
+    assert_eq!(names("docker.io/library/debian:12"), ["docker.io/library/debian:12"]);
+}

@@ -1,0 +1,214 @@
+//! What a seal is worth to whoever pulls: whether it is for this image under this name, and whether those whom the
+//! trust store names have signed all of it.
+
+mod choose;
+mod failure;
+mod name;
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use sealpack_format::digest::{BlobDigest, RootHash};
+
+pub use choose::{Candidate, Choice, Chosen, PassedOver, Refusal, check_before, check_pin, choose};
+pub use failure::Failure;
+pub use name::AskedName;
+
+use crate::anchors::{AnchorName, Anchors, Requirement, Use};
+use crate::pkcs7::VerifyError;
+use crate::seal::{ImageName, Seal, Signed, Statement};
+
+/// What a seal is wanted for.
+#[derive(Debug, Clone)]
+pub struct Question<'a> {
+    /// The name that is pulled.
+    pub name: &'a AskedName,
+    /// The digest of the image's manifest.
+    pub manifest: &'a BlobDigest,
+    /// The index that it was chosen from.
+    pub index: Option<&'a BlobDigest>,
+    /// The image's platform.
+    pub platform: &'a str,
+    /// The time by which certificates are judged.
+    pub now: SystemTime,
+    /// The highest epochs seen so far of the [names](crate::anchors::Rules::names) in question.
+    pub remembered: BTreeMap<ImageName, u64>,
+    /// Whether a lower epoch, or no seal where there was one, is taken on purpose.
+    pub allow_rollback: bool,
+    /// What is demanded besides the rules.
+    pub require: Requirement,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why the seal must not be used: nothing, or all there is to say.
+    pub failures: Vec<Failure>,
+    /// The name in the seal that it may be used for.
+    pub name: Option<ImageName>,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Whose signatures of the statement are good, as the trust store calls them.
+    pub statement_signers: Vec<AnchorName>,
+    /// Whose signatures of each root hash are good.
+    pub root_hash_signers: Vec<(RootHash, Vec<AnchorName>)>,
+}
+
+impl Verdict {
+    /// Whether the seal may be used.
+    #[must_use]
+    pub fn is_acceptable(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// Judges a seal.
+#[must_use]
+pub fn judge(seal: &Seal, anchors: &Anchors, question: &Question<'_>) -> Verdict {
+    let statement = seal.statement();
+    let mut failures = about_the_image(statement, question);
+    let name = matching_name(statement, anchors, question, &mut failures);
+    let mut statement_signers = Vec::new();
+    let mut root_hash_signers = Vec::new();
+    for (signed, content) in statement.to_be_signed() {
+        let signers = signers(seal, signed, &content, anchors, question.now, &mut failures);
+        match signed {
+            Signed::Statement => {
+                failures.extend(outside_the_policy(&signers, anchors, question));
+                statement_signers = signers;
+            }
+            Signed::RootHash(root_hash) => root_hash_signers.push((root_hash, signers)),
+        }
+    }
+    for revoked in statement.root_hashes().filter_map(|hash| anchors.revocations().root_hash(hash)) {
+        failures.push(Failure::RevokedRootHash {
+            root_hash: revoked.root_hash,
+            image: revoked.image.clone(),
+            reason: revoked.reason.clone(),
+        });
+    }
+    failures.extend(too_old(statement, name.as_ref(), anchors, question));
+    Verdict { failures, name, epoch: statement.epoch(), statement_signers, root_hash_signers }
+}
+
+fn about_the_image(statement: &Statement, question: &Question<'_>) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    if statement.manifest() != question.manifest {
+        failures.push(Failure::Manifest { sealed: *statement.manifest(), image: *question.manifest });
+    }
+    if statement.platform() != question.platform {
+        let (sealed, image) = (statement.platform().to_owned(), question.platform.to_owned());
+        failures.push(Failure::Platform { sealed, image });
+    }
+    failures
+}
+
+/// The name in the statement that the pulled one means. One by digest means any of its repository.
+fn matching_name(
+    statement: &Statement,
+    anchors: &Anchors,
+    question: &Question<'_>,
+    failures: &mut Vec<Failure>,
+) -> Option<ImageName> {
+    let asked = anchors.rules().names(question.name);
+    let means = |asked: &AskedName, name: &ImageName| match asked.name() {
+        Some(whole) => whole == *name,
+        None => asked.repository() == name.repository(),
+    };
+    let found = asked.iter().find_map(|asked| statement.names().iter().find(|name| means(asked, name)));
+    if found.is_none() {
+        let is_repository =
+            |name: &&ImageName| asked.iter().any(|asked| asked.repository() == name.repository());
+        failures.push(Failure::Name {
+            asked: question.name.to_string(),
+            names: statement.names().to_vec(),
+            is_same_repository: statement.names().iter().any(|name| is_repository(&name)),
+        });
+    }
+    found.cloned()
+}
+
+/// Whose signatures of something are good. Those of nobody known are passed over as long as there is a good one, and so
+/// are those that no longer count: a key is replaced by having both sign for a while.
+fn signers(
+    seal: &Seal,
+    signed: Signed,
+    content: &[u8],
+    anchors: &Anchors,
+    now: SystemTime,
+    failures: &mut Vec<Failure>,
+) -> Vec<AnchorName> {
+    let of = match signed {
+        Signed::Statement => Use::Statements,
+        Signed::RootHash(_) => Use::Packs,
+    };
+    let (mut good, mut unknown, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    let before = failures.len();
+    for der in seal.signatures_of(signed) {
+        match anchors.verify(of, der, content) {
+            Ok(certificate) => {
+                let names = anchors.names_of(of, certificate);
+                match anchors.check_certificate(certificate, now) {
+                    Ok(()) => good.extend(names),
+                    Err(problem) => found.extend(names.into_iter().map(|name| Failure::Signer {
+                        signed,
+                        name,
+                        problem: problem.clone(),
+                    })),
+                }
+            }
+            Err(VerifyError::UnknownSigner { signer, .. }) => unknown.push(signer),
+            Err(VerifyError::Format(problem)) => {
+                unknown.push(format!("somebody it does not name ({problem})"))
+            }
+            Err(problem) => failures.push(Failure::Signature { signed, problem }),
+        }
+    }
+    if good.is_empty() && found.is_empty() && failures.len() == before {
+        failures.push(Failure::Nobody { signed, of, signers: unknown });
+    } else if good.is_empty() {
+        failures.extend(found);
+    }
+    good
+}
+
+/// That those have signed the statement whom the rule for the name wants.
+fn outside_the_policy(signers: &[AnchorName], anchors: &Anchors, question: &Question<'_>) -> Option<Failure> {
+    let rule = anchors.rules().demand(question.name).rule?;
+    let missing: Vec<_> = rule.signed_by.iter().filter(|name| !signers.contains(name)).cloned().collect();
+    let is_enough = if rule.all { missing.is_empty() } else { missing.len() < rule.signed_by.len() };
+    if rule.signed_by.is_empty() || is_enough || signers.is_empty() {
+        return None;
+    }
+    let unknown = missing.iter().filter(|name| anchors.certificate(Use::Statements, name).is_none());
+    Some(Failure::OutsidePolicy {
+        prefix: rule.prefix.clone(),
+        signers: signers.to_vec(),
+        unknown: unknown.cloned().collect(),
+        all: rule.all,
+        missing,
+    })
+}
+
+fn too_old(
+    statement: &Statement,
+    name: Option<&ImageName>,
+    anchors: &Anchors,
+    question: &Question<'_>,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let epoch = statement.epoch();
+    if let Some(rule) = anchors.rules().demand(question.name).rule.filter(|rule| epoch < rule.minimum_epoch) {
+        let (minimum, prefix) = (rule.minimum_epoch, rule.prefix.clone());
+        failures.push(Failure::MinimumEpoch { epoch, minimum, prefix });
+    }
+    let is_asked = !question.allow_rollback && !question.name.is_by_digest();
+    let remembered = name.filter(|_| is_asked).and_then(|name| Some((name, *question.remembered.get(name)?)));
+    if let Some((name, remembered)) = remembered.filter(|(_, remembered)| epoch < *remembered) {
+        failures.push(Failure::Rollback { name: name.clone(), epoch, remembered });
+    }
+    failures
+}
+
+#[cfg(test)]
+mod tests;
