@@ -197,15 +197,15 @@ fn what_is_not_a_regular_file_is_not_replaced_even_by_force() -> Result<()> {
     let desk = Desk::new()?;
     std::os::unix::fs::symlink("/dev/null", desk.path().join("link"))?;
     let _socket = std::os::unix::net::UnixListener::bind(desk.path().join("socket"))?;
-    for (place, what) in [("link", "a symbolic link"), ("socket", "a socket or a pipe"), (".", "a directory")]
+    fs::create_dir(desk.path().join("below"))?;
+    for (place, what) in
+        [("link", "a symbolic link"), ("socket", "a socket or a pipe"), ("below", "a directory")]
     {
         for [key, cert] in [[place, "other"], ["other", place]] {
             let (status, told) =
                 desk.refuses(&["new", "--key", key, "--cert", cert, "--subject", "x", "--force"])?;
-            ensure!(
-                status == 1 && told.contains(&format!("{place} is {what}, which is never replaced")),
-                "{told}"
-            );
+            let wanted = format!("{place} is {what}, which is never replaced");
+            ensure!(status == 1 && told.contains(&wanted), "{told}");
         }
     }
     assert_eq!(desk.names()?, ["below", "link", "socket"]);

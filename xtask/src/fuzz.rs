@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 }
 
 /// The release whose options were tried with a stable compiler.
-const CARGO_FUZZ: &str = "0.13";
+const CARGO_FUZZ: &str = "^0.13";
 
 /// Runs it. What it finds new goes below `target/`; what it fails with, below `fuzz/artifacts`, and from there, once
 /// mended, by hand into `fuzz/corpus`, which every run of the tests replays.

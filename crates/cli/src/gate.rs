@@ -298,19 +298,6 @@ impl Judged {
                     .to_owned(),
             ),
         })?;
-        // Somebody else may have pulled a later one meanwhile.
-        for (name, epoch) in &self.epochs {
-            let known = store
-                .epoch(name.as_str())
-                .map_err(|error| NotThis { message: error.to_string(), hint: None })?;
-            if let Some(known) = known.filter(|known| known.epoch > *epoch) {
-                let message = format!(
-                    "{name} was pulled with epoch {} meanwhile, and this is epoch {epoch}",
-                    known.epoch
-                );
-                return Err(NotThis { message, hint: None });
-            }
-        }
         let before = store.read_seal(&record.manifest).ok().flatten();
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();

@@ -292,6 +292,16 @@ pub enum Error {
     /// A file of a name cannot be used.
     #[error(transparent)]
     RefDamaged(#[from] RefDamage),
+    /// A name was seen with a seal of a higher epoch.
+    #[error("{name} was seen with epoch {known} meanwhile, and this is epoch {epoch}: an older image")]
+    EpochOlder {
+        /// The name.
+        name: String,
+        /// The epoch that is remembered.
+        known: u64,
+        /// The lower one.
+        epoch: u64,
+    },
     /// Nothing was collected, because it is not known what is still needed.
     #[error("nothing was removed, because it is not known what is still needed: {source}")]
     RootUnreadable {
@@ -357,6 +367,7 @@ impl Error {
             | Self::BlobDamaged { .. }
             | Self::ImageDamaged { .. }
             | Self::PackDamaged { .. }
+            | Self::EpochOlder { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
             Self::RootUnreadable { source } => source.is_verification(),
             _ => false,

@@ -133,6 +133,7 @@ fn skopeo_reads_and_fills_the_layouts_that_copy_writes() -> Result<()> {
     workshop.copy(&[&name(&first), &layout])?;
     skopeo_copy(&[], &layout, &format!("docker://{}", name(&second)))?;
     ensure!(skopeo_inspect(&name(&first))? == skopeo_inspect(&name(&second))?, "the manifest has changed");
+    workshop.is_not_sealed(&[&name(&second)])?;
     // What skopeo adds to the layout leaves the seals in it.
     let other = images::oddities()?;
     skopeo_copy(&[], &other.source(), &format!("oci:{}:other", workshop.path("layout").display()))?;

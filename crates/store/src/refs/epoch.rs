@@ -53,17 +53,26 @@ impl Store {
         file::read(self, &directory, OsStr::new(&name::file_name(name)))
     }
 
-    /// Remembers that an image with that manifest came under `name` with a seal of that epoch. A higher epoch that
-    /// is remembered already stays. It outlives the name. Durable on return.
+    /// Remembers that an image with that manifest came under `name` with a seal of that epoch. What is remembered
+    /// outlives the name. Durable on return.
     ///
     /// # Errors
-    /// [`Error::Name`]; [`Error::RefDamaged`]; [`Error::Locked`]; failures of the system.
+    /// [`Error::EpochOlder`] when a higher one is remembered, which stays; [`Error::Name`]; [`Error::RefDamaged`];
+    /// [`Error::Locked`]; failures of the system.
     pub fn remember_epoch(&self, name: &str, epoch: u64, manifest: &BlobDigest) -> Result<()> {
-        name::check(name)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
-        if self.epoch(name)?.is_some_and(|known| known.epoch >= epoch) {
-            return Ok(());
+        self.remember_epoch_locked(name, epoch, manifest)
+    }
+
+    /// As [`remember_epoch`](Self::remember_epoch), for who has locked the names.
+    pub(super) fn remember_epoch_locked(&self, name: &str, epoch: u64, manifest: &BlobDigest) -> Result<()> {
+        match self.epoch(name)? {
+            Some(known) if known.epoch > epoch => {
+                return Err(Error::EpochOlder { name: known.name, known: known.epoch, epoch });
+            }
+            Some(known) if known.epoch == epoch => return Ok(()),
+            _ => {}
         }
         self.enable_feature(Feature::History)?;
         let directory = self.root.sub(DIRECTORY)?;

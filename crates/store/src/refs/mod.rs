@@ -56,10 +56,19 @@ impl Store {
     /// [`Error::Name`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the history is damaged;
     /// failures of the system.
     pub fn set_image(&self, record: &ImageRecord) -> Result<()> {
+        self.set_image_of_epochs(record, &[])
+    }
+
+    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) these epochs of names. Nobody
+    /// gets a name between the two.
+    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, epochs: &[(String, u64)]) -> Result<()> {
         name::check(&record.name)?;
         self.check_id(&record.image)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
+        for (name, epoch) in epochs {
+            self.remember_epoch_locked(name, *epoch, &record.manifest)?;
+        }
         let before = match self.image(&record.name) {
             // Nobody knows what it was.
             Err(Error::RefDamaged(_)) => None,

@@ -82,10 +82,7 @@ impl Staging<'_> {
         if let Some(seal) = &kept.seal {
             self.store.write_seal(&record.manifest, seal)?;
         }
-        for (name, epoch) in &kept.epochs {
-            self.store.remember_epoch(name, *epoch, &record.manifest)?;
-        }
-        self.store.set_image(record)
+        self.store.set_image_of_epochs(record, &kept.epochs)
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

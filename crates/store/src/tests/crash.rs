@@ -154,6 +154,8 @@ fn short_life_with_history() {
     let publish = |text: &str, epoch: u64| {
         let mut named = pull(&store, &format!("{text}-once"), &[BASE, &[text]]);
         named.name = "two".into();
+        // Not lower than in an earlier life.
+        let epoch = store.epoch("two").unwrap().map_or(epoch, |known| known.epoch.max(epoch));
         let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)] };
         store.stage().unwrap().publish_with(&named, &kept).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();

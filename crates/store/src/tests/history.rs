@@ -166,7 +166,11 @@ fn an_epoch_never_falls_and_outlives_name_and_gc() {
     let other = blob_of("other").0;
     assert_eq!(epoch(), None);
     fixture.remember_epoch("a", 5, &record.manifest).unwrap();
-    fixture.remember_epoch("a", 4, &other).unwrap();
+    let error = fixture.remember_epoch("a", 4, &other).unwrap_err();
+    assert!(
+        matches!(error, Error::EpochOlder { known: 5, epoch: 4, .. }) && error.is_verification(),
+        "{error}"
+    );
     fixture.remember_epoch("a", 5, &other).unwrap();
     assert_eq!(epoch(), Some((5, record.manifest)));
     fixture.remember_epoch("a", 9, &other).unwrap();
@@ -210,6 +214,20 @@ fn seal_and_epoch_are_there_before_the_name() {
     assert_eq!(places, ["meta.json", "seals", "meta.json", "epochs", "refs"]);
     assert_eq!(fixture.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
     assert_eq!(fixture.epoch("b").unwrap().unwrap().epoch, 7);
+}
+
+#[test]
+fn an_older_image_does_not_get_the_name_that_a_later_one_got_meanwhile() {
+    let fixture = fixture();
+    let later = pull(&fixture, "a", &[&["later"]]);
+    let mut older = pull(&fixture, "b", &[&["older"]]);
+    older.name = "a".into();
+    fixture.remember_epoch("a", 8, &later.manifest).unwrap();
+    let kept = Kept { seal: None, epochs: vec![("a".into(), 7)] };
+    let error = fixture.stage().unwrap().publish_with(&older, &kept).unwrap_err();
+    assert!(matches!(error, Error::EpochOlder { .. }), "{error}");
+    assert_eq!(fixture.image("a").unwrap(), Some(later));
+    assert_clean(&fixture);
 }
 
 #[test]
