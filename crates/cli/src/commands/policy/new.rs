@@ -25,7 +25,7 @@ use crate::output::count;
 #[command(disable_version_flag = true)]
 #[command(after_help = "Examples:
   sealpack policy new final -o sealed.policy
-  sealpack policy new strict --version 1.0.0 --revoke 3f0d…c2 -o sealed.policy
+  sealpack policy new strict --version 1.0.0 --revoke … -o sealed.policy
   sealpack policy new final --no-signed-devices --digests debian:12 --except /usr/share -o files.policy")]
 pub(crate) struct New {
     /// early, final or strict.

@@ -24,10 +24,10 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
 ///
 /// Signed are the root hashes of its metadata image and packs, which the kernel judges, and the statement that ties
 /// these to the image and to its names, which those judge who pull it. The seal is kept in the store, beside the
-/// image, and published beside the image with --push. Mounting the image, Sealpack gives the signatures of the root
-/// hashes to the kernel, which accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows
-/// them. An image that the store does not have is pulled first, whatever the trust store says of it; one whose objects
-/// are files is converted into packs. Every byte is verified before anything is signed.
+/// image, and published beside the image with --push. When the image is mounted, the kernel gets the signatures of the
+/// root hashes, and accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows them. An
+/// image that the store does not have is pulled first, whatever the trust store says of it; one whose objects are files
+/// is converted into packs. Every byte is verified before anything is signed.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
 /// where the trust store knows who signed before.

@@ -25,7 +25,7 @@ use crate::signing::{read, read_certificate};
 #[command(after_help = "Examples:
   sealpack trust revoke publisher --reason stolen
   sealpack trust revoke --cert old.crt
-  sealpack trust revoke --root-hash 3f0d…c2 --image debian:12 --policy sealed.policy")]
+  sealpack trust revoke --root-hash … --image debian:12 --policy sealed.policy")]
 pub(crate) struct Revoke {
     /// The certificate that the trust store calls so; all of them, if they differ by use.
     name: Option<AnchorName>,
