@@ -1,7 +1,6 @@
 //! Reading an artifact: the manifest of digests and signatures that refers to an image's manifest.
 
 use sealpack_format::BlobDigest;
-use serde::Deserialize;
 
 use super::{ARTIFACT_TYPE, Claim, ENTRIES_LIMIT, Place, SIGNATURE_LIMIT_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
@@ -75,18 +74,6 @@ pub struct Entry {
     pub signature: Option<Descriptor>,
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    #[serde(rename = "artifactType")]
-    artifact_type: Option<String>,
-    subject: Option<WireSubject>,
-}
-
-#[derive(Deserialize)]
-struct WireSubject {
-    digest: BlobDigest,
-}
-
 impl Artifact {
     /// Reads the manifest `bytes` of the artifact `digest`, which has to be about `subject`. That the bytes have the
     /// digest is for the caller to check.
@@ -98,18 +85,16 @@ impl Artifact {
     /// [`ArtifactError`].
     pub fn parse(digest: BlobDigest, bytes: &[u8], subject: &BlobDigest) -> Result<Self, ArtifactError> {
         let what = Place::Artifact(digest);
-        let wire: Wire =
-            serde_json::from_slice(bytes).map_err(|error| Error::malformed(what.to_string(), error))?;
         let manifest = match Document::parse(&what.to_string(), Some(OCI_MANIFEST), bytes)? {
             Document::Manifest(manifest) => manifest,
             Document::Index(_) => return Err(Error::malformed(what.to_string(), "it is an index").into()),
         };
         // Without a type of its own, an artifact has that of its config (image-spec, manifest.md, "artifactType").
-        let kind = wire.artifact_type.unwrap_or(manifest.config.media_type);
+        let kind = manifest.artifact_type.unwrap_or(manifest.config.media_type);
         if kind != ARTIFACT_TYPE {
             return Err(ArtifactError::Kind { what, found: kind.chars().take(160).collect() });
         }
-        let found = wire.subject.map(|found| found.digest);
+        let found = manifest.subject.map(|found| found.digest);
         if found.as_ref() != Some(subject) {
             return Err(ArtifactError::Subject { what, found, subject: *subject });
         }
