@@ -1,8 +1,11 @@
-//! What images say about their composefs digests, shown.
+//! What images say about their composefs digests: found beside them, and shown.
 
 use sealpack_format::DiffId;
-use sealpack_oci::composefs::{Checked, Claim, Facts, Outcome, Stated, check, wants_user_xattrs};
-use sealpack_oci::manifest::Document;
+use sealpack_oci::composefs::{
+    ARTIFACT_TYPE, Artifact, ArtifactError, Checked, Claim, Facts, Outcome, Stated, check, wants_user_xattrs,
+};
+use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::pull::image_id;
 use sealpack_store::{ImageRecord, Store};
@@ -10,6 +13,51 @@ use sealpack_trust::pkcs7::{Form, Message};
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
+use crate::output::Output;
+
+/// The most artifacts about an image that are looked at.
+const ARTIFACTS_MAX: usize = 8;
+
+/// Adds what artifacts beside the image say to what the image says itself. One that is not about the image, or none at
+/// all, or cannot be had, is passed over with a remark: whoever may write to a registry may put anything there.
+pub(crate) fn add_artifacts(
+    source: &dyn ImageSource,
+    image: &mut ResolvedImage,
+    output: Output,
+) -> Result<(), CommandError> {
+    let listed = match source.referrers(&image.manifest, Some(ARTIFACT_TYPE)) {
+        Ok(listed) => listed,
+        Err(error) => {
+            output
+                .remark(&format!("warning: whether the image has composefs artifacts is not known: {error}"));
+            return Ok(());
+        }
+    };
+    for (number, entry) in listed.iter().enumerate() {
+        if number == ARTIFACTS_MAX {
+            let more = listed.len() - ARTIFACTS_MAX;
+            output.remark(&format!("{more} more composefs artifacts are not looked at"));
+            break;
+        }
+        match claims(source, image, entry) {
+            Ok(claims) => image.composefs.extend(claims),
+            // Some lists name no types: it is something else.
+            Err(ArtifactError::Kind { .. }) if entry.artifact_type.is_none() => {}
+            Err(error) => output.remark(&format!("{error}; it is passed over")),
+        }
+    }
+    Ok(())
+}
+
+/// What one artifact says.
+fn claims(
+    source: &dyn ImageSource,
+    image: &ResolvedImage,
+    entry: &Descriptor,
+) -> Result<Vec<Claim>, ArtifactError> {
+    let artifact = Artifact::parse(entry.digest, &source.fetch(entry)?, &image.manifest.digest)?;
+    Ok(artifact.claims(|blob| source.fetch(blob))?)
+}
 
 /// What a stored image says in its manifest and its config, and whether it is true. What the index said that it came
 /// from is not kept.

@@ -86,10 +86,11 @@ impl Pull {
         gate.check_before()?;
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
         let mut found = Found::resolve(source.as_ref(), &platform)?;
-        if self.no_composefs_check {
-            found.image.composefs.clear();
-        }
         let algorithm = present.as_ref().map_or(self.digest.unwrap_or(Algorithm::Sha256), Store::algorithm);
+        match self.no_composefs_check {
+            true => found.image.composefs.clear(),
+            false => composefs::add_artifacts(source.as_ref(), &mut found.image, context.output)?,
+        }
         let judged = gate.judge(source.as_ref(), &found, algorithm, context.output)?;
         judged.remark(context.output);
         let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;

@@ -7,8 +7,10 @@ use sealpack_format::{Algorithm, ObjectId};
 use serde::Serialize;
 
 use super::{ARTIFACT_TYPE, Key, Part, SIGNATURE_LIMIT_BYTES, SIGNATURE_TYPE};
+use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::media_type::{OCI_EMPTY, OCI_MANIFEST};
+use crate::target::{ImageTarget, Naming, Pushed, put_bytes};
 
 /// What stands where nothing has to (image-spec, manifest.md, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";
@@ -43,12 +45,25 @@ pub struct Draft {
 /// An artifact that is made. Its bytes follow from what went in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The descriptor of the manifest.
+    /// The descriptor of the manifest, as a list of referrers has it.
     pub descriptor: Descriptor,
     /// The bytes of the manifest.
     pub manifest: Vec<u8>,
     /// The blobs that it names, each once, which have to be there before it.
     pub blobs: Vec<(Descriptor, Vec<u8>)>,
+}
+
+impl Built {
+    /// Writes the artifact: its blobs, then its manifest.
+    ///
+    /// # Errors
+    /// See [`ImageTarget::put_blob`] and [`ImageTarget::put_manifest`].
+    pub fn push(&self, target: &dyn ImageTarget) -> Result<Pushed, Error> {
+        for (descriptor, bytes) in &self.blobs {
+            put_bytes(target, descriptor, bytes)?;
+        }
+        target.put_manifest(&self.descriptor, &self.manifest, Naming::Digest)
+    }
 }
 
 impl Draft {
@@ -119,7 +134,9 @@ impl Draft {
             subject: WireDescriptor::of(&self.subject, None),
         };
         let manifest = serde_json::to_vec(&manifest).expect("texts and numbers are always JSON");
-        Ok(Built { descriptor: Descriptor::of(OCI_MANIFEST, &manifest), manifest, blobs })
+        let mut descriptor = Descriptor::of(OCI_MANIFEST, &manifest);
+        descriptor.artifact_type = Some(ARTIFACT_TYPE.to_owned());
+        Ok(Built { descriptor, manifest, blobs })
     }
 }
 

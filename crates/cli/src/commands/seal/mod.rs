@@ -67,6 +67,9 @@ pub(crate) struct Seal {
     /// With --push: where the image is that the seal is put beside.
     #[arg(long, value_name = "TARGET", requires = "push")]
     to: Option<Target>,
+    /// With --push: publish the image's composefs digests too, as the composefs project has them, signed by --key.
+    #[arg(long, requires = "push")]
+    composefs_artifact: bool,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -123,7 +126,13 @@ impl Seal {
         let published = match self.push {
             true => {
                 let place = push::Place::new(&record, self.to.as_ref())?;
-                Some(place.publish(context, &store, &record, &seal, &self.registry)?)
+                let mut published = place.publish(context, &store, &record, &seal, &self.registry)?;
+                if self.composefs_artifact {
+                    let signer = Some(&keys.packs);
+                    let digest = place.publish_composefs(&store, &record, signer, &self.registry)?;
+                    published.composefs = Some(digest);
+                }
+                Some(published)
             }
             false => None,
         };

@@ -1,11 +1,14 @@
 use std::fmt;
 
+use sealpack_format::BlobDigest;
 use sealpack_oci::artifact::{Artifact, CREATED, Part};
+use sealpack_oci::composefs;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::target::{Naming, Target};
 use sealpack_store::{ImageRecord, Store};
-use sealpack_trust::seal::{ARTIFACT_TYPE, SIGNATURES_MEDIA_TYPE, STATEMENT_MEDIA_TYPE, Seal};
+use sealpack_trust::pkcs7;
+use sealpack_trust::seal::{ARTIFACT_TYPE, SIGNATURES_MEDIA_TYPE, STATEMENT_MEDIA_TYPE, Seal, SigningPair};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -22,13 +25,18 @@ use crate::sealing;
 #[command(after_help = "Examples:
   sealpack seal push registry.example.org/app:1
   sealpack seal push debian:12 --to registry.example.org/base/debian:12
-  sealpack seal push debian:12 --to oci:images:debian")]
+  sealpack seal push debian:12 --to oci:images:debian
+  sealpack seal push registry.example.org/app:1 --composefs-artifact")]
 pub(crate) struct Push {
     /// The image: a name or a digest.
     image: String,
     /// Where the image is that the seal is put beside [default: where it was pulled from].
     #[arg(long, value_name = "TARGET")]
     to: Option<Target>,
+    /// Publish the image's composefs digests too, as the composefs project has them: without signatures here, as no
+    /// key is at hand.
+    #[arg(long)]
+    composefs_artifact: bool,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -42,7 +50,10 @@ impl Push {
                 .hint("`sealpack seal IMAGE --key KEY --cert CERT` makes one"));
         };
         let place = Place::new(&record, self.to.as_ref())?;
-        let published = place.publish(context, &store, &record, &seal, &self.registry)?;
+        let mut published = place.publish(context, &store, &record, &seal, &self.registry)?;
+        if self.composefs_artifact {
+            published.composefs = Some(place.publish_composefs(&store, &record, None, &self.registry)?);
+        }
         context.output.result(&published.to_json(), || published.to_string())
     }
 }
@@ -56,6 +67,8 @@ pub(super) struct Published {
     /// The referrer's manifest.
     referrer: Descriptor,
     fallback_tag: Option<String>,
+    /// The manifest of the composefs project's artifact.
+    pub(super) composefs: Option<BlobDigest>,
 }
 
 impl Place {
@@ -95,7 +108,30 @@ impl Place {
             target: target.description(),
             referrer: artifact.descriptor(),
             fallback_tag: pushed.fallback_tag,
+            composefs: None,
         })
+    }
+
+    /// Puts the image's composefs digests beside it, signed by `signer` if there is one.
+    pub(super) fn publish_composefs(
+        &self,
+        store: &Store,
+        record: &ImageRecord,
+        signer: Option<&SigningPair<'_>>,
+        registry: &RegistryArgs,
+    ) -> Result<BlobDigest, CommandError> {
+        let (manifest, config) = (store.blob(&record.manifest)?, store.blob(&record.config)?);
+        let mut draft = composefs::Draft::new(&subject(store, record)?, &manifest, &config, record.image);
+        if let Some(SigningPair { signer, certificate }) = signer {
+            for (part, bytes) in draft.to_be_signed().collect::<Vec<_>>() {
+                let signature = pkcs7::sign_detached(*signer, certificate, &bytes)?;
+                draft.sign(part, signature).map_err(CommandError::failed)?;
+            }
+        }
+        let built = draft.build().map_err(CommandError::failed)?;
+        let target = self.0.open(None, &registry.without_mirrors(), &Environment::of_process())?;
+        built.push(target.as_ref())?;
+        Ok(built.descriptor.digest)
     }
 
     /// Who pulls from this place needs a name of it in the seal, or a mirror in the rules.
@@ -140,6 +176,7 @@ impl Published {
             "referrer": self.referrer.digest,
             "size_bytes": self.referrer.size_bytes,
             "fallback_tag": self.fallback_tag,
+            "composefs_artifact": self.composefs,
         })
     }
 }
@@ -148,8 +185,10 @@ impl fmt::Display for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: the seal is {}", self.target, self.referrer.digest)?;
         match &self.fallback_tag {
-            Some(tag) => writeln!(f, ", listed under the tag {tag}"),
-            None => writeln!(f),
+            Some(tag) => writeln!(f, ", listed under the tag {tag}")?,
+            None => writeln!(f)?,
         }
+        let mut composefs = self.composefs.iter();
+        composefs.try_for_each(|digest| writeln!(f, "{}: the composefs artifact is {digest}", self.target))
     }
 }
