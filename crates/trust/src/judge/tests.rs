@@ -172,6 +172,39 @@ fn a_mirror_may_use_the_seal_of_what_it_mirrors() {
 }
 
 #[test]
+fn by_a_mirror_no_older_seal_comes_under_another_of_its_names() {
+    let one = signer("one");
+    let anchors = anchors(&[("one", &one)], "", "[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n");
+    let (mirror, hub) = ("mirror.lan/hub/library/debian:12", NAME);
+    for (names, seen) in [(vec![mirror, hub], hub), (vec![mirror], hub), (vec![hub], mirror)] {
+        let names = names.iter().map(|name| name.parse().expect("a name")).collect();
+        let older = seal(StatementContents { names, ..contents(7) }, &one);
+        let asked = Asked::new(mirror);
+        let remembered = BTreeMap::from([(seen.parse().expect("a name"), 8)]);
+        let said = failures(&older, &anchors, &Question { remembered, ..asked.question() });
+        assert!(said.len() == 1 && said[0].contains(&format!("{seen} was already seen with 8")), "{said:?}");
+    }
+}
+
+/// Otherwise whoever signs for anything raises the epochs of all names that a mirror has, as far as epochs go.
+#[test]
+fn by_a_mirror_a_seal_counts_only_where_it_counts_for_the_mirrored_name() {
+    let (one, other) = (signer("one"), signer("other"));
+    let rules = "[[namespace]]\nprefix = \"docker.io\"\nrequire = \"sealed\"\nsigned_by = [\"one\"]\n\
+                 minimum_epoch = 7\n[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n";
+    let anchors = anchors(&[("one", &one), ("other", &other)], "", rules);
+    let asked = Asked::new("mirror.lan/hub/library/debian:12");
+    assert!(failures(&seal(contents(7), &one), &anchors, &asked.question()).is_empty());
+    let said = failures(&seal(contents(9), &other), &anchors, &asked.question());
+    assert_eq!(
+        said,
+        ["the statement is signed by other, but the rule for docker.io wants the signature of one"]
+    );
+    let said = failures(&seal(contents(6), &one), &anchors, &asked.question());
+    assert_eq!(said, ["its epoch is 6, but the rule for docker.io wants 7 at least"]);
+}
+
+#[test]
 fn signatures_by_nobody_known_do_not_count() {
     let (one, two) = (signer("one"), signer("two"));
     let said = simply(&seal(contents(7), &one), &anchors(&[("two", &two)], "", ""));
