@@ -13,10 +13,10 @@ use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::{Kept, Store};
-use sealpack_trust::anchors::{AnchorName, Anchors, Requirement};
+use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{
-    AskedName, Candidate, Choice, Chosen, PassedOver, Question, Refusal, Verdict, check_before, check_pin,
-    choose, judge,
+    AskedName, Candidate, Choice, Chosen, Failure, PassedOver, Question, Refusal, Verdict, check_before,
+    check_pin, choose, judge,
 };
 use sealpack_trust::seal::{
     ARTIFACT_TYPE, BUNDLE_MAX_BYTES, ImageName, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES,
@@ -121,6 +121,8 @@ pub(crate) struct Judged {
     pub(crate) passed_over: Vec<PassedOver>,
     /// Names and epochs to be remembered.
     epochs: Vec<(ImageName, u64)>,
+    /// The root hashes among them are refused with a seal and without: a seal is easily left out.
+    revocations: Revocations,
     /// Whether the store had a seal of the image that says something else.
     pub(crate) replaced: Cell<bool>,
 }
@@ -194,8 +196,13 @@ impl<'a> Gate<'a> {
             Ok(candidates) => candidates,
         };
         let platform = found.platform();
-        let mut judged =
-            Judged { chosen: None, passed_over: Vec::new(), epochs: Vec::new(), replaced: Cell::new(false) };
+        let mut judged = Judged {
+            chosen: None,
+            passed_over: Vec::new(),
+            epochs: Vec::new(),
+            revocations: self.anchors.revocations().clone(),
+            replaced: Cell::new(false),
+        };
         for asked in &self.names {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question);
@@ -285,6 +292,7 @@ impl Judged {
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Kept, NotThis> {
+        self.check_revocations(rebuilt)?;
         let Some(chosen) = &self.chosen else { return Ok(Kept::default()) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
@@ -302,6 +310,26 @@ impl Judged {
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
         Ok(Kept { seal: Some(seal.to_json()), epochs })
+    }
+}
+
+impl Judged {
+    /// That nothing of the image was revoked.
+    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), NotThis> {
+        let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
+        let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
+        let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
+            return Ok(());
+        };
+        let failure = Failure::RevokedRootHash {
+            root_hash: revoked.root_hash,
+            image: revoked.image.clone(),
+            reason: revoked.reason.clone(),
+        };
+        Err(NotThis {
+            message: format!("{} must not be pulled: {failure}", rebuilt.record.name),
+            hint: Some("revoked.toml in the trust store says so".to_owned()),
+        })
     }
 }
 

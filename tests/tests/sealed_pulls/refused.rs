@@ -41,6 +41,20 @@ fn an_image_without_a_seal_where_one_is_demanded() -> Result<()> {
     Ok(())
 }
 
+/// A registry cannot make a revoked image good by leaving its seal out.
+#[test]
+fn a_revoked_image_without_its_seal_where_none_is_demanded() -> Result<()> {
+    let market = Market::new()?;
+    let contents = market.contents(1);
+    for revoked in [contents.metadata[0].root_hash, contents.packs[0].root_hash] {
+        let revocation = format!("[[root_hash]]\nroot_hash = \"{revoked}\"\nreason = \"it bites\"\n");
+        fs::write(market.trust_dir().join("revoked.toml"), revocation)?;
+        let words = ["must not be pulled", &revoked.to_string(), "is revoked: it bites"];
+        market.refuses(&["--objects", "packs"], &words)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_name_that_the_rules_refuse_is_not_even_asked_for() -> Result<()> {
     let market = Market::new()?;
