@@ -138,8 +138,8 @@ pub(crate) fn asked_for<'a>(source: &'a Source, name: &'a Reference) -> &'a Refe
 impl<'a> Gate<'a> {
     /// For an image that is asked for as `asked_for` and gets the name `name`.
     ///
-    /// The second name counts where there is something to say about just that one: a rule for its namespace, a pin, or
-    /// an epoch. Otherwise whoever brings an image from elsewhere could give it a name that stands for sealed ones.
+    /// The second name counts where there is something to say about just that one: a rule for its namespace, a default
+    /// that is stricter than the rule for the first, a pin, or an epoch. Otherwise whoever brings an image from elsewhere could give it a name that stands for sealed ones.
     pub(crate) fn new(
         anchors: Anchors,
         args: &'a GateArgs,
@@ -151,7 +151,10 @@ impl<'a> Gate<'a> {
         if name != asked_for {
             let other = Asked::new(&anchors, name, store)?;
             let rules = anchors.rules();
-            let counts = rules.demand(&other.name).rule.is_some() || rules.pin(&other.name).is_some();
+            let (demand, asked) = (rules.demand(&other.name), rules.demand(&names[0].name));
+            // A default that demands more than the rule for where the image comes from is something to say, too.
+            let counts = demand.rule.is_some() || demand.require > asked.require;
+            let counts = counts || rules.pin(&other.name).is_some();
             names.extend(Some(other).filter(|other| counts || !other.remembered.is_empty()));
         }
         Ok(Self { anchors, args, names })

@@ -55,6 +55,22 @@ fn a_revoked_image_without_its_seal_where_none_is_demanded() -> Result<()> {
     Ok(())
 }
 
+/// Where all but one place is for sealed images, that place gives no unsealed one the name of another.
+#[test]
+fn an_unsealed_image_from_where_that_is_allowed_under_a_name_from_where_it_is_not() -> Result<()> {
+    let market = Market::new()?;
+    for (default, words) in [("sealed", "must be sealed (the default"), ("refuse", "must not be pulled")] {
+        let host = market.registry.host();
+        market.rules(&format!(
+            "default = \"{default}\"\n[[namespace]]\nprefix = \"{host}\"\nrequire = \"allow\"\n"
+        ))?;
+        market.refuses(&["registry.example/prod/app:1"], &["registry.example/prod/app:1", words])?;
+        market.run(&["pull", &market.name()])?;
+        market.run(&["rm", &market.name()])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_name_that_the_rules_refuse_is_not_even_asked_for() -> Result<()> {
     let market = Market::new()?;
