@@ -34,6 +34,8 @@ const LIMITS: Limits = Limits {
     layers: 1,
     config_bytes: STATEMENT_MAX_BYTES as u64,
     layer_bytes: BUNDLE_MAX_BYTES as u64,
+    // The largest that there can be, and a good many of usual ones, which have some hundred kilobytes at most.
+    all_bytes: 4 * BUNDLE_MAX_BYTES as u64,
 };
 
 /// What is demanded of seals.
@@ -208,7 +210,7 @@ impl<'a> Gate<'a> {
         };
         for asked in &self.names {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
-            let choice = choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question);
+            let choice = choose(&candidates, &self.anchors, &question);
             judged.add(choice.map_err(refused)?);
         }
         Ok(judged)
@@ -231,7 +233,7 @@ impl<'a> Gate<'a> {
             Judgement {
                 name: asked.name.to_string(),
                 seals: candidates.iter().map(of_seal).collect(),
-                refusal: choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question).err(),
+                refusal: choose(candidates, &self.anchors, &question).err(),
             }
         };
         self.names.iter().map(of_name).collect()
@@ -390,10 +392,6 @@ fn usable(seal: Seal, algorithm: Algorithm) -> Result<Seal, String> {
         Some(_) => Ok(seal),
         None => Err(format!("it is not for stores that name objects by {algorithm}")),
     }
-}
-
-fn copy_of(candidate: &Candidate) -> Candidate {
-    Candidate { label: candidate.label.clone(), seal: candidate.seal.clone() }
 }
 
 /// A refusal of the trust store's, with what can be done about it.

@@ -200,7 +200,8 @@ fn a_layer_that_shrinks_or_grows_while_it_is_read_is_an_error() {
 #[test]
 fn a_referrer_that_is_listed_again_and_again_is_read_once_and_all_of_them_have_a_limit() {
     let made = Made::new();
-    let (app, subject) = (image("linux/amd64"), Descriptor::new(OCI_INDEX, digest_of(b"x").parse().unwrap(), 1));
+    let (app, subject) =
+        (image("linux/amd64"), Descriptor::new(OCI_INDEX, digest_of(b"x").parse().unwrap(), 1));
     let referrer = json!({
         "schemaVersion": 2,
         "config": {"mediaType": "x", "digest": digest_of(b"{}"), "size": 2},
@@ -217,7 +218,8 @@ fn a_referrer_that_is_listed_again_and_again_is_read_once_and_all_of_them_have_a
     };
     let listed = |entries: Vec<serde_json::Value>| {
         made.index(&entries);
-        let layout = made.open(ImageChoice::Digest(digest_of(&app.manifest).parse().unwrap())).unwrap().layout;
+        let layout =
+            made.open(ImageChoice::Digest(digest_of(&app.manifest).parse().unwrap())).unwrap().layout;
         let fetched = std::cell::Cell::new(0);
         let fetch = |descriptor: &Descriptor| {
             fetched.set(fetched.get() + 1);
