@@ -233,8 +233,10 @@ fn a_name_in_a_layout_moves_to_the_new_image_and_others_stay() {
 fn a_layout_in_the_way_is_explained_and_one_that_was_interrupted_is_cleared() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("file"), "x").unwrap();
+    std::fs::write(directory.path().join(".sealpack-mine"), "x").unwrap();
     let error = LayoutTarget::open(directory.path(), None).unwrap_err().to_string();
     assert!(error.contains("other files in it and is no OCI layout"), "{error}");
+    assert_eq!(leftovers(directory.path()).len(), 1, "files of something else were removed");
     let error = LayoutTarget::open(&directory.path().join("file"), None).unwrap_err().to_string();
     assert!(error.contains("cannot make the directory"), "{error}");
     let path = directory.path().join("layout");
@@ -250,6 +252,28 @@ fn a_layout_in_the_way_is_explained_and_one_that_was_interrupted_is_cleared() {
     std::fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     let error = LayoutTarget::open(&path, None).unwrap_err().to_string();
     assert!(error.contains("the version \"2.0.0\""), "{error}");
+}
+
+/// A layout that somebody else made must not say where else on this machine files are written.
+#[test]
+fn a_layout_with_links_in_it_is_not_written_to() {
+    for name in ["blobs", "blobs/sha256", "index.json"] {
+        let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let layout = directory.path().join("layout");
+        std::fs::create_dir_all(layout.join("blobs")).unwrap();
+        if name == "blobs" {
+            std::fs::remove_dir(layout.join(name)).unwrap();
+        }
+        std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        std::fs::write(layout.join("index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+        let _ = std::fs::remove_file(layout.join(name));
+        std::os::unix::fs::symlink(elsewhere.path(), layout.join(name)).unwrap();
+        let written = LayoutTarget::open(&layout, None)
+            .and_then(|target| copy(&source(&registry_with_image(), "app:1"), &target, &usual(), &()));
+        let error = written.unwrap_err().to_string();
+        assert!(error.contains(&format!("{name} is not valid: a symbolic link")), "{error}");
+        assert!(std::fs::read_dir(elsewhere.path()).unwrap().next().is_none());
+    }
 }
 
 #[test]
