@@ -240,7 +240,9 @@ fn lock(file: File, path: &Path, operation: FlockOperation) -> Result<File, Comm
 
 fn read_certificates(directory: &Path, of: Use, output: Output, entries: &mut Vec<Entry>) -> CommandResult {
     let listed = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound && directory.symlink_metadata().is_err() => {
+            return Ok(());
+        }
         listed => listed.map_err(|error| cannot("list", directory, &error))?,
     };
     let mut paths = Vec::new();
@@ -279,7 +281,10 @@ fn read_certificates(directory: &Path, of: Use, output: Output, entries: &mut Ve
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
     use std::io::Read;
     let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // Rules behind a link that leads nowhere are not no rules.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+            return Ok(None);
+        }
         file => file.map_err(|error| cannot("read", path, &error))?,
     };
     let mut bytes = Vec::new();
@@ -324,6 +329,18 @@ mod tests {
         assert!(start.elapsed() < LOCK_WAIT);
         let lock = directory.path().join(LOCK).metadata().expect("the lock");
         assert_eq!(lock.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_the_same_as_nothing() {
+        for name in [RULES, REVOKED, "statements"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let store = TrustStore { directories: vec![directory.path().to_owned()], is_given: true };
+            store.read(QUIET).expect("nothing is there");
+            std::os::unix::fs::symlink("not-mounted", directory.path().join(name)).expect("a link");
+            let error = store.read(QUIET).expect_err(name);
+            assert!(error.message().contains(name), "{}", error.message());
+        }
     }
 
     #[test]
