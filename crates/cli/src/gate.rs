@@ -51,6 +51,11 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
+    /// For an image that is known to be an older one.
+    pub(crate) const fn of_rollback() -> Self {
+        Self { require: None, allow_rollback: true }
+    }
+
     const fn requirement(&self) -> Requirement {
         // The only value that there is.
         if self.require.is_some() { Requirement::Sealed } else { Requirement::Allow }
@@ -119,6 +124,8 @@ pub(crate) struct Judgement {
 pub(crate) struct Judged {
     /// The seal that is used.
     pub(crate) chosen: Option<Box<Chosen>>,
+    /// Others that are good for a further name only.
+    also: Vec<Chosen>,
     /// Those that are not.
     pub(crate) passed_over: Vec<PassedOver>,
     /// Names and epochs to be remembered.
@@ -203,6 +210,7 @@ impl<'a> Gate<'a> {
         let platform = found.platform();
         let mut judged = Judged {
             chosen: None,
+            also: Vec::new(),
             passed_over: Vec::new(),
             epochs: Vec::new(),
             revocations: self.anchors.revocations().clone(),
@@ -279,7 +287,11 @@ impl Judged {
             Choice::Sealed(mut chosen) => {
                 self.epochs.extend(chosen.remember.clone());
                 let passed_over = std::mem::take(&mut chosen.passed_over);
-                self.chosen.get_or_insert(chosen);
+                match &self.chosen {
+                    None => self.chosen = Some(chosen),
+                    Some(first) if first.label == chosen.label => {}
+                    Some(_) => self.also.push(*chosen),
+                }
                 passed_over
             }
         };
@@ -301,16 +313,18 @@ impl Judged {
         let Some(chosen) = &self.chosen else { return Ok(Kept::default()) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
-        chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
-            message: format!(
-                "the seal {} is not what the layers of {} give: {mismatch}",
-                chosen.label, record.name
-            ),
-            hint: Some(
-                "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
-                    .to_owned(),
-            ),
-        })?;
+        for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
+            chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
+                message: format!(
+                    "the seal {} is not what the layers of {} give: {mismatch}",
+                    chosen.label, record.name
+                ),
+                hint: Some(
+                    "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+                        .to_owned(),
+                ),
+            })?;
+        }
         let before = store.read_seal(&record.manifest).ok().flatten();
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();

@@ -3,6 +3,7 @@
 use crate::market::{Market, image, put_seal, said};
 use anyhow::{Context, Result, ensure};
 use sealpack_test_registry::{Image, digest_of};
+use std::fs;
 
 /// Gives the name to another image, with a seal of that epoch. Answers with the manifest's digest.
 fn move_on(market: &Market, number: u8, epoch: u64) -> Result<(Image, String)> {
@@ -115,6 +116,32 @@ fn rollback_goes_back_to_the_image_with_the_epoch_before_without_fetching_anythi
     let unknown = market.attempt(&["rollback", &market.name(), "--to", &"0".repeat(12)])?;
     ensure!(said(&unknown).contains("is not in the history of"), "{}", said(&unknown));
     market.run(&["fsck"])?;
+    Ok(())
+}
+
+#[test]
+fn rollback_passes_over_what_was_revoked_or_is_refused_by_now() -> Result<()> {
+    let market = Market::new()?;
+    market.publish(&market.seal(5)?);
+    market.run(&["pull", &market.name()])?;
+    let (_, second) = move_on(&market, 2, 6)?;
+    market.run(&["pull", &market.name()])?;
+    let (_, third) = move_on(&market, 3, 7)?;
+    market.run(&["pull", &market.name()])?;
+    let seal = fs::read(market.node.store().join(format!("seals/{}.json", &second[7..])))?;
+    let revoked = sealpack_trust::seal::Seal::parse(&seal)?.statement().metadata()[0].root_hash;
+    fs::write(
+        market.trust_dir().join("revoked.toml"),
+        format!("[[root_hash]]\nroot_hash = \"{revoked}\"\n"),
+    )?;
+    let output = market.run(&["rollback", &market.name()])?;
+    ensure!(said(&output).contains(&format!("root hash {revoked} is revoked")), "{}", said(&output));
+    assert_eq!(current(&market)?, market.manifest());
+    market.run(&["rollback", &market.name(), "--to", &third[..20]])?;
+    market.demand_seals("minimum_epoch = 6")?;
+    let output = market.attempt(&["rollback", &market.name()])?;
+    ensure!(said(&output).contains("wants 6 at least"), "{}", said(&output));
+    assert_eq!(current(&market)?, third);
     Ok(())
 }
 

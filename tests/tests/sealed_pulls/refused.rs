@@ -55,6 +55,19 @@ fn a_revoked_image_without_its_seal_where_none_is_demanded() -> Result<()> {
     Ok(())
 }
 
+/// A seal that counts for one of the two names only is held to the layers, too.
+#[test]
+fn a_seal_of_other_bytes_for_the_name_that_the_image_gets() -> Result<()> {
+    let market = Market::new()?;
+    let local = "registry.example/prod/app:1";
+    market.rules("[[namespace]]\nprefix = \"registry.example\"\nrequire = \"sealed\"\n")?;
+    market.publish(&market.seal(9)?);
+    let mut contents = StatementContents { names: vec![local.parse()?], ..market.contents(5) };
+    contents.packs[0].root_hash = "7".repeat(64).parse()?;
+    let bad = market.publish(&market.publisher.seal(contents)?);
+    market.refuses(&["--objects", "packs", local], &[&bad, "is not what the layers"])
+}
+
 /// Where all but one place is for sealed images, that place gives no unsealed one the name of another.
 #[test]
 fn an_unsealed_image_from_where_that_is_allowed_under_a_name_from_where_it_is_not() -> Result<()> {
