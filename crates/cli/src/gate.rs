@@ -130,6 +130,9 @@ pub(crate) struct Judged {
     pub(crate) passed_over: Vec<PassedOver>,
     /// Names and epochs to be remembered.
     epochs: Vec<(ImageName, u64)>,
+    /// Names that the image has no seal for, and that had none before either. The registry decides how long a pull
+    /// takes: one of a sealed image may have come before it ends.
+    unsealed: Vec<ImageName>,
     /// The root hashes among them are refused with a seal and without: a seal is easily left out.
     revocations: Revocations,
     /// Whether the store had a seal of the image that says something else.
@@ -213,13 +216,20 @@ impl<'a> Gate<'a> {
             also: Vec::new(),
             passed_over: Vec::new(),
             epochs: Vec::new(),
+            unsealed: Vec::new(),
             revocations: self.anchors.revocations().clone(),
             replaced: Cell::new(false),
         };
         for asked in &self.names {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(&candidates, &self.anchors, &question);
-            judged.add(choice.map_err(refused)?);
+            let choice = choice.map_err(refused)?;
+            let is_free = self.args.allow_rollback || asked.name.is_by_digest();
+            if matches!(choice, Choice::Unsealed(_)) && !is_free {
+                let names = self.anchors.rules().names(&asked.name);
+                judged.unsealed.extend(names.iter().filter_map(AskedName::name));
+            }
+            judged.add(choice);
         }
         Ok(judged)
     }
@@ -310,7 +320,8 @@ impl Judged {
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Kept, NotThis> {
         self.check_revocations(rebuilt)?;
-        let Some(chosen) = &self.chosen else { return Ok(Kept::default()) };
+        let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
+        let Some(chosen) = &self.chosen else { return Ok(Kept { unsealed, ..Kept::default() }) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
@@ -328,7 +339,7 @@ impl Judged {
         let before = store.read_seal(&record.manifest).ok().flatten();
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
-        Ok(Kept { seal: Some(seal.to_json()), epochs })
+        Ok(Kept { seal: Some(seal.to_json()), epochs, unsealed })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::market::{Market, image, put_seal, said};
 use anyhow::{Context, Result, ensure};
-use sealpack_test_registry::{Image, digest_of};
+use sealpack_test_registry::{Action, Fault, Image, digest_of};
+use sealpack_tests::refusal::{Exit, judge_output};
 use std::fs;
+use std::time::Duration;
 
 /// Gives the name to another image, with a seal of that epoch. Answers with the manifest's digest.
 fn move_on(market: &Market, number: u8, epoch: u64) -> Result<(Image, String)> {
@@ -76,6 +78,29 @@ fn an_image_whose_seal_is_gone_is_a_rollback() -> Result<()> {
     market.run(&["pull", "--allow-rollback", &market.name()])?;
     ensure!(epoch(&market)? == 5, "what is remembered has fallen");
     Ok(())
+}
+
+/// The registry decides how long a pull takes, and so which of two ends last.
+#[test]
+fn an_unsealed_image_that_is_slow_does_not_come_after_a_sealed_one() -> Result<()> {
+    let market = Market::new()?;
+    let layer = digest_of(&market.image.layers[0].blob);
+    let slow = Action::StallAfter(10, Duration::from_secs(8));
+    market.registry.fault(Fault::new(&format!("/blobs/{layer}"), slow).times(1));
+    let (name, before) = (market.name(), market.registry.count(&layer));
+    std::thread::scope(|scope| -> Result<()> {
+        let slow = scope.spawn(|| market.attempt(&["pull", &name]));
+        for _ in 0..500 {
+            if market.registry.count(&layer) > before {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        market.publish(&market.seal(5)?);
+        market.run(&["pull", &name])?;
+        let slow = slow.join().ok().context("the thread ended")??;
+        judge_output(&slow, Exit::Refused, &["was seen with a seal of epoch 5 meanwhile", "has none"])
+    })
 }
 
 #[test]
