@@ -13,10 +13,10 @@ use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::{Kept, Store};
-use sealpack_trust::anchors::{AnchorName, Anchors, Requirement};
+use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{
-    AskedName, Candidate, Choice, Chosen, PassedOver, Question, Refusal, Verdict, check_before, check_pin,
-    choose, judge,
+    AskedName, Candidate, Choice, Chosen, Failure, PassedOver, Question, Refusal, Verdict, check_before,
+    check_pin, choose, judge,
 };
 use sealpack_trust::seal::{
     ARTIFACT_TYPE, BUNDLE_MAX_BYTES, ImageName, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES,
@@ -34,6 +34,8 @@ const LIMITS: Limits = Limits {
     layers: 1,
     config_bytes: STATEMENT_MAX_BYTES as u64,
     layer_bytes: BUNDLE_MAX_BYTES as u64,
+    // The largest that there can be, and a good many of usual ones, which have some hundred kilobytes at most.
+    all_bytes: 4 * BUNDLE_MAX_BYTES as u64,
 };
 
 /// What is demanded of seals.
@@ -49,6 +51,11 @@ pub(crate) struct GateArgs {
 }
 
 impl GateArgs {
+    /// For an image that is known to be an older one.
+    pub(crate) const fn of_rollback() -> Self {
+        Self { require: None, allow_rollback: true }
+    }
+
     const fn requirement(&self) -> Requirement {
         // The only value that there is.
         if self.require.is_some() { Requirement::Sealed } else { Requirement::Allow }
@@ -117,10 +124,17 @@ pub(crate) struct Judgement {
 pub(crate) struct Judged {
     /// The seal that is used.
     pub(crate) chosen: Option<Box<Chosen>>,
+    /// Others that are good for a further name only.
+    also: Vec<Chosen>,
     /// Those that are not.
     pub(crate) passed_over: Vec<PassedOver>,
     /// Names and epochs to be remembered.
     epochs: Vec<(ImageName, u64)>,
+    /// Names that the image has no seal for, and that had none before either. The registry decides how long a pull
+    /// takes: one of a sealed image may have come before it ends.
+    unsealed: Vec<ImageName>,
+    /// The root hashes among them are refused with a seal and without: a seal is easily left out.
+    revocations: Revocations,
     /// Whether the store had a seal of the image that says something else.
     pub(crate) replaced: Cell<bool>,
 }
@@ -136,8 +150,8 @@ pub(crate) fn asked_for<'a>(source: &'a Source, name: &'a Reference) -> &'a Refe
 impl<'a> Gate<'a> {
     /// For an image that is asked for as `asked_for` and gets the name `name`.
     ///
-    /// The second name counts where there is something to say about just that one: a rule for its namespace, a pin, or
-    /// an epoch. Otherwise whoever brings an image from elsewhere could give it a name that stands for sealed ones.
+    /// The second name counts where there is something to say about just that one: a rule for its namespace, a default
+    /// that is stricter than the rule for the first, a pin, or an epoch. Otherwise whoever brings an image from elsewhere could give it a name that stands for sealed ones.
     pub(crate) fn new(
         anchors: Anchors,
         args: &'a GateArgs,
@@ -149,7 +163,10 @@ impl<'a> Gate<'a> {
         if name != asked_for {
             let other = Asked::new(&anchors, name, store)?;
             let rules = anchors.rules();
-            let counts = rules.demand(&other.name).rule.is_some() || rules.pin(&other.name).is_some();
+            let (demand, asked) = (rules.demand(&other.name), rules.demand(&names[0].name));
+            // A default that demands more than the rule for where the image comes from is something to say, too.
+            let counts = demand.rule.is_some() || demand.require > asked.require;
+            let counts = counts || rules.pin(&other.name).is_some();
             names.extend(Some(other).filter(|other| counts || !other.remembered.is_empty()));
         }
         Ok(Self { anchors, args, names })
@@ -194,12 +211,25 @@ impl<'a> Gate<'a> {
             Ok(candidates) => candidates,
         };
         let platform = found.platform();
-        let mut judged =
-            Judged { chosen: None, passed_over: Vec::new(), epochs: Vec::new(), replaced: Cell::new(false) };
+        let mut judged = Judged {
+            chosen: None,
+            also: Vec::new(),
+            passed_over: Vec::new(),
+            epochs: Vec::new(),
+            unsealed: Vec::new(),
+            revocations: self.anchors.revocations().clone(),
+            replaced: Cell::new(false),
+        };
         for asked in &self.names {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
-            let choice = choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question);
-            judged.add(choice.map_err(refused)?);
+            let choice = choose(&candidates, &self.anchors, &question);
+            let choice = choice.map_err(refused)?;
+            let is_free = self.args.allow_rollback || asked.name.is_by_digest();
+            if matches!(choice, Choice::Unsealed(_)) && !is_free {
+                let names = self.anchors.rules().names(&asked.name);
+                judged.unsealed.extend(names.iter().filter_map(AskedName::name));
+            }
+            judged.add(choice);
         }
         Ok(judged)
     }
@@ -221,7 +251,7 @@ impl<'a> Gate<'a> {
             Judgement {
                 name: asked.name.to_string(),
                 seals: candidates.iter().map(of_seal).collect(),
-                refusal: choose(candidates.iter().map(copy_of).collect(), &self.anchors, &question).err(),
+                refusal: choose(candidates, &self.anchors, &question).err(),
             }
         };
         self.names.iter().map(of_name).collect()
@@ -267,7 +297,11 @@ impl Judged {
             Choice::Sealed(mut chosen) => {
                 self.epochs.extend(chosen.remember.clone());
                 let passed_over = std::mem::take(&mut chosen.passed_over);
-                self.chosen.get_or_insert(chosen);
+                match &self.chosen {
+                    None => self.chosen = Some(chosen),
+                    Some(first) if first.label == chosen.label => {}
+                    Some(_) => self.also.push(*chosen),
+                }
                 passed_over
             }
         };
@@ -285,23 +319,47 @@ impl Judged {
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Kept, NotThis> {
-        let Some(chosen) = &self.chosen else { return Ok(Kept::default()) };
+        self.check_revocations(rebuilt)?;
+        let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
+        let Some(chosen) = &self.chosen else { return Ok(Kept { unsealed, ..Kept::default() }) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
-        chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
-            message: format!(
-                "the seal {} is not what the layers of {} give: {mismatch}",
-                chosen.label, record.name
-            ),
-            hint: Some(
-                "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
-                    .to_owned(),
-            ),
-        })?;
+        for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
+            chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
+                message: format!(
+                    "the seal {} is not what the layers of {} give: {mismatch}",
+                    chosen.label, record.name
+                ),
+                hint: Some(
+                    "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+                        .to_owned(),
+                ),
+            })?;
+        }
         let before = store.read_seal(&record.manifest).ok().flatten();
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
-        Ok(Kept { seal: Some(seal.to_json()), epochs })
+        Ok(Kept { seal: Some(seal.to_json()), epochs, unsealed })
+    }
+}
+
+impl Judged {
+    /// That nothing of the image was revoked.
+    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), NotThis> {
+        let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
+        let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
+        let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
+            return Ok(());
+        };
+        let failure = Failure::RevokedRootHash {
+            root_hash: revoked.root_hash,
+            image: revoked.image.clone(),
+            reason: revoked.reason.clone(),
+        };
+        Err(NotThis {
+            message: format!("{} must not be pulled: {failure}", rebuilt.record.name),
+            hint: Some("revoked.toml in the trust store says so".to_owned()),
+        })
     }
 }
 
@@ -359,10 +417,6 @@ fn usable(seal: Seal, algorithm: Algorithm) -> Result<Seal, String> {
         Some(_) => Ok(seal),
         None => Err(format!("it is not for stores that name objects by {algorithm}")),
     }
-}
-
-fn copy_of(candidate: &Candidate) -> Candidate {
-    Candidate { label: candidate.label.clone(), seal: candidate.seal.clone() }
 }
 
 /// A refusal of the trust store's, with what can be done about it.

@@ -53,7 +53,8 @@ pub(crate) fn devices(record: &ImageRecord, root_hash: RootHash, packs: &[ImageP
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatementArgs {
     /// A name that the seal may be used for, a whole reference such as docker.io/library/debian:12; may be given
-    /// several times [default: the name that the image was pulled under].
+    /// several times [default: the name that the image was pulled under]. Must be given for what is from no registry
+    /// and not in the store.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<Reference>,
     /// The number that tells an earlier seal of a name from a later one [default: the seconds since 1970, of this time
@@ -70,6 +71,11 @@ impl StatementArgs {
     pub(crate) fn fix_time(&mut self) -> CommandResult {
         self.created = Some(source_date()?);
         Ok(())
+    }
+
+    /// Whether names were given.
+    pub(crate) const fn has_names(&self) -> bool {
+        !self.names.is_empty()
     }
 
     /// The statement about an image with these devices.

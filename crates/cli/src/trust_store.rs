@@ -2,12 +2,12 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use sealpack_trust::anchors::{AnchorName, Anchors, Revocations, Rules, TomlError, Use};
 use sealpack_trust::key::Certificate;
 
@@ -31,6 +31,10 @@ const CERTIFICATES_MAX: usize = 1000;
 
 /// The largest file of rules or revocations that is read: one byte more than the parser takes, so that it can say so.
 const TOML_READ_MAX: u64 = 4 * 1024 * 1024 + 1;
+
+/// What whoever changes the trust store locks. Nobody else can open it: a lock on something that all may read, such as
+/// the directory, could be taken by any user, and kept.
+const LOCK: &str = ".lock";
 
 /// How long a command waits for another one that changes the trust store.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -199,23 +203,27 @@ impl TrustStore {
         }
     }
 
-    /// Keeps others from changing it while it is read. Where the directory cannot be locked it is read without.
+    /// Keeps others from changing it while it is read. Who may not change it reads without: each file is whole.
     fn lock_for_reading(&self) -> Result<Vec<File>, CommandError> {
-        let opened = self.directories.iter().filter_map(|directory| File::open(directory).ok());
-        opened.map(|directory| lock(directory, self.own(), FlockOperation::NonBlockingLockShared)).collect()
+        let opened = self.directories.iter().filter_map(|directory| File::open(directory.join(LOCK)).ok());
+        opened.map(|file| lock(file, self.own(), FlockOperation::NonBlockingLockShared)).collect()
     }
 
     fn lock_own(&self) -> Result<File, CommandError> {
-        let directory = File::open(self.own()).map_err(|error| cannot("open", self.own(), &error))?;
-        lock(directory, self.own(), FlockOperation::NonBlockingLockExclusive)
+        let path = self.own().join(LOCK);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
+        let file = file.map_err(|error| cannot("open", &path, &error))?;
+        lock(file, self.own(), FlockOperation::NonBlockingLockExclusive)
     }
 }
 
-fn lock(directory: File, path: &Path, operation: FlockOperation) -> Result<File, CommandError> {
+fn lock(file: File, path: &Path, operation: FlockOperation) -> Result<File, CommandError> {
     let start = Instant::now();
     loop {
-        match flock(&directory, operation) {
-            Ok(()) => return Ok(directory),
+        match flock(&file, operation) {
+            Ok(()) => return Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if start.elapsed() < LOCK_WAIT => {
                 sleep(Duration::from_millis(20));
             }
@@ -232,7 +240,9 @@ fn lock(directory: File, path: &Path, operation: FlockOperation) -> Result<File,
 
 fn read_certificates(directory: &Path, of: Use, output: Output, entries: &mut Vec<Entry>) -> CommandResult {
     let listed = match fs::read_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound && directory.symlink_metadata().is_err() => {
+            return Ok(());
+        }
         listed => listed.map_err(|error| cannot("list", directory, &error))?,
     };
     let mut paths = Vec::new();
@@ -271,7 +281,10 @@ fn read_certificates(directory: &Path, of: Use, output: Output, entries: &mut Ve
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
     use std::io::Read;
     let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // Rules behind a link that leads nowhere are not no rules.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+            return Ok(None);
+        }
         file => file.map_err(|error| cannot("read", path, &error))?,
     };
     let mut bytes = Vec::new();
@@ -295,7 +308,55 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    const QUIET: Output = Output { json: false, quiet: true, verbose: false };
+
+    /// Any user can open /etc/sealpack/trust.d, and lock what can be opened.
+    #[test]
+    fn a_lock_on_the_directory_that_anybody_can_take_keeps_nobody_from_using_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = TrustStore { directories: vec![directory.path().to_owned()], is_given: true };
+        let foreign = File::open(directory.path()).expect("the directory");
+        flock(&foreign, FlockOperation::LockExclusive).expect("nobody else has it");
+        let start = Instant::now();
+        let root_hash = "0".repeat(64);
+        store.revoke(&format!("[[root_hash]]\nroot_hash = \"{root_hash}\"\n")).expect("it is changed");
+        let anchors = store.read(QUIET).expect("it is read");
+        assert_eq!(anchors.revocations().root_hashes.len(), 1);
+        assert!(start.elapsed() < LOCK_WAIT);
+        let lock = directory.path().join(LOCK).metadata().expect("the lock");
+        assert_eq!(lock.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_the_same_as_nothing() {
+        for name in [RULES, REVOKED, "statements"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let store = TrustStore { directories: vec![directory.path().to_owned()], is_given: true };
+            store.read(QUIET).expect("nothing is there");
+            std::os::unix::fs::symlink("not-mounted", directory.path().join(name)).expect("a link");
+            let error = store.read(QUIET).expect_err(name);
+            assert!(error.message().contains(name), "{}", error.message());
+        }
+    }
+
+    #[test]
+    fn a_trust_store_that_is_being_changed_is_not_read_meanwhile() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = TrustStore { directories: vec![directory.path().to_owned()], is_given: true };
+        let changing = store.lock_own().expect("nobody else has it");
+        let unlock = std::thread::spawn(move || {
+            sleep(Duration::from_millis(300));
+            drop(changing);
+        });
+        let start = Instant::now();
+        store.read(QUIET).expect("it is read afterwards");
+        assert!(start.elapsed() >= Duration::from_millis(250));
+        unlock.join().expect("it has ended");
+    }
 
     #[test]
     fn root_has_the_machines_and_users_have_their_own_besides() {

@@ -120,6 +120,8 @@ pub struct Limits {
     pub config_bytes: u64,
     /// Largest layer in bytes.
     pub layer_bytes: u64,
+    /// Most bytes of all that is fetched for one subject: it is kept in memory.
+    pub all_bytes: u64,
 }
 
 /// What was found.
@@ -142,7 +144,7 @@ pub struct LeftOut {
 
 /// Fetches the artifacts of one type that have `subject` as theirs, the newest first by their
 /// [`CREATED`] annotation. One that is not what its list says, or breaks a limit, is left out; so are the
-/// oldest when there are too many.
+/// oldest when there are too many, or too many bytes.
 ///
 /// # Errors
 /// When the list, or something in it, cannot be had.
@@ -157,10 +159,10 @@ pub fn find(
     // Those of unknown type last: they may be anything.
     let place = |entry: &Descriptor| (entry.artifact_type.is_none(), Reverse(created(entry)), entry.digest);
     listed.sort_by_cached_key(place);
-    let mut found = Found::default();
+    let (mut found, mut left_bytes) = (Found::default(), limits.all_bytes);
     for (number, entry) in listed.iter().enumerate() {
         let problem = if number < limits.artifacts {
-            match fetch_typed(source, entry, subject, artifact_type, limits) {
+            match fetch_typed(source, entry, subject, artifact_type, limits, &mut left_bytes) {
                 Ok(artifact) => {
                     found.artifacts.extend(artifact.map(|artifact| (entry.digest, artifact)));
                     continue;
@@ -177,15 +179,22 @@ pub fn find(
 }
 
 /// Fetches one artifact that is said to be about `subject`, with sizes checked before anything is read; `None` when
-/// it was listed without a type and turns out to be of another one than `artifact_type`.
+/// it was listed without a type and turns out to be of another one than `artifact_type`. `left_bytes` is what all
+/// that follow may have.
 fn fetch_typed(
     source: &dyn ImageSource,
     referrer: &Descriptor,
     subject: &Descriptor,
     artifact_type: &str,
     limits: &Limits,
+    left_bytes: &mut u64,
 ) -> Result<Option<Artifact>> {
+    let too_much = || {
+        let what = format!("what refers to {} in {}", subject.digest, source.description());
+        Error::TooLarge { what, limit_bytes: limits.all_bytes }
+    };
     let (document, _) = fetch_referrer(source, referrer, subject)?;
+    *left_bytes = left_bytes.checked_sub(referrer.size_bytes).ok_or_else(too_much)?;
     if document.artifact_type() != Some(artifact_type) {
         return Ok(None);
     }
@@ -203,6 +212,7 @@ fn fetch_typed(
         if part.size_bytes > limit_bytes {
             return Err(Error::TooLarge { what: format!("{what}: the blob {}", part.digest), limit_bytes });
         }
+        *left_bytes = left_bytes.checked_sub(part.size_bytes).ok_or_else(too_much)?;
     }
     Ok(Some(Artifact {
         artifact_type: artifact_type.to_owned(),

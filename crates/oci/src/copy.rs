@@ -129,7 +129,7 @@ pub fn copy(
         manifests: plan.images.len(),
         referrers: plan.referrers.len(),
         blobs: plan.blobs.len(),
-        size_bytes: plan.blobs.iter().map(|blob| blob.size_bytes).sum(),
+        size_bytes: plan.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size_bytes)),
     });
     let from = source.default_name().filter(|_| source.is_remote());
     let blobs = Transfer { source, target, observer, from }.all(&plan.blobs)?;

@@ -25,6 +25,8 @@ mod tests;
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name that containerd and BuildKit write beside it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// Most bytes of manifests that refer to something, whose annotations are kept in memory.
+const REFERRERS_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
 const MARKER_LIMIT_BYTES: u64 = 64 * 1024;
 
@@ -181,7 +183,9 @@ impl LayoutIndex {
         let mut found = Collector::new(&self.what, subject, artifact_type);
         found.add(known.iter().filter(|(of, _)| *of == subject.digest).map(|(_, entry)| entry.clone()))?;
         let tag = fallback_tag(&subject.digest);
-        for list in self.entries.iter().filter(|entry| has_name(entry, &tag)) {
+        let mut seen = BTreeSet::new();
+        let lists = self.entries.iter().filter(|entry| has_name(entry, &tag));
+        for list in lists.filter(|list| seen.insert(list.digest)) {
             let what = format!("{}: {tag}, the list of referrers", self.what);
             found.add(Document::parse_list(&what, &fetch(list)?)?)?;
         }
@@ -192,8 +196,11 @@ impl LayoutIndex {
         &self,
         fetch: &impl Fn(&Descriptor) -> Result<Vec<u8>>,
     ) -> Result<Vec<(BlobDigest, Descriptor)>> {
-        let mut found = Vec::new();
-        for entry in self.entries.iter().filter(|entry| entry.kind().is_manifest()) {
+        let (mut found, mut found_bytes) = (Vec::new(), 0_u64);
+        let mut seen = BTreeSet::new();
+        let manifests = self.entries.iter().filter(|entry| entry.kind().is_manifest());
+        // One that is listed a thousand times is read once.
+        for entry in manifests.filter(|entry| seen.insert(entry.digest)) {
             let bytes = match fetch(entry) {
                 // A layout may be a part of a larger one.
                 Err(Error::NoBlob { .. }) => continue,
@@ -202,6 +209,11 @@ impl LayoutIndex {
             let what = format!("{}: {}", self.what, entry.digest);
             let document = Document::parse(&what, Some(&entry.media_type), &bytes)?;
             if let Some(subject) = document.subject() {
+                found_bytes = found_bytes.saturating_add(entry.size_bytes);
+                if found_bytes > REFERRERS_LIMIT_BYTES {
+                    let what = format!("the referrers in {}", self.what);
+                    return Err(Error::TooLarge { what, limit_bytes: REFERRERS_LIMIT_BYTES });
+                }
                 found.push((subject.digest, document.as_referrer(entry)));
             }
         }

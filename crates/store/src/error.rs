@@ -302,6 +302,14 @@ pub enum Error {
         /// The lower one.
         epoch: u64,
     },
+    /// A name was seen with a seal, and this image has none.
+    #[error("{name} was seen with a seal of epoch {known} meanwhile, and this image has none")]
+    EpochUnsealed {
+        /// The name.
+        name: String,
+        /// The epoch that is remembered.
+        known: u64,
+    },
     /// Nothing was collected, because it is not known what is still needed.
     #[error("nothing was removed, because it is not known what is still needed: {source}")]
     RootUnreadable {
@@ -368,6 +376,7 @@ impl Error {
             | Self::ImageDamaged { .. }
             | Self::PackDamaged { .. }
             | Self::EpochOlder { .. }
+            | Self::EpochUnsealed { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
             Self::RootUnreadable { source } => source.is_verification(),
             _ => false,

@@ -10,6 +10,7 @@ use sealpack_oci::target::{Naming, Target};
 use sealpack_test_registry::{Action, Fault, Image, Registry, digest_of};
 use sealpack_tests::command::find;
 use sealpack_tests::layout::architecture;
+use sealpack_tests::refusal::{Exit, judge_output};
 use sealpack_tests::{images, paths, registry, skip};
 use sealpack_trust::seal::{
     ARTIFACT_TYPE, SIGNATURES_MEDIA_TYPE, STATEMENT_MEDIA_TYPE, Seal, StatementContents,
@@ -180,6 +181,37 @@ fn a_seal_in_a_layout_counts_as_one_in_a_registry() -> Result<()> {
         &["localhost/elsewhere:1", "--require", "sealed"],
         &["localhost/elsewhere:1"],
     )
+}
+
+/// Otherwise whoever made the layout would say what is signed.
+#[test]
+fn a_layout_does_not_name_what_is_sealed() -> Result<()> {
+    let market = Market::new()?;
+    let layout = market.path("layout");
+    write_layout(&layout, &market.image, &market.seal(8)?)?;
+    let index = fs::read(layout.join("index.json"))?;
+    let index = crate::market::changed(&index, |index| {
+        index["manifests"][0]["annotations"] =
+            json!({"io.containerd.image.name": "docker.io/library/debian:12"});
+    })?;
+    fs::write(layout.join("index.json"), index)?;
+    let [source, key, cert] = [
+        format!("oci:{}", layout.display()),
+        market.path("k").display().to_string(),
+        market.path("c").display().to_string(),
+    ];
+    market.run(&["key", "new", "--key", &key, "--cert", &cert])?;
+    let seal = ["seal", &source, "--key", &key, "--cert", &cert];
+    for more in [&[][..], &["--all-platforms"]] {
+        judge_output(
+            &market.attempt(&[&seal, more].concat())?,
+            Exit::Usage,
+            &["is from no registry", "--name"],
+        )?;
+    }
+    let value = market.json(&[&seal[..], &["--name", "localhost/mine:1"]].concat())?;
+    ensure!(value["names"] == json!(["localhost/mine:1"]), "{value}");
+    Ok(())
 }
 
 fn write_layout(dir: &Path, image: &Image, seal: &Seal) -> Result<()> {

@@ -2,7 +2,10 @@
 
 use crate::market::{Market, image, put_seal, said};
 use anyhow::{Context, Result, ensure};
-use sealpack_test_registry::{Image, digest_of};
+use sealpack_test_registry::{Action, Fault, Image, digest_of};
+use sealpack_tests::refusal::{Exit, judge_output};
+use std::fs;
+use std::time::Duration;
 
 /// Gives the name to another image, with a seal of that epoch. Answers with the manifest's digest.
 fn move_on(market: &Market, number: u8, epoch: u64) -> Result<(Image, String)> {
@@ -77,6 +80,29 @@ fn an_image_whose_seal_is_gone_is_a_rollback() -> Result<()> {
     Ok(())
 }
 
+/// The registry decides how long a pull takes, and so which of two ends last.
+#[test]
+fn an_unsealed_image_that_is_slow_does_not_come_after_a_sealed_one() -> Result<()> {
+    let market = Market::new()?;
+    let layer = digest_of(&market.image.layers[0].blob);
+    let slow = Action::StallAfter(10, Duration::from_secs(8));
+    market.registry.fault(Fault::new(&format!("/blobs/{layer}"), slow).times(1));
+    let (name, before) = (market.name(), market.registry.count(&layer));
+    std::thread::scope(|scope| -> Result<()> {
+        let slow = scope.spawn(|| market.attempt(&["pull", &name]));
+        for _ in 0..500 {
+            if market.registry.count(&layer) > before {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        market.publish(&market.seal(5)?);
+        market.run(&["pull", &name])?;
+        let slow = slow.join().ok().context("the thread ended")??;
+        judge_output(&slow, Exit::Refused, &["was seen with a seal of epoch 5 meanwhile", "has none"])
+    })
+}
+
 #[test]
 fn the_rules_can_name_the_lowest_epoch() -> Result<()> {
     let market = Market::new()?;
@@ -115,6 +141,32 @@ fn rollback_goes_back_to_the_image_with_the_epoch_before_without_fetching_anythi
     let unknown = market.attempt(&["rollback", &market.name(), "--to", &"0".repeat(12)])?;
     ensure!(said(&unknown).contains("is not in the history of"), "{}", said(&unknown));
     market.run(&["fsck"])?;
+    Ok(())
+}
+
+#[test]
+fn rollback_passes_over_what_was_revoked_or_is_refused_by_now() -> Result<()> {
+    let market = Market::new()?;
+    market.publish(&market.seal(5)?);
+    market.run(&["pull", &market.name()])?;
+    let (_, second) = move_on(&market, 2, 6)?;
+    market.run(&["pull", &market.name()])?;
+    let (_, third) = move_on(&market, 3, 7)?;
+    market.run(&["pull", &market.name()])?;
+    let seal = fs::read(market.node.store().join(format!("seals/{}.json", &second[7..])))?;
+    let revoked = sealpack_trust::seal::Seal::parse(&seal)?.statement().metadata()[0].root_hash;
+    fs::write(
+        market.trust_dir().join("revoked.toml"),
+        format!("[[root_hash]]\nroot_hash = \"{revoked}\"\n"),
+    )?;
+    let output = market.run(&["rollback", &market.name()])?;
+    ensure!(said(&output).contains(&format!("root hash {revoked} is revoked")), "{}", said(&output));
+    assert_eq!(current(&market)?, market.manifest());
+    market.run(&["rollback", &market.name(), "--to", &third[..20]])?;
+    market.demand_seals("minimum_epoch = 6")?;
+    let output = market.attempt(&["rollback", &market.name()])?;
+    ensure!(said(&output).contains("wants 6 at least"), "{}", said(&output));
+    assert_eq!(current(&market)?, third);
     Ok(())
 }
 

@@ -41,6 +41,49 @@ fn an_image_without_a_seal_where_one_is_demanded() -> Result<()> {
     Ok(())
 }
 
+/// A registry cannot make a revoked image good by leaving its seal out.
+#[test]
+fn a_revoked_image_without_its_seal_where_none_is_demanded() -> Result<()> {
+    let market = Market::new()?;
+    let contents = market.contents(1);
+    for revoked in [contents.metadata[0].root_hash, contents.packs[0].root_hash] {
+        let revocation = format!("[[root_hash]]\nroot_hash = \"{revoked}\"\nreason = \"it bites\"\n");
+        fs::write(market.trust_dir().join("revoked.toml"), revocation)?;
+        let words = ["must not be pulled", &revoked.to_string(), "is revoked: it bites"];
+        market.refuses(&["--objects", "packs"], &words)?;
+    }
+    Ok(())
+}
+
+/// A seal that counts for one of the two names only is held to the layers, too.
+#[test]
+fn a_seal_of_other_bytes_for_the_name_that_the_image_gets() -> Result<()> {
+    let market = Market::new()?;
+    let local = "registry.example/prod/app:1";
+    market.rules("[[namespace]]\nprefix = \"registry.example\"\nrequire = \"sealed\"\n")?;
+    market.publish(&market.seal(9)?);
+    let mut contents = StatementContents { names: vec![local.parse()?], ..market.contents(5) };
+    contents.packs[0].root_hash = "7".repeat(64).parse()?;
+    let bad = market.publish(&market.publisher.seal(contents)?);
+    market.refuses(&["--objects", "packs", local], &[&bad, "is not what the layers"])
+}
+
+/// Where all but one place is for sealed images, that place gives no unsealed one the name of another.
+#[test]
+fn an_unsealed_image_from_where_that_is_allowed_under_a_name_from_where_it_is_not() -> Result<()> {
+    let market = Market::new()?;
+    for (default, words) in [("sealed", "must be sealed (the default"), ("refuse", "must not be pulled")] {
+        let host = market.registry.host();
+        market.rules(&format!(
+            "default = \"{default}\"\n[[namespace]]\nprefix = \"{host}\"\nrequire = \"allow\"\n"
+        ))?;
+        market.refuses(&["registry.example/prod/app:1"], &["registry.example/prod/app:1", words])?;
+        market.run(&["pull", &market.name()])?;
+        market.run(&["rm", &market.name()])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_name_that_the_rules_refuse_is_not_even_asked_for() -> Result<()> {
     let market = Market::new()?;

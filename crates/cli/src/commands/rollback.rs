@@ -1,9 +1,12 @@
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::judge::{Candidate, Failure};
+use sealpack_trust::seal::Seal;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::gate::{Gate, GateArgs};
 use crate::sealing;
 
 /// The fewest characters of a digest that name an image.
@@ -97,7 +100,12 @@ fn before<'h>(
     let now = sealing::read(store, current)?.map(|seal| seal.statement().epoch());
     for record in history {
         match sealing::read(store, record) {
-            Ok(Some(seal)) if now.is_none_or(|now| seal.statement().epoch() < now) => return Ok(record),
+            Ok(Some(seal)) if now.is_none_or(|now| seal.statement().epoch() < now) => {
+                match why_not(context, store, record, seal)? {
+                    None => return Ok(record),
+                    Some(why) => context.output.remark(&format!("passing over {}: {why}", record.manifest)),
+                }
+            }
             Ok(_) => {}
             // It says nothing of its epoch.
             Err(error) => {
@@ -108,6 +116,30 @@ fn before<'h>(
     let what = now.map_or("a seal".to_owned(), |now| format!("a seal of an epoch before {now}"));
     Err(CommandError::failed(format_args!("no image with {what} is in the history of {}", current.name))
         .hint("`sealpack history` lists what is; --to takes any of it, sealed or not"))
+}
+
+/// Why a sealed image must not be what a name goes back to by itself: the rules refuse it, as they are by now, or
+/// something in it was revoked.
+fn why_not(
+    context: &Context,
+    store: &Store,
+    record: &ImageRecord,
+    seal: Seal,
+) -> Result<Option<String>, CommandError> {
+    let pulled_as = record.pulled_as.as_ref().unwrap_or(&record.name);
+    let [pulled_as, name] = [pulled_as, &record.name].map(|name| name.parse::<Reference>());
+    let (pulled_as, name) = (pulled_as.map_err(CommandError::failed)?, name.map_err(CommandError::failed)?);
+    let args = GateArgs::of_rollback();
+    let gate = Gate::new(context.anchors()?, &args, &pulled_as, &name, Some(store))?;
+    let seals = [Candidate { label: "in the store".to_owned(), seal: Ok(seal) }];
+    let judgements = gate.judgements(&seals, &record.manifest, record.index.as_ref(), &record.platform);
+    let refusals =
+        judgements.iter().filter_map(|judgement| judgement.refusal.as_ref().map(ToString::to_string));
+    let verdicts = judgements.iter().flat_map(|judgement| &judgement.seals);
+    let failures =
+        verdicts.filter_map(|(_, verdict)| verdict.as_ref().ok()).flat_map(|verdict| &verdict.failures);
+    let is_revoked = |failure: &&Failure| matches!(failure, Failure::RevokedRootHash { .. });
+    Ok(refusals.chain(failures.filter(is_revoked).map(ToString::to_string)).next())
 }
 
 /// That the image can be used as it is.

@@ -14,6 +14,10 @@ use crate::referrers::REFERRER_LIMIT;
 
 /// Deepest chain of referrers of referrers that is followed.
 const CHAIN_LIMIT: usize = 8;
+/// Most manifests and indexes: each image of them costs requests for its referrers.
+const MANIFESTS_LIMIT: usize = 4096;
+/// Most configs and layers.
+const BLOBS_LIMIT: usize = 65_536;
 /// Most bytes of manifests and indexes, which are kept in memory.
 const MANIFESTS_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -74,13 +78,17 @@ impl Plan {
             return Ok(());
         }
         let what = format!("{} in {}", descriptor.digest, source.description());
+        if self.seen_manifests.len() > MANIFESTS_LIMIT {
+            let what = source.description();
+            return Err(Error::TooMany { what, limit: MANIFESTS_LIMIT, of: "manifests and indexes" });
+        }
         self.manifests_bytes += descriptor.size_bytes;
         if self.manifests_bytes > MANIFESTS_LIMIT_BYTES {
             let what = format!("the manifests of {}", source.description());
             return Err(Error::TooLarge { what, limit_bytes: MANIFESTS_LIMIT_BYTES });
         }
         match Document::parse(&what, Some(&descriptor.media_type), &bytes)? {
-            Document::Manifest(manifest) => self.add_blobs(&what, *manifest),
+            Document::Manifest(manifest) => self.add_blobs(&what, *manifest)?,
             Document::Index(Index { manifests, .. }) => {
                 if depth >= NESTING_LIMIT {
                     let problem = format!("indexes are nested more than {NESTING_LIMIT} deep");
@@ -99,7 +107,7 @@ impl Plan {
         Ok(())
     }
 
-    fn add_blobs(&mut self, what: &str, manifest: Manifest) {
+    fn add_blobs(&mut self, what: &str, manifest: Manifest) -> Result<()> {
         for blob in [manifest.config].into_iter().chain(manifest.layers) {
             if !self.seen_blobs.insert(blob.digest) {
                 continue;
@@ -111,6 +119,10 @@ impl Plan {
             }
             self.blobs.push(blob);
         }
+        if self.seen_blobs.len() > BLOBS_LIMIT {
+            return Err(Error::TooMany { what: what.to_owned(), limit: BLOBS_LIMIT, of: "blobs up to it" });
+        }
+        Ok(())
     }
 
     /// Adds the referrers of all images, and theirs.
@@ -144,5 +156,73 @@ impl Plan {
         }
         self.referrers = found;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::media_type::{OCI_INDEX, OCI_MANIFEST};
+    use crate::reference::Reference;
+
+    /// An index in which an index is named again and again, each time with other manifests, or each with many layers.
+    struct Endless {
+        indexes: usize,
+        layers: usize,
+    }
+
+    impl Endless {
+        fn entry(media_type: &str, number: usize) -> serde_json::Value {
+            Descriptor::of(media_type, &number.to_le_bytes()).to_json()
+        }
+
+        fn index(entries: impl Iterator<Item = serde_json::Value>) -> Vec<u8> {
+            let entries: Vec<_> = entries.collect();
+            json!({"schemaVersion": 2, "manifests": entries}).to_string().into_bytes()
+        }
+    }
+
+    impl ImageSource for Endless {
+        fn description(&self) -> String {
+            "endless".to_owned()
+        }
+
+        fn root(&self) -> Result<(Descriptor, Vec<u8>)> {
+            let bytes = Self::index((0..self.indexes).map(|number| Self::entry(OCI_INDEX, number)));
+            Ok((Descriptor::of(OCI_INDEX, &bytes), bytes))
+        }
+
+        fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+            let first = usize::from_str_radix(&descriptor.digest.hex()[..8], 16).unwrap_or_default();
+            if descriptor.kind() == MediaKind::Index {
+                let numbers = (1..=200).map(|number| first * 1000 + number);
+                return Ok(Self::index(numbers.map(|number| Self::entry(OCI_MANIFEST, number))));
+            }
+            let layers: Vec<_> =
+                (0..self.layers).map(|number| Self::entry("x", first * 1_000_000 + number)).collect();
+            let manifest = json!({"schemaVersion": 2, "config": Self::entry("x", first), "layers": layers});
+            Ok(manifest.to_string().into_bytes())
+        }
+
+        fn open(&self, _: &Descriptor, _: u64) -> Result<Box<dyn Read + Send>> {
+            Ok(Box::new(std::io::empty()))
+        }
+
+        fn default_name(&self) -> Option<Reference> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_source_cannot_make_a_plan_without_end() {
+        let options = CopyOptions { platforms: Platforms::All, referrers: true };
+        for (indexes, layers, of) in [(100, 0, "manifests and indexes"), (2, 500, "blobs up to it")] {
+            let error = Plan::make(&Endless { indexes, layers }, &options).unwrap_err();
+            assert!(matches!(error, Error::TooMany { of: found, .. } if found == of), "{error}");
+        }
     }
 }

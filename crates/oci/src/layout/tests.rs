@@ -195,3 +195,43 @@ fn a_layer_that_shrinks_or_grows_while_it_is_read_is_an_error() {
     assert!(matches!(read(b"abc"), Err(Error::SizeMismatch { expected_bytes: 5, actual_bytes: 4, .. })));
     assert!(matches!(read(b"abcde"), Err(Error::TooLong { .. })));
 }
+
+/// A layout of a few megabytes must not fill the memory with what it says again and again.
+#[test]
+fn a_referrer_that_is_listed_again_and_again_is_read_once_and_all_of_them_have_a_limit() {
+    let made = Made::new();
+    let (app, subject) =
+        (image("linux/amd64"), Descriptor::new(OCI_INDEX, digest_of(b"x").parse().unwrap(), 1));
+    let referrer = json!({
+        "schemaVersion": 2,
+        "config": {"mediaType": "x", "digest": digest_of(b"{}"), "size": 2},
+        "layers": [],
+        "subject": {"mediaType": OCI_INDEX, "digest": subject.digest.to_string(), "size": 1},
+    });
+    let named = |number: usize, size: u64| {
+        let digest = digest_of(number.to_string().as_bytes());
+        json!({"mediaType": app.manifest_type, "digest": digest, "size": size})
+    };
+    let list = |digest: &str| {
+        let annotations = json!({REF_NAME: fallback_tag(&subject.digest)});
+        json!({"mediaType": OCI_INDEX, "digest": digest, "size": 1, "annotations": annotations})
+    };
+    let listed = |entries: Vec<serde_json::Value>| {
+        made.index(&entries);
+        let layout =
+            made.open(ImageChoice::Digest(digest_of(&app.manifest).parse().unwrap())).unwrap().layout;
+        let fetched = std::cell::Cell::new(0);
+        let fetch = |descriptor: &Descriptor| {
+            fetched.set(fetched.get() + 1);
+            let empty = json!({"schemaVersion": 2, "manifests": []});
+            Ok(if descriptor.media_type == OCI_INDEX { &empty } else { &referrer }.to_string().into_bytes())
+        };
+        layout.referrers(&subject, None, fetch).map(|found| (found.len(), fetched.get()))
+    };
+    let lists = std::iter::repeat_n(list(&digest_of(b"list")), 1000);
+    let again = std::iter::repeat_n(named(1, 300), 1000).chain(lists).collect();
+    // The list is looked at as a referrer and as a list.
+    assert_eq!(listed(again).unwrap(), (1, 3));
+    let large = (0..17).map(|number| named(number, MANIFEST_LIMIT_BYTES)).collect();
+    assert!(matches!(listed(large), Err(Error::TooLarge { .. })));
+}

@@ -110,7 +110,9 @@ fn bring_in(
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
-        size_bytes: missing.iter().map(|(_, layer)| layer.descriptor.size_bytes).sum(),
+        size_bytes: missing
+            .iter()
+            .fold(0, |sum: u64, (_, layer)| sum.saturating_add(layer.descriptor.size_bytes)),
     });
     for (layer, known) in &known {
         observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });

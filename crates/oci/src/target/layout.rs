@@ -42,6 +42,7 @@ impl LayoutTarget {
     pub fn open(directory: &Path, name: Option<String>) -> Result<Self> {
         let failed = |action, source| Error::file(action, directory, source);
         fs::create_dir_all(directory).map_err(|error| failed("make the directory", error))?;
+        check_place(&format!("oci:{}", directory.display()), directory)?;
         let presence = File::open(directory).map_err(|error| failed("open", error))?;
         let alone = flock(&presence, FlockOperation::NonBlockingLockExclusive).is_ok();
         if alone {
@@ -63,18 +64,6 @@ impl LayoutTarget {
         let marker = self.directory.join("oci-layout");
         if marker.exists() {
             return check_marker(&self.description(), &self.directory);
-        }
-        let mut entries =
-            fs::read_dir(&self.directory).map_err(|error| Error::file("read", &self.directory, error))?;
-        // What an interrupted attempt to make one leaves, and what another process is just writing.
-        let foreign = entries.any(|entry| {
-            let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
-            let name = name.to_string_lossy();
-            name != "blobs" && name != "index.json" && name != "oci-layout" && !name.starts_with(TEMPORARY)
-        });
-        if foreign {
-            let problem = "the directory has other files in it and is no OCI layout".to_owned();
-            return Err(Error::malformed(self.description(), problem));
         }
         let index = self.directory.join("index.json");
         if !index.exists() {
@@ -172,6 +161,33 @@ fn add_entry(entries: &mut Vec<Value>, entry: &Descriptor, name: Option<&str>) -
     entry.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_owned())));
     entries.push(entry.to_json());
     true
+}
+
+/// That nothing in `directory` is in the way: only the parts of a layout, whole or in the making, and what a layout has
+/// is there itself. Whoever made the directory decides where a link in it leads.
+fn check_place(what: &str, directory: &Path) -> Result<()> {
+    for name in ["blobs", "blobs/sha256", "blobs/sha512", "oci-layout", "index.json"] {
+        let path = directory.join(name);
+        if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+            let problem = "a symbolic link, which is not followed to write".to_owned();
+            return Err(Error::malformed(path.display().to_string(), problem));
+        }
+    }
+    if directory.join("oci-layout").exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(directory).map_err(|error| Error::file("read", directory, error))?;
+    // What an interrupted attempt to make one leaves, and what another process is just writing.
+    let is_foreign = |entry: io::Result<fs::DirEntry>| {
+        let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
+        let name = name.to_string_lossy();
+        name != "blobs" && name != "index.json" && name != "oci-layout" && !name.starts_with(TEMPORARY)
+    };
+    if entries.into_iter().any(is_foreign) {
+        let problem = "the directory has other files in it and is no OCI layout".to_owned();
+        return Err(Error::malformed(what, problem));
+    }
+    Ok(())
 }
 
 /// Removes what processes left that were killed.

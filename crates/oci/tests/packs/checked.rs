@@ -33,7 +33,11 @@ fn pull_with(
 fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name() {
     for form in [ObjectForm::Packs, ObjectForm::Files] {
         let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
-        let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("localhost/image:1".into(), 3)] };
+        let kept = Kept {
+            seal: Some(b"{}".to_vec()),
+            epochs: vec![("localhost/image:1".into(), 3)],
+            ..Kept::default()
+        };
         let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(kept));
         let pulled = pulled.unwrap();
         assert_eq!(pulled.record, record);

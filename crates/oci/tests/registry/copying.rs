@@ -11,7 +11,7 @@ use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use sealpack_oci::source::ImageChoice;
 use sealpack_oci::target::LayoutTarget;
-use sealpack_test_registry::{Action, Fault, Image, Registry, digest_of};
+use sealpack_test_registry::{Action, Fault, Image, ImageLayer, Registry, digest_of};
 use tempfile::TempDir;
 
 use super::referrers::{NOTE, entry, note, put, subject};
@@ -233,8 +233,10 @@ fn a_name_in_a_layout_moves_to_the_new_image_and_others_stay() {
 fn a_layout_in_the_way_is_explained_and_one_that_was_interrupted_is_cleared() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("file"), "x").unwrap();
+    std::fs::write(directory.path().join(".sealpack-mine"), "x").unwrap();
     let error = LayoutTarget::open(directory.path(), None).unwrap_err().to_string();
     assert!(error.contains("other files in it and is no OCI layout"), "{error}");
+    assert_eq!(leftovers(directory.path()).len(), 1, "files of something else were removed");
     let error = LayoutTarget::open(&directory.path().join("file"), None).unwrap_err().to_string();
     assert!(error.contains("cannot make the directory"), "{error}");
     let path = directory.path().join("layout");
@@ -250,6 +252,48 @@ fn a_layout_in_the_way_is_explained_and_one_that_was_interrupted_is_cleared() {
     std::fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     let error = LayoutTarget::open(&path, None).unwrap_err().to_string();
     assert!(error.contains("the version \"2.0.0\""), "{error}");
+}
+
+#[test]
+fn sizes_whose_sum_no_number_holds_are_no_surprise() {
+    let (from, to) = (Registry::start(), Registry::start());
+    let image = Image::new("linux/amd64", vec![ImageLayer::gzip(b"one"), ImageLayer::gzip(b"two")]);
+    from.put_image("app", "1", &image);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    for layer in 0..2 {
+        manifest["layers"][layer]["size"] = u64::MAX.into();
+    }
+    from.put_manifest("app", "1", image.manifest_type, manifest.to_string());
+    assert!(copied(&from, &to, &usual()).is_err());
+    let store = TempDir::new().unwrap();
+    let store = sealpack_store::Store::create(store.path(), sealpack_format::Algorithm::Sha256).unwrap();
+    let source = source(&from, "app:1");
+    let found = sealpack_oci::image::resolve(&source, &platform()).unwrap();
+    let name = "localhost/app:1".parse().unwrap();
+    let request = sealpack_oci::pull::Request::new(&name, None);
+    assert!(sealpack_oci::pull::pull(&store, &source, &found, &request, &()).is_err());
+}
+
+/// A layout that somebody else made must not say where else on this machine files are written.
+#[test]
+fn a_layout_with_links_in_it_is_not_written_to() {
+    for name in ["blobs", "blobs/sha256", "index.json"] {
+        let (directory, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let layout = directory.path().join("layout");
+        std::fs::create_dir_all(layout.join("blobs")).unwrap();
+        if name == "blobs" {
+            std::fs::remove_dir(layout.join(name)).unwrap();
+        }
+        std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        std::fs::write(layout.join("index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+        let _ = std::fs::remove_file(layout.join(name));
+        std::os::unix::fs::symlink(elsewhere.path(), layout.join(name)).unwrap();
+        let written = LayoutTarget::open(&layout, None)
+            .and_then(|target| copy(&source(&registry_with_image(), "app:1"), &target, &usual(), &()));
+        let error = written.unwrap_err().to_string();
+        assert!(error.contains(&format!("{name} is not valid: a symbolic link")), "{error}");
+        assert!(std::fs::read_dir(elsewhere.path()).unwrap().next().is_none());
+    }
 }
 
 #[test]

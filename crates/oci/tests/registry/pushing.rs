@@ -41,7 +41,8 @@ fn a_referrer_that_the_registry_files_needs_no_tag() {
     assert_eq!(push(&registry, "a").unwrap(), Pushed::default());
     assert_eq!(listed(&registry), [note("a", "2026").descriptor()]);
     assert_eq!(registry.count(&tag()), 0);
-    let limits = artifact::Limits { artifacts: 9, layers: 1, config_bytes: 9, layer_bytes: 9 };
+    let limits =
+        artifact::Limits { artifacts: 9, layers: 1, config_bytes: 9, layer_bytes: 9, all_bytes: 9999 };
     let found = artifact::find(&source(&registry, "app:1"), &subject(), NOTE, &limits).unwrap();
     assert_eq!(found.artifacts[0].1, note("a", "2026"));
 }

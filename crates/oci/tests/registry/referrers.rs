@@ -15,7 +15,8 @@ use super::*;
 
 pub(crate) const NOTE: &str = "application/vnd.example.note.v1";
 
-const LIMITS: Limits = Limits { artifacts: 32, layers: 2, config_bytes: 1024, layer_bytes: 1024 };
+const LIMITS: Limits =
+    Limits { artifacts: 32, layers: 2, config_bytes: 1024, layer_bytes: 1024, all_bytes: 1024 * 1024 };
 
 pub(crate) fn subject() -> Descriptor {
     static SUBJECT: LazyLock<Descriptor> = LazyLock::new(|| Descriptor::of(OCI_MANIFEST, &image().manifest));
@@ -263,6 +264,22 @@ fn of_too_many_artifacts_the_oldest_are_left_out() {
     assert!(found.artifacts.iter().all(|(_, artifact)| artifact.annotations[CREATED].as_str() > "2018"));
     let problem = &found.left_out[0].problem;
     assert!(problem.ends_with("was not fetched: there are 32 before it"), "{problem}");
+}
+
+/// Each within its limits, they could still fill the memory together.
+#[test]
+fn of_artifacts_with_too_many_bytes_in_all_the_oldest_are_left_out() {
+    let registry = registry_with_image();
+    for year in 2010..2020 {
+        put(&registry, &note(&format!("{year}").repeat(250), &format!("{year}-01-01T00:00:00Z")));
+    }
+    let limits = Limits { all_bytes: 8000, ..LIMITS };
+    let found = artifact::find(&source(&registry, "app:1"), &subject(), NOTE, &limits).unwrap();
+    let kept: u64 = found.artifacts.iter().map(|(_, artifact)| artifact.layers[0].bytes.len() as u64).sum();
+    assert!(kept < 8000 && found.left_out.len() + found.artifacts.len() == 10, "{kept}");
+    assert!(found.artifacts.len() > 1 && found.artifacts[0].1.annotations[CREATED].starts_with("2019"));
+    let problem = &found.left_out[0].problem;
+    assert!(problem.ends_with("is larger than the limit of 8000 bytes"), "{problem}");
 }
 
 #[test]

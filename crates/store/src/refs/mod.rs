@@ -16,6 +16,7 @@ pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError}
 
 use crate::error::{Error, RefDamage, Result};
 use crate::lock::Lock;
+use crate::staging::Kept;
 use crate::store::Store;
 
 /// All named images, and the files in `refs/` that cannot be used.
@@ -56,17 +57,22 @@ impl Store {
     /// [`Error::Name`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the history is damaged;
     /// failures of the system.
     pub fn set_image(&self, record: &ImageRecord) -> Result<()> {
-        self.set_image_of_epochs(record, &[])
+        self.set_image_of_epochs(record, &Kept::default())
     }
 
-    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) these epochs of names. Nobody
-    /// gets a name between the two.
-    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, epochs: &[(String, u64)]) -> Result<()> {
+    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) the epochs of what is kept, and
+    /// looked for those that must not be there. Nobody gets a name between these.
+    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, kept: &Kept) -> Result<()> {
         name::check(&record.name)?;
         self.check_id(&record.image)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
-        for (name, epoch) in epochs {
+        for name in &kept.unsealed {
+            if let Some(known) = self.epoch(name)? {
+                return Err(Error::EpochUnsealed { name: known.name, known: known.epoch });
+            }
+        }
+        for (name, epoch) in &kept.epochs {
             self.remember_epoch_locked(name, *epoch, &record.manifest)?;
         }
         let before = match self.image(&record.name) {

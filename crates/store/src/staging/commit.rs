@@ -28,6 +28,8 @@ pub struct Kept {
     pub seal: Option<Vec<u8>>,
     /// Names, and the epochs to be remembered for them.
     pub epochs: Vec<(String, u64)>,
+    /// Names of which no epoch may be remembered: the image has no seal, and they never had one.
+    pub unsealed: Vec<String>,
 }
 
 impl Staging<'_> {
@@ -65,7 +67,7 @@ impl Staging<'_> {
     ///
     /// # Errors
     /// As [`publish`](Self::publish), [`Store::write_seal`](crate::Store::write_seal) and
-    /// [`Store::remember_epoch`](crate::Store::remember_epoch).
+    /// [`Store::remember_epoch`](crate::Store::remember_epoch); [`Error::EpochUnsealed`].
     pub fn publish_with(self, record: &ImageRecord, kept: &Kept) -> Result<()> {
         if record.objects == ObjectForm::Packs {
             self.check_packs(record)?;
@@ -82,7 +84,7 @@ impl Staging<'_> {
         if let Some(seal) = &kept.seal {
             self.store.write_seal(&record.manifest, seal)?;
         }
-        self.store.set_image_of_epochs(record, &kept.epochs)
+        self.store.set_image_of_epochs(record, kept)
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

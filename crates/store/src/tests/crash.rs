@@ -156,7 +156,7 @@ fn short_life_with_history() {
         named.name = "two".into();
         // Not lower than in an earlier life.
         let epoch = store.epoch("two").unwrap().map_or(epoch, |known| known.epoch.max(epoch));
-        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)] };
+        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)], ..Kept::default() };
         store.stage().unwrap().publish_with(&named, &kept).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();
         named
@@ -334,7 +334,7 @@ fn a_name_changes_after_its_history_is_on_the_disk() {
     pull(&fixture, "a", &[BASE]);
     let mut named = pull(&fixture, "b", &[BASE, &["top"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)] };
+    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)], ..Kept::default() };
     let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
     // Seal, epoch, history and name, and the two features that they need.
     assert_eq!(Disk::new(fixture.path()).replay(&changes), 6);

@@ -192,7 +192,7 @@ fn fill_up_with_history() {
     let before = pull(&store, "a", &[&["x"]]);
     let mut named = pull(&store, "b", &[&["y"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)] };
+    let kept = Kept { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Kept::default() };
     let filler = directory.join("filler");
     let mut refused = 0;
     for left_bytes in (0..).step_by(4096) {

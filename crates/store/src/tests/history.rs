@@ -204,7 +204,7 @@ fn seal_and_epoch_are_there_before_the_name() {
     let record = pull(&fixture, "a", &[&["x"]]);
     let mut named = record.clone();
     named.name = "b".into();
-    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)] };
+    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Kept::default() };
     let changes = crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
     let places: Vec<_> = changes
         .iter()
@@ -223,10 +223,26 @@ fn an_older_image_does_not_get_the_name_that_a_later_one_got_meanwhile() {
     let mut older = pull(&fixture, "b", &[&["older"]]);
     older.name = "a".into();
     fixture.remember_epoch("a", 8, &later.manifest).unwrap();
-    let kept = Kept { seal: None, epochs: vec![("a".into(), 7)] };
+    let kept = Kept { seal: None, epochs: vec![("a".into(), 7)], ..Kept::default() };
     let error = fixture.stage().unwrap().publish_with(&older, &kept).unwrap_err();
     assert!(matches!(error, Error::EpochOlder { .. }), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(later));
+    assert_clean(&fixture);
+}
+
+#[test]
+fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
+    let fixture = fixture();
+    let sealed = pull(&fixture, "a", &[&["sealed"]]);
+    let mut unsealed = pull(&fixture, "b", &[&["unsealed"]]);
+    unsealed.name = "a".into();
+    let kept = Kept { unsealed: vec!["a".into()], ..Kept::default() };
+    let publish = |record| fixture.stage().unwrap().publish_with(record, &kept);
+    publish(&sealed).unwrap();
+    fixture.remember_epoch("a", 8, &sealed.manifest).unwrap();
+    let error = publish(&unsealed).unwrap_err();
+    assert!(matches!(error, Error::EpochUnsealed { known: 8, .. }) && error.is_verification(), "{error}");
+    assert_eq!(fixture.image("a").unwrap(), Some(sealed));
     assert_clean(&fixture);
 }
 

@@ -168,26 +168,26 @@ pub fn check_pin(
 /// The name must not be pulled or means another image; it has no seal that may be used and must have one, because the
 /// rules say so, or because it had one before.
 pub fn choose(
-    candidates: Vec<Candidate>,
+    candidates: &[Candidate],
     anchors: &Anchors,
     question: &Question<'_>,
 ) -> Result<Choice, Refusal> {
     check_before(anchors.rules(), question.name)?;
     check_pin(anchors.rules(), question.name, question.manifest, question.index)?;
-    let (mut best, mut passed_over): (Option<(Seal, String, Verdict)>, _) = (None, Vec::new());
+    let (mut best, mut passed_over): (Option<(&Seal, &String, Verdict)>, _) = (None, Vec::new());
     for Candidate { label, seal } in candidates {
         let seal = match seal {
             Ok(seal) => seal,
             Err(problem) => {
-                passed_over.push(PassedOver { label, reasons: vec![problem] });
+                passed_over.push(PassedOver { label: label.clone(), reasons: vec![problem.clone()] });
                 continue;
             }
         };
-        let verdict = judge(&seal, anchors, question);
+        let verdict = judge(seal, anchors, question);
         if !verdict.is_acceptable() {
             let reasons = verdict.failures.iter().map(ToString::to_string).collect();
-            passed_over.push(PassedOver { label, reasons });
-        } else if best.as_ref().is_none_or(|(other, ..)| age(other) < age(&seal)) {
+            passed_over.push(PassedOver { label: label.clone(), reasons });
+        } else if best.as_ref().is_none_or(|(other, ..)| age(other) < age(seal)) {
             best = Some((seal, label, verdict));
         }
     }
@@ -196,6 +196,7 @@ pub fn choose(
     };
     let is_remembered = !question.allow_rollback && !question.name.is_by_digest();
     let remember = verdict.name.clone().filter(|_| is_remembered).map(|name| (name, verdict.epoch));
+    let (seal, label) = (seal.clone(), label.clone());
     Ok(Choice::Sealed(Box::new(Chosen { seal, label, verdict, passed_over, remember })))
 }
 

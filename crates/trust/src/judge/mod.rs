@@ -14,7 +14,7 @@ pub use choose::{Candidate, Choice, Chosen, PassedOver, Refusal, check_before, c
 pub use failure::Failure;
 pub use name::AskedName;
 
-use crate::anchors::{AnchorName, Anchors, Requirement, Use};
+use crate::anchors::{AnchorName, Anchors, Namespace, Requirement, Use};
 use crate::pkcs7::VerifyError;
 use crate::seal::{ImageName, Seal, Signed, Statement};
 
@@ -68,13 +68,14 @@ pub fn judge(seal: &Seal, anchors: &Anchors, question: &Question<'_>) -> Verdict
     let statement = seal.statement();
     let mut failures = about_the_image(statement, question);
     let name = matching_name(statement, anchors, question, &mut failures);
+    let rules = rules(name.as_ref(), anchors, question);
     let mut statement_signers = Vec::new();
     let mut root_hash_signers = Vec::new();
     for (signed, content) in statement.to_be_signed() {
         let signers = signers(seal, signed, &content, anchors, question.now, &mut failures);
         match signed {
             Signed::Statement => {
-                failures.extend(outside_the_policy(&signers, anchors, question));
+                failures.extend(rules.iter().filter_map(|rule| outside_the_policy(&signers, anchors, rule)));
                 statement_signers = signers;
             }
             Signed::RootHash(root_hash) => root_hash_signers.push((root_hash, signers)),
@@ -87,7 +88,7 @@ pub fn judge(seal: &Seal, anchors: &Anchors, question: &Question<'_>) -> Verdict
             reason: revoked.reason.clone(),
         });
     }
-    failures.extend(too_old(statement, name.as_ref(), anchors, question));
+    failures.extend(too_old(statement, name.as_ref(), &rules, anchors, question));
     Verdict { failures, name, epoch: statement.epoch(), statement_signers, root_hash_signers }
 }
 
@@ -172,9 +173,17 @@ fn signers(
     good
 }
 
-/// That those have signed the statement whom the rule for the name wants.
-fn outside_the_policy(signers: &[AnchorName], anchors: &Anchors, question: &Question<'_>) -> Option<Failure> {
-    let rule = anchors.rules().demand(question.name).rule?;
+/// The rules that a seal has to keep: that for the name that is pulled, and that for the name in the seal, where a mirror
+/// uses it. Whose seals count for a name does not depend on where from it is pulled, and its epoch is raised by no others.
+fn rules<'a>(name: Option<&ImageName>, anchors: &'a Anchors, question: &Question<'_>) -> Vec<&'a Namespace> {
+    let pulled = anchors.rules().demand(question.name).rule;
+    let sealed = name.and_then(|name| anchors.rules().demand(&name.clone().into()).rule);
+    let sealed = sealed.filter(|rule| pulled.is_none_or(|pulled| pulled.prefix != rule.prefix));
+    pulled.into_iter().chain(sealed).collect()
+}
+
+/// That those have signed the statement whom a rule wants.
+fn outside_the_policy(signers: &[AnchorName], anchors: &Anchors, rule: &Namespace) -> Option<Failure> {
     let missing: Vec<_> = rule.signed_by.iter().filter(|name| !signers.contains(name)).cloned().collect();
     let is_enough = if rule.all { missing.is_empty() } else { missing.len() < rule.signed_by.len() };
     if rule.signed_by.is_empty() || is_enough || signers.is_empty() {
@@ -193,19 +202,27 @@ fn outside_the_policy(signers: &[AnchorName], anchors: &Anchors, question: &Ques
 fn too_old(
     statement: &Statement,
     name: Option<&ImageName>,
+    rules: &[&Namespace],
     anchors: &Anchors,
     question: &Question<'_>,
 ) -> Vec<Failure> {
     let mut failures = Vec::new();
     let epoch = statement.epoch();
-    if let Some(rule) = anchors.rules().demand(question.name).rule.filter(|rule| epoch < rule.minimum_epoch) {
+    for rule in rules.iter().filter(|rule| epoch < rule.minimum_epoch) {
         let (minimum, prefix) = (rule.minimum_epoch, rule.prefix.clone());
         failures.push(Failure::MinimumEpoch { epoch, minimum, prefix });
     }
-    let is_asked = !question.allow_rollback && !question.name.is_by_digest();
-    let remembered = name.filter(|_| is_asked).and_then(|name| Some((name, *question.remembered.get(name)?)));
-    if let Some((name, remembered)) = remembered.filter(|(_, remembered)| epoch < *remembered) {
-        failures.push(Failure::Rollback { name: name.clone(), epoch, remembered });
+    if question.allow_rollback || question.name.is_by_digest() || name.is_none() {
+        return failures;
+    }
+    // What was pulled by this name may have had a seal for the mirrored one, and an older one may be for this one.
+    let names = anchors.rules().names(question.name);
+    let remembered = names.iter().filter_map(AskedName::name).filter_map(|name| {
+        let remembered = *question.remembered.get(&name)?;
+        Some((remembered, name))
+    });
+    if let Some((remembered, name)) = remembered.max().filter(|(remembered, _)| epoch < *remembered) {
+        failures.push(Failure::Rollback { name, epoch, remembered });
     }
     failures
 }

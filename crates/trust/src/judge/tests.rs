@@ -172,6 +172,39 @@ fn a_mirror_may_use_the_seal_of_what_it_mirrors() {
 }
 
 #[test]
+fn by_a_mirror_no_older_seal_comes_under_another_of_its_names() {
+    let one = signer("one");
+    let anchors = anchors(&[("one", &one)], "", "[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n");
+    let (mirror, hub) = ("mirror.lan/hub/library/debian:12", NAME);
+    for (names, seen) in [(vec![mirror, hub], hub), (vec![mirror], hub), (vec![hub], mirror)] {
+        let names = names.iter().map(|name| name.parse().expect("a name")).collect();
+        let older = seal(StatementContents { names, ..contents(7) }, &one);
+        let asked = Asked::new(mirror);
+        let remembered = BTreeMap::from([(seen.parse().expect("a name"), 8)]);
+        let said = failures(&older, &anchors, &Question { remembered, ..asked.question() });
+        assert!(said.len() == 1 && said[0].contains(&format!("{seen} was already seen with 8")), "{said:?}");
+    }
+}
+
+/// Otherwise whoever signs for anything raises the epochs of all names that a mirror has, as far as epochs go.
+#[test]
+fn by_a_mirror_a_seal_counts_only_where_it_counts_for_the_mirrored_name() {
+    let (one, other) = (signer("one"), signer("other"));
+    let rules = "[[namespace]]\nprefix = \"docker.io\"\nrequire = \"sealed\"\nsigned_by = [\"one\"]\n\
+                 minimum_epoch = 7\n[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n";
+    let anchors = anchors(&[("one", &one), ("other", &other)], "", rules);
+    let asked = Asked::new("mirror.lan/hub/library/debian:12");
+    assert!(failures(&seal(contents(7), &one), &anchors, &asked.question()).is_empty());
+    let said = failures(&seal(contents(9), &other), &anchors, &asked.question());
+    assert_eq!(
+        said,
+        ["the statement is signed by other, but the rule for docker.io wants the signature of one"]
+    );
+    let said = failures(&seal(contents(6), &one), &anchors, &asked.question());
+    assert_eq!(said, ["its epoch is 6, but the rule for docker.io wants 7 at least"]);
+}
+
+#[test]
 fn signatures_by_nobody_known_do_not_count() {
     let (one, two) = (signer("one"), signer("two"));
     let said = simply(&seal(contents(7), &one), &anchors(&[("two", &two)], "", ""));
@@ -355,7 +388,7 @@ fn of_several_acceptable_seals_the_latest_is_used_and_the_others_are_explained()
         Candidate { label: "e".into(), seal: Err("it is no seal".into()) },
     ];
     let asked = Asked::new(NAME);
-    let Choice::Sealed(chosen) = choose(candidates, &known, &asked.question()).expect("it may be used")
+    let Choice::Sealed(chosen) = choose(&candidates, &known, &asked.question()).expect("it may be used")
     else {
         panic!("there is a seal");
     };
@@ -371,22 +404,22 @@ fn without_an_acceptable_seal_the_rules_decide() {
     let (one, two) = (signer("one"), signer("two"));
     let asked = Asked::new(NAME);
     let foreign = || vec![candidate("a", seal(contents(7), &two))];
-    let choice = choose(foreign(), &anchors(&[("one", &one)], "", ""), &asked.question());
+    let choice = choose(&foreign(), &anchors(&[("one", &one)], "", ""), &asked.question());
     assert!(matches!(choice, Ok(Choice::Unsealed(remarks)) if remarks.len() == 1));
     let required = Question { require: Requirement::Sealed, ..asked.question() };
-    let error = choose(Vec::new(), &anchors(&[], "", ""), &required).expect_err("required").to_string();
+    let error = choose(&[], &anchors(&[], "", ""), &required).expect_err("required").to_string();
     assert_eq!(error, format!("{NAME} must be sealed (it is required now), but it has no seal"));
     let rules = "[[namespace]]\nprefix = \"docker.io/library\"\nrequire = \"sealed\"\n";
-    let error = choose(foreign(), &anchors(&[("one", &one)], "", rules), &asked.question());
+    let error = choose(&foreign(), &anchors(&[("one", &one)], "", rules), &asked.question());
     let error = error.expect_err("required").to_string();
     let start = format!(
         "{NAME} must be sealed (the rule for docker.io/library says so), but the seal a is not used: "
     );
     assert!(error.starts_with(&start), "{error}");
-    let error = choose(Vec::new(), &anchors(&[], "", "default = \"sealed\""), &asked.question());
+    let error = choose(&[], &anchors(&[], "", "default = \"sealed\""), &asked.question());
     assert!(error.expect_err("required").to_string().contains("(the default of the rules says so)"));
     let refuse = anchors(&[("two", &two)], "", "default = \"refuse\"");
-    let error = choose(foreign(), &refuse, &asked.question()).expect_err("refused").to_string();
+    let error = choose(&foreign(), &refuse, &asked.question()).expect_err("refused").to_string();
     assert_eq!(error, format!("{NAME} must not be pulled: the default of the rules refuses it"));
 }
 
@@ -397,24 +430,23 @@ fn a_seal_that_was_taken_away_is_a_rollback() {
     let asked = Asked::new(NAME);
     let seen =
         Question { remembered: BTreeMap::from([(NAME.parse().expect("a name"), 8)]), ..asked.question() };
-    let error = choose(Vec::new(), &known, &seen).expect_err("a rollback").to_string();
+    let error = choose(&[], &known, &seen).expect_err("a rollback").to_string();
     assert_eq!(
         error,
         format!("{NAME} was sealed before, with epoch 8, but it has no seal: that would be a rollback")
     );
-    let error = choose(vec![candidate("a", seal(contents(7), &one))], &known, &seen);
+    let error = choose(&[candidate("a", seal(contents(7), &one))], &known, &seen);
     assert!(matches!(error, Err(Refusal::Stripped { epoch: 8, .. })));
     let on_purpose = Question { allow_rollback: true, ..seen.clone() };
-    assert!(matches!(choose(Vec::new(), &known, &on_purpose), Ok(Choice::Unsealed(_))));
-    let Ok(Choice::Sealed(chosen)) =
-        choose(vec![candidate("a", seal(contents(7), &one))], &known, &on_purpose)
+    assert!(matches!(choose(&[], &known, &on_purpose), Ok(Choice::Unsealed(_))));
+    let Ok(Choice::Sealed(chosen)) = choose(&[candidate("a", seal(contents(7), &one))], &known, &on_purpose)
     else {
         panic!("on purpose");
     };
     assert_eq!(chosen.remember, None);
     let by_digest = Asked::new(&format!("{NAME}@{}", digest('a')));
     let question = Question { name: &by_digest.name, ..seen };
-    assert!(matches!(choose(Vec::new(), &known, &question), Ok(Choice::Unsealed(_))));
+    assert!(matches!(choose(&[], &known, &question), Ok(Choice::Unsealed(_))));
 }
 
 #[test]
@@ -424,14 +456,14 @@ fn a_pinned_name_means_one_image_or_index() {
     let index = digest('c');
     let question = Question { index: Some(&index), ..asked.question() };
     for byte in ['a', 'c'] {
-        assert!(choose(Vec::new(), &anchors(&[], "", &pin(byte)), &question).is_ok());
+        assert!(choose(&[], &anchors(&[], "", &pin(byte)), &question).is_ok());
     }
-    let error = choose(Vec::new(), &anchors(&[], "", &pin('d')), &question).expect_err("another").to_string();
+    let error = choose(&[], &anchors(&[], "", &pin('d')), &question).expect_err("another").to_string();
     let (pinned, manifest) = (digest('d'), digest('a'));
     assert_eq!(error, format!("{NAME} is pinned to {pinned}, but is {manifest}, from {index}, here"));
     let mirrored = Asked::new("mirror.lan/hub/library/debian:12");
     let rules = format!("{}[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n", pin('d'));
-    let choice = choose(Vec::new(), &anchors(&[], "", &rules), &mirrored.question());
+    let choice = choose(&[], &anchors(&[], "", &rules), &mirrored.question());
     assert!(matches!(choice, Err(Refusal::Pinned { .. })));
 }
 
@@ -449,7 +481,7 @@ fn a_hostile_seal_with_hundreds_of_reasons_does_not_fill_the_screen() {
     let required = Asked::new(NAME);
     let question = Question { require: Requirement::Sealed, ..required.question() };
     let candidates = vec![candidate("a", seal(contents, &one))];
-    let error = choose(candidates, &anchors(&[("two", &two)], "", ""), &question).expect_err("required");
+    let error = choose(&candidates, &anchors(&[("two", &two)], "", ""), &question).expect_err("required");
     let error = error.to_string();
     assert!(error.ends_with("; and 198 more reasons") && error.len() < 2000, "{error}");
 }

@@ -47,6 +47,14 @@ pub enum SealError {
         /// How many.
         count: usize,
     },
+    /// Two signatures of the same by the same.
+    #[error("the seal has two signatures of {signed} by {signer}")]
+    SameSigner {
+        /// What they are over.
+        signed: Signed,
+        /// By what both name their certificate.
+        signer: String,
+    },
     /// A signature that is not base64, empty, or too long.
     #[error("signature {number} of {signed} is {problem}")]
     Signature {

@@ -10,7 +10,7 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fields::cut;
-use super::signatures::Signatures;
+use super::signatures::{self, Signatures};
 use super::{
     BUNDLE_MAX_BYTES, PACKS_MAX, SEAL_MAX_BYTES, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, Seal, SealError,
     SignatureProblem, Signed, Statement, VERSION,
@@ -148,7 +148,11 @@ impl TextsJson {
         let decode = |(text, number): (&String, usize)| {
             decode(text).map_err(|problem| SealError::Signature { signed, number, problem })
         };
-        self.texts.iter().zip(1..).map(decode).collect()
+        let decoded: Vec<_> = self.texts.iter().zip(1..).map(decode).collect::<Result<_, _>>()?;
+        match signatures::signer_of_two(&decoded) {
+            Some(signer) => Err(SealError::SameSigner { signed, signer: cut(&signer) }),
+            None => Ok(decoded),
+        }
     }
 }
 

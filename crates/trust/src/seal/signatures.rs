@@ -90,6 +90,17 @@ fn is_same_signer(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
+/// Who is named by two of the signatures. Where everybody signs once, there is no more to verify than there are
+/// certificates, however much somebody has put in.
+pub(super) fn signer_of_two(signatures: &[Vec<u8>]) -> Option<String> {
+    let messages: Vec<_> =
+        signatures.iter().filter_map(|der| Message::parse(der, Form::Detached).ok()).collect();
+    let signers = messages.iter().map(Message::signer).enumerate();
+    let mut again =
+        signers.filter(|(place, signer)| messages[..*place].iter().any(|one| one.signer() == *signer));
+    again.next().map(|(_, signer)| signer.to_string())
+}
+
 /// By what a signature names the certificate that it needs, in words; what it does not name
 /// is said too.
 #[must_use]

@@ -363,6 +363,11 @@ fn signatures_that_are_missing_foreign_or_there_twice_are_named() {
         json["root_hashes"][&two] = serde_json::json!(vec!["AA=="; 17]);
     });
     assert_eq!(many, format!("the seal has 17 signatures of root hash {two}; 16 are the most"));
+    let again = bundle_refused(&seal, |json| {
+        let signature = json["root_hashes"][&two][0].clone();
+        json["root_hashes"][&two] = serde_json::json!([signature, "AA==", signature]);
+    });
+    assert!(again.starts_with(&format!("the seal has two signatures of root hash {two} by ")), "{again}");
     let thousands = bundle_refused(&seal, |json| {
         for number in 0..5000 {
             json["root_hashes"][format!("{number:064x}")] = serde_json::json!(["AA=="]);

@@ -9,14 +9,16 @@ use sealpack_oci::source::Source;
 use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandResult};
 use crate::progress;
 use crate::registry_args::RegistryArgs;
+use crate::sealing::StatementArgs;
 
 /// The image in the store; else the one that `image` means as a source, pulled into packs.
 pub(super) fn find_or_pull(
     context: &Context,
     image: &str,
+    statement: &StatementArgs,
     registry: &RegistryArgs,
 ) -> Result<ImageRecord, CommandError> {
     let absent = match context.open_if_there(None)? {
@@ -30,6 +32,7 @@ pub(super) fn find_or_pull(
         return Err(absent);
     }
     let Ok(source) = image.parse::<Source>() else { return Err(absent) };
+    check_names(&source, statement)?;
     let source = source.open(&registry.client_options(&source), &Environment::of_process())?;
     let name = name_of(source.as_ref())?;
     let (root, bytes) = source.root()?;
@@ -38,6 +41,18 @@ pub(super) fn find_or_pull(
     let request =
         Request { name: &name, pulled_as: None, index, objects: Some(ObjectForm::Packs), check: None };
     bring(context, source.as_ref(), &found, &request)
+}
+
+/// That somebody here has said which names are signed. A registry's image is asked for by its name; that of a layout or an
+/// archive says its name itself, and could say any.
+pub(super) fn check_names(source: &Source, statement: &StatementArgs) -> CommandResult {
+    if matches!(source, Source::Registry(_)) || statement.has_names() {
+        return Ok(());
+    }
+    Err(CommandError::usage(format_args!(
+        "{source} is from no registry, so that its name is only what whoever made it says"
+    ))
+    .hint("--name says what the seal is for"))
 }
 
 /// Whether a text is more likely the beginning of a digest than an image of that name somewhere.

@@ -24,6 +24,7 @@ impl Seal {
     /// Pulls each image of an index and seals it. Where one fails, those before it are sealed.
     pub(super) fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
         let source = image.parse::<Source>().map_err(CommandError::usage)?;
+        bring::check_names(&source, &self.statement)?;
         let source = source.open(&self.registry.client_options(&source), &Environment::of_process())?;
         let name = bring::name_of(source.as_ref())?;
         let (root, bytes) = source.root()?;

@@ -102,7 +102,7 @@ impl Seal {
             self.statement.fix_time()?;
             return self.sign_all(context, &image, &keys);
         }
-        let record = bring::find_or_pull(context, &image, &self.registry)?;
+        let record = bring::find_or_pull(context, &image, &self.statement, &self.registry)?;
         let sealed = self.sign_one(context, record, &keys)?;
         context.output.result(&sealed.to_json(), || sealed.to_string())
     }
