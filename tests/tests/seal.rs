@@ -142,7 +142,11 @@ fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
     let replaced = desk.sealed("two", &[&names[..], &["--epoch", "7", "--replace"]].concat())?;
     let expected = ["registry.example.org/base/busybox:1", "docker.io/library/busybox:latest"];
     ensure!(replaced["names"] == serde_json::json!(expected) && replaced["epoch"] == 7, "{replaced}");
-    let again = desk.sealed("one", &["--epoch", "7"])?;
+    // Nobody signs for names that he did not think of.
+    let refused = desk.seal("one", &["--epoch", "7"])?;
+    let flags = "--name registry.example.org/base/busybox:1 --name docker.io/library/busybox:latest";
+    ensure!(refused.status.code() == Some(1) && said(&refused).contains(flags), "{}", said(&refused));
+    let again = desk.sealed("one", &names)?;
     ensure!(again["names"] == replaced["names"] && again["created"] == replaced["created"], "{again}");
     for (wrong, word) in [
         (format!("busybox@sha256:{}", "ab".repeat(32)), "names, not digests"),

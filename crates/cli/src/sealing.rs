@@ -106,11 +106,26 @@ impl StatementArgs {
             _ if !self.names.is_empty() && self.names(record)? != statement.names() => Some("other names"),
             _ => None,
         };
-        let Some(is_other) = is_other else { return Ok(()) };
+        let Some(is_other) = is_other else { return self.check_names_unsaid(statement, record) };
         Err(CommandError::failed(format_args!("the seal of {} is for {is_other}", record.name)).hint(
-            "another signature is over the same statement; leave --name and --epoch out, or give --replace for a new \
-             seal without the signatures of others",
+            "another signature is over the same statement; give the names and the epoch that it has, or --replace for a \
+             new seal without the signatures of others",
         ))
+    }
+
+    /// That whoever names nothing signs for the one name only that he would have been asked to sign for anyway: a
+    /// signature counts for all names of the statement, whoever thought of them.
+    fn check_names_unsaid(&self, statement: &Statement, record: &ImageRecord) -> Result<(), CommandError> {
+        let is_said = !self.names.is_empty();
+        if is_said || self.names(record).is_ok_and(|names| names == statement.names()) {
+            return Ok(());
+        }
+        let names: Vec<_> = statement.names().iter().map(|name| format!("--name {name}")).collect();
+        Err(CommandError::failed(format_args!(
+            "the seal of {} is not, or not only, for the name that the image was pulled under",
+            record.name
+        ))
+        .hint(format_args!("a signature is for all of its names; where that is meant: {}", names.join(" "))))
     }
 
     fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
