@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
@@ -29,33 +30,57 @@ pub struct LayoutTarget {
     directory: PathBuf,
     /// `org.opencontainers.image.ref.name` of what is written.
     name: Option<String>,
-    /// Held shared as long as there may be temporary files of this process.
-    _presence: File,
+    /// The directory, held shared as long as there may be temporary files of this process; none before the first write
+    /// to a layout that is yet to be made.
+    presence: Mutex<Option<File>>,
     temporaries: AtomicU64,
 }
 
 impl LayoutTarget {
-    /// Opens the layout in `directory`, or makes one there.
+    /// Opens the layout in `directory`. One that is not there is made when something is written to it, so that nothing
+    /// is left of a copy that fails before.
     ///
     /// # Errors
     /// When something else is there, a layout of another version, or a directory with other files.
     pub fn open(directory: &Path, name: Option<String>) -> Result<Self> {
-        let failed = |action, source| Error::file(action, directory, source);
-        fs::create_dir_all(directory).map_err(|error| failed("make the directory", error))?;
-        let presence = File::open(directory).map_err(|error| failed("open", error))?;
-        let alone = flock(&presence, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if alone {
-            remove_temporaries(directory).map_err(|error| failed("clear", error))?;
-        }
-        flock(&presence, FlockOperation::LockShared).map_err(|error| failed("lock", error.into()))?;
         let target = Self {
             directory: directory.to_owned(),
             name,
-            _presence: presence,
+            presence: Mutex::new(None),
             temporaries: AtomicU64::new(0),
         };
-        target.make()?;
+        let is_free = match fs::symlink_metadata(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            _ if directory.join("oci-layout").exists() || !directory.is_dir() => false,
+            _ => {
+                target.check_is_free()?;
+                true
+            }
+        };
+        if !is_free {
+            target.occupy()?;
+        }
         Ok(target)
+    }
+
+    /// Has others know that this process writes here, and makes an empty layout if there is none.
+    fn occupy(&self) -> Result<()> {
+        // Nothing is half done in it when a thread panics.
+        let mut presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        if presence.is_some() {
+            return Ok(());
+        }
+        let failed = |action, source| Error::file(action, &self.directory, source);
+        fs::create_dir_all(&self.directory).map_err(|error| failed("make the directory", error))?;
+        let directory = File::open(&self.directory).map_err(|error| failed("open", error))?;
+        let alone = flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone {
+            remove_temporaries(&self.directory).map_err(|error| failed("clear", error))?;
+        }
+        flock(&directory, FlockOperation::LockShared).map_err(|error| failed("lock", error.into()))?;
+        self.make()?;
+        *presence = Some(directory);
+        Ok(())
     }
 
     /// Makes an empty layout if there is none.
@@ -64,6 +89,17 @@ impl LayoutTarget {
         if marker.exists() {
             return check_marker(&self.description(), &self.directory);
         }
+        self.check_is_free()?;
+        let index = self.directory.join("index.json");
+        if !index.exists() {
+            let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
+            self.write_file(&index, empty.to_string().as_bytes())?;
+        }
+        self.write_file(&marker, MARKER.as_bytes())
+    }
+
+    /// That nothing but a layout is in the directory, or the beginning of one.
+    fn check_is_free(&self) -> Result<()> {
         let mut entries =
             fs::read_dir(&self.directory).map_err(|error| Error::file("read", &self.directory, error))?;
         // What an interrupted attempt to make one leaves, and what another process is just writing.
@@ -76,12 +112,7 @@ impl LayoutTarget {
             let problem = "the directory has other files in it and is no OCI layout".to_owned();
             return Err(Error::malformed(self.description(), problem));
         }
-        let index = self.directory.join("index.json");
-        if !index.exists() {
-            let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
-            self.write_file(&index, empty.to_string().as_bytes())?;
-        }
-        self.write_file(&marker, MARKER.as_bytes())
+        Ok(())
     }
 
     fn blob_path(&self, blob: &Descriptor) -> PathBuf {
@@ -206,6 +237,7 @@ impl ImageTarget for LayoutTarget {
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Open<'_>, sent: &dyn Fn(u64)) -> Result<()> {
+        self.occupy()?;
         let path = self.blob_path(blob);
         let what = format!("the blob {} for {}", blob.digest, self.description());
         self.write(&path, |file| {
@@ -231,6 +263,7 @@ impl ImageTarget for LayoutTarget {
     fn put_manifest(&self, manifest: &Descriptor, bytes: &[u8], naming: Naming) -> Result<Pushed> {
         let what = format!("the manifest {} for {}", manifest.digest, self.description());
         let document = check_manifest(&what, manifest, bytes)?;
+        self.occupy()?;
         if !self.has_blob(manifest)? {
             self.write_file(&self.blob_path(manifest), bytes)?;
         }
