@@ -66,7 +66,8 @@ fn describe(name: DeviceName, named: RootHash, table: &[Target], status: &[Targe
     };
     LiveDevice {
         signed: options.first() == Some(&SIGNATURE_OPTION),
-        intact: matches!(status, [only] if only.parameters.trim() == "V"),
+        // Later kernels say behind it how many blocks error correction has mended.
+        intact: matches!(status, [only] if only.parameters.split_whitespace().next() == Some("V")),
         root_hash: root_hash.unwrap_or(named),
         name,
         problem,
@@ -95,6 +96,7 @@ mod tests {
         let hash = "ab".repeat(32);
         let signed = described(&hash, SIGNED, "V");
         assert_eq!((signed.signed, signed.intact, signed.problem), (true, true, None));
+        assert!(described(&hash, SIGNED, "V -").intact, "as Linux 7 has it");
         let plain = described(&hash, "", "C");
         assert_eq!((plain.signed, plain.intact, plain.problem), (false, false, None));
     }

@@ -5,6 +5,7 @@
 //! | `tools/device` | the programs that the checks are made of, on a device that the trusted key signed |
 //! | `layouts/{busybox,oddities,one,two}` | fixture images, tag `latest` |
 //! | `sealed/store` | images in packs, pulled from a registry with the seals that the trusted key published there |
+//! | `trust` | a trust store with the trusted key's certificate |
 //! | `pulled/store` | for the demo: what it pulled before |
 //! | `unknown/store`, `unsealed/store` | images in packs, sealed by the unknown key, by nobody |
 //! | `signed/device` | EROFS, then dm-verity's superblock and tree |

@@ -54,6 +54,14 @@ impl<'a> Publisher<'a> {
         run(pull.args(["pull", "--require", "sealed", &self.reference(name), name])).map(drop)
     }
 
+    /// Copies the trust store that has the publisher's certificate only.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn copy_trust(&self, target: &Path) -> Result<()> {
+        run(std::process::Command::new("cp").arg("--archive").arg(self.trust()).arg(target)).map(drop)
+    }
+
     /// `sealpack` for that store, and a trust store that has the publisher's certificate only.
     fn trusting(&self, store: &Path) -> std::process::Command {
         let mut command = sealpack(self.programs, store);

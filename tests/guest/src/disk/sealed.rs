@@ -41,6 +41,7 @@ pub(super) fn write(programs: &Programs, small: &[(&str, Image)], target: &Path)
         publisher.publish(name, image)?;
         publisher.bring(name, &store)?;
     }
+    publisher.copy_trust(&target.join("trust"))?;
     match images::why_no_debian_images() {
         None => {
             publisher.publish("python", &images::python()?)?;

@@ -70,6 +70,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "limit_enforce_off" => limits::enforce_off,
         "limit_module" => limits::module,
         "limit_unsigned_metadata" => limits::unsigned_metadata,
+        "verify_tells" => sharing::verify,
         "shared_pages" => sharing::pages,
         "shared_device" => sharing::device,
         "no_leftovers" => sharing::nothing_left,

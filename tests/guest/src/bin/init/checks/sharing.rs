@@ -6,6 +6,7 @@ use crate::system::{ATTACK, drop_caches};
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::images::LIBRARY;
 use sealpack_tests::command::{run, stdout};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -51,6 +52,19 @@ pub(crate) fn device() -> Result<Verdict> {
     fs::read(two.path(LIBRARY)).context("through the mount that is left")?;
     drop(two);
     leftovers::ensure_none(&before)?;
+    Ok(Verdict::Shown)
+}
+
+/// A mounted image has three signed devices, which nothing was read from that is not right.
+pub(crate) fn verify() -> Result<Verdict> {
+    let one = images::signed("one")?;
+    let said = stdout(&mut Store::Sealed.sealpack(["--json", "--trust", "/disk/trust", "verify", "one"]))?;
+    println!("{said}");
+    let report: Value = serde_json::from_str(&said).context("what verify prints")?;
+    let devices = report["devices"].as_array().context("no devices are listed")?;
+    let is_good = |device: &&Value| device["signed"] == true && device["intact"] == true;
+    ensure!(devices.len() == 3 && devices.iter().filter(is_good).count() == 3, "{devices:#?}");
+    ensure!(report["mounts"][0]["target"] == one.root().to_string_lossy().as_ref(), "{}", report["mounts"]);
     Ok(Verdict::Shown)
 }
 
