@@ -11,6 +11,7 @@ use sealpack_oci::pull::image_id;
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
+use sealpack_trust::seal::Seal;
 use serde_json::json;
 
 use super::report::Report;
@@ -191,7 +192,7 @@ fn seal(
     context: &Context,
     store: &Store,
     record: &ImageRecord,
-    (root_hash, is_whole): (Option<RootHash>, bool),
+    computed: (Option<RootHash>, bool),
     args: &GateArgs,
 ) -> Result<(), CommandError> {
     let asked_for: Reference =
@@ -208,27 +209,37 @@ fn seal(
     if let Some(seal) = &seal {
         let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
         report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
-        match (root_hash, devices_of(store, record)) {
-            (Some(root_hash), Ok(packs)) => {
-                let devices = sealing::devices(record, root_hash, &packs);
-                let compared = devices.packs.len() + 1;
-                match seal.statement().check(&devices) {
-                    Ok(()) if is_whole => {
-                        report
-                            .good("  root hashes", format!("{compared} computed, and the seal has the same"));
-                    }
-                    // What the store remembers of a pack is not what is in it.
-                    Ok(()) => report.note("  root hashes", "those of damaged packs are not computed"),
-                    Err(error) => report.bad("  root hashes", error),
-                }
-            }
-            (_, Err(error)) => report.bad("  root hashes", error.message()),
-            (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
-        }
+        compare(report, store, record, seal, computed);
     }
     let candidates: Vec<_> =
         seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
     let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
     seals::report_on(report, &judgements, true);
     Ok(())
+}
+
+/// The root hashes in a seal with those that were computed.
+fn compare(
+    report: &mut Report,
+    store: &Store,
+    record: &ImageRecord,
+    seal: &Seal,
+    (root_hash, is_whole): (Option<RootHash>, bool),
+) {
+    match (root_hash, devices_of(store, record)) {
+        (Some(root_hash), Ok(packs)) => {
+            let devices = sealing::devices(record, root_hash, &packs);
+            let compared = devices.packs.len() + 1;
+            match seal.statement().check(&devices) {
+                Ok(()) if is_whole => {
+                    report.good("  root hashes", format!("{compared} computed, and the seal has the same"));
+                }
+                // What the store remembers of a pack is not what is in it.
+                Ok(()) => report.note("  root hashes", "those of damaged packs are not computed"),
+                Err(error) => report.bad("  root hashes", error),
+            }
+        }
+        (_, Err(error)) => report.bad("  root hashes", error.message()),
+        (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
+    }
 }
