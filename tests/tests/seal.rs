@@ -82,7 +82,9 @@ fn an_ordinary_image_is_sealed_and_its_signatures_are_openssls() -> Result<()> {
     let hashes = [&sealed["metadata_root_hash"], &sealed["pack_root_hashes"][0]];
     let shown = desk.sealpack.json(["inspect", "busybox"])?;
     ensure!(shown["kept_in"] == "packs", "it is not in packs now: {shown}");
-    ensure!(shown["seal"]["signers"] == sealed["signers"], "{shown}");
+    for field in ["signers", "root_hash_signers", "names", "epoch", "created"] {
+        ensure!(shown["seal"][field] == sealed[field] && !sealed[field].is_null(), "{field}: {shown}");
+    }
     let listed = desk.sealpack.json(["images"])?;
     ensure!(listed["images"][0]["sealed"] == true, "{listed}");
     desk.sealpack.run(["fsck"])?;
@@ -147,6 +149,12 @@ fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
     let flags = "--name registry.example.org/base/busybox:1 --name docker.io/library/busybox:latest";
     ensure!(refused.status.code() == Some(1) && said(&refused).contains(flags), "{}", said(&refused));
     let again = desk.sealed("one", &names)?;
+    let only = ["--name", "registry.example.org/base/busybox:1", "--replace"];
+    desk.sealed("two", &only)?;
+    let refused = desk.seal("one", &[])?;
+    let words = "`--name registry.example.org/base/busybox:1` adds a signature to it";
+    ensure!(refused.status.code() == Some(1) && said(&refused).contains(words), "{}", said(&refused));
+    desk.sealed("one", &only[..2])?;
     ensure!(again["names"] == replaced["names"] && again["created"] == replaced["created"], "{again}");
     for (wrong, word) in [
         (format!("busybox@sha256:{}", "ab".repeat(32)), "names, not digests"),
@@ -187,6 +195,11 @@ fn the_statement_can_have_a_key_of_its_own() -> Result<()> {
     let [key, certificate] = desk.key("two")?;
     let sealed = desk.sealed("one", &["--statement-key", &key, "--statement-cert", &certificate])?;
     ensure!(sealed["signers"][0].as_str().is_some_and(|signer| signer.contains("two")), "{sealed}");
+    let of_packs = sealed["root_hash_signers"].as_array().context("no signers")?;
+    ensure!(of_packs.len() == 1 && of_packs[0].to_string().contains("one"), "{sealed}");
+    let text = String::from_utf8(desk.sealpack.run(["inspect", "busybox"])?.stdout)?;
+    let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
+    ensure!(line("sealed by").contains("two") && line("root hashes").contains("one"), "{text}");
     let refused = desk.seal("one", &["--statement-key", &key])?;
     ensure!(refused.status.code() == Some(2), "{}", said(&refused));
     Ok(())

@@ -190,7 +190,7 @@ fn signatures_that_are_missing_swapped_or_somebody_elses_make_no_seal() -> Resul
     fs::write(&files[0], good.replace("\"size_bytes\":", "\"size_bytes\":1"))?;
     desk.sign(&files[0], "packs", "der")?;
     let text = desk.refused(&["packs.crt"], 3)?;
-    ensure!(text.contains("is not for it"), "{text}");
+    ensure!(text.contains("is not for it") && text.contains("was prepared for"), "{text}");
     fs::write(&files[0], format!("{good}\n"))?;
     let text = desk.refused(&["packs.crt"], 3)?;
     ensure!(text.contains("not in the canonical form"), "{text}");

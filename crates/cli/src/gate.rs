@@ -426,6 +426,13 @@ pub(crate) fn refused(refusal: Refusal) -> CommandError {
         Refusal::NotSealed { seals, .. } if seals.iter().any(is_older) => {
             "--allow-rollback takes an older one, on purpose"
         }
+        Refusal::NotSealed { seals, .. } if seals.is_empty() => {
+            "`sealpack seal --push` publishes a seal beside the image, and `sealpack copy` takes seals along; rules.toml in \
+             the trust store says which names need one"
+        }
+        Refusal::NotSealed { seals, .. } if seals.iter().any(is_for_other_names) => {
+            "`sealpack seal --name` seals an image for more names; [mirrors] in rules.toml has seals count elsewhere"
+        }
         Refusal::NotSealed { .. } => {
             "`sealpack trust list` shows whose seals count; rules.toml in the trust store says which names need one"
         }
@@ -434,9 +441,14 @@ pub(crate) fn refused(refusal: Refusal) -> CommandError {
     CommandError::refused(&refusal).hint(hint)
 }
 
-/// Whether a seal is passed over for its epoch.
+/// Whether a seal is passed over for its epoch alone.
 fn is_older(seal: &PassedOver) -> bool {
-    seal.reasons.iter().any(|reason| reason.contains("this is an older image"))
+    seal.reasons.iter().all(|reason| reason.contains("this is an older image"))
+}
+
+/// Whether a seal is passed over for its names alone.
+fn is_for_other_names(seal: &PassedOver) -> bool {
+    seal.reasons.iter().all(|reason| reason.starts_with("it may be used for"))
 }
 
 /// A seal that is used, for machines.

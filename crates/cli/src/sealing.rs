@@ -99,33 +99,36 @@ impl StatementArgs {
             .map_err(|error| CommandError::failed(format_args!("{} cannot be sealed: {error}", record.name)))
     }
 
-    /// That a statement says what was asked for, as far as anything was.
+    /// That a statement says what was asked for; without names, that it is for the one that a new seal would be for.
     pub(crate) fn check(&self, statement: &Statement, record: &ImageRecord) -> Result<(), CommandError> {
-        let is_other = match self.epoch {
-            Some(epoch) if epoch != statement.epoch() => Some("another epoch"),
-            _ if !self.names.is_empty() && self.names(record)? != statement.names() => Some("other names"),
-            _ => None,
+        let sealed: Vec<&str> = statement.names().iter().map(ImageName::as_str).collect();
+        if let Some(epoch) = self.epoch.filter(|epoch| *epoch != statement.epoch()) {
+            return Err(CommandError::failed(format_args!(
+                "the seal of {} is for another epoch, {}, not {epoch}",
+                record.name,
+                statement.epoch()
+            ))
+            .hint(
+                "another signature is over the same statement: leave --epoch out; or --replace makes a new seal, \
+                 without the signatures of others",
+            ));
+        }
+        let is_meant = match self.names.is_empty() {
+            // A signature counts for all names of the statement, whoever thought of them.
+            true => self.names(record).is_ok_and(|names| names == statement.names()),
+            false => self.names(record)? == statement.names(),
         };
-        let Some(is_other) = is_other else { return self.check_names_unsaid(statement, record) };
-        Err(CommandError::failed(format_args!("the seal of {} is for {is_other}", record.name)).hint(
-            "another signature is over the same statement; give the names and the epoch that it has, or --replace for a \
-             new seal without the signatures of others",
-        ))
-    }
-
-    /// That whoever names nothing signs for the one name only that he would have been asked to sign for anyway: a
-    /// signature counts for all names of the statement, whoever thought of them.
-    fn check_names_unsaid(&self, statement: &Statement, record: &ImageRecord) -> Result<(), CommandError> {
-        let is_said = !self.names.is_empty();
-        if is_said || self.names(record).is_ok_and(|names| names == statement.names()) {
+        if is_meant {
             return Ok(());
         }
-        let names: Vec<_> = statement.names().iter().map(|name| format!("--name {name}")).collect();
-        Err(CommandError::failed(format_args!(
-            "the seal of {} is not, or not only, for the name that the image was pulled under",
-            record.name
+        let is_for = sealed.join(" and ");
+        Err(CommandError::failed(format_args!("the seal of {} is for other names: {is_for}", record.name)).hint(
+            format_args!(
+                "`--name {}` adds a signature to it; --replace makes a new seal, without the signatures of others, for \
+                 each --name that is given",
+                sealed.join(" --name ")
+            ),
         ))
-        .hint(format_args!("a signature is for all of its names; where that is meant: {}", names.join(" "))))
     }
 
     fn names(&self, record: &ImageRecord) -> Result<Vec<ImageName>, CommandError> {
@@ -171,19 +174,24 @@ pub(crate) fn read(store: &Store, record: &ImageRecord) -> Result<Option<Seal>, 
     Seal::parse(&json).map(Some).map_err(|error| refused(store, record, &error))
 }
 
-/// Who sealed an image, in words, or what is wrong with its seal; `None` when it has none. What the signatures are
-/// worth only the kernel says.
-pub(crate) fn signers(
+/// The epoch of the seal that the store has of an image, if that can be read.
+pub(crate) fn epoch_of(store: &Store, record: &ImageRecord) -> Option<u64> {
+    read(store, record).ok().flatten().map(|seal| seal.statement().epoch())
+}
+
+/// The seal of an image, or what is wrong with it; `None` when it has none. What the signatures are worth only the kernel
+/// and the trust store say.
+pub(crate) fn checked(
     store: &Store,
     record: &ImageRecord,
-) -> Result<Option<Result<Vec<String>, String>>, CommandError> {
-    let signers = || -> Result<_, CommandError> {
+) -> Result<Option<Result<Seal, String>>, CommandError> {
+    let checked = || -> Result<_, CommandError> {
         let Some(seal) = read(store, record)? else { return Ok(None) };
         check(store, record, &seal)?;
-        Ok(Some(seal.signers()))
+        Ok(Some(seal))
     };
-    match signers() {
-        Ok(signers) => Ok(signers.map(Ok)),
+    match checked() {
+        Ok(seal) => Ok(seal.map(Ok)),
         Err(error) if error.is_refusal() => Ok(Some(Err(error.message().to_owned()))),
         Err(error) => Err(error),
     }

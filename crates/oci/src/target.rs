@@ -139,7 +139,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Opens the target. A registry is not asked yet; a layout is made if it is not there. `source` is where the
+    /// Opens the target. A registry is not asked yet; a layout that is not there is made by the first write. `source` is where the
     /// blobs come from: of the same registry, they are mounted.
     ///
     /// # Errors

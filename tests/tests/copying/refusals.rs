@@ -51,6 +51,10 @@ fn targets_that_cannot_be_written_are_named() -> Result<()> {
     let output = copy(&workshop, &[&name, &format!("oci:{}", full.display())])?;
     judge_output(&output, Exit::Failed, &["has other files in it and is no OCI layout"])?;
     ensure!(fs::read_dir(&full)?.count() == 1, "something was written");
+    let (new, absent) = (workshop.path("new"), format!("{}/no/such:1", registry.host()));
+    let output = copy(&workshop, &[&absent, &format!("oci:{}", new.display())])?;
+    judge_output(&output, Exit::Failed, &["/no/such/manifests/1 does not exist", "look at the spelling"])?;
+    ensure!(!new.exists(), "an empty layout is left");
     Ok(())
 }
 

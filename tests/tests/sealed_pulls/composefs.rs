@@ -1,6 +1,6 @@
 //! Artifacts of the composefs project beside an image: published with its seal, and checked when it is pulled.
 
-use super::market::{Market, REPOSITORY, said};
+use super::market::{Market, REPOSITORY, image, said};
 use anyhow::{Context, Result, ensure};
 use sealpack_format::Algorithm;
 use sealpack_format::verity::fsverity_digest;
@@ -51,6 +51,13 @@ fn the_artifact_is_published_with_the_seal_and_checked_by_pulls() -> Result<()> 
     let expected = ["manifest", "config", "merged"].map(|part| (part, "holds", true));
     ensure!(outcomes(&pulled)? == expected, "{pulled:#}");
     ensure!(pulled["composefs"][0]["in"].as_str().is_some_and(|place| place.contains(&digest)), "{pulled:#}");
+    // A seal for what a tag does not mean any more is told.
+    market.registry.put_image("some/app", "v1", &image(7));
+    let pushed = market.run(&["seal", "push", &name])?;
+    ensure!(said(&pushed).contains("is another image there now"), "{}", said(&pushed));
+    market.registry.put_image("some/app", "v1", &market.image);
+    let pushed = market.run(&["seal", "push", &name])?;
+    ensure!(!said(&pushed).contains("is another image there now"), "{}", said(&pushed));
     // Without a key there are digests all the same, in an artifact of its own.
     let pushed = market.json(&["seal", "push", &name, "--composefs-artifact"])?;
     ensure!(pushed["composefs_artifact"].as_str().is_some_and(|other| other != digest), "{pushed:#}");

@@ -140,6 +140,12 @@ fn rollback_goes_back_to_the_image_with_the_epoch_before_without_fetching_anythi
     ensure!(epoch(&market)? == 7, "what is remembered has changed");
     let unknown = market.attempt(&["rollback", &market.name(), "--to", &"0".repeat(12)])?;
     ensure!(said(&unknown).contains("is not in the history of"), "{}", said(&unknown));
+    let short = market.attempt(&["rollback", &market.name(), "--to", "1234"])?;
+    ensure!(said(&short).contains("give at least 8 digits of a digest"), "{}", said(&short));
+    let history = market.json(&["history", &market.name()])?;
+    ensure!(history["current"]["epoch"] == 7, "{history}");
+    let epochs = history["earlier"].as_array().context("no history")?.iter().map(|entry| &entry["epoch"]);
+    ensure!(epochs.clone().any(|epoch| *epoch == 5) && epochs.clone().any(|epoch| *epoch == 6), "{history}");
     market.run(&["fsck"])?;
     Ok(())
 }

@@ -72,6 +72,17 @@ fn a_sealed_image_is_verified_from_its_bytes_to_its_signers() -> Result<()> {
 }
 
 #[test]
+fn an_image_in_the_store_for_another_platform_than_is_asked_for_is_bad() -> Result<()> {
+    let market = pulled()?;
+    let own = market.json(&["inspect", &market.name()])?["platform"].as_str().context("none")?.to_owned();
+    market.run(&["verify", "--platform", &own, &market.name()])?;
+    let output = market.attempt(&["verify", "--platform", "linux/s390x", &market.name()])?;
+    let words = format!("platform: it is for {own}, not for linux/s390x");
+    ensure!(output.status.code() == Some(3) && said(&output).contains(&words), "{}", said(&output));
+    Ok(())
+}
+
+#[test]
 fn an_image_without_a_seal_is_good_unless_one_is_demanded() -> Result<()> {
     let market = Market::new()?;
     market.run(&["pull", &market.name()])?;
@@ -118,6 +129,8 @@ fn everything_that_is_wrong_is_listed() -> Result<()> {
     ensure!(found.len() == 3, "{found:#?}");
     let output = market.attempt(&["verify", &market.name()])?;
     ensure!(said(&output).contains("3 checks failed, the first of them"), "{}", said(&output));
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(text.contains("those of damaged packs are not computed"), "{text}");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::error::{CommandError, CommandResult};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack generate man /usr/local/share/man/man1
+  mv /usr/local/share/man/man1/*.5 /usr/local/share/man/man5/
   sealpack generate completions bash > /etc/bash_completion.d/sealpack")]
 pub(crate) struct Generate {
     #[command(subcommand)]

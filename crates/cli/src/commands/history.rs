@@ -7,10 +7,11 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::listing;
 use crate::output::table;
+use crate::sealing;
 
 /// List the images that had a name, the newest first.
 ///
-/// The first line is the image that has it now. `sealpack gc` keeps the one before, and as many as
+/// The first line is the image that has it now. The epochs are those of the seals that the store has. `sealpack gc` keeps the one before, and as many as
 /// --keep-previous says; `sealpack rm` drops the history with the name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -46,7 +47,7 @@ impl History {
             let rows: Vec<Vec<String>> = records.map(|record| row_of(&store, record)).collect();
             let mut text = match rows.is_empty() {
                 true => format!("{name}: no image has the name now\n"),
-                false => table(&["MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)"], &rows),
+                false => table(&["MANIFEST", "PLATFORM", "KEPT IN", "EPOCH", "PULLED (UTC)"], &rows),
             };
             if let Some(known) = &remembered {
                 text += &format!("the highest epoch of a seal accepted for it: {}\n", known.epoch);
@@ -67,6 +68,7 @@ fn json_of(store: &Store, record: &ImageRecord) -> Value {
         "metadata_image": record.image,
         "kept_in": record.objects.name(),
         "sealed": is_sealed(store, record),
+        "epoch": sealing::epoch_of(store, record),
         "pulled_unix_seconds": record.pulled_unix_seconds,
     })
 }
@@ -78,6 +80,7 @@ fn row_of(store: &Store, record: &ImageRecord) -> Vec<String> {
         record.manifest.to_string(),
         record.platform.clone(),
         format!("{}{sealed}", record.objects),
+        sealing::epoch_of(store, record).map_or("-".to_owned(), |epoch| epoch.to_string()),
         listing::date(Time { seconds: pulled, nanoseconds: 0 }),
     ]
 }

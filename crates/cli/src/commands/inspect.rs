@@ -1,4 +1,5 @@
 use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
+use sealpack_trust::seal::Seal;
 use serde_json::{Value, json};
 
 use crate::composefs;
@@ -31,7 +32,7 @@ impl Inspect {
         };
         let config = document(&record.config)?;
         let packs = packs_of(&store, &record)?;
-        let signers = sealing::signers(&store, &record)?;
+        let seal = sealing::checked(&store, &record)?;
         let claims = composefs::of_stored(&store, &record)?;
         let value = json!({
             "name": record.name,
@@ -50,8 +51,8 @@ impl Inspect {
                 "pack": pack,
             })).collect::<Vec<_>>(),
             "kept_in": record.objects.name(),
-            "seal": signers.as_ref().map(|signers| match signers {
-                Ok(signers) => json!({ "signers": signers }),
+            "seal": seal.as_ref().map(|seal| match seal {
+                Ok(seal) => json_of(seal),
                 Err(problem) => json!({ "problem": problem }),
             }),
             "composefs": composefs::json_of(&claims),
@@ -88,9 +89,9 @@ impl Inspect {
                     size(usage.bytes)
                 ),
             };
-            text += &match &signers {
+            text += &match &seal {
                 None => String::new(),
-                Some(Ok(signers)) => format!("sealed by       {}\n", signers.join(" and by ")),
+                Some(Ok(seal)) => text_of(seal),
                 Some(Err(problem)) => format!("seal            {problem}\n"),
             };
             for (number, (layer, pack)) in record.layers.iter().zip(&packs).enumerate() {
@@ -115,6 +116,32 @@ impl Inspect {
             text
         })
     }
+}
+
+/// What a seal says of itself; the root hashes are with the packs.
+fn json_of(seal: &Seal) -> Value {
+    let statement = seal.statement();
+    json!({
+        "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "epoch": statement.epoch(),
+        "created": statement.created().to_string(),
+        "signers": seal.signers(),
+        "root_hash_signers": seal.root_hash_signers(),
+    })
+}
+
+fn text_of(seal: &Seal) -> String {
+    let statement = seal.statement();
+    let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
+    format!(
+        "sealed as       {}, epoch {}, made {}\nsealed by       {}\nroot hashes     {}, signed by {}\n",
+        names.join(", "),
+        statement.epoch(),
+        statement.created(),
+        seal.signers().join(" and by "),
+        statement.root_hashes().count(),
+        seal.root_hash_signers().join(" and by ")
+    )
 }
 
 /// What is known of the packs of the layers; files need not be there.

@@ -26,7 +26,7 @@ const DIGEST_PREFIX_MIN: usize = 8;
 pub(crate) struct Rollback {
     /// The name.
     name: Reference,
-    /// The manifest of the image that gets the name: the digest, or its first characters.
+    /// The manifest of the image that gets the name: the digest, or its first characters, at least 8.
     #[arg(long, value_name = "DIGEST")]
     to: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Rollback {
         };
         check_whole(&store, target)?;
         store.set_image(target)?;
-        let epochs = [target, &current].map(|record| epoch_of(&store, record));
+        let epochs = [target, &current].map(|record| sealing::epoch_of(&store, record));
         let value = json!({
             "name": name,
             "manifest": target.manifest,
@@ -65,10 +65,6 @@ impl Rollback {
     }
 }
 
-fn epoch_of(store: &Store, record: &ImageRecord) -> Option<u64> {
-    sealing::read(store, record).ok().flatten().map(|seal| seal.statement().epoch())
-}
-
 fn by_digest<'h>(
     history: &'h [ImageRecord],
     digest: &str,
@@ -76,7 +72,10 @@ fn by_digest<'h>(
 ) -> Result<&'h ImageRecord, CommandError> {
     let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
     if hex.len() < DIGEST_PREFIX_MIN || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(CommandError::usage(format_args!("{digest:?} is not the beginning of a digest")));
+        return Err(CommandError::usage(format_args!(
+            "--to {digest}: give at least {DIGEST_PREFIX_MIN} digits of a digest, lowercase hexadecimal"
+        ))
+        .hint("`sealpack history` shows the digests"));
     }
     let mut found = history.iter().filter(|record| record.manifest.hex().starts_with(hex));
     match (found.next(), found.next()) {

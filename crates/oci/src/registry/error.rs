@@ -173,6 +173,9 @@ impl RegistryError {
             Self::Raced { .. } => {
                 Some("somebody else is pushing for the same image; try again when that is done".to_owned())
             }
+            Self::NotFound { url, .. } if url.contains("/manifests/") => Some(
+                "look at the spelling of registry, repository and tag; some registries hide what needs a login".to_owned(),
+            ),
             Self::AfterMirrors { error, .. } => error.hint(),
             _ => None,
         }

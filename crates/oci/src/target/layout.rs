@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
@@ -29,34 +30,58 @@ pub struct LayoutTarget {
     directory: PathBuf,
     /// `org.opencontainers.image.ref.name` of what is written.
     name: Option<String>,
-    /// Held shared as long as there may be temporary files of this process.
-    _presence: File,
+    /// The directory, held shared as long as there may be temporary files of this process; none before the first write
+    /// to a layout that is yet to be made.
+    presence: Mutex<Option<File>>,
     temporaries: AtomicU64,
 }
 
 impl LayoutTarget {
-    /// Opens the layout in `directory`, or makes one there.
+    /// Opens the layout in `directory`. One that is not there is made when something is written to it, so that nothing
+    /// is left of a copy that fails before.
     ///
     /// # Errors
     /// When something else is there, a layout of another version, or a directory with other files.
     pub fn open(directory: &Path, name: Option<String>) -> Result<Self> {
-        let failed = |action, source| Error::file(action, directory, source);
-        fs::create_dir_all(directory).map_err(|error| failed("make the directory", error))?;
-        check_place(&format!("oci:{}", directory.display()), directory)?;
-        let presence = File::open(directory).map_err(|error| failed("open", error))?;
-        let alone = flock(&presence, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if alone {
-            remove_temporaries(directory).map_err(|error| failed("clear", error))?;
-        }
-        flock(&presence, FlockOperation::LockShared).map_err(|error| failed("lock", error.into()))?;
         let target = Self {
             directory: directory.to_owned(),
             name,
-            _presence: presence,
+            presence: Mutex::new(None),
             temporaries: AtomicU64::new(0),
         };
-        target.make()?;
+        let is_free = match fs::symlink_metadata(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            _ if directory.join("oci-layout").exists() || !directory.is_dir() => false,
+            _ => {
+                check_place(&target.description(), directory)?;
+                true
+            }
+        };
+        if !is_free {
+            target.occupy()?;
+        }
         Ok(target)
+    }
+
+    /// Has others know that this process writes here, and makes an empty layout if there is none.
+    fn occupy(&self) -> Result<()> {
+        // Nothing is half done in it when a thread panics.
+        let mut presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        if presence.is_some() {
+            return Ok(());
+        }
+        let failed = |action, source| Error::file(action, &self.directory, source);
+        fs::create_dir_all(&self.directory).map_err(|error| failed("make the directory", error))?;
+        check_place(&self.description(), &self.directory)?;
+        let directory = File::open(&self.directory).map_err(|error| failed("open", error))?;
+        let alone = flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone {
+            remove_temporaries(&self.directory).map_err(|error| failed("clear", error))?;
+        }
+        flock(&directory, FlockOperation::LockShared).map_err(|error| failed("lock", error.into()))?;
+        self.make()?;
+        *presence = Some(directory);
+        Ok(())
     }
 
     /// Makes an empty layout if there is none.
@@ -222,6 +247,7 @@ impl ImageTarget for LayoutTarget {
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Open<'_>, sent: &dyn Fn(u64)) -> Result<()> {
+        self.occupy()?;
         let path = self.blob_path(blob);
         let what = format!("the blob {} for {}", blob.digest, self.description());
         self.write(&path, |file| {
@@ -247,6 +273,7 @@ impl ImageTarget for LayoutTarget {
     fn put_manifest(&self, manifest: &Descriptor, bytes: &[u8], naming: Naming) -> Result<Pushed> {
         let what = format!("the manifest {} for {}", manifest.digest, self.description());
         let document = check_manifest(&what, manifest, bytes)?;
+        self.occupy()?;
         if !self.has_blob(manifest)? {
             self.write_file(&self.blob_path(manifest), bytes)?;
         }

@@ -240,7 +240,10 @@ fn a_layout_in_the_way_is_explained_and_one_that_was_interrupted_is_cleared() {
     let error = LayoutTarget::open(&directory.path().join("file"), None).unwrap_err().to_string();
     assert!(error.contains("cannot make the directory"), "{error}");
     let path = directory.path().join("layout");
-    LayoutTarget::open(&path, None).unwrap();
+    let layout = LayoutTarget::open(&path, None).unwrap();
+    assert!(!path.exists(), "made before anything is written");
+    copy(&source(&registry_with_image(), "app:1"), &layout, &usual(), &()).unwrap();
+    drop(layout);
     std::fs::write(path.join(".sealpack-1-1"), "half").unwrap();
     LayoutTarget::open(&path, None).unwrap();
     assert!(leftovers(&path).is_empty());

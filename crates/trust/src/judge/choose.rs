@@ -4,6 +4,7 @@ use std::fmt;
 
 use sealpack_format::digest::BlobDigest;
 
+use super::failure::in_words;
 use super::{AskedName, Question, Verdict, judge};
 use crate::anchors::{Anchors, Requirement, Rules};
 use crate::seal::{ImageName, Seal};
@@ -161,8 +162,9 @@ pub fn check_pin(
     Err(Refusal::Pinned { name: pin.name.clone(), pinned: pin.digest, manifest, index })
 }
 
-/// Chooses among the seals of an image: of those that may be used, the one with the highest epoch, and of these the
-/// one that was made last.
+/// Chooses among the seals of an image: of those that may be used, the one with the highest epoch, of these the one that
+/// was made last, and of these the one with the most signatures that count, as the same statement is published again
+/// when another key has signed it too.
 ///
 /// # Errors
 /// The name must not be pulled or means another image; it has no seal that may be used and must have one, because the
@@ -185,9 +187,9 @@ pub fn choose(
         };
         let verdict = judge(seal, anchors, question);
         if !verdict.is_acceptable() {
-            let reasons = verdict.failures.iter().map(ToString::to_string).collect();
+            let reasons = in_words(&verdict.failures);
             passed_over.push(PassedOver { label: label.clone(), reasons });
-        } else if best.as_ref().is_none_or(|(other, ..)| age(other) < age(seal)) {
+        } else if best.as_ref().is_none_or(|(other, _, of)| rank(other, of) < rank(seal, &verdict)) {
             best = Some((seal, label, verdict));
         }
     }
@@ -200,8 +202,14 @@ pub fn choose(
     Ok(Choice::Sealed(Box::new(Chosen { seal, label, verdict, passed_over, remember })))
 }
 
-fn age(seal: &Seal) -> (u64, u64) {
-    (seal.statement().epoch(), seal.statement().created().unix_seconds())
+/// By what one acceptable seal goes before another: epoch, time, signatures that count, signatures at all. The last are
+/// for the kernel, which may know other certificates.
+fn rank(seal: &Seal, verdict: &Verdict) -> (u64, u64, usize, usize) {
+    let statement = seal.statement();
+    let of_root_hashes: usize = verdict.root_hash_signers.iter().map(|(_, signers)| signers.len()).sum();
+    let all = statement.to_be_signed().map(|(signed, _)| seal.signatures_of(signed).len()).sum();
+    let count = verdict.statement_signers.len() + of_root_hashes;
+    (statement.epoch(), statement.created().unix_seconds(), count, all)
 }
 
 /// What becomes of an image without a seal that may be used.

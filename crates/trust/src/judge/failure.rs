@@ -113,6 +113,41 @@ pub enum Failure {
     },
 }
 
+/// Failures in words. What is wrong with several root hashes in the same way is said of the first of them.
+pub(super) fn in_words(failures: &[Failure]) -> Vec<String> {
+    let mut said: Vec<(Option<Failure>, String, usize)> = Vec::new();
+    for failure in failures {
+        let kind = failure.of_any_root_hash();
+        let known = said.iter_mut().find(|(known, ..)| kind.is_some() && *known == kind);
+        match known {
+            Some((.., more)) => *more += 1,
+            None => said.push((kind, failure.to_string(), 0)),
+        }
+    }
+    said.into_iter()
+        .map(|(_, text, more)| match more {
+            0 => text,
+            1 => format!("{text} (so it is with 1 more root hash)"),
+            more => format!("{text} (so it is with {more} more root hashes)"),
+        })
+        .collect()
+}
+
+impl Failure {
+    /// What is wrong with the signatures of a root hash, whichever it is.
+    fn of_any_root_hash(&self) -> Option<Self> {
+        let mut any = self.clone();
+        match &mut any {
+            Self::Nobody { signed, .. } | Self::Signature { signed, .. } | Self::Signer { signed, .. } => {
+                let Signed::RootHash(root_hash) = signed else { return None };
+                *root_hash = RootHash::new([0; 32]);
+                Some(any)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The most names that are listed, so that a hostile seal does not fill the screen.
 const LISTED_MAX: usize = 4;
 

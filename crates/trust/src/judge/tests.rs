@@ -400,6 +400,24 @@ fn of_several_acceptable_seals_the_latest_is_used_and_the_others_are_explained()
 }
 
 #[test]
+fn of_the_same_statement_the_seal_with_more_signatures_is_used_whatever_the_order() {
+    let (one, two) = (signer("one"), signer("two"));
+    let by_one = seal(contents(7), &one);
+    let mut by_both = by_one.clone();
+    let pair = SigningPair { signer: &two.key, certificate: &two.certificate };
+    by_both.add_signatures(&SealingKeys { packs: pair, statement: pair }).expect("room");
+    let asked = Asked::new(NAME);
+    for known in [anchors(&[("one", &one), ("two", &two)], "", ""), anchors(&[("one", &one)], "", "")] {
+        let both = || candidate("both", by_both.clone());
+        let one = || candidate("one", by_one.clone());
+        for candidates in [vec![one(), both()], vec![both(), one()]] {
+            let choice = choose(&candidates, &known, &asked.question());
+            assert!(matches!(choice, Ok(Choice::Sealed(chosen)) if chosen.label == "both"));
+        }
+    }
+}
+
+#[test]
 fn without_an_acceptable_seal_the_rules_decide() {
     let (one, two) = (signer("one"), signer("two"));
     let asked = Asked::new(NAME);
@@ -483,5 +501,11 @@ fn a_hostile_seal_with_hundreds_of_reasons_does_not_fill_the_screen() {
     let candidates = vec![candidate("a", seal(contents, &one))];
     let error = choose(&candidates, &anchors(&[("two", &two)], "", ""), &question).expect_err("required");
     let error = error.to_string();
-    assert!(error.ends_with("; and 198 more reasons") && error.len() < 2000, "{error}");
+    assert!(error.ends_with(" (so it is with 200 more root hashes)") && error.len() < 2000, "{error}");
+    let revoked = |number: u8| format!("[[root_hash]]\nroot_hash = \"{}\"\n", root(number));
+    let revoked: String = (2..=201).map(revoked).collect();
+    let error =
+        choose(&candidates, &anchors(&[("one", &one)], &revoked, ""), &question).expect_err("required");
+    let error = error.to_string();
+    assert!(error.ends_with("; and 196 more reasons") && error.len() < 2000, "{error}");
 }

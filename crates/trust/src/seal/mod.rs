@@ -207,6 +207,20 @@ impl Seal {
     pub fn signers(&self) -> Vec<String> {
         self.signatures.statement.iter().map(|der| signer_of(der)).collect()
     }
+
+    /// Who is said to have signed root hashes, each once, in the same words.
+    #[must_use]
+    pub fn root_hash_signers(&self) -> Vec<String> {
+        let mut signers = Vec::new();
+        for root_hash in self.statement.root_hashes() {
+            for signer in self.signatures(root_hash).iter().map(|der| signer_of(der)) {
+                if !signers.contains(&signer) {
+                    signers.push(signer);
+                }
+            }
+        }
+        signers
+    }
 }
 
 #[cfg(test)]

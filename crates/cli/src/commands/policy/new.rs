@@ -26,7 +26,7 @@ use crate::output::count;
 #[command(after_help = "Examples:
   sealpack policy new final -o sealed.policy
   sealpack policy new strict --version 1.0.0 --revoke … -o sealed.policy
-  sealpack policy new final --no-signed-devices --digests debian:12 --except /usr/share -o files.policy")]
+  sealpack policy new final --no-signed-devices --digests debian:12 --except /usr/share -o a.policy")]
 pub(crate) struct New {
     /// early, final or strict.
     profile: Profile,

@@ -46,7 +46,10 @@ impl Attach {
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
         let record = in_packs(context, &store, record)?;
-        check_is_of(&statement, &devices_of(&store, &record)?, &record)?;
+        check_is_of(&statement, &devices_of(&store, &record)?, &record).map_err(|error| {
+            let directory = self.directory.display();
+            error.hint(format_args!("name the image that {directory} was prepared for, or prepare it anew"))
+        })?;
         let before = if self.replace { None } else { sealing::read(&store, &record)? };
         let refused = |error| CommandError::refused(format_args!("{}: {error}", record.name));
         let seal = match before {

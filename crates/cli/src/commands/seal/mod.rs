@@ -25,20 +25,22 @@ use crate::signing::{SealSigningArgs, StatementSigningArgs};
 /// Signed are the root hashes of its metadata image and packs, which the kernel judges, and the statement that ties
 /// these to the image and to its names, which those judge who pull it. The seal is kept in the store, beside the
 /// image, and published beside the image with --push. When the image is mounted, the kernel gets the signatures of the
-/// root hashes, and accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows them. An
-/// image that the store does not have is pulled first, whatever the trust store says of it; one whose objects are files
-/// is converted into packs. Every byte is verified before anything is signed.
+/// root hashes, and accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows them.
+///
+/// An image that the store does not have is pulled first, whatever the trust store says of it. One that it has is sealed
+/// as it is there: `sealpack pull` first where its name means another one by now. One whose objects are files is
+/// converted into packs. Every byte is verified before anything is signed.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
-/// where the trust store knows who signed before.
+/// where the trust store knows who signed before. A store has one seal of an image, which can be for several names.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
-  sealpack key new --key seal.key --cert seal.pem
-  sealpack seal debian:12 --key seal.key --cert seal.pem
-  sealpack seal debian:12 --name registry.example.org/base/debian:12 --key seal.key --cert seal.pem
+  sealpack key new --key packs.key --cert packs.crt
+  sealpack seal debian:12 --key packs.key --cert packs.crt
+  sealpack seal debian:12 --name registry.example.org/debian:12 --key packs.key --cert packs.crt
   sealpack seal debian:12 --key p.key --cert p.crt --statement-key s.key --statement-cert s.crt
-  sealpack seal registry.example.org/app:1 --all-platforms --push --key seal.key --cert seal.pem
+  sealpack seal registry.lan/app:1 --all-platforms --push --key packs.key --cert packs.crt
   sealpack seal prepare debian:12 --out to-be-signed
   sealpack seal attach debian:12 to-be-signed --cert offline.crt
   sealpack seal push debian:12 --to registry.example.org/base/debian:12
@@ -179,7 +181,8 @@ fn draft(
     let draft = match seal {
         None => Draft::New(wanted.statement(&record, devices)?),
         Some(seal) => {
-            check_is_of(seal.statement(), &devices, &record)?;
+            check_is_of(seal.statement(), &devices, &record)
+                .map_err(|error| error.hint("--replace makes a new one"))?;
             wanted.check(seal.statement(), &record)?;
             Draft::Sealed(seal)
         }
@@ -229,6 +232,7 @@ impl Sealed {
             "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
             "pack_root_hashes": packs.collect::<Vec<_>>(),
             "signers": self.seal.signers(),
+            "root_hash_signers": self.seal.root_hash_signers(),
             "seal": self.path,
             "published": self.published.as_ref().map(push::Published::to_json),
         })
@@ -239,15 +243,17 @@ impl fmt::Display for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let statement = self.seal.statement();
         let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
-        writeln!(
-            f,
-            "{}: sealed as {}, epoch {}; the statement and {} root hashes signed by {}",
-            self.record.name,
-            names.join(", "),
-            statement.epoch(),
-            statement.root_hashes().count(),
-            self.seal.signers().join(" and by ")
-        )?;
+        write!(f, "{}: sealed as {}, epoch {}; ", self.record.name, names.join(", "), statement.epoch())?;
+        let (number, signers) = (statement.root_hashes().count(), self.seal.signers());
+        let (by, packs) = (signers.join(" and by "), self.seal.root_hash_signers());
+        match packs == signers {
+            true => writeln!(f, "the statement and {number} root hashes signed by {by}")?,
+            false => writeln!(
+                f,
+                "the statement signed by {by}; {number} root hashes signed by {}",
+                packs.join(" and by ")
+            )?,
+        }
         self.published.iter().try_for_each(|published| write!(f, "{published}"))
     }
 }
@@ -273,8 +279,7 @@ fn check_is_of(statement: &Statement, devices: &Devices, record: &ImageRecord) -
         }
         Ok(()) => return Ok(()),
     };
-    Err(CommandError::refused(format_args!("the seal of {} is not for it: {problem}", record.name))
-        .hint("--replace makes a new one"))
+    Err(CommandError::refused(format_args!("the seal of {} is not for it: {problem}", record.name)))
 }
 
 impl From<SealSigningError> for CommandError {

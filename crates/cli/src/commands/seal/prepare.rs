@@ -19,7 +19,7 @@ use crate::sealing::StatementArgs;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack seal prepare debian:12 --out to-be-signed
-  sealpack seal prepare debian:12 --name registry.example.org/base/debian:12 --epoch 17 --out to-be-signed")]
+  sealpack seal prepare debian:12 --name registry.lan/debian:12 --epoch 17 --out to-be-signed")]
 pub(crate) struct Prepare {
     /// The image: a name or a digest.
     image: String,

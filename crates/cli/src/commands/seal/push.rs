@@ -5,6 +5,7 @@ use sealpack_oci::artifact::{Artifact, CREATED, Part};
 use sealpack_oci::composefs;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::manifest::{Descriptor, Document};
+use sealpack_oci::source::Source;
 use sealpack_oci::target::{Naming, Target};
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::pkcs7;
@@ -103,6 +104,7 @@ impl Place {
             .hint("`sealpack copy` brings the image there; --to names another place"));
         }
         self.remark_on_names(context, seal);
+        self.remark_on_tag(context, record, registry);
         let pushed = artifact.push(target.as_ref(), Naming::Digest)?;
         Ok(Published {
             target: target.description(),
@@ -132,6 +134,26 @@ impl Place {
         let target = self.0.open(None, &registry.without_mirrors(), &Environment::of_process())?;
         built.push(target.as_ref())?;
         Ok(built.descriptor.digest)
+    }
+
+    /// Who pulls by a tag gets what it means there now, which may be another image than the store's of that name.
+    fn remark_on_tag(&self, context: &Context, record: &ImageRecord, registry: &RegistryArgs) {
+        let Target::Registry(reference) = &self.0 else { return };
+        let source = Source::Registry(reference.clone());
+        let root = source
+            .open(&registry.without_mirrors(), &Environment::of_process())
+            .and_then(|source| source.root());
+        // A tag that is not there misleads nobody, and the image itself was found.
+        let Ok((root, bytes)) = root else { return };
+        let manifest = record.manifest.hex();
+        let is_listed = bytes.windows(manifest.len()).any(|window| window == manifest.as_bytes());
+        if root.digest != record.manifest && !is_listed {
+            context.output.remark(&format!(
+                "remark: {reference} is another image there now, {}; the seal is for {}, which the store has: pull the \
+                 name again to seal the other one",
+                root.digest, record.manifest
+            ));
+        }
     }
 
     /// Who pulls from this place needs a name of it in the seal, or a mirror in the rules.

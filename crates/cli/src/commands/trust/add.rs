@@ -71,7 +71,7 @@ impl Add {
                 "{}: \"{}\" is trusted for {} in {}",
                 self.name,
                 certificate.subject(),
-                uses(&self.of),
+                uses(&self.of, ", "),
                 store.own().display()
             )
         })

@@ -137,7 +137,7 @@ fn certificates_text(rows: &[Row], anchors: &Anchors, held: &Held) -> String {
         let keyrings = held.of(&row.certificate);
         vec![
             row.name.to_string(),
-            uses(&row.uses),
+            uses(&row.uses, ","),
             row.certificate.subject().to_owned(),
             row.certificate.fingerprint().to_string(),
             row.expires(),

@@ -46,6 +46,6 @@ impl Trust {
 }
 
 /// Uses as one text.
-fn uses(of: &[Use]) -> String {
-    of.iter().map(|of| of.name()).collect::<Vec<_>>().join(",")
+fn uses(of: &[Use], separator: &str) -> String {
+    of.iter().map(|of| of.name()).collect::<Vec<_>>().join(separator)
 }

@@ -65,7 +65,7 @@ impl Remove {
             "trust_store": store.own(),
         });
         context.output.result(&value, || {
-            format!("{}: \"{subject}\" is no longer trusted for {}", self.name, uses(&removed))
+            format!("{}: \"{subject}\" is no longer trusted for {}", self.name, uses(&removed, ", "))
         })
     }
 }

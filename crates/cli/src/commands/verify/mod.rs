@@ -29,7 +29,8 @@ use crate::registry_args::RegistryArgs;
 pub(crate) struct Verify {
     /// The image: a name or a digest in the store, or else a source as `sealpack pull` takes them.
     image: String,
-    /// The platform of an image that is not in the store and there for several [default: this machine's].
+    /// The platform: of an image in the store, what it has to be for; elsewhere, which of several is meant [default:
+    /// this machine's].
     #[arg(long)]
     platform: Option<Platform>,
     #[command(flatten)]
@@ -59,7 +60,7 @@ impl Verify {
             Some(record) => record,
             None => return Ok(None),
         };
-        stored::verify(context, &store, &record, &self.gate).map(Some)
+        stored::verify(context, &store, &record, self.platform.as_ref(), &self.gate).map(Some)
     }
 
     fn elsewhere(&self, context: &Context) -> Result<Report, CommandError> {

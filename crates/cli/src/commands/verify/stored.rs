@@ -6,10 +6,12 @@ use sealpack_format::digest::RootHash;
 use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::manifest::{Config, Document};
 use sealpack_oci::merge::XattrRule;
+use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::image_id;
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
+use sealpack_trust::seal::Seal;
 use serde_json::json;
 
 use super::report::Report;
@@ -28,6 +30,7 @@ pub(super) fn verify(
     context: &Context,
     store: &Store,
     record: &ImageRecord,
+    platform: Option<&Platform>,
     gate: &GateArgs,
 ) -> Result<Report, CommandError> {
     let mut report = Report::new(
@@ -39,12 +42,18 @@ pub(super) fn verify(
             "platform": record.platform,
             "metadata_image": record.image,
             "kept_in": record.objects.name(),
-            "root_hashes_computed": true,
         }),
     );
+    let is_for = |wanted: &&Platform| {
+        record.platform.parse::<Platform>().is_ok_and(|platform| wanted.distance(&platform).is_some())
+    };
+    if let Some(wanted) = platform.filter(|wanted| !is_for(wanted)) {
+        report.bad("platform", format!("it is for {}, not for {wanted}", record.platform));
+    }
     blobs(&mut report, store, record);
-    let root_hash = contents(&mut report, store, record);
-    seal(&mut report, context, store, record, root_hash, gate)?;
+    let (root_hash, is_whole) = contents(&mut report, store, record);
+    report.fact("root_hashes_computed", json!(root_hash.is_some() && is_whole));
+    seal(&mut report, context, store, record, (root_hash, is_whole), gate)?;
     kernel::ask(&mut report, store, record, root_hash);
     Ok(report)
 }
@@ -88,10 +97,13 @@ fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), Str
     if named == recorded { Ok(()) } else { Err("the record of the name has other layers".to_owned()) }
 }
 
-/// Metadata image and objects, every byte. Answers with the root hash of the metadata image.
-fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<RootHash> {
-    report
-        .look("metadata image", store.verify_image(&record.image).map(drop), |()| record.image.to_string())?;
+/// Metadata image and objects, every byte. Answers with the root hash of the metadata image, and whether every pack has
+/// its own.
+fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> (Option<RootHash>, bool) {
+    let verified = store.verify_image(&record.image).map(drop);
+    if report.look("metadata image", verified, |()| record.image.to_string()).is_none() {
+        return (None, false);
+    }
     let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
     match image_id(store, &layers, XattrRule::default()) {
         Ok(made) if made == record.image => report.good("  made again", "the layers give the same"),
@@ -99,15 +111,19 @@ fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<
         Err(error) => report.bad("  made again", error),
     }
     let root_hash = report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
-    match record.objects {
-        ObjectForm::Files => files(report, store, record),
+    let is_whole = match record.objects {
+        ObjectForm::Files => {
+            files(report, store, record);
+            true
+        }
         ObjectForm::Packs => packs(report, store, record),
-    }
-    root_hash
+    };
+    (root_hash, is_whole)
 }
 
-fn packs(report: &mut Report, store: &Store, record: &ImageRecord) {
-    let mut seen = BTreeSet::new();
+/// Whether all are whole.
+fn packs(report: &mut Report, store: &Store, record: &ImageRecord) -> bool {
+    let (mut seen, mut is_whole) = (BTreeSet::new(), true);
     for (number, layer) in record.layers.iter().enumerate() {
         if !seen.insert(layer.diff_id) {
             continue;
@@ -117,11 +133,13 @@ fn packs(report: &mut Report, store: &Store, record: &ImageRecord) {
         let mut only = record.clone();
         only.layers = vec![layer.clone()];
         let verified = store.verify_image_packs(&only).and_then(|()| store.layer_pack(&layer.diff_id));
-        report.look(what, verified, |pack| match pack {
+        let found = report.look(what, verified, |pack| match pack {
             Some(pack) => format!("root hash {}", pack.root_hash),
             None => "none, as the layer has no objects".to_owned(),
         });
+        is_whole &= found.is_some();
     }
+    is_whole
 }
 
 fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
@@ -174,7 +192,7 @@ fn seal(
     context: &Context,
     store: &Store,
     record: &ImageRecord,
-    root_hash: Option<RootHash>,
+    computed: (Option<RootHash>, bool),
     args: &GateArgs,
 ) -> Result<(), CommandError> {
     let asked_for: Reference =
@@ -191,21 +209,37 @@ fn seal(
     if let Some(seal) = &seal {
         let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
         report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
-        match (root_hash, devices_of(store, record)) {
-            (Some(root_hash), Ok(packs)) => {
-                let devices = sealing::devices(record, root_hash, &packs);
-                report.look("  root hashes", seal.statement().check(&devices), |()| {
-                    let compared = devices.packs.len() + 1;
-                    format!("{compared} computed, and the seal has the same")
-                });
-            }
-            (_, Err(error)) => report.bad("  root hashes", error.message()),
-            (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
-        }
+        compare(report, store, record, seal, computed);
     }
     let candidates: Vec<_> =
         seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
     let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
     seals::report_on(report, &judgements, true);
     Ok(())
+}
+
+/// The root hashes in a seal with those that were computed.
+fn compare(
+    report: &mut Report,
+    store: &Store,
+    record: &ImageRecord,
+    seal: &Seal,
+    (root_hash, is_whole): (Option<RootHash>, bool),
+) {
+    match (root_hash, devices_of(store, record)) {
+        (Some(root_hash), Ok(packs)) => {
+            let devices = sealing::devices(record, root_hash, &packs);
+            let compared = devices.packs.len() + 1;
+            match seal.statement().check(&devices) {
+                Ok(()) if is_whole => {
+                    report.good("  root hashes", format!("{compared} computed, and the seal has the same"));
+                }
+                // What the store remembers of a pack is not what is in it.
+                Ok(()) => report.note("  root hashes", "those of damaged packs are not computed"),
+                Err(error) => report.bad("  root hashes", error),
+            }
+        }
+        (_, Err(error)) => report.bad("  root hashes", error.message()),
+        (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
+    }
 }
