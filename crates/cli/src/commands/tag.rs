@@ -7,6 +7,7 @@ use crate::error::CommandResult;
 /// Give an image a further name.
 ///
 /// An image that has the name already loses it, and goes into the name's history: see `sealpack history`.
+/// The rules of the trust store are not asked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack tag debian:12 debian:stable")]

@@ -89,10 +89,12 @@ fn redirects_are_followed_without_credentials_for_other_hosts() {
         registry.clear_faults();
         let elsewhere = format!("{}/v2/x/{}?signature=s3cret", storage.url(), layer_path());
         registry.fault(Fault::new(&layer_path(), Action::Redirect(status, elsewhere)));
+        // On a machine under load a request may be made again.
+        let before = storage.count("/blobs/");
         assert_eq!(read_layer(&source(&registry, "app:1"), 0).unwrap(), noise());
+        assert!(storage.count("/blobs/") > before, "{status} was not followed");
     }
     assert!(registry.requests().iter().any(|request| request.header("authorization").is_some()));
-    assert_eq!(storage.count("/blobs/"), 5);
     for request in storage.requests() {
         assert_eq!(request.header("authorization"), None, "{}", request.target);
     }
