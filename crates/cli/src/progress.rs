@@ -67,8 +67,7 @@ impl Observer for Lines {
             Event::ImageStored { image } => format!("metadata image {}", short(image)),
             _ => return,
         };
-        // Nobody is left to tell when standard error is closed.
-        _ = writeln!(std::io::stderr().lock(), "{line}");
+        print_line(&line);
     }
 }
 
@@ -77,10 +76,13 @@ struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
-        let Some(value) = json_of(event) else { return };
-        // As above.
-        _ = writeln!(std::io::stderr().lock(), "{value}");
+        json_of(event).iter().for_each(print_line);
     }
+}
+
+fn print_line(line: &(impl std::fmt::Display + ?Sized)) {
+    // Nobody is left to tell when standard error is closed.
+    _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn json_of(event: &Event<'_>) -> Option<Value> {

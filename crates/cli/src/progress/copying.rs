@@ -1,7 +1,6 @@
 //! What a running copy shows.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -10,7 +9,7 @@ use sealpack_oci::copy::{Event, Observer};
 use sealpack_oci::manifest::Descriptor;
 use serde_json::{Value, json};
 
-use super::{locked, short};
+use super::{locked, print_line, short};
 use crate::output::{Output, count, size};
 
 /// The observer that suits where the output goes.
@@ -60,9 +59,7 @@ struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
-        let Some(value) = json_of(event) else { return };
-        // Nobody is left to tell when standard error is closed.
-        _ = writeln!(std::io::stderr().lock(), "{value}");
+        json_of(event).iter().for_each(print_line);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images that are to be sealed and are not in the store yet.
 
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
+use sealpack_oci::image::{ImageSource, ResolvedImage};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Request, pull};
 use sealpack_oci::reference::Reference;
@@ -10,6 +10,7 @@ use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::gate::Found;
 use crate::progress;
 use crate::registry_args::RegistryArgs;
 use crate::sealing::StatementArgs;
@@ -35,12 +36,10 @@ pub(super) fn find_or_pull(
     check_names(&source, statement)?;
     let source = source.open(&registry.client_options(&source), &Environment::of_process())?;
     let name = name_of(source.as_ref())?;
-    let (root, bytes) = source.root()?;
-    let found = resolve_root(source.as_ref(), root.clone(), bytes.clone(), &Platform::host())?;
-    let index = (root.digest != found.manifest.digest).then_some((root.digest, bytes.as_slice()));
-    let request =
-        Request { name: &name, pulled_as: None, index, objects: Some(ObjectForm::Packs), check: None };
-    bring(context, source.as_ref(), &found, &request)
+    let found = Found::resolve(source.as_ref(), &Platform::host())?;
+    let objects = Some(ObjectForm::Packs);
+    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check: None };
+    bring(context, source.as_ref(), &found.image, &request)
 }
 
 /// That somebody here has said which names are signed. A registry's image is asked for by its name; that of a layout or an
