@@ -76,33 +76,46 @@ impl SealSigningArgs {
         let (Some(key), Some(cert)) = (&self.key, &self.cert) else {
             return Err(CommandError::usage("sealing needs --key and --cert"));
         };
-        load(&KeyArgs { key: key.clone() }, cert, output)
+        load(&KeyArgs { key: key.clone() }, cert, output, ForKernel::Yes)
     }
 }
 
 impl SigningArgs {
-    /// Loads both and checks that they belong together and are for signing code.
+    /// Loads both and checks that they belong together, are for signing code, and can be known to the kernel.
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
-        load(&self.key, &self.cert, output)
+        load(&self.key, &self.cert, output, ForKernel::Yes)
     }
 }
 
 impl StatementSigningArgs {
-    /// As [`SigningArgs::signer`]; nothing where no key is given.
+    /// As [`SigningArgs::signer`], but for the kernel, which knows nothing of statements; nothing where no key is given.
     pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
         let (Some(key), Some(certificate)) = (&self.statement_key, &self.statement_cert) else {
             return Ok(None);
         };
-        load(&KeyArgs { key: key.clone() }, certificate, output).map(Some)
+        load(&KeyArgs { key: key.clone() }, certificate, output, ForKernel::No).map(Some)
     }
 }
 
-fn load(key: &KeyArgs, cert: &Path, output: Output) -> Result<SigningKey, CommandError> {
+/// Whether signatures are for the kernel, which then has to take the certificate.
+#[derive(Clone, Copy)]
+enum ForKernel {
+    Yes,
+    No,
+}
+
+fn load(key: &KeyArgs, cert: &Path, output: Output, kernel: ForKernel) -> Result<SigningKey, CommandError> {
     let certificate = read_certificate(cert)?;
     let signer = key.signer(output)?;
     certificate.check_signer(&*signer).map_err(|error| {
         CommandError::failed(format_args!("{} and {}: {error}", key.name(), cert.display()))
     })?;
+    if matches!(kernel, ForKernel::Yes) {
+        check_kernel(&certificate, cert)?;
+    }
+    if let Err(error) = certificate.check_purpose() {
+        output.remark(&format!("warning: {}: {error}; `sealpack trust add` refuses it", cert.display()));
+    }
     if !certificate.is_valid_at(SystemTime::now()) {
         output.remark(&format!(
             "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
@@ -153,6 +166,13 @@ impl SigningKey {
 /// The certificate in a file.
 pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, CommandError> {
     Certificate::parse(&read(path)?).map_err(|error| named(path, &error))
+}
+
+/// That the kernel takes the certificate in a file.
+pub(crate) fn check_kernel(certificate: &Certificate, path: &Path) -> Result<(), CommandError> {
+    certificate.check_kernel().map_err(|error| {
+        named(path, &error).hint("without the kernel it will do for statements only (docs/keys.md)")
+    })
 }
 
 fn read_key(path: &Path, output: Output) -> Result<FileKey, CommandError> {
