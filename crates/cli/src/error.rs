@@ -113,7 +113,7 @@ macro_rules! from_library {
 
 from_library! {
     sealpack_store::Error => |error| error.is_verification(),
-    sealpack_mount::Error => |error| error.is_verification_failure(),
+    sealpack_mount::Error => |error| error.is_verification(),
     sealpack_oci::Error => |error| error.is_verification(),
     sealpack_oci::pull::PullError => |error| error.is_verification(),
     sealpack_trust::pkcs7::SigningError => |_| false,

@@ -98,9 +98,9 @@ impl KeyArgs {
         let Some(uri) = self.key.to_str().filter(|text| TokenUri::is_one(text)) else {
             return Ok(KeySource::File(self.key.clone()));
         };
-        let uri = uri
+        let uri: TokenUri = uri
             .parse()
             .map_err(|error| CommandError::usage(format_args!("cannot use the PKCS#11 URI: {error}")))?;
-        Ok(KeySource::Token { uri, pin: std::env::var("SEALPACK_PIN").ok().map(Pin::new) })
+        Ok(KeySource::Token { uri: Box::new(uri), pin: std::env::var("SEALPACK_PIN").ok().map(Pin::new) })
     }
 }

@@ -32,7 +32,7 @@ impl Error {
     pub fn is_verification(&self) -> bool {
         match self {
             Self::Store(error) => error.is_verification(),
-            Self::Mount(error) => error.is_verification_failure(),
+            Self::Mount(error) => error.is_verification(),
             Self::KeyFile(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }

@@ -27,7 +27,7 @@ pub enum KeySource {
     /// In a PKCS#11 token.
     Token {
         /// Which key of which token (RFC 7512).
-        uri: TokenUri,
+        uri: Box<TokenUri>,
         /// The PIN, where the URI names no file that has it.
         pin: Option<Pin>,
     },
