@@ -227,10 +227,12 @@ impl Store {
             }
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
             needed.files.insert(seal_path(&record.manifest));
-            needed.add_image(&record.image);
+            needed.add_image(&record.metadata_image);
             // One that fsck has set aside: its layers say what is needed.
-            if record.objects == ObjectForm::Files && self.image_path(&record.image).exists() {
-                metadata.insert(record.image);
+            if record.objects == ObjectForm::Files
+                && self.metadata_image_path(&record.metadata_image).exists()
+            {
+                metadata.insert(record.metadata_image);
             }
             self.add_packs(record, &mut needed)?;
         }
@@ -263,8 +265,8 @@ impl Store {
             match self.pack_record(&layer.diff_id)? {
                 Some(known) => needed.files.extend(known.pack.map(|pack| pack_path(&pack.root_hash))),
                 // One that fsck has set aside.
-                None if self.image_path(&record.image).exists() => {
-                    needed.in_unknown_packs.insert(record.image);
+                None if self.metadata_image_path(&record.metadata_image).exists() => {
+                    needed.in_unknown_packs.insert(record.metadata_image);
                 }
                 None => {}
             }

@@ -68,7 +68,7 @@ pub use refs::{
 };
 pub use seals::SEAL_MAX_BYTES;
 pub use staging::{
-    Added, ImageWriter, Kept, LayerFile, ObjectWriter, PackFile, PackedObject, Staged, Staging,
+    Added, Kept, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };
 pub use store::Store;
 pub use usage::{Sharing, Usage};

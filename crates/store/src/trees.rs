@@ -46,14 +46,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`ensure_image_tree`](Self::ensure_image_tree).
-    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+    pub fn metadata_image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
         Ok(self.image_tree(id)?.0)
     }
 
     /// The root hash and the hash area of metadata image `id`, after its content was verified.
     pub(crate) fn image_tree(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
-        let (file, _) = self.verify_image(id)?;
-        hash_area(&file).map_err(|error| hash_area_failed(self.image_path(id), error))
+        let (file, _) = self.verify_metadata_image(id)?;
+        hash_area(&file).map_err(|error| hash_area_failed(self.metadata_image_path(id), error))
     }
 
     /// Whether `area` is what the store has as the hash area of metadata image `id`.

@@ -48,7 +48,11 @@ impl Gc {
         let options = GcOptions {
             dry_run: self.dry_run,
             keep_previous: self.keep_previous,
-            keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
+            keep_images: in_use
+                .images
+                .into_iter()
+                .filter(|id| store.metadata_image_path(id).exists())
+                .collect(),
             keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
         };

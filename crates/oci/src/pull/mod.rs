@@ -145,7 +145,7 @@ fn bring_in(
 
 /// What `check` says of the image whose record that is.
 fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Kept, PullError> {
-    let root_hash = staging.image_root_hash(&record.image)?;
+    let root_hash = staging.metadata_image_root_hash(&record.metadata_image)?;
     let packs = match record.objects {
         ObjectForm::Files => Vec::new(),
         ObjectForm::Packs => staging.store().image_packs(record)?,
@@ -256,7 +256,7 @@ fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, Pu
 }
 
 fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {
-    let mut writer = staging.image_writer()?;
+    let mut writer = staging.metadata_image_writer()?;
     erofs::write_metadata_image(tree, FormatVersion::V1, &mut writer)?;
     let size_bytes = writer.size_bytes();
     Ok((writer.finish()?, size_bytes))
@@ -281,7 +281,7 @@ fn record_of(
     let asked_for = request.pulled_as.map(ToString::to_string);
     record.pulled_as = asked_for.filter(|asked_for| *asked_for != record.name);
     record.platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-    record.image_size_bytes = size_bytes;
+    record.metadata_image_size_bytes = size_bytes;
     record.layers = layers.collect();
     // A clock before 1970 is no reason to fail.
     record.pulled_unix_seconds =

@@ -41,7 +41,7 @@ fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name(
         let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(kept));
         let pulled = pulled.unwrap();
         assert_eq!(pulled.record, record);
-        assert_eq!(root_hash, store.image_root_hash(&record.image).unwrap());
+        assert_eq!(root_hash, store.metadata_image_root_hash(&record.metadata_image).unwrap());
         let expected: Vec<_> = match form {
             ObjectForm::Files => Vec::new(),
             ObjectForm::Packs => {

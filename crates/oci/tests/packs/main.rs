@@ -86,7 +86,7 @@ fn a_layer_that_is_there_in_the_other_form_is_not_fetched() {
     let packed = pull_as(&store, &source, ObjectForm::Packs);
     assert_eq!((source.opened(), packed.layers_converted, packed.added.packs), (0, 2, 2));
     assert_eq!(packed.objects_before, Some(ObjectForm::Files));
-    assert_eq!(packed.record.image, files_first.record.image);
+    assert_eq!(packed.record.metadata_image, files_first.record.metadata_image);
     gc(&store);
     assert_eq!(std::fs::read_dir(store.objects_path()).unwrap().count(), 0);
     assert_eq!(pull_as(&store, &source, ObjectForm::Packs).layers_known, 2);

@@ -108,8 +108,8 @@ impl Follow<'_> {
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {
         let images = self.found.images.clone();
         for id in &images {
-            let names = self.names_of(|record| record.image == *id);
-            let path = self.store.image_path(id);
+            let names = self.names_of(|record| record.metadata_image == *id);
+            let path = self.store.metadata_image_path(id);
             match self.store.objects_of(id, objects_of) {
                 Ok(objects) => self.image(id, &objects),
                 Err(Error::ImageDamaged { found, .. }) => {
@@ -133,7 +133,7 @@ impl Follow<'_> {
     /// that is still mounted.
     fn image(&mut self, id: &ObjectId, objects: &[ObjectId]) {
         let (mut lacking, mut names) = (BTreeSet::new(), BTreeSet::new());
-        for record in self.records.iter().filter(|record| record.image == *id) {
+        for record in self.records.iter().filter(|record| record.metadata_image == *id) {
             let packs = record.layers.iter().filter_map(|layer| self.packs.objects_of(&layer.diff_id));
             let packed: HashSet<_> = match record.objects {
                 ObjectForm::Files => HashSet::new(),
@@ -149,7 +149,7 @@ impl Follow<'_> {
                 lacking.extend(theirs);
             }
         }
-        self.lacking(ProblemKind::IncompleteImage, self.store.image_path(id), lacking, names);
+        self.lacking(ProblemKind::IncompleteImage, self.store.metadata_image_path(id), lacking, names);
     }
 
     fn lacking(
@@ -186,7 +186,7 @@ impl Follow<'_> {
 
     fn trees(&mut self) -> Result<()> {
         for id in self.found.trees.clone() {
-            let names = self.names_of(|record| record.image == id);
+            let names = self.names_of(|record| record.metadata_image == id);
             match self.store.image_tree(&id) {
                 Ok((_, area)) if self.store.is_image_tree(&id, &area)? => {}
                 Ok(_) => {
@@ -266,8 +266,8 @@ impl Follow<'_> {
                 let packs = record.layers.iter().filter_map(|layer| self.missing_pack(&layer.diff_id));
                 packs.for_each(|path| miss(ProblemKind::MissingPack, path));
             }
-            if !self.found.images.contains(&record.image) {
-                miss(ProblemKind::MissingImage, self.store.image_path(&record.image));
+            if !self.found.images.contains(&record.metadata_image) {
+                miss(ProblemKind::MissingImage, self.store.metadata_image_path(&record.metadata_image));
             }
         }
         for ((kind, path), names) in missing {

@@ -64,7 +64,7 @@ impl Store {
     /// looked for those that must not be there. Nobody gets a name between these.
     pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, kept: &Kept) -> Result<()> {
         name::check(&record.name)?;
-        self.check_id(&record.image)?;
+        self.check_id(&record.metadata_image)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
         for name in &kept.unsealed {

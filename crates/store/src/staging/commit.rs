@@ -74,7 +74,7 @@ impl Staging<'_> {
         }
         self.commit()?;
         if record.objects == ObjectForm::Packs {
-            self.store.ensure_image_tree(&record.image)?;
+            self.store.ensure_image_tree(&record.metadata_image)?;
         }
         let figures = self.figures();
         if figures.existing_objects > 0 || figures.existing_packs > 0 {

@@ -75,7 +75,7 @@ fn check(path: &Path, done: &[String]) {
             }
             ("image", name) => {
                 let record = store.image(name).unwrap().unwrap();
-                store.verify_image(&record.image).unwrap();
+                store.verify_metadata_image(&record.metadata_image).unwrap();
                 record.blobs().for_each(|digest| drop(store.blob(&digest).unwrap()));
                 for layer in &record.layers {
                     assert!(store.has_layer(&layer.diff_id, record.objects).unwrap(), "{what}: {record:?}");
@@ -84,7 +84,7 @@ fn check(path: &Path, done: &[String]) {
             ("before", name) => {
                 let earlier = store.history(name).unwrap();
                 assert_eq!(earlier.len(), 1, "{what}");
-                store.verify_image(&earlier[0].image).unwrap();
+                store.verify_metadata_image(&earlier[0].metadata_image).unwrap();
                 for layer in &earlier[0].layers {
                     assert!(
                         store.has_layer(&layer.diff_id, earlier[0].objects).unwrap(),

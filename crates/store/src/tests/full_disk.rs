@@ -226,7 +226,7 @@ fn read_only() {
     assert!(status.success());
     let store = Store::open(&path).unwrap();
     assert_eq!(store.images().unwrap().records, std::slice::from_ref(&record));
-    store.verify_image(&record.image).unwrap();
+    store.verify_metadata_image(&record.metadata_image).unwrap();
     assert_clean(&store);
     for error in [
         store.stage().map(drop).unwrap_err(),

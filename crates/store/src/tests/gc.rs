@@ -42,12 +42,12 @@ fn a_mounted_image_without_a_name_keeps_its_objects() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[&["x", "y"]]);
     fixture.remove_image("a").unwrap();
-    let options = GcOptions { keep_images: vec![record.image], ..GcOptions::default() };
+    let options = GcOptions { keep_images: vec![record.metadata_image], ..GcOptions::default() };
     let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
     assert_eq!((report.objects.count, report.images.count, report.layers.count), (0, 0, 1));
-    fixture.verify_image(&record.image).unwrap();
+    fixture.verify_metadata_image(&record.metadata_image).unwrap();
     assert_clean(&fixture);
-    std::fs::remove_file(fixture.image_path(&record.image)).unwrap();
+    std::fs::remove_file(fixture.metadata_image_path(&record.metadata_image)).unwrap();
     let error = fixture.gc(&options, &objects_of, &Silent).unwrap_err();
     assert!(matches!(error, Error::RootUnreadable { .. }), "{error}");
     assert_eq!(fixture.check_object(&id_of(&fixture, "x")).unwrap(), crate::ObjectState::Good);
@@ -71,7 +71,7 @@ fn nothing_is_removed_when_a_root_cannot_be_read() {
         assert!(gc(&fixture).objects.count >= 1);
     };
     refuses(&|store, _| std::fs::write(store.path().join("refs/a.json"), "{}").unwrap());
-    refuses(&|store, record| damage(&store.image_path(&record.image)));
+    refuses(&|store, record| damage(&store.metadata_image_path(&record.metadata_image)));
     refuses(&|store, record| damage(&store.layer_path(&record.layers[0].diff_id)));
 }
 

@@ -75,7 +75,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         assert_clean(&fixture);
         assert_eq!(gc(&fixture), GcReport::default());
         // It is all there, without anything being fetched.
-        fixture.verify_image(&two.image).unwrap();
+        fixture.verify_metadata_image(&two.metadata_image).unwrap();
         assert!(two.layers.iter().all(|layer| fixture.has_layer(&layer.diff_id, form).unwrap()));
         assert!(fixture.read_seal(&two.manifest).unwrap().is_some());
         assert!(!fixture.has_layer(&one.layers[1].diff_id, form).unwrap());
@@ -107,7 +107,7 @@ fn what_an_earlier_image_lacks_is_reported_as_that() {
     let fixture = fixture();
     let one = pull(&fixture, "a", &[&["1"]]);
     pull(&fixture, "a", &[&["2"]]);
-    std::fs::remove_file(fixture.image_path(&one.image)).unwrap();
+    std::fs::remove_file(fixture.metadata_image_path(&one.metadata_image)).unwrap();
     let report = fsck(&fixture, false);
     let [problem] = report.problems.as_slice() else { panic!("{:#?}", report.problems) };
     assert_eq!(
@@ -250,14 +250,14 @@ fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
 fn the_root_hash_of_a_metadata_image_is_known_before_it_is_committed() {
     let fixture = fixture();
     let staging = fixture.stage().unwrap();
-    let mut image = staging.image_writer().unwrap();
+    let mut image = staging.metadata_image_writer().unwrap();
     image.write_all(&[b'\n'; 8192]).unwrap();
     let id = image.finish().unwrap();
-    let staged = staging.image_root_hash(&id).unwrap();
-    assert!(matches!(fixture.image_root_hash(&id), Err(Error::ImageMissing(_))));
+    let staged = staging.metadata_image_root_hash(&id).unwrap();
+    assert!(matches!(fixture.metadata_image_root_hash(&id), Err(Error::ImageMissing(_))));
     staging.commit().unwrap();
     assert_eq!(
-        (staging.image_root_hash(&id).unwrap(), fixture.image_root_hash(&id).unwrap()),
+        (staging.metadata_image_root_hash(&id).unwrap(), fixture.metadata_image_root_hash(&id).unwrap()),
         (staged, staged)
     );
 }

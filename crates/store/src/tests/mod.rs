@@ -136,7 +136,7 @@ fn pull_as(form: ObjectForm, store: &Store, name: &str, layers: &[Layer<'_>]) ->
         ObjectForm::Packs => add_packed_layer,
     };
     let diff_ids: Vec<_> = layers.iter().map(|layer| add(&staging, layer)).collect();
-    let mut image = staging.image_writer().unwrap();
+    let mut image = staging.metadata_image_writer().unwrap();
     for text in layers.iter().copied().flatten() {
         writeln!(image, "{}", id_of(store, text)).unwrap();
     }
@@ -152,7 +152,7 @@ fn pull_as(form: ObjectForm, store: &Store, name: &str, layers: &[Layer<'_>]) ->
     let mut record = ImageRecord::new(name, manifest, config, image);
     record.platform = "linux/amd64".into();
     record.objects = form;
-    record.image_size_bytes = image_size_bytes;
+    record.metadata_image_size_bytes = image_size_bytes;
     record.layers = diff_ids.into_iter().map(|diff_id| LayerDescriptor::new(diff_id, manifest, 7)).collect();
     staging.publish(&record).unwrap();
     record
