@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpack_format::digest::RootHash;
-use sealpack_mount::{MetadataTree, Pack, Signature};
+use sealpack_mount::{MetadataHashArea, Pack, Signature};
 use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{
@@ -234,14 +234,14 @@ pub(crate) fn mount_parts(
     store: &Store,
     record: &ImageRecord,
     seal: Option<&Seal>,
-) -> Result<(MetadataTree, Vec<Pack>), CommandError> {
+) -> Result<(MetadataHashArea, Vec<Pack>), CommandError> {
     let packs = packs_of(store, record)?;
-    let tree = store.image_tree_path(&record.metadata_image);
-    // A tree that is there is checked when it is used; without a seal it is not known what to check for.
+    let area = store.hash_area_path(&record.metadata_image);
+    // A hash area that is there is checked when it is used; without a seal it is not known what to check for.
     let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.metadata_image.algorithm()));
     let root_hash = match sealed {
-        Some(sealed) if tree.exists() => sealed.root_hash,
-        _ => store.ensure_image_tree(&record.metadata_image)?,
+        Some(sealed) if area.exists() => sealed.root_hash,
+        _ => store.ensure_hash_area(&record.metadata_image)?,
     };
     if let Some(seal) = seal {
         check_parts(store, record, seal, root_hash, &packs)?;
@@ -250,8 +250,8 @@ pub(crate) fn mount_parts(
         let signatures = seal.map(|seal| seal.signatures(root_hash)).unwrap_or_default();
         signatures.iter().map(|der| Signature { der: der.clone(), signer: signer_of(der) }).collect()
     };
-    let metadata = MetadataTree {
-        path: tree,
+    let metadata = MetadataHashArea {
+        path: area,
         data_blocks: record.metadata_image_size_bytes / sealpack_format::verity::BLOCK_BYTES as u64,
         root_hash,
         signatures: signatures(&root_hash),

@@ -12,6 +12,7 @@ use sealpack_format::pack::PackReader;
 use crate::backend::Dir;
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
+use crate::hash_areas::hash_area_file_name;
 use crate::images::{ObjectsOfImage, image_file_name, image_of_file_name};
 use crate::layers::layer_path;
 use crate::lock::{Lock, LockKind};
@@ -21,7 +22,6 @@ use crate::refs::history::Trimmed;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::seals::seal_path;
 use crate::store::Store;
-use crate::trees::tree_file_name;
 use crate::verified::Fingerprint;
 use crate::{packs, partial, seals};
 
@@ -454,7 +454,7 @@ impl Store {
 impl Needed {
     fn add_image(&mut self, id: &ObjectId) {
         let directory = Path::new("images");
-        self.files.extend([directory.join(image_file_name(id)), directory.join(tree_file_name(id))]);
+        self.files.extend([directory.join(image_file_name(id)), directory.join(hash_area_file_name(id))]);
     }
 
     /// Keeps memory at one digest for each object, however many layers have it.

@@ -25,6 +25,7 @@ mod error;
 mod fsck;
 mod gc;
 mod hash;
+mod hash_areas;
 mod images;
 mod layers;
 pub mod location;
@@ -39,7 +40,6 @@ mod seals;
 mod small;
 mod staging;
 mod store;
-mod trees;
 mod usage;
 mod verified;
 

@@ -35,7 +35,7 @@ pub(super) fn follow(
     report.layers = follow.layers(observer)?;
     report.images = follow.images(objects_of, observer)?;
     report.blobs = follow.blobs(observer)?;
-    follow.trees()?;
+    follow.hash_areas()?;
     report.seals = follow.seals()?;
     follow.names();
     follow.packs();
@@ -184,14 +184,14 @@ impl Follow<'_> {
         Ok(blobs.len() as u64)
     }
 
-    fn trees(&mut self) -> Result<()> {
-        for id in self.found.trees.clone() {
+    fn hash_areas(&mut self) -> Result<()> {
+        for id in self.found.hash_areas.clone() {
             let names = self.names_of(|record| record.metadata_image == id);
-            match self.store.image_tree(&id) {
-                Ok((_, area)) if self.store.is_image_tree(&id, &area)? => {}
+            match self.store.hash_area_of(&id) {
+                Ok((_, area)) if self.store.is_hash_area(&id, &area)? => {}
                 Ok(_) => {
                     let what = "it is not the hash area of its metadata image".to_owned();
-                    self.add(ProblemKind::DamagedImageTree, self.store.image_tree_path(&id), what, names);
+                    self.add(ProblemKind::DamagedImageTree, self.store.hash_area_path(&id), what, names);
                 }
                 // A problem of the image's, or left over from one that is gone.
                 Err(Error::ImageDamaged { .. } | Error::ImageUnreadable { .. } | Error::ImageMissing(_)) => {}

@@ -54,7 +54,7 @@ impl Staging<'_> {
     }
 
     /// [Commits](Self::commit), then gives the image its name ([`Store::set_image`](crate::Store::set_image)) and
-    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_image_tree) of its metadata
+    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_hash_area) of its metadata
     /// image, too.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Staging<'_> {
         }
         self.commit()?;
         if record.objects == ObjectForm::Packs {
-            self.store.ensure_image_tree(&record.metadata_image)?;
+            self.store.ensure_hash_area(&record.metadata_image)?;
         }
         let figures = self.figures();
         if figures.existing_objects > 0 || figures.existing_packs > 0 {

@@ -23,12 +23,12 @@ use crate::backend::Dir;
 use crate::blobs::BLOB_MAX_BYTES;
 use crate::error::{BlobMismatch, Error, Result};
 use crate::hash::blob_digest;
+use crate::hash_areas::{hash_area, hash_area_failed};
 use crate::images::image_file_name;
 use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
 use crate::packs::PackDescriptor;
 use crate::store::Store;
-use crate::trees::{hash_area, hash_area_failed};
 
 /// How the directories of stagings in `tmp/` begin.
 const PREFIX: &str = "stage-";

@@ -54,7 +54,7 @@ fn an_image_goes_from_files_to_packs_and_back_and_gc_removes_the_other_form() {
     let packed = convert(&fixture, "a", ObjectForm::Packs);
     assert_eq!((packed.layers, packed.added.packs), (3, 2));
     assert_eq!(fixture.image("a").unwrap().unwrap(), packed.record);
-    assert!(fixture.image_tree_path(&record.metadata_image).exists());
+    assert!(fixture.hash_area_path(&record.metadata_image).exists());
     assert_clean(&fixture);
     assert_eq!(gc(&fixture).objects.count, 3);
     assert_eq!((objects(&fixture), packs(&fixture)), (0, 2));
@@ -212,7 +212,7 @@ fn gc_keeps_what_each_form_needs_and_what_is_mounted() {
         crate::GcOptions { keep_images: vec![packed.metadata_image], ..crate::GcOptions::default() };
     let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
     assert_eq!((report.packs.count, report.images.count, report.seals.count), (0, 0, 1));
-    assert!(fixture.image_tree_path(&packed.metadata_image).exists());
+    assert!(fixture.hash_area_path(&packed.metadata_image).exists());
     // Once more, now that the records of its layers are gone.
     assert_eq!(fixture.gc(&options, &objects_of, &Silent).unwrap().total().count, 0);
 
@@ -307,7 +307,7 @@ fn damage_of_packs_their_records_hash_areas_and_seals_is_found() {
     finds(&[DamagedPackRecord, IncompleteLayer, IncompleteImage], |store, _| {
         damage(&store.pack_record_path(&layer));
     });
-    finds(&[DamagedImageTree], |store, record| damage(&store.image_tree_path(&record.metadata_image)));
+    finds(&[DamagedImageTree], |store, record| damage(&store.hash_area_path(&record.metadata_image)));
     finds(&[DamagedSeal], |store, record| store.write_seal(&record.manifest, b"{").unwrap());
 }
 

@@ -55,7 +55,7 @@ fn names_cannot_change_while_things_are_collected() {
     assert!(matches!(store.stage().map(drop), Err(Error::Locked(_))));
     assert!(matches!(store.convert(&record, ObjectForm::Packs, &Silent).map(drop), Err(Error::Locked(_))));
     assert!(matches!(store.write_seal(&record.manifest, b"{}"), Err(Error::Locked(_))));
-    assert!(matches!(store.ensure_image_tree(&record.metadata_image), Err(Error::Locked(_))));
+    assert!(matches!(store.ensure_hash_area(&record.metadata_image), Err(Error::Locked(_))));
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, C
 }
 
 fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
-    let root_hash = store.ensure_image_tree(&record.metadata_image)?;
+    let root_hash = store.ensure_hash_area(&record.metadata_image)?;
     Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
 }
 
