@@ -63,12 +63,12 @@ pub use observer::{Observer, Phase, Silent};
 pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
 pub use refs::{
-    Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
+    Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,
 };
 pub use seals::SEAL_MAX_BYTES;
 pub use staging::{
-    Added, Kept, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
+    Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };
 pub use store::Store;
 pub use usage::{Sharing, Usage};

@@ -22,8 +22,8 @@ use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::{
-    Discard, Error as StoreError, ImageRecord, Kept, LayerDescriptor, ObjectForm, Partial, Staging, Store,
-    objects_of_image,
+    Accepted, Discard, Error as StoreError, ImageRecord, LayerDescriptor, ObjectForm, Partial, Staging,
+    Store, objects_of_image,
 };
 
 pub use check::{Check, Rebuilt, Refusal, Request};
@@ -133,18 +133,18 @@ fn bring_in(
     }
     let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
-    let kept = match request.check {
+    let accepted = match request.check {
         Some(check) => ask(&staging, &record, check)?,
-        None => Kept::default(),
+        None => Accepted::default(),
     };
     let added = staging.figures();
-    staging.publish_with(&record, &kept)?;
+    staging.publish_with(&record, &accepted)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
 }
 
 /// What `check` says of the image whose record that is.
-fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Kept, PullError> {
+fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Accepted, PullError> {
     let root_hash = staging.metadata_image_root_hash(&record.metadata_image)?;
     let packs = match record.objects {
         ObjectForm::Files => Vec::new(),

@@ -15,7 +15,6 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
-pub use commit::Kept;
 pub use files::{LayerFile, MetadataImageWriter, ObjectWriter};
 pub use pack::{PackFile, PackedObject};
 

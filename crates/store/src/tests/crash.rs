@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
-use crate::Kept;
+use crate::Accepted;
 use crate::fault::{Change, KILL_AT, recorded};
 
 const PATH: &str = "SEALPACK_STORE_TEST_CRASH";
@@ -156,8 +156,12 @@ fn short_life_with_history() {
         named.name = "two".into();
         // Not lower than in an earlier life.
         let epoch = store.epoch("two").unwrap().map_or(epoch, |known| known.epoch.max(epoch));
-        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)], ..Kept::default() };
-        store.stage().unwrap().publish_with(&named, &kept).unwrap();
+        let accepted = Accepted {
+            seal: Some(SEAL.to_vec()),
+            epochs: vec![("two".into(), epoch)],
+            ..Accepted::default()
+        };
+        store.stage().unwrap().publish_with(&named, &accepted).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();
         named
     };
@@ -334,8 +338,9 @@ fn a_name_changes_after_its_history_is_on_the_disk() {
     pull(&fixture, "a", &[BASE]);
     let mut named = pull(&fixture, "b", &[BASE, &["top"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)], ..Kept::default() };
-    let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    let accepted =
+        Accepted { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &accepted).unwrap());
     // Seal, epoch, history and name, and the two features that they need.
     assert_eq!(Disk::new(fixture.path()).replay(&changes), 6);
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::{Error, Kept};
+use crate::{Accepted, Error};
 
 const PATH: &str = "SEALPACK_STORE_TEST_FULL_DISK";
 
@@ -192,12 +192,13 @@ fn fill_up_with_history() {
     let before = pull(&store, "a", &[&["x"]]);
     let mut named = pull(&store, "b", &[&["y"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Kept::default() };
+    let accepted =
+        Accepted { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Accepted::default() };
     let filler = directory.join("filler");
     let mut refused = 0;
     for left_bytes in (0..).step_by(4096) {
         fill(&filler, left_bytes);
-        let published = store.stage().and_then(|staging| staging.publish_with(&named, &kept));
+        let published = store.stage().and_then(|staging| staging.publish_with(&named, &accepted));
         std::fs::remove_file(&filler).unwrap();
         let Err(error) = published else { break };
         assert!(matches!(error, Error::NoSpace { .. }), "{error}");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Epoch, Error, HISTORY_MAX, Kept, ProblemKind};
+use crate::{Accepted, Epoch, Error, HISTORY_MAX, ProblemKind};
 
 /// The manifests of the images that had the name before.
 fn earlier(store: &Store, name: &str) -> Vec<BlobDigest> {
@@ -204,8 +204,10 @@ fn seal_and_epoch_are_there_before_the_name() {
     let record = pull(&fixture, "a", &[&["x"]]);
     let mut named = record.clone();
     named.name = "b".into();
-    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Kept::default() };
-    let changes = crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    let accepted =
+        Accepted { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Accepted::default() };
+    let changes =
+        crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &accepted).unwrap());
     let places: Vec<_> = changes
         .iter()
         .filter(|change| change.what == "rename")
@@ -223,8 +225,8 @@ fn an_older_image_does_not_get_the_name_that_a_later_one_got_meanwhile() {
     let mut older = pull(&fixture, "b", &[&["older"]]);
     older.name = "a".into();
     fixture.remember_epoch("a", 8, &later.manifest).unwrap();
-    let kept = Kept { seal: None, epochs: vec![("a".into(), 7)], ..Kept::default() };
-    let error = fixture.stage().unwrap().publish_with(&older, &kept).unwrap_err();
+    let accepted = Accepted { seal: None, epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    let error = fixture.stage().unwrap().publish_with(&older, &accepted).unwrap_err();
     assert!(matches!(error, Error::EpochOlder { .. }), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(later));
     assert_clean(&fixture);
@@ -236,8 +238,8 @@ fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
     let sealed = pull(&fixture, "a", &[&["sealed"]]);
     let mut unsealed = pull(&fixture, "b", &[&["unsealed"]]);
     unsealed.name = "a".into();
-    let kept = Kept { unsealed: vec!["a".into()], ..Kept::default() };
-    let publish = |record| fixture.stage().unwrap().publish_with(record, &kept);
+    let accepted = Accepted { unsealed: vec!["a".into()], ..Accepted::default() };
+    let publish = |record| fixture.stage().unwrap().publish_with(record, &accepted);
     publish(&sealed).unwrap();
     fixture.remember_epoch("a", 8, &sealed.manifest).unwrap();
     let error = publish(&unsealed).unwrap_err();
