@@ -16,7 +16,7 @@ use crate::hash_areas::hash_area_file_name;
 use crate::images::{ObjectsOfImage, image_file_name, image_of_file_name};
 use crate::layers::layer_path;
 use crate::lock::{Lock, LockKind};
-use crate::observer::{Observer, Phase};
+use crate::observer::{Event, Observer, Phase};
 use crate::packs::{pack_of_file_name, pack_path, pack_record_path};
 use crate::refs::history::Trimmed;
 use crate::refs::{ImageRecord, ObjectForm};
@@ -168,12 +168,12 @@ impl Store {
         observer: &dyn Observer,
     ) -> Result<GcReport> {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
-        observer.begin(Phase::Scan, None, None);
+        observer.event(&Event::Began { phase: Phase::Scan, items: None });
         let (needed, histories) = self
             .needed_by_names_and_mounts(options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
-        observer.begin(Phase::Remove, None, None);
+        observer.event(&Event::Began { phase: Phase::Remove, items: None });
         self.sweep_tmp(&mut sweep)?;
         self.trim_histories(&histories, &mut sweep)?;
         // What refers to objects goes before them.
@@ -245,13 +245,13 @@ impl Store {
                 needed.merge_equal();
             }
             needed.files.extend([layer_path(&diff_id), pack_record_path(&diff_id)]);
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         for id in metadata {
             needed.objects.extend(self.objects_of(&id, objects_of)?);
             needed.add_image(&id);
             needed.merge_equal();
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(needed)
     }
@@ -482,7 +482,7 @@ impl Sweep<'_> {
             directory.unlink(name)?;
         }
         part(&mut self.report).add(&stat);
-        self.observer.advance(1, stat.st_size.unsigned_abs());
+        self.observer.event(&Event::Advanced { items: 1, bytes: stat.st_size.unsigned_abs() });
         Ok(())
     }
 }

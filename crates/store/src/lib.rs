@@ -59,7 +59,7 @@ pub use images::{ObjectsOfImage, objects_of_image};
 pub use layers::LayerRecord;
 pub use lock::{Holder, Lock, LockError, LockKind};
 pub use objects::{Integrity, ObjectState};
-pub use observer::{Observer, Phase, Silent};
+pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
 pub use refs::{

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sealpack_kernel::Kernel;
-use sealpack_store::{GcOptions, GcReport, LockKind, Removed, Silent, objects_of_image};
+use sealpack_store::{GcOptions, GcReport, LockKind, Removed, objects_of_image};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -57,7 +57,7 @@ impl Gc {
             wait,
         };
         let report =
-            store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
+            store.gc_locked(&lock, &options, &objects_of_image, &()).map_err(|error| match error {
                 sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
                     .hint("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
                 error => error.into(),

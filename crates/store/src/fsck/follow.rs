@@ -13,7 +13,7 @@ use super::{FsckReport, Problem, ProblemKind};
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 
@@ -86,7 +86,7 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(layers.len() as u64)
     }
@@ -124,7 +124,7 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(images.len() as u64)
     }
@@ -179,7 +179,7 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(blobs.len() as u64)
     }

@@ -13,7 +13,7 @@ use crate::gc::object_of;
 use crate::hash_areas::image_of_hash_area_file_name;
 use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::packs::pack_of_file_name;
 use crate::refs::{epoch, history};
 use crate::seals::manifest_of_seal_file_name;
@@ -255,6 +255,6 @@ fn hash_object(
     }
     outcome.objects += 1;
     outcome.bytes += size_bytes;
-    observer.advance(1, size_bytes);
+    observer.event(&Event::Advanced { items: 1, bytes: size_bytes });
     Ok(())
 }

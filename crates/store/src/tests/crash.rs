@@ -136,10 +136,10 @@ fn short_life_with_packs() {
     store.write_seal(&two.manifest, SEAL).unwrap();
     println!("done: image two");
     println!("done: seal two");
-    let two = store.convert(&two, ObjectForm::Packs, &Silent).unwrap().record;
+    let two = store.convert(&two, ObjectForm::Packs, &()).unwrap().record;
     println!("done: image two");
     gc(&store);
-    store.convert(&two, ObjectForm::Files, &Silent).unwrap();
+    store.convert(&two, ObjectForm::Files, &()).unwrap();
     println!("done: image two");
     store.remove_image("one").unwrap();
     println!("done: removed one");
@@ -321,7 +321,7 @@ fn nothing_is_referred_to_before_it_is_on_the_disk_with_packs() {
         assert!(renames > 9, "{renames}");
         let convert = |to| {
             let record = fixture.image("a").unwrap().unwrap();
-            fixture.convert(&record, to, &Silent).unwrap();
+            fixture.convert(&record, to, &()).unwrap();
         };
         let renames = replay(&|| convert(ObjectForm::Files));
         assert!(renames > 3 + extra, "{renames}");

@@ -146,7 +146,7 @@ fn fill_up_with_packs() {
     for left_bytes in [64 * 1024, 200 * 1024, 340 * 1024, 360 * 1024, 380 * 1024, 400 * 1024] {
         fill(&filler, left_bytes);
         let before = snapshot(&path);
-        match store.convert(&record, ObjectForm::Packs, &Silent) {
+        match store.convert(&record, ObjectForm::Packs, &()) {
             Ok(_) => {
                 std::fs::remove_file(&filler).unwrap();
                 store.set_image(&record).unwrap();
@@ -172,12 +172,12 @@ fn fill_up_with_packs() {
         }
     }
     assert!(refused > 0);
-    let packed = store.convert(&record, ObjectForm::Packs, &Silent).unwrap().record;
+    let packed = store.convert(&record, ObjectForm::Packs, &()).unwrap().record;
     assert_clean(&store);
     gc(&store);
     // And back.
     fill(&filler, 100 * 1024);
-    let error = store.convert(&packed, ObjectForm::Files, &Silent).unwrap_err();
+    let error = store.convert(&packed, ObjectForm::Files, &()).unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
     std::fs::remove_file(&filler).unwrap();
     assert_eq!(store.image("a").unwrap(), Some(packed));

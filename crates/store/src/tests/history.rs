@@ -7,7 +7,7 @@ fn earlier(store: &Store, name: &str) -> Vec<BlobDigest> {
 }
 
 fn gc_keeping(store: &Store, keep_previous: usize) -> GcReport {
-    store.gc(&GcOptions { keep_previous, ..GcOptions::default() }, &objects_of, &Silent).unwrap()
+    store.gc(&GcOptions { keep_previous, ..GcOptions::default() }, &objects_of, &()).unwrap()
 }
 
 fn features(store: &Store) -> serde_json::Value {
@@ -24,7 +24,7 @@ fn a_name_remembers_the_images_that_had_it_the_newest_first() {
     assert_eq!(features(&fixture), serde_json::json!(["history"]));
     // Again, and in another form: still the same image.
     pull(&fixture, "a", &[&["2"]]);
-    fixture.convert(&two, ObjectForm::Packs, &Silent).unwrap();
+    fixture.convert(&two, ObjectForm::Packs, &()).unwrap();
     assert_eq!(earlier(&fixture, "a"), [one.manifest]);
     assert_eq!(fixture.history("a").unwrap(), std::slice::from_ref(&one));
     // Back, and forth: none is in it twice, and not the one that has the name.
@@ -63,7 +63,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         }
         let [two, one] = fixture.history("a").unwrap().try_into().unwrap();
         let options = GcOptions { dry_run: true, ..GcOptions::default() };
-        let planned = fixture.gc(&options, &objects_of, &Silent).unwrap();
+        let planned = fixture.gc(&options, &objects_of, &()).unwrap();
         assert_eq!((planned.earlier.count, fixture.history("a").unwrap().len()), (1, 2));
         let report = gc(&fixture);
         assert_eq!(planned, report, "what was announced is not what was removed");
@@ -130,7 +130,7 @@ fn a_damaged_history_stops_what_would_lose_it_until_it_is_set_aside() {
         let damaged = [
             fixture.history("a").map(drop).unwrap_err(),
             fixture.set_image(&one).unwrap_err(),
-            fixture.gc(&GcOptions::default(), &objects_of, &Silent).map(drop).unwrap_err(),
+            fixture.gc(&GcOptions::default(), &objects_of, &()).map(drop).unwrap_err(),
         ];
         for error in damaged.map(|error| error.to_string()) {
             assert!(error.contains("history/a.json is not the history of a name"), "{error}");

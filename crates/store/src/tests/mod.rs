@@ -23,8 +23,7 @@ use sealpack_format::verity::fsverity_digest;
 
 use crate::hash::blob_digest;
 use crate::{
-    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Silent, Staging,
-    Store,
+    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Staging, Store,
 };
 
 /// A store in a directory of its own.
@@ -169,11 +168,11 @@ fn objects_of(mut file: &File) -> Result<Vec<ObjectId>, String> {
 }
 
 fn fsck(store: &Store, repair: bool) -> FsckReport {
-    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &Silent).unwrap()
+    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &()).unwrap()
 }
 
 fn gc(store: &Store) -> GcReport {
-    store.gc(&GcOptions::default(), &objects_of, &Silent).unwrap()
+    store.gc(&GcOptions::default(), &objects_of, &()).unwrap()
 }
 
 #[track_caller]

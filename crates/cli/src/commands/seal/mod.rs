@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use sealpack_oci::target::Target;
-use sealpack_store::{ImageRecord, ObjectForm, Silent, Store};
+use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::anchors::Use;
 use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
 use serde_json::{Value, json};
@@ -264,7 +264,7 @@ fn in_packs(context: &Context, store: &Store, record: ImageRecord) -> Result<Ima
         return Ok(record);
     }
     context.output.remark(&format!("{}: converting files into packs", record.name));
-    Ok(store.convert(&record, ObjectForm::Packs, &Silent)?.record)
+    Ok(store.convert(&record, ObjectForm::Packs, &())?.record)
 }
 
 /// That a statement is about just these devices, before anybody signs it too.
