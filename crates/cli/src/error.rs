@@ -92,7 +92,7 @@ impl From<sealpack_store::Error> for CommandError {
 
 impl From<sealpack_mount::Error> for CommandError {
     fn from(error: sealpack_mount::Error) -> Self {
-        Self::classed(&error, error.is_verification_failure())
+        Self::classed(&error, error.is_verification())
     }
 }
 

@@ -22,7 +22,7 @@ mod target;
 
 pub use apply::{Achieved, apply};
 pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
-pub use enforcement::in_force as enforcement_in_force;
+pub use enforcement::{ActivePolicy, in_force as enforcement_in_force};
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;

@@ -162,7 +162,7 @@ fn refusal(request: Request) -> Error {
         None
     });
     let error = apply(&kernel, &Plan::new(request).unwrap()).unwrap_err();
-    assert!(error.is_verification_failure(), "{error}");
+    assert!(error.is_verification(), "{error}");
     error
 }
 
@@ -251,7 +251,7 @@ fn what_only_devices_give_is_refused_where_there_are_none() {
         for required in [Level::Verified, Level::Signed] {
             let plan = Plan::new(Request { required, ..signed.clone() }).unwrap();
             let error = apply(&kernel, &plan).unwrap_err();
-            assert!(error.is_verification_failure());
+            assert!(error.is_verification());
             assert_eq!(
                 error.to_string(),
                 format!("{required} is required, but this mount is plain (the kernel has no device-mapper)")

@@ -304,7 +304,7 @@ pub(crate) fn foreign_device() -> Result<Verdict> {
     drop((loop_device, file));
     let error = apply(&kernel, &place.plan()?).err().context("another device was used")?;
     println!("{error}");
-    ensure!(error.is_verification_failure() && error.to_string().contains("its table is"), "{error}");
+    ensure!(error.is_verification() && error.to_string().contains("its table is"), "{error}");
     drop(device);
     ensure_nothing_left(&place.dir)?;
     Ok(Verdict::Shown)
