@@ -28,7 +28,7 @@ pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;
 pub use plan::{
-    Device, Filesystem, Layer, Lower, MetadataTree, Objects, Pack, Plan, PlanError, Request, Setting,
+    Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,
 };
 pub use table::{InUse, Mounted, images_in_use, mounted, unmount};

@@ -9,7 +9,8 @@ use sealpack_format::pack::PackReader;
 use sealpack_kernel::dm::{DeviceName, DeviceNumber, VerityTable};
 use sealpack_kernel::{Call, Errno, Kernel};
 use sealpack_mount::{
-    Backing, Level, MetadataTree, Objects, Pack, Plan, Request, Signature, apply, remove_leftovers, unmount,
+    Backing, Level, MetadataHashArea, Objects, Pack, Plan, Request, Signature, apply, remove_leftovers,
+    unmount,
 };
 use sealpack_tests::command::{run, stdout};
 use sealpack_trust::seal::Seal;
@@ -67,7 +68,7 @@ impl Place {
         let statement = self.seal.statement();
         let [sealed_metadata] = statement.metadata() else { bail!("not one metadata image: {statement:?}") };
         let image = self.only("images", "erofs")?;
-        let metadata = MetadataTree {
+        let metadata = MetadataHashArea {
             path: self.only("images", "verity")?,
             data_blocks: fs::metadata(&image)?.len() / 4096,
             root_hash: sealed_metadata.root_hash,
