@@ -10,11 +10,11 @@ use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_kernel::mount::MountAttributes;
 
 use crate::level::{Assurance, Level};
-use crate::table::source_of;
+use crate::source::source_of;
 
 pub use device::Device;
 pub(crate) use device::NAME_PREFIX;
-pub use request::{MetadataTree, Objects, Pack, Request, Signature, Writable};
+pub use request::{MetadataHashArea, Objects, Pack, Request, Signature, Writable};
 
 /// A request that cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

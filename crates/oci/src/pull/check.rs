@@ -1,7 +1,7 @@
 //! The last word of whoever pulls: what came of the layers is known, and nothing has a name yet.
 
 use sealpack_format::digest::{BlobDigest, RootHash};
-use sealpack_store::{ImageRecord, Kept, LayerPack, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
 
 use crate::reference::Reference;
 
@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
 }
 
 /// Says whether an image may get its name, and what is kept with it then.
-pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Kept, Refusal>;
+pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Accepted, Refusal>;
 
 /// What was made of an image's layers.
 #[derive(Debug, Clone, Copy)]

@@ -9,7 +9,6 @@ use sealpack_format::digest::RootHash;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use super::file::found;
 use super::pem::{self, Block};
 use super::{KeyError, PublicKey, Signer, Validity, loadable, oid};
 
@@ -140,7 +139,7 @@ impl Certificate {
         }
         if certificates.is_empty() {
             let label = blocks.first().and_then(|block| block.label.as_deref()).unwrap_or_default();
-            return Err(KeyError::Other { found: found(label), wanted: WANTED });
+            return Err(KeyError::Other { found: pem::found(label), wanted: WANTED });
         }
         Ok(certificates)
     }

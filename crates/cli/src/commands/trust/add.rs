@@ -8,7 +8,7 @@ use serde_json::json;
 use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::{check_kernel, read_certificate};
+use sealpack_node::keys::{check_kernel, read_certificate};
 
 /// Add a certificate, so that the signatures of its key count.
 ///
@@ -47,12 +47,10 @@ impl Add {
                 context.output.remark(&format!("note: {}: {error}", self.cert.display()));
             }
         } else {
-            check_kernel(&certificate, &self.cert).map_err(|error| {
-                error.hint("`--for statements` takes it: they are nothing for the kernel")
-            })?;
+            check_kernel(&certificate, &self.cert)?;
         }
         let store = context.trust_store();
-        let mut anchors = store.read_so_far(context.output)?;
+        let mut anchors = store.read_so_far(&mut context.output.remarks())?;
         if let Some(revoked) = anchors.revocation(&certificate) {
             return Err(named(&is_revoked(revoked, &certificate)).hint(
                 "take it out of revoked.toml if that was wrong; otherwise its owner needs another key",

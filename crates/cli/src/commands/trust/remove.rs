@@ -4,7 +4,7 @@ use serde_json::json;
 use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::trust_store::Entry;
+use sealpack_node::trust_store::Entry;
 
 /// Remove a certificate, so that signatures of its key count no longer.
 ///
@@ -24,7 +24,7 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.trust_store();
-        let entries = store.entries(context.output)?;
+        let entries = store.entries(&mut context.output.remarks())?;
         let is_meant = |of: Use| self.of.is_empty() || self.of.contains(&of);
         let (own, others): (Vec<_>, Vec<_>) = entries
             .into_iter()
@@ -85,5 +85,8 @@ fn keep_keys_revoked(context: &Context, entries: &[Entry]) -> CommandResult {
         }
     }
     lines.dedup();
-    if lines.is_empty() { Ok(()) } else { store.revoke(&lines.concat()).map(|_| ()) }
+    if !lines.is_empty() {
+        store.revoke(&lines.concat())?;
+    }
+    Ok(())
 }
