@@ -68,12 +68,16 @@ pub(crate) fn of_stored(store: &Store, record: &ImageRecord) -> Result<Vec<Check
         Document::Index(_) => Vec::new(),
     };
     let layers: Vec<DiffId> = record.layers.iter().map(|layer| layer.diff_id).collect();
-    let with_user = match wants_user_xattrs(&claims, record.image) {
+    let with_user = match wants_user_xattrs(&claims, record.metadata_image) {
         true => Some(image_id(store, &layers, XattrRule::CapabilitiesAndUser)?),
         false => None,
     };
-    let facts =
-        Facts { manifest: &manifest, config: &config, image: Some(record.image), image_with_user: with_user };
+    let facts = Facts {
+        manifest: &manifest,
+        config: &config,
+        image: Some(record.metadata_image),
+        image_with_user: with_user,
+    };
     Ok(check(&claims, &facts))
 }
 

@@ -11,7 +11,7 @@ use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::trust_store::TrustStore;
+use sealpack_node::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ impl Context {
 
     /// What the trust store says.
     pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
-        self.trust_store().read(self.output)
+        Ok(self.trust_store().read(&mut self.output.remarks())?)
     }
 
     /// The store, which must be there.
@@ -127,7 +127,7 @@ impl Context {
         }
         let images = store.images()?;
         let means = |record: &&ImageRecord| {
-            record.manifest.hex().starts_with(prefix) || record.image.to_string().starts_with(prefix)
+            record.manifest.hex().starts_with(prefix) || record.metadata_image.to_string().starts_with(prefix)
         };
         let found: Vec<ImageRecord> = images.records.iter().filter(means).cloned().collect();
         // Several names of one image are one image.
@@ -142,8 +142,8 @@ impl Context {
 
     /// The files of an image, its metadata image checked against its digest.
     pub(crate) fn tree(&self, store: &Store, record: &ImageRecord) -> Result<Tree, CommandError> {
-        let (file, _) = store.verify_image(&record.image)?;
-        tree_of(&file, &record.image)
+        let (file, _) = store.verify_metadata_image(&record.metadata_image)?;
+        tree_of(&file, &record.metadata_image)
     }
 }
 

@@ -12,7 +12,7 @@ use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::source::Source;
-use sealpack_store::{Kept, Store};
+use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{
     Candidate, Choice, Chosen, Failure, PassedOver, Question, Refusal, Verdict, check_before, check_pin,
@@ -183,7 +183,7 @@ impl<'a> Gate<'a> {
     fn must_be_sealed(&self) -> bool {
         let demands = |asked: &Asked| {
             let required = self.anchors.rules().demand(&asked.name).require;
-            let was_sealed = !asked.remembered.is_empty() && !asked.name.digest().is_some();
+            let was_sealed = !asked.remembered.is_empty() && asked.name.digest().is_none();
             required >= Requirement::Sealed || was_sealed && !self.args.allow_rollback
         };
         self.args.requirement() >= Requirement::Sealed || self.names.iter().any(demands)
@@ -316,10 +316,10 @@ impl Judged {
     }
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
-    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Kept, NotThis> {
+    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, NotThis> {
         self.check_revocations(rebuilt)?;
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
-        let Some(chosen) = &self.chosen else { return Ok(Kept { unsealed, ..Kept::default() }) };
+        let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
         let record = rebuilt.record;
         let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
@@ -337,7 +337,7 @@ impl Judged {
         let before = store.read_seal(&record.manifest).ok().flatten();
         let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
         let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
-        Ok(Kept { seal: Some(seal.to_json()), epochs, unsealed })
+        Ok(Accepted { seal: Some(seal.to_json()), epochs, unsealed })
     }
 }
 

@@ -20,7 +20,7 @@ impl MountedFiles {
         let names = context.open_for_reading().and_then(|(_lock, store)| Ok(store.images()?.records));
         let names = names.unwrap_or_default();
         let name_of = |mounted: &Mounted| {
-            let named = names.iter().find(|record| record.image == mounted.image);
+            let named = names.iter().find(|record| record.metadata_image == mounted.image);
             named.map_or_else(|| mounted.image.to_string(), |record| record.name.clone())
         };
         let named = |mounted: Mounted| (name_of(&mounted), mounted);

@@ -8,9 +8,10 @@ use crate::error::CommandError;
 ///
 /// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened.
 pub(crate) fn all_have_verity(store: &Store, record: &ImageRecord) -> Result<bool, CommandError> {
-    let (file, _) = store.verify_image(&record.image)?;
-    let objects = objects_of_image(&file)
-        .map_err(|error| CommandError::failed(format_args!("metadata image {}: {error}", record.image)))?;
+    let (file, _) = store.verify_metadata_image(&record.metadata_image)?;
+    let objects = objects_of_image(&file).map_err(|error| {
+        CommandError::failed(format_args!("metadata image {}: {error}", record.metadata_image))
+    })?;
     let mut all = true;
     for id in objects {
         match store.object_integrity(&id)? {

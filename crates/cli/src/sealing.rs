@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpack_format::digest::RootHash;
 use sealpack_format::reference::{ImageName, Reference};
-use sealpack_mount::{MetadataTree, Pack, Signature};
+use sealpack_mount::{MetadataHashArea, Pack, Signature};
 use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{
     Devices, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
@@ -44,7 +44,8 @@ pub(crate) fn grouped(layers: &[LayerPack]) -> Vec<ImagePack> {
 
 /// The devices of an image whose metadata image has that root hash: what a seal has to say of it.
 pub(crate) fn devices(record: &ImageRecord, root_hash: RootHash, packs: &[ImagePack]) -> Devices {
-    let metadata = SealedMetadata { id: record.image, size_bytes: record.image_size_bytes, root_hash };
+    let metadata =
+        SealedMetadata { id: record.metadata_image, size_bytes: record.metadata_image_size_bytes, root_hash };
     let packs = packs.iter().map(|pack| pack.sealed.clone()).collect();
     Devices { manifest: record.manifest, metadata, packs }
 }
@@ -202,7 +203,7 @@ pub(crate) fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<
     if record.objects != ObjectForm::Packs {
         return Ok(());
     }
-    let metadata = seal.statement().metadata_of(record.image.algorithm());
+    let metadata = seal.statement().metadata_of(record.metadata_image.algorithm());
     // Without one, whatever root hash there is differs.
     let root_hash = metadata.map_or(RootHash::new([0; 32]), |metadata| metadata.root_hash);
     check_parts(store, record, seal, root_hash, &packs_of(store, record)?)
@@ -232,14 +233,14 @@ pub(crate) fn mount_parts(
     store: &Store,
     record: &ImageRecord,
     seal: Option<&Seal>,
-) -> Result<(MetadataTree, Vec<Pack>), CommandError> {
+) -> Result<(MetadataHashArea, Vec<Pack>), CommandError> {
     let packs = packs_of(store, record)?;
-    let tree = store.image_tree_path(&record.image);
-    // A tree that is there is checked when it is used; without a seal it is not known what to check for.
-    let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.image.algorithm()));
+    let area = store.hash_area_path(&record.metadata_image);
+    // A hash area that is there is checked when it is used; without a seal it is not known what to check for.
+    let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.metadata_image.algorithm()));
     let root_hash = match sealed {
-        Some(sealed) if tree.exists() => sealed.root_hash,
-        _ => store.ensure_image_tree(&record.image)?,
+        Some(sealed) if area.exists() => sealed.root_hash,
+        _ => store.ensure_hash_area(&record.metadata_image)?,
     };
     if let Some(seal) = seal {
         check_parts(store, record, seal, root_hash, &packs)?;
@@ -248,9 +249,9 @@ pub(crate) fn mount_parts(
         let signatures = seal.map(|seal| seal.signatures(root_hash)).unwrap_or_default();
         signatures.iter().map(|der| Signature { der: der.clone(), signer: signer_of(der) }).collect()
     };
-    let metadata = MetadataTree {
-        path: tree,
-        data_blocks: record.image_size_bytes / sealpack_format::verity::BLOCK_BYTES as u64,
+    let metadata = MetadataHashArea {
+        path: area,
+        data_blocks: record.metadata_image_size_bytes / sealpack_format::verity::BLOCK_BYTES as u64,
         root_hash,
         signatures: signatures(&root_hash),
     };

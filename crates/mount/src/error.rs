@@ -286,7 +286,7 @@ impl Error {
     /// Whether bytes or guarantees were not as they had to be, in contrast to something that
     /// did not work.
     #[must_use]
-    pub const fn is_verification_failure(&self) -> bool {
+    pub const fn is_verification(&self) -> bool {
         match self {
             Self::BadPack { error, .. } => !matches!(error, PackError::Source(_) | PackError::Output(_)),
             Self::WrongImage { .. }

@@ -22,12 +22,12 @@ mod target;
 
 pub use apply::{Achieved, apply};
 pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
-pub use enforcement::in_force as enforcement_in_force;
+pub use enforcement::{ActivePolicy, in_force as enforcement_in_force};
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;
 pub use plan::{
-    Device, Filesystem, Layer, Lower, MetadataTree, Objects, Pack, Plan, PlanError, Request, Setting,
+    Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,
 };
 pub use table::{InUse, Mounted, images_in_use, mounted, unmount};

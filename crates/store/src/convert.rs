@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use sealpack_format::digest::DiffId;
 
 use crate::error::{Error, Result};
-use crate::observer::{Observer, Phase};
+use crate::observer::{Event, Observer, Phase};
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::staging::{Staged, Staging};
 use crate::store::Store;
@@ -51,7 +51,7 @@ impl Store {
                 missing.push(layer);
             }
         }
-        observer.begin(Phase::Convert, Some(missing.len() as u64), None);
+        observer.event(&Event::Began { phase: Phase::Convert, items: Some(missing.len() as u64) });
         convert_all(&staging, &missing, to, observer)?;
         let mut converted = record.clone();
         converted.objects = to;
@@ -83,7 +83,7 @@ fn convert_all(
                 failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 next.store(layers.len(), Ordering::Relaxed);
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
     };
     std::thread::scope(|scope| {

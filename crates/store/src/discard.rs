@@ -11,7 +11,6 @@ use crate::gc::{GcReport, Needed, Sweep};
 use crate::images::ObjectsOfImage;
 use crate::layers::layer_path;
 use crate::lock::LockKind;
-use crate::observer::Silent;
 use crate::packs::{pack_path, pack_record_path};
 use crate::refs::HISTORY_MAX;
 use crate::store::Store;
@@ -56,7 +55,7 @@ impl Store {
                 partials.unlink(partial::file_name(digest))?;
             }
         }
-        let mut sweep = Sweep { dry_run: false, report: GcReport::default(), observer: &Silent };
+        let mut sweep = Sweep { dry_run: false, report: GcReport::default(), observer: &() };
         self.sweep_objects(&needed, &mut sweep)?;
         Ok(true)
     }
@@ -106,7 +105,7 @@ impl Store {
         let mut records = self.undamaged_images()?;
         let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));
-        let mut needed = self.needed(&records, &found.images, objects_of, &Silent)?;
+        let mut needed = self.needed(&records, &found.images, objects_of, &())?;
         for diff_id in found.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {
             self.for_each_object_of_layer(diff_id, |id, _| {
                 needed.objects.push(id);

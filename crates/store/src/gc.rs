@@ -12,16 +12,16 @@ use sealpack_format::pack::PackReader;
 use crate::backend::Dir;
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
+use crate::hash_areas::hash_area_file_name;
 use crate::images::{ObjectsOfImage, image_file_name, image_of_file_name};
 use crate::layers::layer_path;
 use crate::lock::{Lock, LockKind};
-use crate::observer::{Observer, Phase};
+use crate::observer::{Event, Observer, Phase};
 use crate::packs::{pack_of_file_name, pack_path, pack_record_path};
 use crate::refs::history::Trimmed;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::seals::seal_path;
 use crate::store::Store;
-use crate::trees::tree_file_name;
 use crate::verified::Fingerprint;
 use crate::{packs, partial, seals};
 
@@ -168,12 +168,12 @@ impl Store {
         observer: &dyn Observer,
     ) -> Result<GcReport> {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
-        observer.begin(Phase::Scan, None, None);
+        observer.event(&Event::Began { phase: Phase::Scan, items: None });
         let (needed, histories) = self
             .needed_by_names_and_mounts(options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
-        observer.begin(Phase::Remove, None, None);
+        observer.event(&Event::Began { phase: Phase::Remove, items: None });
         self.sweep_tmp(&mut sweep)?;
         self.trim_histories(&histories, &mut sweep)?;
         // What refers to objects goes before them.
@@ -227,10 +227,12 @@ impl Store {
             }
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
             needed.files.insert(seal_path(&record.manifest));
-            needed.add_image(&record.image);
+            needed.add_image(&record.metadata_image);
             // One that fsck has set aside: its layers say what is needed.
-            if record.objects == ObjectForm::Files && self.image_path(&record.image).exists() {
-                metadata.insert(record.image);
+            if record.objects == ObjectForm::Files
+                && self.metadata_image_path(&record.metadata_image).exists()
+            {
+                metadata.insert(record.metadata_image);
             }
             self.add_packs(record, &mut needed)?;
         }
@@ -243,13 +245,13 @@ impl Store {
                 needed.merge_equal();
             }
             needed.files.extend([layer_path(&diff_id), pack_record_path(&diff_id)]);
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         for id in metadata {
             needed.objects.extend(self.objects_of(&id, objects_of)?);
             needed.add_image(&id);
             needed.merge_equal();
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(needed)
     }
@@ -263,8 +265,8 @@ impl Store {
             match self.pack_record(&layer.diff_id)? {
                 Some(known) => needed.files.extend(known.pack.map(|pack| pack_path(&pack.root_hash))),
                 // One that fsck has set aside.
-                None if self.image_path(&record.image).exists() => {
-                    needed.in_unknown_packs.insert(record.image);
+                None if self.metadata_image_path(&record.metadata_image).exists() => {
+                    needed.in_unknown_packs.insert(record.metadata_image);
                 }
                 None => {}
             }
@@ -452,7 +454,7 @@ impl Store {
 impl Needed {
     fn add_image(&mut self, id: &ObjectId) {
         let directory = Path::new("images");
-        self.files.extend([directory.join(image_file_name(id)), directory.join(tree_file_name(id))]);
+        self.files.extend([directory.join(image_file_name(id)), directory.join(hash_area_file_name(id))]);
     }
 
     /// Keeps memory at one digest for each object, however many layers have it.
@@ -480,7 +482,7 @@ impl Sweep<'_> {
             directory.unlink(name)?;
         }
         part(&mut self.report).add(&stat);
-        self.observer.advance(1, stat.st_size.unsigned_abs());
+        self.observer.event(&Event::Advanced { items: 1, bytes: stat.st_size.unsigned_abs() });
         Ok(())
     }
 }

@@ -36,7 +36,7 @@ pub fn objects_of_image(mut file: &File) -> std::result::Result<Vec<ObjectId>, S
 impl Store {
     /// Where metadata image `id` is, or would be.
     #[must_use]
-    pub fn image_path(&self, id: &ObjectId) -> PathBuf {
+    pub fn metadata_image_path(&self, id: &ObjectId) -> PathBuf {
         self.images.at(image_file_name(id))
     }
 
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::ImageMissing`]; [`Error::Algorithm`]; failures of the system.
-    pub fn open_image(&self, id: &ObjectId) -> Result<File> {
+    pub fn open_metadata_image(&self, id: &ObjectId) -> Result<File> {
         self.check_id(id)?;
         self.images.read(image_file_name(id))?.ok_or(Error::ImageMissing(*id))
     }
@@ -55,9 +55,9 @@ impl Store {
     /// What was remembered does not count here: without fs-verity the file is hashed.
     ///
     /// # Errors
-    /// As [`open_image`](Self::open_image); [`Error::ImageDamaged`].
-    pub fn verify_image(&self, id: &ObjectId) -> Result<(File, Integrity)> {
-        let (file, path) = (self.open_image(id)?, self.image_path(id));
+    /// As [`open_metadata_image`](Self::open_metadata_image); [`Error::ImageDamaged`].
+    pub fn verify_metadata_image(&self, id: &ObjectId) -> Result<(File, Integrity)> {
+        let (file, path) = (self.open_metadata_image(id)?, self.metadata_image_path(id));
         let damaged = |found| Error::ImageDamaged { path: path.clone(), found };
         if let Measurement::Digest(found) = self.measure(&file, &path)? {
             return if found == *id { Ok((file, Integrity::FsVerity)) } else { Err(damaged(Some(found))) };
@@ -74,15 +74,15 @@ impl Store {
 
     /// The objects that metadata image `id` refers to, after its content was verified.
     pub(crate) fn objects_of(&self, id: &ObjectId, objects_of: ObjectsOfImage<'_>) -> Result<Vec<ObjectId>> {
-        let (file, _) = self.verify_image(id)?;
-        objects_of(&file).map_err(|what| Error::ImageUnreadable { path: self.image_path(id), what })
+        let (file, _) = self.verify_metadata_image(id)?;
+        objects_of(&file).map_err(|what| Error::ImageUnreadable { path: self.metadata_image_path(id), what })
     }
 
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).
     ///
     /// # Errors
     /// As [`check_object`](Self::check_object).
-    pub fn check_image(&self, id: &ObjectId) -> Result<ObjectState> {
+    pub fn check_metadata_image(&self, id: &ObjectId) -> Result<ObjectState> {
         self.check_id(id)?;
         self.check_file(&self.images, Path::new(&image_file_name(id)), id)
     }

@@ -25,6 +25,7 @@ mod error;
 mod fsck;
 mod gc;
 mod hash;
+mod hash_areas;
 mod images;
 mod layers;
 pub mod location;
@@ -39,7 +40,6 @@ mod seals;
 mod small;
 mod staging;
 mod store;
-mod trees;
 mod usage;
 mod verified;
 
@@ -59,16 +59,16 @@ pub use images::{ObjectsOfImage, objects_of_image};
 pub use layers::LayerRecord;
 pub use lock::{Holder, Lock, LockError, LockKind};
 pub use objects::{Integrity, ObjectState};
-pub use observer::{Observer, Phase, Silent};
+pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
 pub use refs::{
-    Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
+    Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,
 };
 pub use seals::SEAL_MAX_BYTES;
 pub use staging::{
-    Added, ImageWriter, Kept, LayerFile, ObjectWriter, PackFile, PackedObject, Staged, Staging,
+    Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };
 pub use store::Store;
 pub use usage::{Sharing, Usage};

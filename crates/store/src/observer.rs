@@ -2,6 +2,39 @@
 
 use crate::fsck::Problem;
 
+/// Hears what a long call does. Called from several threads.
+pub trait Observer: Sync {
+    /// Something has happened.
+    fn event(&self, event: &Event<'_>);
+}
+
+/// Hears nothing.
+impl Observer for () {
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// What happens during a long call.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A part of it begins.
+    Began {
+        /// Which part.
+        phase: Phase,
+        /// How many items are to come, where that is known.
+        items: Option<u64>,
+    },
+    /// More is done of the part that began last.
+    Advanced {
+        /// How many items more.
+        items: u64,
+        /// How many bytes more, where these are what takes the time.
+        bytes: u64,
+    },
+    /// fsck found a problem.
+    Problem(&'a Problem),
+}
+
 /// A part of a long call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -16,23 +49,3 @@ pub enum Phase {
     /// Converting layers from one form into the other.
     Convert,
 }
-
-/// Is told of progress, from several threads.
-///
-/// All methods do nothing unless implemented, so that an observer takes what it cares for.
-pub trait Observer: Sync {
-    /// A phase begins: so many items are to come, with so many bytes, where that is known.
-    fn begin(&self, _phase: Phase, _items: Option<u64>, _bytes: Option<u64>) {}
-
-    /// So much more is done of the phase that began last.
-    fn advance(&self, _items: u64, _bytes: u64) {}
-
-    /// fsck found a problem.
-    fn problem(&self, _problem: &Problem) {}
-}
-
-/// An observer that does not listen.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
-
-impl Observer for Silent {}

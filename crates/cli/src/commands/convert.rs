@@ -1,4 +1,4 @@
-use sealpack_store::{Converted, ObjectForm, Silent};
+use sealpack_store::{Converted, ObjectForm};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -27,7 +27,7 @@ impl Convert {
         let store = context.open()?;
         let record = context.find_name(&store, &self.image)?;
         let before = record.objects;
-        let converted = store.convert(&record, self.to, &Silent)?;
+        let converted = store.convert(&record, self.to, &())?;
         let is_sealed = store.read_seal(&converted.record.manifest)?.is_some();
         context.output.result(&json_of(&converted, before), || {
             let mut text = text_of(&converted, before);

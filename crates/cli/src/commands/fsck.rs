@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sealpack_store::{FsckOptions, FsckReport, Silent, objects_of_image};
+use sealpack_store::{FsckOptions, FsckReport, objects_of_image};
 use serde_json::json;
 
 use crate::context::Context;
@@ -34,7 +34,7 @@ impl Fsck {
         let store = context.open()?;
         let options =
             FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
-        let report = store.fsck(&options, &objects_of_image, &Silent)?;
+        let report = store.fsck(&options, &objects_of_image, &())?;
         let value = json!({
             "clean": report.is_clean(),
             "objects": report.objects, "object_bytes": report.object_bytes,

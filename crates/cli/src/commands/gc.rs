@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sealpack_kernel::Kernel;
-use sealpack_store::{GcOptions, GcReport, LockKind, Removed, Silent, objects_of_image};
+use sealpack_store::{GcOptions, GcReport, LockKind, Removed, objects_of_image};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -48,12 +48,16 @@ impl Gc {
         let options = GcOptions {
             dry_run: self.dry_run,
             keep_previous: self.keep_previous,
-            keep_images: in_use.images.into_iter().filter(|id| store.image_path(id).exists()).collect(),
+            keep_images: in_use
+                .images
+                .into_iter()
+                .filter(|id| store.metadata_image_path(id).exists())
+                .collect(),
             keep_packs: sealpack_mount::root_hashes_in_use(&kernel)?,
             wait,
         };
         let report =
-            store.gc_locked(&lock, &options, &objects_of_image, &Silent).map_err(|error| match error {
+            store.gc_locked(&lock, &options, &objects_of_image, &()).map_err(|error| match error {
                 sealpack_store::Error::RootUnreadable { .. } => CommandError::from(error)
                     .hint("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside"),
                 error => error.into(),

@@ -65,7 +65,7 @@ fn json_of(store: &Store, record: &ImageRecord) -> Value {
     json!({
         "manifest": record.manifest,
         "platform": record.platform,
-        "metadata_image": record.image,
+        "metadata_image": record.metadata_image,
         "kept_in": record.objects.name(),
         "sealed": is_sealed(store, record),
         "epoch": sealing::epoch_of(store, record),

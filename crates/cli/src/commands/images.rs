@@ -32,7 +32,7 @@ impl Images {
                 "name": record.name,
                 "manifest": record.manifest,
                 "platform": record.platform,
-                "metadata_image": record.image,
+                "metadata_image": record.metadata_image,
                 "pulled_unix_seconds": record.pulled_unix_seconds,
                 "kept_in": record.objects.name(),
                 "sealed": store.seal_path(&record.manifest).exists(),

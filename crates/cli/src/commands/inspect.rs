@@ -41,8 +41,8 @@ impl Inspect {
             "config_digest": record.config,
             "metadata_image": {
                 "algorithm": store.algorithm().name(),
-                "fsverity_digest": record.image,
-                "size_bytes": record.image_size_bytes,
+                "fsverity_digest": record.metadata_image,
+                "size_bytes": record.metadata_image_size_bytes,
             },
             "layers": record.layers.iter().zip(&packs).map(|(layer, pack)| json!({
                 "diff_id": layer.diff_id,
@@ -70,9 +70,9 @@ impl Inspect {
             );
             text += &format!(
                 "metadata image  {} (fs-verity {}, {})\n",
-                record.image,
+                record.metadata_image,
                 store.algorithm(),
-                size(record.image_size_bytes)
+                size(record.metadata_image_size_bytes)
             );
             text += &composefs::text_of(&claims, "");
             text += &match record.objects {

@@ -62,8 +62,8 @@ impl Mount {
         let required = self.require;
         let advised = |error: CommandError| error.hint(advice(&store, &record, required));
         let request = Request {
-            image: store.image_path(&record.image),
-            image_id: record.image,
+            image: store.metadata_image_path(&record.metadata_image),
+            image_id: record.metadata_image,
             objects: self.objects(&store, &record)?,
             writable: Writable::new(self.upper, self.work).map_err(CommandError::usage)?,
             target: self.target,

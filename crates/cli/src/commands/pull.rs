@@ -126,9 +126,9 @@ fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
         "manifest_digest": record.manifest,
         "platform": record.platform,
         "metadata_image": {
-            "algorithm": record.image.algorithm().name(),
-            "fsverity_digest": record.image,
-            "size_bytes": record.image_size_bytes,
+            "algorithm": record.metadata_image.algorithm().name(),
+            "fsverity_digest": record.metadata_image,
+            "size_bytes": record.metadata_image_size_bytes,
         },
         "layers": record.layers.len(),
         "layers_known": pulled.layers_known,
@@ -155,7 +155,7 @@ fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
 fn text_of(pulled: &Pulled, judged: &Judged) -> String {
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
-    text += &format!("  metadata image  {}\n", record.image);
+    text += &format!("  metadata image  {}\n", record.metadata_image);
     text += &composefs::text_of(&pulled.composefs, "  ");
     let known = match pulled.layers_converted {
         0 => format!("{} known", pulled.layers_known),

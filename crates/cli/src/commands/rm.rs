@@ -38,13 +38,15 @@ impl Rm {
             let others = store.images()?.records;
             for record in &records {
                 let stays = |other: &&ImageRecord| {
-                    other.image == record.image && !records.iter().any(|gone| gone.name == other.name)
+                    other.metadata_image == record.metadata_image
+                        && !records.iter().any(|gone| gone.name == other.name)
                 };
                 if others.iter().find(stays).is_some() {
                     continue;
                 }
                 let mounted = sealpack_mount::mounted()?;
-                let is_ours = |mount: &&Mounted| mount.image == record.image && may_be_from(&store, mount);
+                let is_ours =
+                    |mount: &&Mounted| mount.image == record.metadata_image && may_be_from(&store, mount);
                 if let Some(mount) = mounted.iter().find(is_ours) {
                     return Err(CommandError::failed(format_args!(
                         "{} is mounted on {}",

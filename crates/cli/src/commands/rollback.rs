@@ -143,7 +143,7 @@ fn why_not(
 
 /// That the image can be used as it is.
 fn check_whole(store: &Store, record: &ImageRecord) -> Result<(), CommandError> {
-    store.verify_image(&record.image)?;
+    store.verify_metadata_image(&record.metadata_image)?;
     for layer in &record.layers {
         if !store.has_layer(&layer.diff_id, record.objects)? {
             return Err(CommandError::failed(format_args!(

@@ -26,7 +26,7 @@ impl Tag {
         // Its seal goes on being for the name that it was pulled by.
         record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);
         store.set_image(&record)?;
-        let value = json!({ "name": record.name, "metadata_image": record.image });
+        let value = json!({ "name": record.name, "metadata_image": record.metadata_image });
         context.output.result(&value, || record.name.clone())
     }
 }

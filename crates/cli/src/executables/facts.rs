@@ -79,7 +79,7 @@ impl<'s> Facts<'s> {
         };
         let metadata = match form {
             ObjectForm::Files => None,
-            ObjectForm::Packs => Some(store.image_root_hash(&record.image)?),
+            ObjectForm::Packs => Some(store.metadata_image_root_hash(&record.metadata_image)?),
         };
         let signed = match assumption {
             Some(Assumption::Sealed) => Signed::All,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::dm::{DeviceName, DeviceNumber, VerityTable};
 
-use super::request::{MetadataTree, Pack, Signature};
+use super::request::{MetadataHashArea, Pack, Signature};
 
 /// What the names of devices begin with, before `s` or `u`, for signed or unsigned, and the root
 /// hash. Whoever changes it no longer finds what an older version left behind.
@@ -26,8 +26,8 @@ pub struct Device {
 }
 
 impl Device {
-    pub(super) fn of_metadata(tree: MetadataTree) -> Self {
-        let MetadataTree { path, data_blocks, root_hash, signatures } = tree;
+    pub(super) fn of_metadata(area: MetadataHashArea) -> Self {
+        let MetadataHashArea { path, data_blocks, root_hash, signatures } = area;
         Self { root_hash, data_blocks, tree: Some(path), signatures }
     }
 

@@ -14,7 +14,7 @@ use crate::table::source_of;
 
 pub use device::Device;
 pub(crate) use device::NAME_PREFIX;
-pub use request::{MetadataTree, Objects, Pack, Request, Signature, Writable};
+pub use request::{MetadataHashArea, Objects, Pack, Request, Signature, Writable};
 
 /// A request that cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

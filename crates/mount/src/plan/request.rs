@@ -46,7 +46,7 @@ pub enum Objects {
     /// In packs.
     Packs {
         /// The hash area of the metadata image, which is on dm-verity as the packs are.
-        metadata: MetadataTree,
+        metadata: MetadataHashArea,
         /// The packs in the order of the layers.
         packs: Vec<Pack>,
     },
@@ -54,7 +54,7 @@ pub enum Objects {
 
 /// The hash area of a metadata image: dm-verity's superblock and tree, in a file of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetadataTree {
+pub struct MetadataHashArea {
     /// The file.
     pub path: PathBuf,
     /// The number of blocks of 4096 bytes that the metadata image has.

@@ -34,7 +34,7 @@ fn packs(signed: &[bool]) -> Request {
         root_hash: RootHash::new([u8::try_from(index).unwrap(); 32]),
         signatures: signatures(*signed),
     });
-    let metadata = MetadataTree {
+    let metadata = MetadataHashArea {
         path: "/store/images/x.verity".into(),
         data_blocks: 50,
         root_hash: RootHash::new([0xCD; 32]),

@@ -75,7 +75,7 @@ fn an_image_with_other_bytes_is_not_mounted() {
             None
         });
         let error = apply(&kernel, &fixture.plan()).unwrap_err();
-        assert!(error.is_verification_failure());
+        assert!(error.is_verification());
         assert!(error.to_string().ends_with(&format!(", not {}", fixture.image_id)), "{error}");
         assert_eq!(mounts(), before);
     });
@@ -91,7 +91,7 @@ fn less_than_required_is_refused_before_anything_is_mounted() {
             None
         });
         let error = apply(&kernel, &Plan::new(request).unwrap()).unwrap_err();
-        assert!(error.is_verification_failure());
+        assert!(error.is_verification());
         assert_eq!(
             error.to_string(),
             "verified is required, but this mount is plain (the metadata image has no fs-verity)"
@@ -168,7 +168,7 @@ fn an_image_that_is_none_or_wants_another_device_is_refused_before_anything_is_m
         let image_id = sealpack_format::verity::fsverity_digest(fixture.image_id.algorithm(), bytes);
         let plan = Plan::new(Request { image_id, ..fixture.request() }).unwrap();
         let error = apply(&kernel, &plan).unwrap_err();
-        assert!(error.is_verification_failure());
+        assert!(error.is_verification());
         error.to_string()
     };
     assert!(refusal(&[0; 4096]).contains("image.erofs cannot be mounted: "));

@@ -8,7 +8,7 @@ use sealpack_format::pack::{PackOptions, PackWriter};
 use sealpack_format::verity::dmverity::HashAreaWriter;
 use sealpack_kernel::{Errno, Kernel};
 use sealpack_mount::{
-    Backing, Error, Level, MetadataTree, Objects, Pack, Plan, Request, Signature, apply, unmount,
+    Backing, Error, Level, MetadataHashArea, Objects, Pack, Plan, Request, Signature, apply, unmount,
 };
 
 use crate::failures::fail_each_call;
@@ -41,11 +41,11 @@ fn request(fixture: &Fixture, count: usize) -> Request {
     let image = fs::read(fixture.path("image.erofs")).unwrap();
     let size_bytes = u64::try_from(image.len()).unwrap();
     let hash = sealpack_format::verity::hash_blocks_portably;
-    let mut tree = HashAreaWriter::new(Cursor::new(Vec::new()), size_bytes, hash).unwrap();
-    tree.update(&image).unwrap();
-    let (root_hash, tree) = tree.finish().unwrap();
-    fs::write(fixture.path("image.verity"), tree.into_inner()).unwrap();
-    let metadata = MetadataTree {
+    let mut area = HashAreaWriter::new(Cursor::new(Vec::new()), size_bytes, hash).unwrap();
+    area.update(&image).unwrap();
+    let (root_hash, area) = area.finish().unwrap();
+    fs::write(fixture.path("image.verity"), area.into_inner()).unwrap();
+    let metadata = MetadataHashArea {
         path: fixture.path("image.verity"),
         data_blocks: size_bytes / 4096,
         root_hash,
@@ -60,8 +60,8 @@ fn request(fixture: &Fixture, count: usize) -> Request {
     Request { objects: Objects::Packs { metadata, packs: packs.collect() }, ..fixture.request() }
 }
 
-/// The request with its metadata tree or its packs changed.
-fn changed(mut request: Request, change: impl FnOnce(&mut MetadataTree, &mut Vec<Pack>)) -> Request {
+/// The request with its hash area or its packs changed.
+fn changed(mut request: Request, change: impl FnOnce(&mut MetadataHashArea, &mut Vec<Pack>)) -> Request {
     match &mut request.objects {
         Objects::Packs { metadata, packs } => change(metadata, packs),
         Objects::Files { .. } => panic!("a request of packs"),
@@ -162,7 +162,7 @@ fn refusal(request: Request) -> Error {
         None
     });
     let error = apply(&kernel, &Plan::new(request).unwrap()).unwrap_err();
-    assert!(error.is_verification_failure(), "{error}");
+    assert!(error.is_verification(), "{error}");
     error
 }
 
@@ -205,12 +205,12 @@ fn a_pack_that_is_another_one_or_none_is_refused() {
 #[test]
 fn a_hash_tree_that_is_not_the_metadata_images_is_refused() {
     let fixture = Fixture::new();
-    let text = |change: fn(&Fixture, &mut MetadataTree)| {
-        let request = changed(request(&fixture, 1), |tree, _| change(&fixture, tree));
+    let text = |change: fn(&Fixture, &mut MetadataHashArea)| {
+        let request = changed(request(&fixture, 1), |area, _| change(&fixture, area));
         refusal(request).to_string()
     };
     assert!(
-        text(|_, tree| tree.data_blocks = 3).contains("it is for 3 blocks, but the image has 8192 bytes")
+        text(|_, area| area.data_blocks = 3).contains("it is for 3 blocks, but the image has 8192 bytes")
     );
     let other = text(|fixture, _| {
         let mut bytes = fs::read(fixture.path("image.verity")).unwrap();
@@ -222,14 +222,14 @@ fn a_hash_tree_that_is_not_the_metadata_images_is_refused() {
     assert!(cut.contains("it has 4096 bytes, not 8192"), "{cut}");
     let zeros = text(|fixture, _| fs::write(fixture.path("image.verity"), [0; 8192]).unwrap());
     assert!(zeros.contains("there is no dm-verity superblock"), "{zeros}");
-    // A tree and a root hash, which somebody may have signed, that belong together, but to another image.
-    let another = text(|fixture, tree| {
+    // A hash area and a root hash, which somebody may have signed, that belong together, but to another image.
+    let another = text(|fixture, area| {
         let hash = sealpack_format::verity::hash_blocks_portably;
         let mut writer = HashAreaWriter::new(Cursor::new(Vec::new()), 8192, hash).unwrap();
         writer.update(&[7; 8192]).unwrap();
-        let (root_hash, area) = writer.finish().unwrap();
-        fs::write(fixture.path("image.verity"), area.into_inner()).unwrap();
-        tree.root_hash = root_hash;
+        let (root_hash, bytes) = writer.finish().unwrap();
+        fs::write(fixture.path("image.verity"), bytes.into_inner()).unwrap();
+        area.root_hash = root_hash;
     });
     assert!(another.contains("it is that of another image: this one has the root hash "), "{another}");
 }
@@ -244,14 +244,14 @@ fn what_only_devices_give_is_refused_where_there_are_none() {
             no_device_mapper(call)
         });
         let signature = || vec![Signature { der: vec![0x30], signer: "CN=test".into() }];
-        let signed = changed(request(&fixture, 1), |tree, packs| {
-            tree.signatures = signature();
+        let signed = changed(request(&fixture, 1), |area, packs| {
+            area.signatures = signature();
             packs[0].signatures = signature();
         });
         for required in [Level::Verified, Level::Signed] {
             let plan = Plan::new(Request { required, ..signed.clone() }).unwrap();
             let error = apply(&kernel, &plan).unwrap_err();
-            assert!(error.is_verification_failure());
+            assert!(error.is_verification());
             assert_eq!(
                 error.to_string(),
                 format!("{required} is required, but this mount is plain (the kernel has no device-mapper)")

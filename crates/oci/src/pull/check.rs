@@ -2,7 +2,7 @@
 
 use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
-use sealpack_store::{ImageRecord, Kept, LayerPack, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
 
 /// Under what name, how, and on what condition an image is to be pulled.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ impl<'a> Request<'a> {
 }
 
 /// Says whether an image may get its name, and what is kept with it then.
-pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Kept, Refusal>;
+pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Accepted, Refusal>;
 
 /// What was made of an image's layers.
 #[derive(Debug, Clone, Copy)]

@@ -22,8 +22,8 @@ use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::{
-    Discard, Error as StoreError, ImageRecord, Kept, LayerDescriptor, ObjectForm, Partial, Staging, Store,
-    objects_of_image,
+    Accepted, Discard, Error as StoreError, ImageRecord, LayerDescriptor, ObjectForm, Partial, Staging,
+    Store, objects_of_image,
 };
 
 pub use check::{Check, Rebuilt, Refusal, Request};
@@ -133,19 +133,19 @@ fn bring_in(
     }
     let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
-    let kept = match request.check {
+    let accepted = match request.check {
         Some(check) => ask(&staging, &record, check)?,
-        None => Kept::default(),
+        None => Accepted::default(),
     };
     let added = staging.figures();
-    staging.publish_with(&record, &kept)?;
+    staging.publish_with(&record, &accepted)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
 }
 
 /// What `check` says of the image whose record that is.
-fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Kept, PullError> {
-    let root_hash = staging.image_root_hash(&record.image)?;
+fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Accepted, PullError> {
+    let root_hash = staging.metadata_image_root_hash(&record.metadata_image)?;
     let packs = match record.objects {
         ObjectForm::Files => Vec::new(),
         ObjectForm::Packs => staging.store().image_packs(record)?,
@@ -256,7 +256,7 @@ fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, Pu
 }
 
 fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {
-    let mut writer = staging.image_writer()?;
+    let mut writer = staging.metadata_image_writer()?;
     erofs::write_metadata_image(tree, FormatVersion::V1, &mut writer)?;
     let size_bytes = writer.size_bytes();
     Ok((writer.finish()?, size_bytes))
@@ -281,7 +281,7 @@ fn record_of(
     let asked_for = request.pulled_as.map(ToString::to_string);
     record.pulled_as = asked_for.filter(|asked_for| *asked_for != record.name);
     record.platform = image.platform.as_ref().map(ToString::to_string).unwrap_or_default();
-    record.image_size_bytes = size_bytes;
+    record.metadata_image_size_bytes = size_bytes;
     record.layers = layers.collect();
     // A clock before 1970 is no reason to fail.
     record.pulled_unix_seconds =

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use sealpack_format::digest::{DiffId, RootHash};
 use sealpack_oci::pull::{Rebuilt, Refusal};
-use sealpack_store::{ImageRecord, Kept};
+use sealpack_store::{Accepted, ImageRecord};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn pull_with(
     store: &Store,
     source: &Memory,
     form: ObjectForm,
-    answer: Result<Kept, &str>,
+    answer: Result<Accepted, &str>,
 ) -> (Result<Pulled, PullError>, Seen) {
     let seen = Mutex::new(None);
     let check = |rebuilt: &Rebuilt<'_>| {
@@ -33,15 +33,15 @@ fn pull_with(
 fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name() {
     for form in [ObjectForm::Packs, ObjectForm::Files] {
         let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
-        let kept = Kept {
+        let accepted = Accepted {
             seal: Some(b"{}".to_vec()),
             epochs: vec![("localhost/image:1".into(), 3)],
-            ..Kept::default()
+            ..Accepted::default()
         };
-        let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(kept));
+        let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(accepted));
         let pulled = pulled.unwrap();
         assert_eq!(pulled.record, record);
-        assert_eq!(root_hash, store.image_root_hash(&record.image).unwrap());
+        assert_eq!(root_hash, store.metadata_image_root_hash(&record.metadata_image).unwrap());
         let expected: Vec<_> = match form {
             ObjectForm::Files => Vec::new(),
             ObjectForm::Packs => {
@@ -52,7 +52,7 @@ fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name(
         assert_eq!(packs, expected);
         assert_eq!(store.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
         assert_eq!(store.epoch("localhost/image:1").unwrap().unwrap().epoch, 3);
-        assert!(store.fsck(&FsckOptions::default(), &objects_of_image, &Silent).unwrap().is_clean());
+        assert!(store.fsck(&FsckOptions::default(), &objects_of_image, &()).unwrap().is_clean());
     }
 }
 

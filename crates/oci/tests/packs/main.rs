@@ -12,7 +12,7 @@ use memory::{Memory, diff_id_of};
 use sealpack_format::Algorithm;
 use sealpack_oci::media_type::Compression;
 use sealpack_oci::pull::{PullError, Pulled, Request, pull};
-use sealpack_store::{FsckOptions, GcOptions, ObjectForm, Silent, Store, objects_of_image};
+use sealpack_store::{FsckOptions, GcOptions, ObjectForm, Store, objects_of_image};
 use tar::{Member, archive};
 
 /// A store in a directory of its own.
@@ -43,7 +43,7 @@ fn try_pull(store: &Store, source: &Memory, form: Option<ObjectForm>) -> Result<
 #[track_caller]
 fn pull_as(store: &Store, source: &Memory, form: ObjectForm) -> Pulled {
     let pulled = try_pull(store, source, Some(form)).unwrap();
-    let report = store.fsck(&FsckOptions::default(), &objects_of_image, &Silent).unwrap();
+    let report = store.fsck(&FsckOptions::default(), &objects_of_image, &()).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     pulled
 }
@@ -75,7 +75,7 @@ fn two_layers() -> Vec<Vec<u8>> {
 }
 
 fn gc(store: &Store) {
-    store.gc(&GcOptions::default(), &objects_of_image, &Silent).unwrap();
+    store.gc(&GcOptions::default(), &objects_of_image, &()).unwrap();
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_layer_that_is_there_in_the_other_form_is_not_fetched() {
     let packed = pull_as(&store, &source, ObjectForm::Packs);
     assert_eq!((source.opened(), packed.layers_converted, packed.added.packs), (0, 2, 2));
     assert_eq!(packed.objects_before, Some(ObjectForm::Files));
-    assert_eq!(packed.record.image, files_first.record.image);
+    assert_eq!(packed.record.metadata_image, files_first.record.metadata_image);
     gc(&store);
     assert_eq!(std::fs::read_dir(store.objects_path()).unwrap().count(), 0);
     assert_eq!(pull_as(&store, &source, ObjectForm::Packs).layers_known, 2);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sealpack_format::pack::{PackOptions, PackWriter};
 use sealpack_format::{Algorithm, RootHash};
 use sealpack_oci::media_type::Compression;
-use sealpack_store::{ObjectForm, Silent, Store};
+use sealpack_store::{ObjectForm, Store};
 
 use crate::memory::{Memory, diff_id_of};
 use crate::tar::{Member, archive};
@@ -157,7 +157,7 @@ proptest! {
         let converted = fixture(Algorithm::Sha256);
         let mut record = pull_as(&converted, &Memory::new(&tars, Compression::Plain), ObjectForm::Files).record;
         for form in [ObjectForm::Packs, ObjectForm::Files, ObjectForm::Packs] {
-            record = converted.convert(&record, form, &Silent).unwrap().record;
+            record = converted.convert(&record, form, &()).unwrap().record;
             gc(&converted);
         }
         prop_assert!(files(&converted, "packs/sha256") == packs);

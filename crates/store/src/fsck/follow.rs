@@ -13,7 +13,7 @@ use super::{FsckReport, Problem, ProblemKind};
 use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 
@@ -35,7 +35,7 @@ pub(super) fn follow(
     report.layers = follow.layers(observer)?;
     report.images = follow.images(objects_of, observer)?;
     report.blobs = follow.blobs(observer)?;
-    follow.trees()?;
+    follow.hash_areas()?;
     report.seals = follow.seals()?;
     follow.names();
     follow.packs();
@@ -86,7 +86,7 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(layers.len() as u64)
     }
@@ -108,8 +108,8 @@ impl Follow<'_> {
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {
         let images = self.found.images.clone();
         for id in &images {
-            let names = self.names_of(|record| record.image == *id);
-            let path = self.store.image_path(id);
+            let names = self.names_of(|record| record.metadata_image == *id);
+            let path = self.store.metadata_image_path(id);
             match self.store.objects_of(id, objects_of) {
                 Ok(objects) => self.image(id, &objects),
                 Err(Error::ImageDamaged { found, .. }) => {
@@ -124,7 +124,7 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(images.len() as u64)
     }
@@ -133,7 +133,7 @@ impl Follow<'_> {
     /// that is still mounted.
     fn image(&mut self, id: &ObjectId, objects: &[ObjectId]) {
         let (mut lacking, mut names) = (BTreeSet::new(), BTreeSet::new());
-        for record in self.records.iter().filter(|record| record.image == *id) {
+        for record in self.records.iter().filter(|record| record.metadata_image == *id) {
             let packs = record.layers.iter().filter_map(|layer| self.packs.objects_of(&layer.diff_id));
             let packed: HashSet<_> = match record.objects {
                 ObjectForm::Files => HashSet::new(),
@@ -149,7 +149,7 @@ impl Follow<'_> {
                 lacking.extend(theirs);
             }
         }
-        self.lacking(ProblemKind::IncompleteImage, self.store.image_path(id), lacking, names);
+        self.lacking(ProblemKind::IncompleteImage, self.store.metadata_image_path(id), lacking, names);
     }
 
     fn lacking(
@@ -179,19 +179,19 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.advance(1, 0);
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(blobs.len() as u64)
     }
 
-    fn trees(&mut self) -> Result<()> {
-        for id in self.found.trees.clone() {
-            let names = self.names_of(|record| record.image == id);
-            match self.store.image_tree(&id) {
-                Ok((_, area)) if self.store.is_image_tree(&id, &area)? => {}
+    fn hash_areas(&mut self) -> Result<()> {
+        for id in self.found.hash_areas.clone() {
+            let names = self.names_of(|record| record.metadata_image == id);
+            match self.store.hash_area_of(&id) {
+                Ok((_, area)) if self.store.is_hash_area(&id, &area)? => {}
                 Ok(_) => {
                     let what = "it is not the hash area of its metadata image".to_owned();
-                    self.add(ProblemKind::DamagedImageTree, self.store.image_tree_path(&id), what, names);
+                    self.add(ProblemKind::DamagedImageTree, self.store.hash_area_path(&id), what, names);
                 }
                 // A problem of the image's, or left over from one that is gone.
                 Err(Error::ImageDamaged { .. } | Error::ImageUnreadable { .. } | Error::ImageMissing(_)) => {}
@@ -266,8 +266,8 @@ impl Follow<'_> {
                 let packs = record.layers.iter().filter_map(|layer| self.missing_pack(&layer.diff_id));
                 packs.for_each(|path| miss(ProblemKind::MissingPack, path));
             }
-            if !self.found.images.contains(&record.image) {
-                miss(ProblemKind::MissingImage, self.store.image_path(&record.image));
+            if !self.found.images.contains(&record.metadata_image) {
+                miss(ProblemKind::MissingImage, self.store.metadata_image_path(&record.metadata_image));
             }
         }
         for ((kind, path), names) in missing {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::images::ObjectsOfImage;
 use crate::lock::LockKind;
-use crate::observer::{Observer, Phase};
+use crate::observer::{Event, Observer, Phase};
 use crate::store::Store;
 
 /// What [`Store::fsck`] does.
@@ -153,23 +153,26 @@ impl Store {
     ) -> Result<FsckReport> {
         let kind = if options.repair { LockKind::Exclusive } else { LockKind::Shared };
         let _lock = self.lock(kind, options.wait)?;
-        observer.begin(Phase::Scan, None, None);
+        observer.event(&Event::Began { phase: Phase::Scan, items: None });
         // Names first: whatever is committed meanwhile was there before its name.
         let names = names::Names::read(self)?;
         let mut found = scan::scan(self)?;
         let mut report = names.report();
-        observer.begin(Phase::Hash, Some((found.objects.len() + found.packs.len()) as u64), None);
+        observer.event(&Event::Began {
+            phase: Phase::Hash,
+            items: Some((found.objects.len() + found.packs.len()) as u64),
+        });
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
         scan::hash_objects(self, &mut found, threads, observer, &mut report)?;
         let packs = packs::verify_packs(self, &found, threads, observer, &mut report)?;
-        observer.begin(Phase::Follow, None, None);
+        observer.event(&Event::Began { phase: Phase::Follow, items: None });
         report.problems = follow::follow(self, &names, (found, packs), objects_of, observer, &mut report)?;
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }
         self.save_memory()?;
-        report.problems.iter().for_each(|problem| observer.problem(problem));
+        report.problems.iter().for_each(|problem| observer.event(&Event::Problem(problem)));
         Ok(report)
     }
 

@@ -15,7 +15,7 @@ use super::scan::Found;
 use super::threads::for_each;
 use crate::error::{Error, Result};
 use crate::objects::{is_unreadable, status};
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::packs::{LayerPack, PackDescriptor};
 use crate::refs::ImageRecord;
 use crate::store::Store;
@@ -90,7 +90,7 @@ pub(super) fn verify_packs(
     let verified = for_each(threads, &found.packs, Vec::new, |verified: &mut Vec<_>, root_hash| {
         if let Some((result, size_bytes)) = verify(store, root_hash)? {
             verified.push((*root_hash, result));
-            observer.advance(1, size_bytes);
+            observer.event(&Event::Advanced { items: 1, bytes: size_bytes });
         }
         Ok(())
     })?;

@@ -10,14 +10,14 @@ use super::threads::for_each;
 use crate::backend::Entry;
 use crate::error::{Error, Result};
 use crate::gc::object_of;
+use crate::hash_areas::image_of_hash_area_file_name;
 use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
-use crate::observer::Observer;
+use crate::observer::{Event, Observer};
 use crate::packs::pack_of_file_name;
 use crate::refs::{epoch, history};
 use crate::seals::manifest_of_seal_file_name;
 use crate::store::Store;
-use crate::trees::image_of_tree_file_name;
 use crate::verified::Fingerprint;
 use crate::{lock, meta, packs, seals, verified};
 
@@ -30,7 +30,7 @@ pub(crate) struct Found {
     pub(super) damaged: Vec<(ObjectId, String)>,
     pub(crate) images: Vec<ObjectId>,
     /// Images with a hash area.
-    pub(super) trees: Vec<ObjectId>,
+    pub(super) hash_areas: Vec<ObjectId>,
     pub(crate) layers: Vec<DiffId>,
     /// Layers of which it is recorded what pack they have.
     pub(crate) pack_records: Vec<DiffId>,
@@ -107,17 +107,17 @@ enum OfLayer {
 
 fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
     let ours = |id: &ObjectId| id.algorithm() == store.algorithm();
-    let (mut images, mut trees) = (Vec::new(), Vec::new());
+    let (mut images, mut hash_areas) = (Vec::new(), Vec::new());
     let known = |entry: &Entry| {
         let name = entry.name.to_str()?;
-        match image_of_tree_file_name(name).filter(ours) {
-            Some(id) => trees.push(id),
+        match image_of_hash_area_file_name(name).filter(ours) {
+            Some(id) => hash_areas.push(id),
             None => images.push(image_of_file_name(name).filter(ours)?),
         }
         Some(())
     };
     scan_directory(store, "images", known, &mut found.strays)?;
-    (found.images, found.trees) = (images, trees);
+    (found.images, found.hash_areas) = (images, hash_areas);
     Ok(())
 }
 
@@ -255,6 +255,6 @@ fn hash_object(
     }
     outcome.objects += 1;
     outcome.bytes += size_bytes;
-    observer.advance(1, size_bytes);
+    observer.event(&Event::Advanced { items: 1, bytes: size_bytes });
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Names, and the images they stand for.
 
+mod accepted;
 pub(crate) mod epoch;
 mod file;
 pub(crate) mod history;
@@ -9,6 +10,7 @@ mod record;
 use std::ffi::OsStr;
 use std::path::Path;
 
+pub use accepted::Accepted;
 pub use epoch::Epoch;
 pub use history::HISTORY_MAX;
 pub use name::REF_NAME_MAX_BYTES;
@@ -16,7 +18,6 @@ pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError}
 
 use crate::error::{Error, RefDamage, Result};
 use crate::lock::Lock;
-use crate::staging::Kept;
 use crate::store::Store;
 
 /// All named images, and the files in `refs/` that cannot be used.
@@ -57,22 +58,22 @@ impl Store {
     /// [`Error::Name`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the history is damaged;
     /// failures of the system.
     pub fn set_image(&self, record: &ImageRecord) -> Result<()> {
-        self.set_image_of_epochs(record, &Kept::default())
+        self.set_image_of_epochs(record, &Accepted::default())
     }
 
-    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) the epochs of what is kept, and
+    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) the epochs of what was accepted, and
     /// looked for those that must not be there. Nobody gets a name between these.
-    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, kept: &Kept) -> Result<()> {
+    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, accepted: &Accepted) -> Result<()> {
         name::check(&record.name)?;
-        self.check_id(&record.image)?;
+        self.check_id(&record.metadata_image)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
-        for name in &kept.unsealed {
+        for name in &accepted.unsealed {
             if let Some(known) = self.epoch(name)? {
                 return Err(Error::EpochUnsealed { name: known.name, known: known.epoch });
             }
         }
-        for (name, epoch) in &kept.epochs {
+        for (name, epoch) in &accepted.epochs {
             self.remember_epoch_locked(name, *epoch, &record.manifest)?;
         }
         let before = match self.image(&record.name) {

@@ -30,10 +30,12 @@ pub struct ImageRecord {
     pub pulled_as: Option<String>,
     /// The platform, such as `linux/arm64/v8`.
     pub platform: String,
-    /// The metadata image.
-    pub image: ObjectId,
-    /// The size of the metadata image.
-    pub image_size_bytes: u64,
+    /// The metadata image. Called `image` on the disk.
+    #[serde(rename = "image")]
+    pub metadata_image: ObjectId,
+    /// The size of the metadata image. Called `image_size_bytes` on the disk.
+    #[serde(rename = "image_size_bytes")]
+    pub metadata_image_size_bytes: u64,
     /// The layers, lowest first.
     pub layers: Vec<LayerDescriptor>,
     /// In which form its objects are kept. Records from before there were packs do not say.
@@ -121,7 +123,12 @@ impl LayerDescriptor {
 impl ImageRecord {
     /// A record with no layers, not pulled at any time yet; the fields are there to be set.
     #[must_use]
-    pub fn new(name: impl Into<String>, manifest: BlobDigest, config: BlobDigest, image: ObjectId) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        manifest: BlobDigest,
+        config: BlobDigest,
+        metadata_image: ObjectId,
+    ) -> Self {
         Self {
             version: VERSION,
             name: name.into(),
@@ -130,8 +137,8 @@ impl ImageRecord {
             index: None,
             pulled_as: None,
             platform: String::new(),
-            image,
-            image_size_bytes: 0,
+            metadata_image,
+            metadata_image_size_bytes: 0,
             layers: Vec::new(),
             objects: ObjectForm::Files,
             pulled_unix_seconds: 0,
@@ -158,6 +165,7 @@ impl OfName for ImageRecord {
             return Some(format!("the record of an image in it has version {}", self.version));
         }
         let algorithm = store.algorithm();
-        (self.image.algorithm() != algorithm).then(|| format!("its image is not named by {algorithm}"))
+        (self.metadata_image.algorithm() != algorithm)
+            .then(|| format!("its image is not named by {algorithm}"))
     }
 }

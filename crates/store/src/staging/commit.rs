@@ -13,24 +13,13 @@ use crate::images::image_file_name;
 use crate::layers::layer_path;
 use crate::objects::Integrity;
 use crate::packs::{self, pack_path, pack_record_path};
-use crate::refs::{ImageRecord, ObjectForm};
+use crate::refs::{Accepted, ImageRecord, ObjectForm};
 use crate::store::Feature;
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
 /// whatever else is dirty on the filesystem.
 const SINGLE_FLUSHES: usize = 8;
-
-/// What is kept of an image's seal when the image gets its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// The seal, as [`Store::write_seal`](crate::Store::write_seal) takes it.
-    pub seal: Option<Vec<u8>>,
-    /// Names, and the epochs to be remembered for them.
-    pub epochs: Vec<(String, u64)>,
-    /// Names of which no epoch may be remembered: the image has no seal, and they never had one.
-    pub unsealed: Vec<String>,
-}
 
 impl Staging<'_> {
     /// Makes everything that was finished before part of the store. Durable on return.
@@ -54,13 +43,13 @@ impl Staging<'_> {
     }
 
     /// [Commits](Self::commit), then gives the image its name ([`Store::set_image`](crate::Store::set_image)) and
-    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_image_tree) of its metadata
+    /// ends the staging. An image in packs gets the [hash area](crate::Store::ensure_hash_area) of its metadata
     /// image, too.
     ///
     /// # Errors
     /// As both; [`Error::TooManyPacks`] and [`Error::PackUnknown`] for an image in packs, before anything is committed.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
-        self.publish_with(record, &Kept::default())
+        self.publish_with(record, &Accepted::default())
     }
 
     /// As [`publish`](Self::publish), and keeps what came with the image before that gets its name.
@@ -68,23 +57,23 @@ impl Staging<'_> {
     /// # Errors
     /// As [`publish`](Self::publish), [`Store::write_seal`](crate::Store::write_seal) and
     /// [`Store::remember_epoch`](crate::Store::remember_epoch); [`Error::EpochUnsealed`].
-    pub fn publish_with(self, record: &ImageRecord, kept: &Kept) -> Result<()> {
+    pub fn publish_with(self, record: &ImageRecord, accepted: &Accepted) -> Result<()> {
         if record.objects == ObjectForm::Packs {
             self.check_packs(record)?;
         }
         self.commit()?;
         if record.objects == ObjectForm::Packs {
-            self.store.ensure_image_tree(&record.image)?;
+            self.store.ensure_hash_area(&record.metadata_image)?;
         }
         let figures = self.figures();
         if figures.existing_objects > 0 || figures.existing_packs > 0 {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
         }
-        if let Some(seal) = &kept.seal {
+        if let Some(seal) = &accepted.seal {
             self.store.write_seal(&record.manifest, seal)?;
         }
-        self.store.set_image_of_epochs(record, kept)
+        self.store.set_image_of_epochs(record, accepted)
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

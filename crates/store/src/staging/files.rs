@@ -169,12 +169,12 @@ impl Write for LayerFile<'_> {
 }
 
 /// Takes a metadata image, buffered, and computes its digest. Dropped unfinished, it leaves nothing.
-pub struct ImageWriter<'a> {
+pub struct MetadataImageWriter<'a> {
     buffer: BufWriter<Temporary<'a>>,
     hasher: FsVerityHasher,
 }
 
-impl<'a> ImageWriter<'a> {
+impl<'a> MetadataImageWriter<'a> {
     pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
         let buffer = BufWriter::with_capacity(64 * 1024, Temporary::new(staging)?);
         Ok(Self { buffer, hasher: hasher(staging.store.algorithm()) })
@@ -202,7 +202,7 @@ impl<'a> ImageWriter<'a> {
     }
 }
 
-impl Write for ImageWriter<'_> {
+impl Write for MetadataImageWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.buffer.write(bytes)?;
         self.hasher.update(&bytes[..written]);

@@ -15,20 +15,19 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 
-pub use commit::Kept;
-pub use files::{ImageWriter, LayerFile, ObjectWriter};
+pub use files::{LayerFile, MetadataImageWriter, ObjectWriter};
 pub use pack::{PackFile, PackedObject};
 
 use crate::backend::Dir;
 use crate::blobs::BLOB_MAX_BYTES;
 use crate::error::{BlobMismatch, Error, Result};
 use crate::hash::blob_digest;
+use crate::hash_areas::{hash_area, hash_area_failed};
 use crate::images::image_file_name;
 use crate::lock::{Lock, Locked};
 use crate::objects::{Integrity, ObjectState};
 use crate::packs::PackDescriptor;
 use crate::store::Store;
-use crate::trees::{hash_area, hash_area_failed};
 
 /// How the directories of stagings in `tmp/` begin.
 const PREFIX: &str = "stage-";
@@ -236,18 +235,18 @@ impl<'s> Staging<'s> {
     ///
     /// # Errors
     /// [`Error::NoSpace`] and other failures of the system.
-    pub fn image_writer(&self) -> Result<ImageWriter<'_>> {
-        ImageWriter::new(self)
+    pub fn metadata_image_writer(&self) -> Result<MetadataImageWriter<'_>> {
+        MetadataImageWriter::new(self)
     }
 
-    /// The root hash that metadata image `id`, which was [finished](ImageWriter::finish) here or is in the store, has as a
+    /// The root hash that metadata image `id`, which was [finished](MetadataImageWriter::finish) here or is in the store, has as a
     /// dm-verity device.
     ///
     /// # Errors
-    /// As [`Store::image_root_hash`].
-    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+    /// As [`Store::metadata_image_root_hash`].
+    pub fn metadata_image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
         let Some(number) = self.pending().images.get(id).copied() else {
-            return self.store.image_root_hash(id);
+            return self.store.metadata_image_root_hash(id);
         };
         let name = number.to_string();
         let file =

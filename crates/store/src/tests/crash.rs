@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
-use crate::Kept;
+use crate::Accepted;
 use crate::fault::{Change, KILL_AT, recorded};
 
 const PATH: &str = "SEALPACK_STORE_TEST_CRASH";
@@ -75,7 +75,7 @@ fn check(path: &Path, done: &[String]) {
             }
             ("image", name) => {
                 let record = store.image(name).unwrap().unwrap();
-                store.verify_image(&record.image).unwrap();
+                store.verify_metadata_image(&record.metadata_image).unwrap();
                 record.blobs().for_each(|digest| drop(store.blob(&digest).unwrap()));
                 for layer in &record.layers {
                     assert!(store.has_layer(&layer.diff_id, record.objects).unwrap(), "{what}: {record:?}");
@@ -84,7 +84,7 @@ fn check(path: &Path, done: &[String]) {
             ("before", name) => {
                 let earlier = store.history(name).unwrap();
                 assert_eq!(earlier.len(), 1, "{what}");
-                store.verify_image(&earlier[0].image).unwrap();
+                store.verify_metadata_image(&earlier[0].metadata_image).unwrap();
                 for layer in &earlier[0].layers {
                     assert!(
                         store.has_layer(&layer.diff_id, earlier[0].objects).unwrap(),
@@ -136,10 +136,10 @@ fn short_life_with_packs() {
     store.write_seal(&two.manifest, SEAL).unwrap();
     println!("done: image two");
     println!("done: seal two");
-    let two = store.convert(&two, ObjectForm::Packs, &Silent).unwrap().record;
+    let two = store.convert(&two, ObjectForm::Packs, &()).unwrap().record;
     println!("done: image two");
     gc(&store);
-    store.convert(&two, ObjectForm::Files, &Silent).unwrap();
+    store.convert(&two, ObjectForm::Files, &()).unwrap();
     println!("done: image two");
     store.remove_image("one").unwrap();
     println!("done: removed one");
@@ -156,8 +156,12 @@ fn short_life_with_history() {
         named.name = "two".into();
         // Not lower than in an earlier life.
         let epoch = store.epoch("two").unwrap().map_or(epoch, |known| known.epoch.max(epoch));
-        let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("two".into(), epoch)], ..Kept::default() };
-        store.stage().unwrap().publish_with(&named, &kept).unwrap();
+        let accepted = Accepted {
+            seal: Some(SEAL.to_vec()),
+            epochs: vec![("two".into(), epoch)],
+            ..Accepted::default()
+        };
+        store.stage().unwrap().publish_with(&named, &accepted).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();
         named
     };
@@ -317,7 +321,7 @@ fn nothing_is_referred_to_before_it_is_on_the_disk_with_packs() {
         assert!(renames > 9, "{renames}");
         let convert = |to| {
             let record = fixture.image("a").unwrap().unwrap();
-            fixture.convert(&record, to, &Silent).unwrap();
+            fixture.convert(&record, to, &()).unwrap();
         };
         let renames = replay(&|| convert(ObjectForm::Files));
         assert!(renames > 3 + extra, "{renames}");
@@ -334,8 +338,9 @@ fn a_name_changes_after_its_history_is_on_the_disk() {
     pull(&fixture, "a", &[BASE]);
     let mut named = pull(&fixture, "b", &[BASE, &["top"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)], ..Kept::default() };
-    let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    let accepted =
+        Accepted { seal: Some(SEAL.to_vec()), epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    let changes = recorded(|| fixture.stage().unwrap().publish_with(&named, &accepted).unwrap());
     // Seal, epoch, history and name, and the two features that they need.
     assert_eq!(Disk::new(fixture.path()).replay(&changes), 6);
 }

@@ -20,7 +20,7 @@ fn objects(store: &Store) -> usize {
 
 fn convert(store: &Store, name: &str, to: ObjectForm) -> crate::Converted {
     let record = store.image(name).unwrap().unwrap();
-    store.convert(&record, to, &Silent).unwrap()
+    store.convert(&record, to, &()).unwrap()
 }
 
 #[track_caller]
@@ -54,7 +54,7 @@ fn an_image_goes_from_files_to_packs_and_back_and_gc_removes_the_other_form() {
     let packed = convert(&fixture, "a", ObjectForm::Packs);
     assert_eq!((packed.layers, packed.added.packs), (3, 2));
     assert_eq!(fixture.image("a").unwrap().unwrap(), packed.record);
-    assert!(fixture.image_tree_path(&record.image).exists());
+    assert!(fixture.hash_area_path(&record.metadata_image).exists());
     assert_clean(&fixture);
     assert_eq!(gc(&fixture).objects.count, 3);
     assert_eq!((objects(&fixture), packs(&fixture)), (0, 2));
@@ -113,7 +113,7 @@ fn what_is_not_whole_in_either_form_is_not_converted_and_leaves_nothing() {
             std::fs::remove_file(path).unwrap()
         }
         let before = snapshot(fixture.path());
-        let error = fixture.convert(&record, ObjectForm::Packs, &Silent).unwrap_err();
+        let error = fixture.convert(&record, ObjectForm::Packs, &()).unwrap_err();
         assert!(
             matches!(error, Error::LayerIncomplete(layer) if layer == record.layers[1].diff_id),
             "{error}"
@@ -124,7 +124,7 @@ fn what_is_not_whole_in_either_form_is_not_converted_and_leaves_nothing() {
     let record = pull_as(ObjectForm::Packs, &fixture, "a", &[BASE, &["1"]]);
     damage(&fixture.pack_path(&root_of(&fixture, BASE)));
     let before = snapshot(fixture.path());
-    let error = fixture.convert(&record, ObjectForm::Files, &Silent).unwrap_err();
+    let error = fixture.convert(&record, ObjectForm::Files, &()).unwrap_err();
     assert!(matches!(error, Error::LayerIncomplete(layer) if layer == diff_id_of(BASE)), "{error}");
     let after = snapshot(fixture.path());
     assert!(
@@ -140,7 +140,7 @@ fn a_name_that_changes_meanwhile_is_not_overwritten() {
     let fixture = fixture();
     let old = pull(&fixture, "a", &[BASE]);
     let new = pull(&fixture, "a", &[&["new"]]);
-    let error = fixture.convert(&old, ObjectForm::Packs, &Silent).unwrap_err();
+    let error = fixture.convert(&old, ObjectForm::Packs, &()).unwrap_err();
     assert!(matches!(error, Error::NameChanged(_)), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(new));
 }
@@ -149,7 +149,7 @@ fn a_name_that_changes_meanwhile_is_not_overwritten() {
 fn a_store_of_sha512_does_not_convert() {
     let fixture = fixture_with(Algorithm::Sha512);
     let record = pull(&fixture, "a", &[BASE]);
-    let error = fixture.convert(&record, ObjectForm::Packs, &Silent).unwrap_err();
+    let error = fixture.convert(&record, ObjectForm::Packs, &()).unwrap_err();
     assert!(matches!(error, Error::PackAlgorithm { .. }), "{error}");
 }
 
@@ -163,7 +163,7 @@ fn an_image_of_more_than_400_packs_is_refused_with_advice() {
     assert_eq!(convert(&fixture, "most", ObjectForm::Packs).layers, 400);
     let record = pull(&fixture, "a", &layers);
     let before = packs(&fixture);
-    let error = fixture.convert(&record, ObjectForm::Packs, &Silent).unwrap_err();
+    let error = fixture.convert(&record, ObjectForm::Packs, &()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("401 packs") && text.contains("at most 400: keep its objects as files"), "{text}");
     assert_eq!(packs(&fixture), before);
@@ -208,17 +208,18 @@ fn gc_keeps_what_each_form_needs_and_what_is_mounted() {
 
     // Without its name, mounted: the packs with its objects stay, and so does what belongs to its metadata image.
     fixture.remove_image("packed").unwrap();
-    let options = crate::GcOptions { keep_images: vec![packed.image], ..crate::GcOptions::default() };
-    let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    let options =
+        crate::GcOptions { keep_images: vec![packed.metadata_image], ..crate::GcOptions::default() };
+    let report = fixture.gc(&options, &objects_of, &()).unwrap();
     assert_eq!((report.packs.count, report.images.count, report.seals.count), (0, 0, 1));
-    assert!(fixture.image_tree_path(&packed.image).exists());
+    assert!(fixture.hash_area_path(&packed.metadata_image).exists());
     // Once more, now that the records of its layers are gone.
-    assert_eq!(fixture.gc(&options, &objects_of, &Silent).unwrap().total().count, 0);
+    assert_eq!(fixture.gc(&options, &objects_of, &()).unwrap().total().count, 0);
 
     // A pack in use stays, the other goes.
     let base = root_of(&fixture, BASE);
     let options = crate::GcOptions { keep_packs: vec![base], ..crate::GcOptions::default() };
-    let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    let report = fixture.gc(&options, &objects_of, &()).unwrap();
     assert_eq!((report.packs.count, report.images.count), (1, 2));
     assert_eq!(fixture.check_pack(&base).unwrap(), ObjectState::Good);
     assert_eq!(gc(&fixture).packs.count, 1);
@@ -234,8 +235,9 @@ fn objects_of_a_mounted_image_stay_when_it_is_converted() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[BASE]);
     convert(&fixture, "a", ObjectForm::Packs);
-    let options = crate::GcOptions { keep_images: vec![record.image], ..crate::GcOptions::default() };
-    let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    let options =
+        crate::GcOptions { keep_images: vec![record.metadata_image], ..crate::GcOptions::default() };
+    let report = fixture.gc(&options, &objects_of, &()).unwrap();
     assert_eq!((report.objects.count, report.packs.count), (0, 0));
     assert_eq!(gc(&fixture).objects.count, 2);
 }
@@ -249,7 +251,7 @@ fn packs_stay_while_the_record_that_names_them_is_set_aside() {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(path, "{").unwrap();
     });
-    let error = fixture.gc(&crate::GcOptions::default(), &objects_of, &Silent).unwrap_err();
+    let error = fixture.gc(&crate::GcOptions::default(), &objects_of, &()).unwrap_err();
     assert!(error.to_string().starts_with("nothing was removed"), "{error}");
     fsck(&fixture, true);
     assert_eq!(gc(&fixture).packs.count, 0);
@@ -305,7 +307,7 @@ fn damage_of_packs_their_records_hash_areas_and_seals_is_found() {
     finds(&[DamagedPackRecord, IncompleteLayer, IncompleteImage], |store, _| {
         damage(&store.pack_record_path(&layer));
     });
-    finds(&[DamagedImageTree], |store, record| damage(&store.image_tree_path(&record.image)));
+    finds(&[DamagedImageTree], |store, record| damage(&store.hash_area_path(&record.metadata_image)));
     finds(&[DamagedSeal], |store, record| store.write_seal(&record.manifest, b"{").unwrap());
 }
 
@@ -328,7 +330,7 @@ fn files_are_as_they_were_when_only_the_pack_is_whole() {
     let report = fsck(&fixture, true);
     let kinds: Vec<_> = report.problems.iter().map(|problem| problem.kind).collect();
     assert_eq!(kinds, [IncompleteImage], "the layer has its pack, and needs no fetching");
-    fixture.convert(&record, ObjectForm::Files, &Silent).unwrap();
+    fixture.convert(&record, ObjectForm::Files, &()).unwrap();
     assert_clean(&fixture);
 }
 

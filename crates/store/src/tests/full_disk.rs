@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::{Error, Kept};
+use crate::{Accepted, Error};
 
 const PATH: &str = "SEALPACK_STORE_TEST_FULL_DISK";
 
@@ -146,7 +146,7 @@ fn fill_up_with_packs() {
     for left_bytes in [64 * 1024, 200 * 1024, 340 * 1024, 360 * 1024, 380 * 1024, 400 * 1024] {
         fill(&filler, left_bytes);
         let before = snapshot(&path);
-        match store.convert(&record, ObjectForm::Packs, &Silent) {
+        match store.convert(&record, ObjectForm::Packs, &()) {
             Ok(_) => {
                 std::fs::remove_file(&filler).unwrap();
                 store.set_image(&record).unwrap();
@@ -172,12 +172,12 @@ fn fill_up_with_packs() {
         }
     }
     assert!(refused > 0);
-    let packed = store.convert(&record, ObjectForm::Packs, &Silent).unwrap().record;
+    let packed = store.convert(&record, ObjectForm::Packs, &()).unwrap().record;
     assert_clean(&store);
     gc(&store);
     // And back.
     fill(&filler, 100 * 1024);
-    let error = store.convert(&packed, ObjectForm::Files, &Silent).unwrap_err();
+    let error = store.convert(&packed, ObjectForm::Files, &()).unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
     std::fs::remove_file(&filler).unwrap();
     assert_eq!(store.image("a").unwrap(), Some(packed));
@@ -192,12 +192,13 @@ fn fill_up_with_history() {
     let before = pull(&store, "a", &[&["x"]]);
     let mut named = pull(&store, "b", &[&["y"]]);
     named.name = "a".into();
-    let kept = Kept { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Kept::default() };
+    let accepted =
+        Accepted { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Accepted::default() };
     let filler = directory.join("filler");
     let mut refused = 0;
     for left_bytes in (0..).step_by(4096) {
         fill(&filler, left_bytes);
-        let published = store.stage().and_then(|staging| staging.publish_with(&named, &kept));
+        let published = store.stage().and_then(|staging| staging.publish_with(&named, &accepted));
         std::fs::remove_file(&filler).unwrap();
         let Err(error) = published else { break };
         assert!(matches!(error, Error::NoSpace { .. }), "{error}");
@@ -226,7 +227,7 @@ fn read_only() {
     assert!(status.success());
     let store = Store::open(&path).unwrap();
     assert_eq!(store.images().unwrap().records, std::slice::from_ref(&record));
-    store.verify_image(&record.image).unwrap();
+    store.verify_metadata_image(&record.metadata_image).unwrap();
     assert_clean(&store);
     for error in [
         store.stage().map(drop).unwrap_err(),

@@ -21,7 +21,7 @@ fn only_what_no_name_needs_is_removed() {
     fixture.remove_image("two").unwrap();
     let before = contents(&fixture);
     let options = GcOptions { dry_run: true, ..GcOptions::default() };
-    let planned = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    let planned = fixture.gc(&options, &objects_of, &()).unwrap();
     assert_eq!(contents(&fixture), before, "a dry run removes nothing");
     let report = gc(&fixture);
     assert_eq!(report, planned);
@@ -42,13 +42,13 @@ fn a_mounted_image_without_a_name_keeps_its_objects() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[&["x", "y"]]);
     fixture.remove_image("a").unwrap();
-    let options = GcOptions { keep_images: vec![record.image], ..GcOptions::default() };
-    let report = fixture.gc(&options, &objects_of, &Silent).unwrap();
+    let options = GcOptions { keep_images: vec![record.metadata_image], ..GcOptions::default() };
+    let report = fixture.gc(&options, &objects_of, &()).unwrap();
     assert_eq!((report.objects.count, report.images.count, report.layers.count), (0, 0, 1));
-    fixture.verify_image(&record.image).unwrap();
+    fixture.verify_metadata_image(&record.metadata_image).unwrap();
     assert_clean(&fixture);
-    std::fs::remove_file(fixture.image_path(&record.image)).unwrap();
-    let error = fixture.gc(&options, &objects_of, &Silent).unwrap_err();
+    std::fs::remove_file(fixture.metadata_image_path(&record.metadata_image)).unwrap();
+    let error = fixture.gc(&options, &objects_of, &()).unwrap_err();
     assert!(matches!(error, Error::RootUnreadable { .. }), "{error}");
     assert_eq!(fixture.check_object(&id_of(&fixture, "x")).unwrap(), crate::ObjectState::Good);
 }
@@ -62,7 +62,7 @@ fn nothing_is_removed_when_a_root_cannot_be_read() {
         let record = pull(&fixture, "a", &[&["x"]]);
         break_it(&fixture, &record);
         let before = contents(&fixture);
-        let error = fixture.gc(&GcOptions::default(), &objects_of, &Silent).unwrap_err();
+        let error = fixture.gc(&GcOptions::default(), &objects_of, &()).unwrap_err();
         assert!(error.to_string().starts_with("nothing was removed"), "{error}");
         assert!(error.to_string().contains("fsck --repair"), "{error}");
         assert_eq!(contents(&fixture), before);
@@ -71,7 +71,7 @@ fn nothing_is_removed_when_a_root_cannot_be_read() {
         assert!(gc(&fixture).objects.count >= 1);
     };
     refuses(&|store, _| std::fs::write(store.path().join("refs/a.json"), "{}").unwrap());
-    refuses(&|store, record| damage(&store.image_path(&record.image)));
+    refuses(&|store, record| damage(&store.metadata_image_path(&record.metadata_image)));
     refuses(&|store, record| damage(&store.layer_path(&record.layers[0].diff_id)));
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Epoch, Error, HISTORY_MAX, Kept, ProblemKind};
+use crate::{Accepted, Epoch, Error, HISTORY_MAX, ProblemKind};
 
 /// The manifests of the images that had the name before.
 fn earlier(store: &Store, name: &str) -> Vec<BlobDigest> {
@@ -7,7 +7,7 @@ fn earlier(store: &Store, name: &str) -> Vec<BlobDigest> {
 }
 
 fn gc_keeping(store: &Store, keep_previous: usize) -> GcReport {
-    store.gc(&GcOptions { keep_previous, ..GcOptions::default() }, &objects_of, &Silent).unwrap()
+    store.gc(&GcOptions { keep_previous, ..GcOptions::default() }, &objects_of, &()).unwrap()
 }
 
 fn features(store: &Store) -> serde_json::Value {
@@ -24,7 +24,7 @@ fn a_name_remembers_the_images_that_had_it_the_newest_first() {
     assert_eq!(features(&fixture), serde_json::json!(["history"]));
     // Again, and in another form: still the same image.
     pull(&fixture, "a", &[&["2"]]);
-    fixture.convert(&two, ObjectForm::Packs, &Silent).unwrap();
+    fixture.convert(&two, ObjectForm::Packs, &()).unwrap();
     assert_eq!(earlier(&fixture, "a"), [one.manifest]);
     assert_eq!(fixture.history("a").unwrap(), std::slice::from_ref(&one));
     // Back, and forth: none is in it twice, and not the one that has the name.
@@ -63,7 +63,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         }
         let [two, one] = fixture.history("a").unwrap().try_into().unwrap();
         let options = GcOptions { dry_run: true, ..GcOptions::default() };
-        let planned = fixture.gc(&options, &objects_of, &Silent).unwrap();
+        let planned = fixture.gc(&options, &objects_of, &()).unwrap();
         assert_eq!((planned.earlier.count, fixture.history("a").unwrap().len()), (1, 2));
         let report = gc(&fixture);
         assert_eq!(planned, report, "what was announced is not what was removed");
@@ -75,7 +75,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         assert_clean(&fixture);
         assert_eq!(gc(&fixture), GcReport::default());
         // It is all there, without anything being fetched.
-        fixture.verify_image(&two.image).unwrap();
+        fixture.verify_metadata_image(&two.metadata_image).unwrap();
         assert!(two.layers.iter().all(|layer| fixture.has_layer(&layer.diff_id, form).unwrap()));
         assert!(fixture.read_seal(&two.manifest).unwrap().is_some());
         assert!(!fixture.has_layer(&one.layers[1].diff_id, form).unwrap());
@@ -107,7 +107,7 @@ fn what_an_earlier_image_lacks_is_reported_as_that() {
     let fixture = fixture();
     let one = pull(&fixture, "a", &[&["1"]]);
     pull(&fixture, "a", &[&["2"]]);
-    std::fs::remove_file(fixture.image_path(&one.image)).unwrap();
+    std::fs::remove_file(fixture.metadata_image_path(&one.metadata_image)).unwrap();
     let report = fsck(&fixture, false);
     let [problem] = report.problems.as_slice() else { panic!("{:#?}", report.problems) };
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_damaged_history_stops_what_would_lose_it_until_it_is_set_aside() {
         let damaged = [
             fixture.history("a").map(drop).unwrap_err(),
             fixture.set_image(&one).unwrap_err(),
-            fixture.gc(&GcOptions::default(), &objects_of, &Silent).map(drop).unwrap_err(),
+            fixture.gc(&GcOptions::default(), &objects_of, &()).map(drop).unwrap_err(),
         ];
         for error in damaged.map(|error| error.to_string()) {
             assert!(error.contains("history/a.json is not the history of a name"), "{error}");
@@ -204,8 +204,10 @@ fn seal_and_epoch_are_there_before_the_name() {
     let record = pull(&fixture, "a", &[&["x"]]);
     let mut named = record.clone();
     named.name = "b".into();
-    let kept = Kept { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Kept::default() };
-    let changes = crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &kept).unwrap());
+    let accepted =
+        Accepted { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Accepted::default() };
+    let changes =
+        crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &accepted).unwrap());
     let places: Vec<_> = changes
         .iter()
         .filter(|change| change.what == "rename")
@@ -223,8 +225,8 @@ fn an_older_image_does_not_get_the_name_that_a_later_one_got_meanwhile() {
     let mut older = pull(&fixture, "b", &[&["older"]]);
     older.name = "a".into();
     fixture.remember_epoch("a", 8, &later.manifest).unwrap();
-    let kept = Kept { seal: None, epochs: vec![("a".into(), 7)], ..Kept::default() };
-    let error = fixture.stage().unwrap().publish_with(&older, &kept).unwrap_err();
+    let accepted = Accepted { seal: None, epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    let error = fixture.stage().unwrap().publish_with(&older, &accepted).unwrap_err();
     assert!(matches!(error, Error::EpochOlder { .. }), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(later));
     assert_clean(&fixture);
@@ -236,8 +238,8 @@ fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
     let sealed = pull(&fixture, "a", &[&["sealed"]]);
     let mut unsealed = pull(&fixture, "b", &[&["unsealed"]]);
     unsealed.name = "a".into();
-    let kept = Kept { unsealed: vec!["a".into()], ..Kept::default() };
-    let publish = |record| fixture.stage().unwrap().publish_with(record, &kept);
+    let accepted = Accepted { unsealed: vec!["a".into()], ..Accepted::default() };
+    let publish = |record| fixture.stage().unwrap().publish_with(record, &accepted);
     publish(&sealed).unwrap();
     fixture.remember_epoch("a", 8, &sealed.manifest).unwrap();
     let error = publish(&unsealed).unwrap_err();
@@ -250,14 +252,14 @@ fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
 fn the_root_hash_of_a_metadata_image_is_known_before_it_is_committed() {
     let fixture = fixture();
     let staging = fixture.stage().unwrap();
-    let mut image = staging.image_writer().unwrap();
+    let mut image = staging.metadata_image_writer().unwrap();
     image.write_all(&[b'\n'; 8192]).unwrap();
     let id = image.finish().unwrap();
-    let staged = staging.image_root_hash(&id).unwrap();
-    assert!(matches!(fixture.image_root_hash(&id), Err(Error::ImageMissing(_))));
+    let staged = staging.metadata_image_root_hash(&id).unwrap();
+    assert!(matches!(fixture.metadata_image_root_hash(&id), Err(Error::ImageMissing(_))));
     staging.commit().unwrap();
     assert_eq!(
-        (staging.image_root_hash(&id).unwrap(), fixture.image_root_hash(&id).unwrap()),
+        (staging.metadata_image_root_hash(&id).unwrap(), fixture.metadata_image_root_hash(&id).unwrap()),
         (staged, staged)
     );
 }

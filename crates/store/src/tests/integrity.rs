@@ -179,20 +179,20 @@ fn blobs_are_checked_when_they_come_and_when_they_go() {
 fn a_metadata_image_is_measured_whatever_is_remembered() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[&["x"]]);
-    let (mut file, _) = fixture.verify_image(&record.image).unwrap();
+    let (mut file, _) = fixture.verify_metadata_image(&record.metadata_image).unwrap();
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
     assert_eq!(text.trim(), id_of(&fixture, "x").to_string());
-    assert_eq!(fixture.check_image(&record.image).unwrap(), ObjectState::Good);
+    assert_eq!(fixture.check_metadata_image(&record.metadata_image).unwrap(), ObjectState::Good);
 
-    damage(&fixture.image_path(&record.image));
-    let error = fixture.verify_image(&record.image).unwrap_err();
+    damage(&fixture.metadata_image_path(&record.metadata_image));
+    let error = fixture.verify_metadata_image(&record.metadata_image).unwrap_err();
     assert!(error.is_verification(), "{error}");
-    assert_eq!(fixture.check_image(&record.image).unwrap(), ObjectState::Damaged);
+    assert_eq!(fixture.check_metadata_image(&record.metadata_image).unwrap(), ObjectState::Damaged);
     pull(&fixture, "a", &[&["x"]]);
-    fixture.verify_image(&record.image).unwrap();
-    std::fs::remove_file(fixture.image_path(&record.image)).unwrap();
-    assert!(matches!(fixture.verify_image(&record.image), Err(Error::ImageMissing(_))));
+    fixture.verify_metadata_image(&record.metadata_image).unwrap();
+    std::fs::remove_file(fixture.metadata_image_path(&record.metadata_image)).unwrap();
+    assert!(matches!(fixture.verify_metadata_image(&record.metadata_image), Err(Error::ImageMissing(_))));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn what_is_dropped_unfinished_leaves_nothing() {
     let before = snapshot(fixture.path());
     let staging = fixture.stage().unwrap();
     staging.object_writer().unwrap().write_all(b"half").unwrap();
-    staging.image_writer().unwrap().write_all(b"half").unwrap();
+    staging.metadata_image_writer().unwrap().write_all(b"half").unwrap();
     staging.layer_writer().unwrap().write_all(b"half").unwrap();
     staging.add_bytes(&id_of(&fixture, "x"), &content("x")).unwrap();
     drop(staging);

@@ -11,7 +11,7 @@ fn gc_waits_for_a_staging_only_as_long_as_told_and_names_who_has_the_store() {
     staging.commit().unwrap();
     let options = GcOptions { wait: Duration::from_millis(120), ..GcOptions::default() };
     let start = Instant::now();
-    let error = fixture.gc(&options, &objects_of, &Silent).unwrap_err();
+    let error = fixture.gc(&options, &objects_of, &()).unwrap_err();
     assert!(start.elapsed() >= Duration::from_millis(120));
     let Error::Locked(lock) = &error else { panic!("{error}") };
     // The table is the kernel's; where it is hidden, nobody can be named.
@@ -53,9 +53,9 @@ fn names_cannot_change_while_things_are_collected() {
     assert!(matches!(store.set_image(&record), Err(Error::Locked(_))));
     assert!(matches!(store.remove_image("a"), Err(Error::Locked(_))));
     assert!(matches!(store.stage().map(drop), Err(Error::Locked(_))));
-    assert!(matches!(store.convert(&record, ObjectForm::Packs, &Silent).map(drop), Err(Error::Locked(_))));
+    assert!(matches!(store.convert(&record, ObjectForm::Packs, &()).map(drop), Err(Error::Locked(_))));
     assert!(matches!(store.write_seal(&record.manifest, b"{}"), Err(Error::Locked(_))));
-    assert!(matches!(store.ensure_image_tree(&record.image), Err(Error::Locked(_))));
+    assert!(matches!(store.ensure_hash_area(&record.metadata_image), Err(Error::Locked(_))));
 }
 
 #[test]

@@ -23,8 +23,7 @@ use sealpack_format::verity::fsverity_digest;
 
 use crate::hash::blob_digest;
 use crate::{
-    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Silent, Staging,
-    Store,
+    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Staging, Store,
 };
 
 /// A store in a directory of its own.
@@ -136,7 +135,7 @@ fn pull_as(form: ObjectForm, store: &Store, name: &str, layers: &[Layer<'_>]) ->
         ObjectForm::Packs => add_packed_layer,
     };
     let diff_ids: Vec<_> = layers.iter().map(|layer| add(&staging, layer)).collect();
-    let mut image = staging.image_writer().unwrap();
+    let mut image = staging.metadata_image_writer().unwrap();
     for text in layers.iter().copied().flatten() {
         writeln!(image, "{}", id_of(store, text)).unwrap();
     }
@@ -152,7 +151,7 @@ fn pull_as(form: ObjectForm, store: &Store, name: &str, layers: &[Layer<'_>]) ->
     let mut record = ImageRecord::new(name, manifest, config, image);
     record.platform = "linux/amd64".into();
     record.objects = form;
-    record.image_size_bytes = image_size_bytes;
+    record.metadata_image_size_bytes = image_size_bytes;
     record.layers = diff_ids.into_iter().map(|diff_id| LayerDescriptor::new(diff_id, manifest, 7)).collect();
     staging.publish(&record).unwrap();
     record
@@ -169,11 +168,11 @@ fn objects_of(mut file: &File) -> Result<Vec<ObjectId>, String> {
 }
 
 fn fsck(store: &Store, repair: bool) -> FsckReport {
-    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &Silent).unwrap()
+    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &()).unwrap()
 }
 
 fn gc(store: &Store) -> GcReport {
-    store.gc(&GcOptions::default(), &objects_of, &Silent).unwrap()
+    store.gc(&GcOptions::default(), &objects_of, &()).unwrap()
 }
 
 #[track_caller]

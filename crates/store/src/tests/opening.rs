@@ -134,7 +134,7 @@ fn integrity_is_what_the_filesystem_can_do() {
     let record = pull(&fixture, "a", &[&["x"]]);
     let id = id_of(&fixture, "x");
     assert_eq!(fixture.object_integrity(&id).unwrap(), Some(fixture.integrity()));
-    assert_eq!(fixture.verify_image(&record.image).unwrap().1, fixture.integrity());
+    assert_eq!(fixture.verify_metadata_image(&record.metadata_image).unwrap().1, fixture.integrity());
     assert_eq!(fixture.object_integrity(&id_of(&fixture, "y")).unwrap(), None);
     if fixture.integrity() == Integrity::None {
         eprintln!("skipped in part: {} has no fs-verity", fixture.path().display());

@@ -111,24 +111,24 @@ fn the_hash_area_of_a_metadata_image_is_made_when_it_is_asked_for_and_mended() {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let fixture = fixture_with(algorithm);
         let staging = fixture.stage().unwrap();
-        let mut image = staging.image_writer().unwrap();
+        let mut image = staging.metadata_image_writer().unwrap();
         image.write_all(&[7; 3 * 4096]).unwrap();
         let id = image.finish().unwrap();
         staging.commit().unwrap();
         drop(staging);
-        let path = fixture.image_tree_path(&id);
+        let path = fixture.hash_area_path(&id);
         assert!(!path.exists());
-        let root_hash = fixture.ensure_image_tree(&id).unwrap();
+        let root_hash = fixture.ensure_hash_area(&id).unwrap();
         let area = std::fs::read(&path).unwrap();
-        let image = std::fs::read(fixture.image_path(&id)).unwrap();
+        let image = std::fs::read(fixture.metadata_image_path(&id)).unwrap();
         let hash = sealpack_kernel::sha256::leaf_hash();
         sealpack_format::verity::dmverity::verify(hash, &image, &area, &root_hash).unwrap();
-        assert_eq!(fixture.ensure_image_tree(&id).unwrap(), root_hash);
+        assert_eq!(fixture.ensure_hash_area(&id).unwrap(), root_hash);
         damage(&path);
-        assert_eq!(fixture.ensure_image_tree(&id).unwrap(), root_hash);
+        assert_eq!(fixture.ensure_hash_area(&id).unwrap(), root_hash);
         assert_eq!(std::fs::read(&path).unwrap(), area);
-        damage(&fixture.image_path(&id));
-        assert!(matches!(fixture.ensure_image_tree(&id), Err(Error::ImageDamaged { .. })));
+        damage(&fixture.metadata_image_path(&id));
+        assert!(matches!(fixture.ensure_hash_area(&id), Err(Error::ImageDamaged { .. })));
     }
 }
 

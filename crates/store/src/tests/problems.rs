@@ -89,9 +89,9 @@ fn a_missing_object_is_found() {
 
 #[test]
 fn damaged_and_missing_images_layers_and_blobs_are_found() {
-    finds(&[DamagedImage], &["one"], |store, one| damage(&store.image_path(&one.image)));
+    finds(&[DamagedImage], &["one"], |store, one| damage(&store.metadata_image_path(&one.metadata_image)));
     finds(&[MissingImage], &["one"], |store, one| {
-        std::fs::remove_file(store.image_path(&one.image)).unwrap()
+        std::fs::remove_file(store.metadata_image_path(&one.metadata_image)).unwrap()
     });
     finds(&[DamagedLayer], &["one"], |store, one| damage(&store.layer_path(&one.layers[1].diff_id)));
     finds(&[MissingLayer], &["one"], |store, one| {
@@ -106,7 +106,7 @@ fn damaged_and_missing_images_layers_and_blobs_are_found() {
 fn a_metadata_image_of_the_right_digest_that_cannot_be_read_is_found() {
     let fixture = fixture();
     let staging = fixture.stage().unwrap();
-    let mut image = staging.image_writer().unwrap();
+    let mut image = staging.metadata_image_writer().unwrap();
     image.write_all(b"no objects").unwrap();
     image.finish().unwrap();
     staging.commit().unwrap();

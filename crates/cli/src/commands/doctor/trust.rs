@@ -3,7 +3,7 @@
 use sealpack_kernel::Kernel;
 use sealpack_kernel::keyring::{Key, TrustedKeyring};
 use sealpack_kernel::probe::{FeatureId, Purpose, Report, Status, System, VerityParameters};
-use sealpack_mount::Level;
+use sealpack_mount::{ActivePolicy, Level};
 use sealpack_trust::policy::Policy;
 use serde_json::{Value, json};
 
@@ -25,8 +25,7 @@ enum Keys {
 
 struct Ipe {
     enforcing: bool,
-    /// Name, version, and whether it denies execution by default.
-    policy: Option<(String, String, Result<bool, String>)>,
+    policy: Option<ActivePolicy>,
 }
 
 /// Whether mounts can be of a level.
@@ -88,13 +87,15 @@ impl Trust {
         let enforcing = if ipe.enforcing { "enforcing" } else { "only logging what it would deny" };
         match &ipe.policy {
             None => format!("{enforcing}, but no policy is active"),
-            Some((name, version, denies)) => {
-                let denies = match denies {
-                    Ok(true) => "which denies execution by default".to_owned(),
-                    Ok(false) => "which does not deny execution by default".to_owned(),
+            Some(policy) => {
+                let denies = match &policy.parsed {
+                    Ok(parsed) if parsed.denies_execute_by_default() => {
+                        "which denies execution by default".to_owned()
+                    }
+                    Ok(_) => "which does not deny execution by default".to_owned(),
                     Err(why) => format!("which cannot be read: {why}"),
                 };
-                format!("{enforcing}; the policy {name} {version} is active, {denies}")
+                format!("{enforcing}; the policy {policy} is active, {denies}")
             }
         }
     }
@@ -118,10 +119,10 @@ impl Trust {
         let ipe = match &self.ipe {
             Ok(ipe) => json!({
                 "enforcing": ipe.enforcing,
-                "active_policy": ipe.policy.as_ref().map(|(name, version, denies)| json!({
-                    "name": name,
-                    "version": version,
-                    "denies_execute_by_default": denies.as_ref().ok(),
+                "active_policy": ipe.policy.as_ref().map(|policy| json!({
+                    "name": policy.name,
+                    "version": policy.version.to_string(),
+                    "denies_execute_by_default": policy.parsed.as_ref().ok().map(Policy::denies_execute_by_default),
                 })),
             }),
             Err(why) => json!({ "unavailable": why }),
@@ -192,12 +193,7 @@ fn keys_of(kernel: &Kernel, which: TrustedKeyring) -> Keys {
 fn ipe(kernel: &Kernel) -> Result<Ipe, String> {
     let ipe = kernel.ipe().ok_or("not active in this kernel, or securityfs is not mounted")?;
     let enforcing = ipe.is_enforcing().map_err(|error| error.to_string())?;
-    let active = ipe.active_policy().map_err(|error| error.to_string())?;
-    let policy = active.map(|policy| {
-        let parsed = Policy::parse(&policy.text).map_err(|error| error.to_string());
-        let denies = parsed.map(|parsed| parsed.denies_execute_by_default());
-        (policy.name, policy.version.to_string(), denies)
-    });
+    let policy = ActivePolicy::read(&ipe).map_err(|error| error.to_string())?;
     Ok(Ipe { enforcing, policy })
 }
 

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
+use sealpack_mount::ActivePolicy;
 use sealpack_trust::policy::audit::Step;
 use serde_json::json;
 
@@ -50,7 +51,7 @@ impl Load {
         if self.activate {
             ipe.activate(&name).map_err(|error| source::refused(Step::Activate, &what, &error))?;
         }
-        let active = ipe.active_policy().map_err(CommandError::failed)?;
+        let active = ActivePolicy::read(&ipe).map_err(CommandError::failed)?;
         let is_active = active.is_some_and(|active| active.name == name);
         let enforcing = ipe.is_enforcing().map_err(CommandError::failed)?;
         let done = if updates { "updated" } else { "loaded" };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use sealpack_oci::target::Target;
-use sealpack_store::{ImageRecord, ObjectForm, Silent, Store};
+use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::anchors::Use;
 use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
 use serde_json::{Value, json};
@@ -205,7 +205,7 @@ fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, C
 }
 
 fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
-    let root_hash = store.ensure_image_tree(&record.image)?;
+    let root_hash = store.ensure_hash_area(&record.metadata_image)?;
     Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
 }
 
@@ -264,7 +264,7 @@ fn in_packs(context: &Context, store: &Store, record: ImageRecord) -> Result<Ima
         return Ok(record);
     }
     context.output.remark(&format!("{}: converting files into packs", record.name));
-    Ok(store.convert(&record, ObjectForm::Packs, &Silent)?.record)
+    Ok(store.convert(&record, ObjectForm::Packs, &())?.record)
 }
 
 /// That a statement is about just these devices, before anybody signs it too.

@@ -123,7 +123,8 @@ impl Place {
         registry: &RegistryArgs,
     ) -> Result<BlobDigest, CommandError> {
         let (manifest, config) = (store.blob(&record.manifest)?, store.blob(&record.config)?);
-        let mut draft = composefs::Draft::new(&subject(store, record)?, &manifest, &config, record.image);
+        let mut draft =
+            composefs::Draft::new(&subject(store, record)?, &manifest, &config, record.metadata_image);
         if let Some(SigningPair { signer, certificate }) = signer {
             for (part, bytes) in draft.to_be_signed().collect::<Vec<_>>() {
                 let signature = pkcs7::sign_detached(*signer, certificate, &bytes)?;

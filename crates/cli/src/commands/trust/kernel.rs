@@ -3,8 +3,8 @@
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::keyring::TrustedKeyring;
+use sealpack_mount::ActivePolicy;
 use sealpack_trust::key::Certificate;
-use sealpack_trust::policy::Policy;
 
 /// The fewest digits of a key's identifier that tell it from others.
 const IDENTIFIER_MIN_DIGITS: usize = 8;
@@ -61,10 +61,10 @@ fn describes(description: &str, certificate: &Certificate) -> bool {
 /// Whether the policy that decides denies a device; or why that is not known.
 pub(super) fn denies(kernel: &Kernel, root_hash: &RootHash) -> Result<(String, bool), String> {
     let ipe = kernel.ipe().ok_or("IPE is not active in this kernel")?;
-    let active = ipe.active_policy().map_err(|error| error.to_string())?;
+    let active = ActivePolicy::read(&ipe).map_err(|error| error.to_string())?;
     let active = active.ok_or("no IPE policy is active")?;
-    let policy = Policy::parse(&active.text).map_err(|error| format!("policy {}: {error}", active.name))?;
-    Ok((format!("{} {}", active.name, active.version), policy.denies_device(root_hash)))
+    let parsed = active.parsed.as_ref().map_err(|error| format!("policy {}: {error}", active.name))?;
+    Ok((active.to_string(), parsed.denies_device(root_hash)))
 }
 
 #[cfg(test)]

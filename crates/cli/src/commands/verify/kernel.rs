@@ -14,7 +14,7 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
         Ok(mounts) => mounts,
         Err(error) => return report.note("mounts", format!("cannot be read: {error}")),
     };
-    let mounts: Vec<_> = mounts.into_iter().filter(|mount| mount.image == record.image).collect();
+    let mounts: Vec<_> = mounts.into_iter().filter(|mount| mount.image == record.metadata_image).collect();
     report.fact("mounts", mounts.iter().map(|mount| json!({ "target": mount.target })).collect());
     if mounts.is_empty() {
         return report.note("mounts", "none here");

@@ -40,7 +40,7 @@ pub(super) fn verify(
             "pulled_as": record.pulled_as.as_ref().unwrap_or(&record.name),
             "manifest": record.manifest,
             "platform": record.platform,
-            "metadata_image": record.image,
+            "metadata_image": record.metadata_image,
             "kept_in": record.objects.name(),
         }),
     );
@@ -100,17 +100,21 @@ fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), Str
 /// Metadata image and objects, every byte. Answers with the root hash of the metadata image, and whether every pack has
 /// its own.
 fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> (Option<RootHash>, bool) {
-    let verified = store.verify_image(&record.image).map(drop);
-    if report.look("metadata image", verified, |()| record.image.to_string()).is_none() {
+    let verified = store.verify_metadata_image(&record.metadata_image).map(drop);
+    if report.look("metadata image", verified, |()| record.metadata_image.to_string()).is_none() {
         return (None, false);
     }
     let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
     match image_id(store, &layers, XattrRule::default()) {
-        Ok(made) if made == record.image => report.good("  made again", "the layers give the same"),
+        Ok(made) if made == record.metadata_image => report.good("  made again", "the layers give the same"),
         Ok(made) => report.bad("  made again", format!("the layers give another one, {made}")),
         Err(error) => report.bad("  made again", error),
     }
-    let root_hash = report.look("  its root hash", store.image_root_hash(&record.image), ToString::to_string);
+    let root_hash = report.look(
+        "  its root hash",
+        store.metadata_image_root_hash(&record.metadata_image),
+        ToString::to_string,
+    );
     let is_whole = match record.objects {
         ObjectForm::Files => {
             files(report, store, record);
@@ -143,7 +147,7 @@ fn packs(report: &mut Report, store: &Store, record: &ImageRecord) -> bool {
 }
 
 fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
-    let objects = store.open_image(&record.image).map_err(|error| error.to_string());
+    let objects = store.open_metadata_image(&record.metadata_image).map_err(|error| error.to_string());
     let objects = objects.and_then(|file| objects_of_image(&file));
     let Some(mut objects) = report.look("objects", objects, |objects| {
         format!("the metadata image has {}", count(objects.len() as u64, "reference"))

@@ -9,7 +9,8 @@ use sealpack_format::pack::PackReader;
 use sealpack_kernel::dm::{DeviceName, DeviceNumber, VerityTable};
 use sealpack_kernel::{Call, Errno, Kernel};
 use sealpack_mount::{
-    Backing, Level, MetadataTree, Objects, Pack, Plan, Request, Signature, apply, remove_leftovers, unmount,
+    Backing, Level, MetadataHashArea, Objects, Pack, Plan, Request, Signature, apply, remove_leftovers,
+    unmount,
 };
 use sealpack_tests::command::{run, stdout};
 use sealpack_trust::seal::Seal;
@@ -67,7 +68,7 @@ impl Place {
         let statement = self.seal.statement();
         let [sealed_metadata] = statement.metadata() else { bail!("not one metadata image: {statement:?}") };
         let image = self.only("images", "erofs")?;
-        let metadata = MetadataTree {
+        let metadata = MetadataHashArea {
             path: self.only("images", "verity")?,
             data_blocks: fs::metadata(&image)?.len() / 4096,
             root_hash: sealed_metadata.root_hash,
@@ -303,7 +304,7 @@ pub(crate) fn foreign_device() -> Result<Verdict> {
     drop((loop_device, file));
     let error = apply(&kernel, &place.plan()?).err().context("another device was used")?;
     println!("{error}");
-    ensure!(error.is_verification_failure() && error.to_string().contains("its table is"), "{error}");
+    ensure!(error.is_verification() && error.to_string().contains("its table is"), "{error}");
     drop(device);
     ensure_nothing_left(&place.dir)?;
     Ok(Verdict::Shown)

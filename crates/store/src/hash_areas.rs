@@ -19,12 +19,12 @@ const CHUNK_BYTES: usize = 256 * 1024;
 impl Store {
     /// Where the dm-verity hash area of metadata image `id` is, or would be.
     #[must_use]
-    pub fn image_tree_path(&self, id: &ObjectId) -> PathBuf {
-        self.images.at(tree_file_name(id))
+    pub fn hash_area_path(&self, id: &ObjectId) -> PathBuf {
+        self.images.at(hash_area_file_name(id))
     }
 
     /// Makes sure that the dm-verity hash area of metadata image `id` is at
-    /// [`image_tree_path`](Self::image_tree_path), and returns its root hash: superblock and tree as
+    /// [`hash_area_path`](Self::hash_area_path), and returns its root hash: superblock and tree as
     /// `docs/formats/dm-verity.md` has them. Works in stores of either algorithm.
     ///
     /// Computed from the image every time, and compared with what is there: the answer is right
@@ -32,12 +32,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::ImageMissing`]; [`Error::ImageDamaged`]; [`Error::Locked`]; failures of the system.
-    pub fn ensure_image_tree(&self, id: &ObjectId) -> Result<RootHash> {
-        let (root_hash, area) = self.image_tree(id)?;
-        if !self.is_image_tree(id, &area)? {
+    pub fn ensure_hash_area(&self, id: &ObjectId) -> Result<RootHash> {
+        let (root_hash, area) = self.hash_area_of(id)?;
+        if !self.is_hash_area(id, &area)? {
             let _lock = self.shared()?;
             self.enable_feature(Feature::Packs)?;
-            self.put_file(&self.images, Path::new(&tree_file_name(id)), &area, 0o444)?;
+            self.put_file(&self.images, Path::new(&hash_area_file_name(id)), &area, 0o444)?;
         }
         Ok(root_hash)
     }
@@ -45,20 +45,20 @@ impl Store {
     /// The root hash that metadata image `id` has as a dm-verity device. Nothing is written.
     ///
     /// # Errors
-    /// As [`ensure_image_tree`](Self::ensure_image_tree).
-    pub fn image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
-        Ok(self.image_tree(id)?.0)
+    /// As [`ensure_hash_area`](Self::ensure_hash_area).
+    pub fn metadata_image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+        Ok(self.hash_area_of(id)?.0)
     }
 
     /// The root hash and the hash area of metadata image `id`, after its content was verified.
-    pub(crate) fn image_tree(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
-        let (file, _) = self.verify_image(id)?;
-        hash_area(&file).map_err(|error| hash_area_failed(self.image_path(id), error))
+    pub(crate) fn hash_area_of(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
+        let (file, _) = self.verify_metadata_image(id)?;
+        hash_area(&file).map_err(|error| hash_area_failed(self.metadata_image_path(id), error))
     }
 
     /// Whether `area` is what the store has as the hash area of metadata image `id`.
-    pub(crate) fn is_image_tree(&self, id: &ObjectId, area: &[u8]) -> Result<bool> {
-        let found = read_at_most(&self.images, tree_file_name(id), area.len() as u64)?;
+    pub(crate) fn is_hash_area(&self, id: &ObjectId, area: &[u8]) -> Result<bool> {
+        let found = read_at_most(&self.images, hash_area_file_name(id), area.len() as u64)?;
         Ok(found.is_some_and(|found| found == area))
     }
 }
@@ -89,11 +89,11 @@ pub(crate) fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u
     Ok((root_hash, area.into_inner()))
 }
 
-pub(crate) fn tree_file_name(id: &ObjectId) -> String {
+pub(crate) fn hash_area_file_name(id: &ObjectId) -> String {
     format!("{id}.verity")
 }
 
 /// The metadata image that a hash area in `images/` is named for.
-pub(crate) fn image_of_tree_file_name(name: &str) -> Option<ObjectId> {
+pub(crate) fn image_of_hash_area_file_name(name: &str) -> Option<ObjectId> {
     name.strip_suffix(".verity")?.parse().ok()
 }
