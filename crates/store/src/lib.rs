@@ -60,13 +60,12 @@ pub use layers::LayerRecord;
 pub use lock::{Holder, Lock, LockError, LockKind};
 pub use objects::{Integrity, ObjectState};
 pub use observer::{Event, Observer, Phase};
-pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
+pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
 pub use refs::{
     Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,
 };
-pub use seals::SEAL_MAX_BYTES;
 pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };

@@ -18,9 +18,6 @@ use crate::error::{Error, Result};
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
-/// The most packs that an image may have: overlayfs takes 500 layers, and a few are for others.
-pub const PACKS_MAX: usize = 400;
-
 /// The directory of packs, all of them named by SHA-256.
 pub(crate) const DIRECTORY: &str = "packs/sha256";
 
