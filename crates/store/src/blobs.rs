@@ -1,13 +1,13 @@
 //! Manifests, configurations and other small documents, by their OCI digests.
 
 use std::io::Read;
-use std::path::PathBuf;
 
 use sealpack_format::digest::BlobDigest;
 
 use crate::backend::Dir;
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
+use crate::places::blob_path;
 use crate::store::Store;
 
 /// The largest blob that the store keeps. Registries limit manifests to 4 MiB
@@ -40,11 +40,6 @@ impl Store {
         }
         Ok(Some(bytes))
     }
-}
-
-/// Where a blob is in the store.
-pub(crate) fn blob_path(digest: &BlobDigest) -> PathBuf {
-    PathBuf::from(format!("blobs/{}/{}", digest.algorithm(), digest.hex()))
 }
 
 /// The first `limit_bytes + 1` bytes of file `name`, if there is one: a longer one has another digest.

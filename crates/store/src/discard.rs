@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, RootHash};
+use sealpack_format::digest::{BlobDigest, DiffId, RootHash};
 
 use crate::error::{Error, Result};
 use crate::fsck;
 use crate::gc::{GcReport, Needed, Sweep};
 use crate::images::ObjectsOfImage;
-use crate::layers::layer_path;
 use crate::lock::LockKind;
-use crate::packs::{pack_path, pack_record_path};
+use crate::places::{
+    ALGORITHMS, LAYERS, PACKS, PARTIAL, layer_path, pack_path, pack_record_path, partial_file_name,
+};
 use crate::refs::HISTORY_MAX;
 use crate::store::Store;
-use crate::{packs, partial};
 
 /// What a pull has brought that came to nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,13 +46,13 @@ impl Store {
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let packs = self.discard_records(brought, &needed)?;
         // What refers to objects is gone for good before they go.
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            self.root.sub(&format!("layers/{algorithm}"))?.sync()?;
+        for algorithm in ALGORITHMS {
+            self.root.sub(&format!("{LAYERS}/{algorithm}"))?.sync()?;
         }
         self.discard_packs(&packs, &needed)?;
-        if let Some(partials) = self.tmp.try_sub(partial::DIRECTORY)? {
+        if let Some(partials) = self.tmp.try_sub(PARTIAL)? {
             for digest in brought.blobs {
-                partials.unlink(partial::file_name(digest))?;
+                partials.unlink(partial_file_name(digest))?;
             }
         }
         let mut sweep = Sweep { dry_run: false, report: GcReport::default(), observer: &() };
@@ -96,7 +96,7 @@ impl Store {
                 removed |= self.root.unlink(pack_path(pack))?;
             }
         }
-        if removed { self.root.sub(packs::DIRECTORY)?.sync() } else { Ok(()) }
+        if removed { self.root.sub(PACKS)?.sync() } else { Ok(()) }
     }
 
     /// What all that is in the store needs, `layers` apart.

@@ -6,24 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
-use sealpack_format::digest::{Algorithm, DiffId, ObjectId, RootHash};
+use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::pack::PackReader;
 
 use crate::backend::Dir;
-use crate::blobs::blob_path;
 use crate::error::{Error, Result};
-use crate::hash_areas::hash_area_file_name;
-use crate::images::{ObjectsOfImage, image_file_name, image_of_file_name};
-use crate::layers::layer_path;
+use crate::images::ObjectsOfImage;
 use crate::lock::{Lock, LockKind};
 use crate::observer::{Event, Observer, Phase};
-use crate::packs::{pack_of_file_name, pack_path, pack_record_path};
+use crate::places::{
+    ALGORITHMS, BLOBS, IMAGES, LAYERS, PACKS, PARTIAL, SEALS, blob_path, hash_area_path, is_fan, layer_path,
+    metadata_image_of_file_name, metadata_image_path, object_of, pack_of_file_name, pack_path,
+    pack_record_path, seal_path,
+};
 use crate::refs::history::Trimmed;
 use crate::refs::{ImageRecord, ObjectForm};
-use crate::seals::seal_path;
 use crate::store::Store;
 use crate::verified::Fingerprint;
-use crate::{packs, partial, seals};
 
 /// How long an interrupted download is kept after its last byte.
 pub const PARTIAL_KEPT: Duration = Duration::from_hours(7 * 24);
@@ -286,11 +285,11 @@ impl Store {
             wanted.extend(self.objects_of(&id, objects_of)?);
         }
         wanted.sort_unstable();
-        let Some(directory) = self.root.try_sub(packs::DIRECTORY)?.filter(|_| !wanted.is_empty()) else {
+        let Some(directory) = self.root.try_sub(PACKS)?.filter(|_| !wanted.is_empty()) else {
             return Ok(());
         };
         for entry in directory.entries()? {
-            let path = Path::new(packs::DIRECTORY).join(&entry.name);
+            let path = Path::new(PACKS).join(&entry.name);
             if needed.files.contains(&path) || !entry.kind.is_file() {
                 continue;
             }
@@ -307,13 +306,15 @@ impl Store {
     }
 
     fn sweep_files(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
-        self.sweep_directory(needed, sweep, seals::DIRECTORY, |report| &mut report.seals)?;
-        self.sweep_directory(needed, sweep, "images", |report| &mut report.images)?;
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            self.sweep_directory(needed, sweep, &format!("layers/{algorithm}"), |report| &mut report.layers)?;
-            self.sweep_directory(needed, sweep, &format!("blobs/{algorithm}"), |report| &mut report.blobs)?;
+        self.sweep_directory(needed, sweep, SEALS, |report| &mut report.seals)?;
+        self.sweep_directory(needed, sweep, IMAGES, |report| &mut report.images)?;
+        for algorithm in ALGORITHMS {
+            self.sweep_directory(needed, sweep, &format!("{LAYERS}/{algorithm}"), |report| {
+                &mut report.layers
+            })?;
+            self.sweep_directory(needed, sweep, &format!("{BLOBS}/{algorithm}"), |report| &mut report.blobs)?;
         }
-        self.sweep_directory(needed, sweep, packs::DIRECTORY, |report| &mut report.packs)
+        self.sweep_directory(needed, sweep, PACKS, |report| &mut report.packs)
     }
 
     fn sweep_directory(
@@ -400,7 +401,7 @@ impl Store {
                 sweep.remove(&self.tmp, Path::new(&entry.name), |report| &mut report.temporaries)?;
             }
         }
-        let Some(directory) = self.tmp.try_sub(partial::DIRECTORY)? else { return Ok(()) };
+        let Some(directory) = self.tmp.try_sub(PARTIAL)? else { return Ok(()) };
         for entry in directory.entries()? {
             let Some(stat) = directory.stat(&entry.name)? else { continue };
             if age(&stat) > PARTIAL_KEPT || stat.st_size == 0 {
@@ -441,8 +442,8 @@ impl Store {
         let files = needed.files.iter().filter_map(|path| {
             let name = path.file_name()?.to_str()?;
             match path.parent()?.to_str()? {
-                "images" => fingerprint(&self.root, path, image_of_file_name(name)?.as_bytes()),
-                packs::DIRECTORY => fingerprint(&self.root, path, pack_of_file_name(name)?.as_bytes()),
+                IMAGES => fingerprint(&self.root, path, metadata_image_of_file_name(name)?.as_bytes()),
+                PACKS => fingerprint(&self.root, path, pack_of_file_name(name)?.as_bytes()),
                 _ => None,
             }
         });
@@ -453,8 +454,7 @@ impl Store {
 
 impl Needed {
     fn add_image(&mut self, id: &ObjectId) {
-        let directory = Path::new("images");
-        self.files.extend([directory.join(image_file_name(id)), directory.join(hash_area_file_name(id))]);
+        self.files.extend([metadata_image_path(id), hash_area_path(id)]);
     }
 
     /// Keeps memory at one digest for each object, however many layers have it.
@@ -485,15 +485,6 @@ impl Sweep<'_> {
         self.observer.event(&Event::Advanced { items: 1, bytes: stat.st_size.unsigned_abs() });
         Ok(())
     }
-}
-
-/// The object that a file in `objects/FAN/` is named for.
-pub(crate) fn object_of(fan: &str, name: &std::ffi::OsStr) -> Option<ObjectId> {
-    [fan, name.to_str()?].concat().parse().ok()
-}
-
-fn is_fan(name: &str) -> bool {
-    name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn age(stat: &Stat) -> Duration {

@@ -11,6 +11,7 @@ use sealpack_kernel::sha256::leaf_hash;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
+use crate::places::hash_area_file_name;
 use crate::store::{Feature, Store};
 
 /// How much is read at once.
@@ -87,13 +88,4 @@ pub(crate) fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u
     }
     let (root_hash, area) = writer.finish()?;
     Ok((root_hash, area.into_inner()))
-}
-
-pub(crate) fn hash_area_file_name(id: &ObjectId) -> String {
-    format!("{id}.verity")
-}
-
-/// The metadata image that a hash area in `images/` is named for.
-pub(crate) fn image_of_hash_area_file_name(name: &str) -> Option<ObjectId> {
-    name.strip_suffix(".verity")?.parse().ok()
 }

@@ -35,6 +35,7 @@ mod objects;
 mod observer;
 mod packs;
 mod partial;
+mod places;
 mod refs;
 mod seals;
 mod small;

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::Dir;
 use crate::error::{Error, Result};
-
-/// The name of the file.
-pub(crate) const FILE: &str = "lock";
+use crate::places::{LOCK, REFS};
 
 /// How often a lock that is waited for is tried.
 const RETRY: Duration = Duration::from_millis(50);
@@ -40,7 +38,7 @@ impl Lock {
 
     /// Takes the lock of the store in `root`, waiting for at most `wait`.
     pub(crate) fn take(root: &Dir, kind: LockKind, wait: Duration) -> Result<Self> {
-        Self::take_on(root, FILE, kind, wait)
+        Self::take_on(root, LOCK, kind, wait)
     }
 
     /// Takes the lock under which a store is made: one on the directory itself, so that nobody who
@@ -51,7 +49,7 @@ impl Lock {
 
     /// Takes the lock under which a name, its history or its epoch changes. Whoever has it does nothing else.
     pub(crate) fn take_for_names(root: &Dir, wait: Duration) -> Result<Self> {
-        Self::take_on(root, "refs", LockKind::Exclusive, wait)
+        Self::take_on(root, REFS, LockKind::Exclusive, wait)
     }
 
     fn take_on(root: &Dir, name: &str, kind: LockKind, wait: Duration) -> Result<Self> {

@@ -9,9 +9,7 @@ use serde_json::Value;
 
 use crate::backend::Dir;
 use crate::error::{Error, Result};
-
-/// The name of the file.
-pub(crate) const FILE: &str = "meta.json";
+use crate::places::META;
 
 /// What `format` says in it.
 const FORMAT: &str = "sealpack-store";
@@ -64,7 +62,7 @@ impl Meta {
     }
 
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", FILE, e))?;
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", META, e))?;
         json.push(b'\n');
         Ok(json)
     }
@@ -81,16 +79,16 @@ impl Meta {
 
     /// Reads the file in `root`. `None` when there is none.
     pub(crate) fn read(root: &Dir) -> Result<Option<(Self, Algorithm)>> {
-        let Some(file) = root.read(FILE)? else { return Ok(None) };
+        let Some(file) = root.read(META)? else { return Ok(None) };
         let mut json = Vec::new();
         let read = file.take(MAX_BYTES).read_to_end(&mut json);
-        read.map_err(|e| Error::io("read", root.at(FILE), e))?;
+        read.map_err(|e| Error::io("read", root.at(META), e))?;
         Self::parse(&json, root).map(Some)
     }
 
     /// The version decides before anything else is looked at: the rest may have changed its form.
     fn parse(json: &[u8], root: &Dir) -> Result<(Self, Algorithm)> {
-        let damaged = |what: String| Error::Meta { path: root.at(FILE), what };
+        let damaged = |what: String| Error::Meta { path: root.at(META), what };
         let value: Value = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(damaged(format!("\"format\" is not {FORMAT:?}")));

@@ -6,10 +6,8 @@ use sealpack_format::digest::BlobDigest;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
+use crate::places::{SEALS, seal_file_name, seal_path};
 use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "seals";
 
 /// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
 pub const SEAL_MAX_BYTES: u64 = 20 * 1024 * 1024;
@@ -37,7 +35,7 @@ impl Store {
         self.check_seal_size(manifest, seal)?;
         let _lock = self.shared()?;
         self.enable_feature(Feature::Packs)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(SEALS)?;
         self.put_file(&directory, Path::new(&seal_file_name(manifest)), seal, 0o644)
     }
 
@@ -53,20 +51,4 @@ impl Store {
         }
         Err(Error::SealTooLarge { path: self.seal_path(manifest), limit_bytes: SEAL_MAX_BYTES })
     }
-}
-
-pub(crate) fn seal_path(manifest: &BlobDigest) -> PathBuf {
-    Path::new(DIRECTORY).join(seal_file_name(manifest))
-}
-
-/// The digests of the two algorithms differ in length, so none is another's.
-fn seal_file_name(manifest: &BlobDigest) -> String {
-    format!("{}.json", manifest.hex())
-}
-
-/// The manifest that a file in `seals/` is named for.
-pub(crate) fn manifest_of_seal_file_name(name: &str) -> Option<BlobDigest> {
-    let hex = name.strip_suffix(".json")?;
-    let algorithm = if hex.len() > 64 { "sha512" } else { "sha256" };
-    format!("{algorithm}:{hex}").parse().ok()
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::backend::{Dir, sync_file};
 use crate::error::{Error, Result};
+use crate::places::DOCUMENT_PREFIX;
 use crate::store::Store;
 
 impl Store {
@@ -57,5 +58,5 @@ fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("file-{}-{}-{next}", std::process::id(), now.as_nanos())
+    format!("{DOCUMENT_PREFIX}{}-{}-{next}", std::process::id(), now.as_nanos())
 }

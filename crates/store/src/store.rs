@@ -12,28 +12,11 @@ use sealpack_kernel::fsverity::Measurement;
 
 use crate::backend::{Dir, sync_file};
 use crate::error::{Error, Result};
-use crate::lock::{self, Lock, LockKind};
+use crate::lock::{Lock, LockKind};
 use crate::meta::{self, Meta};
 use crate::objects::Integrity;
-use crate::refs::{epoch, history};
+use crate::places::{self, TMP};
 use crate::verified::Verified;
-use crate::{packs, seals};
-
-/// The directories of every store.
-const DIRECTORIES: [&str; 9] = [
-    "objects",
-    "images",
-    "blobs",
-    "blobs/sha256",
-    "blobs/sha512",
-    "layers",
-    "layers/sha256",
-    "layers/sha512",
-    "refs",
-];
-
-/// Where everything is written before it is renamed to its place.
-const TMP: &str = "tmp";
 
 /// How long calls that take a lock by themselves wait for it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -74,8 +57,8 @@ impl Feature {
 
     const fn directories(self) -> &'static [&'static str] {
         match self {
-            Self::Packs => &["packs", packs::DIRECTORY, seals::DIRECTORY],
-            Self::History => &[history::DIRECTORY, epoch::DIRECTORY],
+            Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
+            Self::History => &[places::HISTORY, places::EPOCHS],
         }
     }
 }
@@ -120,9 +103,9 @@ impl Store {
         let integrity = Integrity::of_filesystem(&kernel, &root)?;
         Ok(Self {
             tmp: root.sub(TMP)?,
-            objects: root.sub("objects")?,
-            images: root.sub("images")?,
-            refs: root.sub("refs")?,
+            objects: root.sub(places::OBJECTS)?,
+            images: root.sub(places::IMAGES)?,
+            refs: root.sub(places::REFS)?,
             verified: Verified::default(),
             root,
             kernel,
@@ -218,7 +201,7 @@ impl Store {
         let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
         if !meta.has(feature.name()) {
             meta.add(feature.name());
-            self.put_file(&self.root, Path::new(meta::FILE), &meta.to_json()?, 0o444)?;
+            self.put_file(&self.root, Path::new(places::META), &meta.to_json()?, 0o444)?;
         }
         let mut made = false;
         for directory in feature.directories() {
@@ -226,7 +209,7 @@ impl Store {
         }
         if made {
             if feature == Feature::Packs {
-                self.root.sub("packs")?.sync()?;
+                self.root.sub(places::PACKS_PARENT)?.sync()?;
             }
             self.root.sync()?;
         }
@@ -291,35 +274,35 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     }
     let root = open_root(path)?;
     check_owner(&root)?;
-    if root.stat(meta::FILE)?.is_none()
+    if root.stat(places::META)?.is_none()
         && let Some(found) = foreign_entry(&root)?
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
     let _lock = Lock::take_for_making(&root, LOCK_WAIT)?;
-    if root.stat(meta::FILE)?.is_some() {
+    if root.stat(places::META)?.is_some() {
         return Ok(false);
     }
-    drop(root.append(lock::FILE, 0o600)?);
+    drop(root.append(places::LOCK, 0o600)?);
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }
 
 fn fill(root: &Dir, meta: &[u8]) -> Result<()> {
-    for directory in DIRECTORIES.into_iter().chain([TMP]) {
+    for directory in places::OF_EVERY_STORE.into_iter().chain([TMP]) {
         root.make(directory)?;
     }
     let tmp = root.sub(TMP)?;
     spread(&tmp);
-    tmp.unlink(meta::FILE)?;
-    let mut file = tmp.create(meta::FILE, 0o444)?;
-    file.write_all(meta).map_err(|e| Error::io("write", tmp.at(meta::FILE), e))?;
-    sync_file(&file, &tmp.at(meta::FILE))?;
-    for directory in ["blobs", "layers"] {
+    tmp.unlink(places::META)?;
+    let mut file = tmp.create(places::META, 0o444)?;
+    file.write_all(meta).map_err(|e| Error::io("write", tmp.at(places::META), e))?;
+    sync_file(&file, &tmp.at(places::META))?;
+    for directory in [places::BLOBS, places::LAYERS] {
         root.sub(directory)?.sync()?;
     }
     root.sync()?;
-    tmp.rename(meta::FILE, root, meta::FILE)?;
+    tmp.rename(places::META, root, places::META)?;
     root.sync()?;
     // The directory's own name; its parent may not be readable, which leaves that to the system.
     if let Some(parent) = root.path().parent()
@@ -343,10 +326,10 @@ fn spread(tmp: &Dir) {
 /// The name of something in `root` that the making of a store does not leave behind.
 fn foreign_entry(root: &Dir) -> Result<Option<String>> {
     let ours = |name: &std::ffi::OsStr| {
-        name == lock::FILE
+        name == places::LOCK
             || name == TMP
-            || name == "lost+found"
-            || DIRECTORIES.iter().any(|directory| name == *directory)
+            || name == places::LOST_AND_FOUND
+            || places::OF_EVERY_STORE.iter().any(|directory| name == *directory)
     };
     Ok(root
         .entries()?
@@ -357,9 +340,9 @@ fn foreign_entry(root: &Dir) -> Result<Option<String>> {
 
 impl Integrity {
     fn of_filesystem(kernel: &Kernel, root: &Dir) -> Result<Self> {
-        let Some(file) = root.read(meta::FILE)? else { return Ok(Self::None) };
+        let Some(file) = root.read(places::META)? else { return Ok(Self::None) };
         let measured =
-            kernel.measure_verity(&file).map_err(|e| Error::io("measure", root.at(meta::FILE), e))?;
+            kernel.measure_verity(&file).map_err(|e| Error::io("measure", root.at(places::META), e))?;
         Ok(match measured {
             Measurement::Unsupported => Self::None,
             _ => Self::FsVerity,

@@ -10,10 +10,10 @@ use super::names::Names;
 use super::packs::Packs;
 use super::scan::Found;
 use super::{FsckReport, Problem, ProblemKind};
-use crate::blobs::blob_path;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::observer::{Event, Observer};
+use crate::places::blob_path;
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 

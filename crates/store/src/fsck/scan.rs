@@ -9,17 +9,15 @@ use super::FsckReport;
 use super::threads::for_each;
 use crate::backend::Entry;
 use crate::error::{Error, Result};
-use crate::gc::object_of;
-use crate::hash_areas::image_of_hash_area_file_name;
-use crate::images::image_of_file_name;
 use crate::objects::{Integrity, is_unreadable, status};
 use crate::observer::{Event, Observer};
-use crate::packs::pack_of_file_name;
-use crate::refs::{epoch, history};
-use crate::seals::manifest_of_seal_file_name;
+use crate::places::{
+    ALGORITHMS, BLOBS, DIRECTORIES_AT_ROOT, FILES_AT_ROOT, IMAGES, LAYERS, OBJECTS, OfLayer, PACKS,
+    PACKS_PARENT, SEALS, blob_of_file_name, manifest_of_seal_file_name, metadata_image_of_file_name,
+    metadata_image_of_hash_area_file_name, object_of, of_layer_file_name, pack_of_file_name,
+};
 use crate::store::Store;
 use crate::verified::Fingerprint;
-use crate::{lock, meta, packs, seals, verified};
 
 /// What is there.
 #[derive(Default)]
@@ -55,54 +53,26 @@ impl Found {
 /// Lists everything; opens no file.
 pub(crate) fn scan(store: &Store) -> Result<Found> {
     let mut found = Found::default();
-    let root_names = [
-        "objects",
-        "packs",
-        "images",
-        "blobs",
-        "layers",
-        "seals",
-        "refs",
-        history::DIRECTORY,
-        epoch::DIRECTORY,
-        "tmp",
-        "quarantine",
-        "lost+found",
-    ];
     for entry in store.root.entries()? {
-        let is_file = [lock::FILE, meta::FILE, verified::FILE].iter().any(|name| entry.name == **name);
-        let is_directory = root_names.iter().any(|name| entry.name == **name);
+        let is_file = FILES_AT_ROOT.iter().any(|name| entry.name == **name);
+        let is_directory = DIRECTORIES_AT_ROOT.iter().any(|name| entry.name == **name);
         if !(is_file && entry.kind.is_file() || is_directory && entry.kind.is_dir()) {
             found.strays.push(PathBuf::from(&entry.name));
         }
     }
     scan_objects(store, &mut found)?;
     scan_images(store, &mut found)?;
-    let parse = |algorithm: &str, name: &str| {
-        let known = |hex: &str| format!("{algorithm}:{hex}").parse().ok();
-        match name.strip_suffix(".pack") {
-            Some(hex) => known(hex).map(OfLayer::Pack),
-            None => known(name).map(OfLayer::Record),
-        }
-    };
-    for known in scan_algorithms(store, "layers", parse, &mut found.strays)? {
+    for known in scan_algorithms(store, LAYERS, of_layer_file_name, &mut found.strays)? {
         match known {
             OfLayer::Record(layer) => found.layers.push(layer),
-            OfLayer::Pack(layer) => found.pack_records.push(layer),
+            OfLayer::PackRecord(layer) => found.pack_records.push(layer),
         }
     }
-    let blob = |algorithm: &str, name: &str| format!("{algorithm}:{name}").parse().ok();
-    found.blobs = scan_algorithms(store, "blobs", blob, &mut found.strays)?;
+    found.blobs = scan_algorithms(store, BLOBS, blob_of_file_name, &mut found.strays)?;
     scan_packs(store, &mut found)?;
     let seal = |entry: &Entry| manifest_of_seal_file_name(entry.name.to_str()?);
-    found.seals = scan_directory(store, seals::DIRECTORY, seal, &mut found.strays)?;
+    found.seals = scan_directory(store, SEALS, seal, &mut found.strays)?;
     Ok(found)
-}
-
-/// What a file in `layers/` is.
-enum OfLayer {
-    Record(DiffId),
-    Pack(DiffId),
 }
 
 fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
@@ -110,24 +80,24 @@ fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
     let (mut images, mut hash_areas) = (Vec::new(), Vec::new());
     let known = |entry: &Entry| {
         let name = entry.name.to_str()?;
-        match image_of_hash_area_file_name(name).filter(ours) {
+        match metadata_image_of_hash_area_file_name(name).filter(ours) {
             Some(id) => hash_areas.push(id),
-            None => images.push(image_of_file_name(name).filter(ours)?),
+            None => images.push(metadata_image_of_file_name(name).filter(ours)?),
         }
         Some(())
     };
-    scan_directory(store, "images", known, &mut found.strays)?;
+    scan_directory(store, IMAGES, known, &mut found.strays)?;
     (found.images, found.hash_areas) = (images, hash_areas);
     Ok(())
 }
 
 fn scan_packs(store: &Store, found: &mut Found) -> Result<()> {
     let pack = |entry: &Entry| pack_of_file_name(entry.name.to_str()?);
-    found.packs = scan_directory(store, packs::DIRECTORY, pack, &mut found.strays)?;
-    let Some(directory) = store.root.try_sub("packs")? else { return Ok(()) };
+    found.packs = scan_directory(store, PACKS, pack, &mut found.strays)?;
+    let Some(directory) = store.root.try_sub(PACKS_PARENT)? else { return Ok(()) };
     for entry in directory.entries()? {
-        let path = Path::new("packs").join(&entry.name);
-        if path != Path::new(packs::DIRECTORY) || !entry.kind.is_dir() {
+        let path = Path::new(PACKS_PARENT).join(&entry.name);
+        if path != Path::new(PACKS) || !entry.kind.is_dir() {
             found.strays.push(path);
         }
     }
@@ -142,7 +112,7 @@ fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
             let id = object_of(fan, &entry.name).filter(|id| id.algorithm() == store.algorithm());
             match id {
                 Some(id) if entry.kind.is_file() => found.objects.push(id),
-                _ => found.strays.push(Path::new("objects").join(fan).join(entry.name)),
+                _ => found.strays.push(Path::new(OBJECTS).join(fan).join(entry.name)),
             }
         }
         Ok(())
@@ -150,7 +120,7 @@ fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
     found.objects.sort_unstable();
     let known = |entry: &Entry| fans.iter().any(|fan| entry.name == **fan);
     let strays = store.objects.entries()?.into_iter().filter(|entry| !known(entry));
-    found.strays.extend(strays.map(|entry| Path::new("objects").join(entry.name)));
+    found.strays.extend(strays.map(|entry| Path::new(OBJECTS).join(entry.name)));
     Ok(())
 }
 
@@ -181,14 +151,13 @@ fn scan_algorithms<T>(
     strays: &mut Vec<PathBuf>,
 ) -> Result<Vec<T>> {
     let mut known = Vec::new();
-    let algorithms = ["sha256", "sha512"];
-    for algorithm in algorithms {
+    for algorithm in ALGORITHMS {
         let parse = |entry: &Entry| parse(algorithm, entry.name.to_str()?);
         known.extend(scan_directory(store, &format!("{path}/{algorithm}"), parse, strays)?);
     }
     let Some(directory) = store.root.try_sub(path)? else { return Ok(known) };
     let others = directory.entries()?.into_iter().filter(|entry| {
-        !(entry.kind.is_dir() && algorithms.iter().any(|algorithm| entry.name == **algorithm))
+        !(entry.kind.is_dir() && ALGORITHMS.iter().any(|algorithm| entry.name == **algorithm))
     });
     strays.extend(others.map(|entry| Path::new(path).join(entry.name)));
     Ok(known)

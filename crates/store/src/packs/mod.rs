@@ -15,14 +15,12 @@ pub(crate) use record::PackRecord;
 
 use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
+use crate::places::{pack_path, pack_record_path};
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
 /// The most packs that an image may have: overlayfs takes 500 layers, and a few are for others.
 pub const PACKS_MAX: usize = 400;
-
-/// The directory of packs, all of them named by SHA-256.
-pub(crate) const DIRECTORY: &str = "packs/sha256";
 
 /// More bytes than the record of a pack has.
 const RECORD_MAX_BYTES: u64 = 64 * 1024;
@@ -108,19 +106,4 @@ pub(crate) fn packs_of(
         packs.extend(pack.map(|pack| LayerPack { layer, pack }));
     }
     Ok(packs)
-}
-
-/// Where a pack is in the store.
-pub(crate) fn pack_path(root_hash: &RootHash) -> PathBuf {
-    PathBuf::from(format!("{DIRECTORY}/{root_hash}.pack"))
-}
-
-/// The pack that a file in [`DIRECTORY`] is named for.
-pub(crate) fn pack_of_file_name(name: &str) -> Option<RootHash> {
-    name.strip_suffix(".pack")?.parse().ok()
-}
-
-/// Where the record of a layer's pack is in the store.
-pub(crate) fn pack_record_path(diff_id: &DiffId) -> PathBuf {
-    PathBuf::from(format!("layers/{}/{}.pack", diff_id.algorithm(), diff_id.hex()))
 }

@@ -10,10 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::file::{self, OfName};
 use super::name;
 use crate::error::{Error, RefDamage, Result};
+use crate::places::EPOCHS;
 use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "epochs";
 
 /// What is remembered of a name: the content of a file in `epochs/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +47,7 @@ impl Store {
     /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
     pub fn epoch(&self, name: &str) -> Result<Option<Epoch>> {
         name::check(name)?;
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(None) };
+        let Some(directory) = self.root.try_sub(EPOCHS)? else { return Ok(None) };
         file::read(self, &directory, OsStr::new(&name::file_name(name)))
     }
 
@@ -75,7 +73,7 @@ impl Store {
             _ => {}
         }
         self.enable_feature(Feature::History)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(EPOCHS)?;
         // A clock before 1970 is no reason to fail.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (version, manifest) = (Epoch::VERSION, *manifest);
@@ -88,7 +86,7 @@ impl Store {
 
     /// All remembered epochs, and the files that are none.
     pub(crate) fn epochs(&self) -> Result<(Vec<Epoch>, Vec<RefDamage>)> {
-        match self.root.try_sub(DIRECTORY)? {
+        match self.root.try_sub(EPOCHS)? {
             Some(directory) => file::read_all(self, &directory),
             None => Ok((Vec::new(), Vec::new())),
         }

@@ -10,10 +10,8 @@ use super::{ImageRecord, name};
 use crate::backend::Dir;
 use crate::error::{Error, RefDamage, Result};
 use crate::gc::{Removed, Sweep};
+use crate::places::HISTORY;
 use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "history";
 
 /// The most earlier images that are known of one name.
 pub const HISTORY_MAX: usize = 8;
@@ -56,7 +54,7 @@ impl Store {
     /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
     pub fn history(&self, name: &str) -> Result<Vec<ImageRecord>> {
         name::check(name)?;
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(Vec::new()) };
+        let Some(directory) = self.root.try_sub(HISTORY)? else { return Ok(Vec::new()) };
         let file_name = name::file_name(name);
         let Some(history) = file::read::<History>(self, &directory, OsStr::new(&file_name))? else {
             return Ok(Vec::new());
@@ -66,7 +64,7 @@ impl Store {
 
     /// All histories, and the files that are none.
     pub(crate) fn histories(&self) -> Result<(Vec<History>, Vec<RefDamage>)> {
-        match self.root.try_sub(DIRECTORY)? {
+        match self.root.try_sub(HISTORY)? {
             Some(directory) => file::read_all(self, &directory),
             None => Ok((Vec::new(), Vec::new())),
         }
@@ -78,7 +76,7 @@ impl Store {
     /// means nothing.
     pub(super) fn push_history(&self, record: &ImageRecord) -> Result<()> {
         self.enable_feature(Feature::History)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(HISTORY)?;
         let file_name = name::file_name(&record.name);
         let history = file::read::<History>(self, &directory, OsStr::new(&file_name))?;
         let mut records = vec![record.clone()];
@@ -94,7 +92,7 @@ impl Store {
 
     /// Removes the history of `name`, a damaged one too.
     pub(super) fn remove_history(&self, name: &str) -> Result<()> {
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(()) };
+        let Some(directory) = self.root.try_sub(HISTORY)? else { return Ok(()) };
         if directory.unlink(name::file_name(name))? { directory.sync() } else { Ok(()) }
     }
 
@@ -121,7 +119,7 @@ impl Store {
     pub(crate) fn trim_histories(&self, trimmed: &[Trimmed], sweep: &mut Sweep<'_>) -> Result<()> {
         let changed = trimmed.iter().filter(|history| history.dropped > 0);
         for Trimmed { kept, dropped } in changed {
-            let directory = self.root.sub(DIRECTORY)?;
+            let directory = self.root.sub(HISTORY)?;
             let before =
                 directory.stat(name::file_name(&kept.name))?.map_or(0, |stat| stat.st_size.unsigned_abs());
             let after = if kept.records.is_empty() { 0 } else { kept.to_json()?.len() as u64 };
@@ -150,7 +148,7 @@ impl History {
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", DIRECTORY, e))?;
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", HISTORY, e))?;
         json.push(b'\n');
         Ok(json)
     }
