@@ -9,7 +9,7 @@ use rustix::fs::Stat;
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::pack::PackReader;
 
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::lock::{Lock, LockKind};

@@ -9,7 +9,6 @@ use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter};
 use sealpack_kernel::sha256::leaf_hash;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
 use crate::places::hash_area_file_name;
 use crate::store::{Feature, Store};
@@ -59,7 +58,7 @@ impl Store {
 
     /// Whether `area` is what the store has as the hash area of metadata image `id`.
     pub(crate) fn is_hash_area(&self, id: &ObjectId, area: &[u8]) -> Result<bool> {
-        let found = read_at_most(&self.images, hash_area_file_name(id), area.len() as u64)?;
+        let found = self.images.read_at_most(hash_area_file_name(id), area.len() as u64)?;
         Ok(found.is_some_and(|found| found == area))
     }
 }

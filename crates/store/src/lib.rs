@@ -16,10 +16,10 @@
 //! The library does not print and does not look at the environment; [`location`] computes
 //! the usual place of a store from what it is given.
 
-mod backend;
 mod blobs;
 mod contents;
 mod convert;
+mod dir;
 mod discard;
 mod error;
 mod fsck;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::places::{LOCK, REFS};
 

@@ -7,7 +7,7 @@ use sealpack_format::digest::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::places::META;
 

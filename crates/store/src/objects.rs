@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::fsverity::{Enabled, FileHasher, Measurement};
 
-use crate::backend::{Dir, about_to};
+use crate::dir::{Dir, about_to};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::verified::Fingerprint;

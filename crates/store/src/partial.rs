@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::io::Errno;
 use sealpack_format::digest::BlobDigest;
 
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::lock::{Lock, Locked};
 use crate::places::{PARTIAL, partial_file_name};
@@ -24,12 +24,6 @@ pub struct Partial {
     file: Locked,
     length_bytes: u64,
     _store: Lock,
-}
-
-impl std::fmt::Debug for Dir {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.path().fmt(f)
-    }
 }
 
 impl Store {

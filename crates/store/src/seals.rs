@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::BlobDigest;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
 use crate::places::{SEALS, seal_file_name, seal_path};
 use crate::store::{Feature, Store};
@@ -19,7 +18,7 @@ impl Store {
     /// # Errors
     /// [`Error::SealTooLarge`]; failures of the system.
     pub fn read_seal(&self, manifest: &BlobDigest) -> Result<Option<Vec<u8>>> {
-        let Some(seal) = read_at_most(&self.root, seal_path(manifest), SEAL_MAX_BYTES)? else {
+        let Some(seal) = self.root.read_at_most(seal_path(manifest), SEAL_MAX_BYTES)? else {
             return Ok(None);
         };
         self.check_seal_size(manifest, &seal)?;

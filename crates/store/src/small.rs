@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::places::DOCUMENT_PREFIX;
 use crate::store::Store;

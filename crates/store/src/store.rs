@@ -10,7 +10,7 @@ use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
 use sealpack_kernel::fsverity::Measurement;
 
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::lock::{Lock, LockKind};
 use crate::meta::{self, Meta};

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::Stat;
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::places::VERIFIED;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Problem, ProblemKind};
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::Result;
 use crate::places::QUARANTINE;
 use crate::store::Store;

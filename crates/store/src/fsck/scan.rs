@@ -7,7 +7,7 @@ use sealpack_kernel::fsverity::FileHasher;
 
 use super::FsckReport;
 use super::threads::for_each;
-use crate::backend::Entry;
+use crate::dir::Entry;
 use crate::error::{Error, Result};
 use crate::objects::{Integrity, is_unreadable, status};
 use crate::observer::{Event, Observer};

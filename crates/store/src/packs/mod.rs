@@ -13,7 +13,6 @@ use sealpack_format::digest::{Algorithm, DiffId, RootHash};
 pub use record::PackDescriptor;
 pub(crate) use record::PackRecord;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
 use crate::places::{pack_path, pack_record_path};
 use crate::refs::{ImageRecord, ObjectForm};
@@ -78,7 +77,7 @@ impl Store {
 
     pub(crate) fn pack_record(&self, diff_id: &DiffId) -> Result<Option<PackRecord>> {
         let path = pack_record_path(diff_id);
-        let Some(json) = read_at_most(&self.root, &path, RECORD_MAX_BYTES)? else { return Ok(None) };
+        let Some(json) = self.root.read_at_most(&path, RECORD_MAX_BYTES)? else { return Ok(None) };
         let damaged = |what| Error::PackRecordDamaged { path: self.root.at(&path), what };
         PackRecord::parse(&json).map(Some).map_err(damaged)
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, OfName};
-use super::{ImageRecord, name};
-use crate::backend::Dir;
+use super::name;
+use super::record::ImageRecord;
+use crate::dir::Dir;
 use crate::error::{Error, RefDamage, Result};
 use crate::gc::{Removed, Sweep};
 use crate::places::HISTORY;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Pending, Staging};
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::objects::Integrity;
 use crate::places::{PACKS, blob_path, layer_path, metadata_image_path, pack_path, pack_record_path};

@@ -18,8 +18,8 @@ use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 pub use files::{LayerFile, MetadataImageWriter, ObjectWriter};
 pub use pack::{PackFile, PackedObject};
 
-use crate::backend::Dir;
 use crate::blobs::BLOB_MAX_BYTES;
+use crate::dir::Dir;
 use crate::error::{BlobMismatch, Error, Result};
 use crate::hash::blob_digest;
 use crate::hash_areas::{hash_area, hash_area_failed};
