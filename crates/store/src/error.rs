@@ -8,7 +8,7 @@ use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
 use sealpack_format::layer::LayerError;
 use sealpack_format::pack::PackWriteError;
 
-use crate::lock::LockError;
+use crate::holders::LockError;
 use crate::packs::PACKS_MAX;
 
 /// The result of all that touches a store.
