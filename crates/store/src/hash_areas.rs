@@ -10,8 +10,9 @@ use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter};
 use sealpack_kernel::sha256::leaf_hash;
 
 use crate::error::{Error, Result};
+use crate::meta::Feature;
 use crate::places::hash_area_file_name;
-use crate::store::{Feature, Store};
+use crate::store::Store;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;

@@ -9,7 +9,8 @@ use sealpack_format::erofs;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
-use crate::objects::{Integrity, ObjectState, is_unreadable};
+use crate::integrity::{Integrity, ObjectState};
+use crate::objects::is_unreadable;
 use crate::places::metadata_image_file_name;
 use crate::store::Store;
 

@@ -9,7 +9,7 @@ use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, Layer
 use sealpack_format::tree::Content;
 
 use crate::error::{Error, Result};
-use crate::objects::ObjectState;
+use crate::integrity::ObjectState;
 use crate::places::layer_path;
 use crate::store::Store;
 

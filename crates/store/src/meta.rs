@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::places::META;
+use crate::places::{self, META};
 
 /// What `format` says in it.
 const FORMAT: &str = "sealpack-store";
@@ -18,19 +18,40 @@ const FORMAT: &str = "sealpack-store";
 /// locks out every older program.
 pub(crate) const VERSION: u64 = 1;
 
-/// There may be packs, records of them, hash areas of metadata images, and seals. A program that does not
-/// know them would take them for strays, and images in packs for broken ones.
-pub(crate) const PACKS: &str = "packs";
-
-/// There may be histories and epochs of names. A program that does not know them would remove what earlier images
-/// need, and take an older image for a newer one.
-pub(crate) const HISTORY: &str = "history";
-
 /// The features that a program must know to use a store that has them.
-const KNOWN_INCOMPAT: [&str; 2] = [PACKS, HISTORY];
+const KNOWN_INCOMPAT: [&str; 2] = [Feature::Packs.name(), Feature::History.name()];
 
 /// More bytes than a sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
+
+/// What a store has from the time that it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// Packs, their records, hash areas and seals. A program that does not know them would take them for strays, and
+    /// images in packs for broken ones.
+    Packs,
+    /// Histories and epochs of names. A program that does not know them would remove what earlier images need, and
+    /// take an older image for a newer one.
+    History,
+}
+
+impl Feature {
+    /// Its word in `meta.json`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Packs => "packs",
+            Self::History => "history",
+        }
+    }
+
+    /// What it brings.
+    pub(crate) const fn directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
+            Self::History => &[places::HISTORY, places::EPOCHS],
+        }
+    }
+}
 
 /// The content of `meta.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

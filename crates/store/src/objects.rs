@@ -11,28 +11,9 @@ use sealpack_kernel::fsverity::{Enabled, FileHasher, Measurement};
 
 use crate::dir::{Dir, about_to};
 use crate::error::{Error, Result};
+use crate::integrity::{Integrity, ObjectState};
 use crate::store::Store;
 use crate::verified::Fingerprint;
-
-/// Who notices when a file's bytes change on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integrity {
-    /// The kernel, on every read: fs-verity is enabled.
-    FsVerity,
-    /// Nobody, until the file is hashed again.
-    None,
-}
-
-/// What the store has under the name of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ObjectState {
-    /// Nothing.
-    Absent,
-    /// A file with the content of that digest.
-    Good,
-    /// Something else.
-    Damaged,
-}
 
 impl Store {
     /// Whether the store has object `id`, undamaged.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use sealpack_format::digest::BlobDigest;
 
 use crate::error::{Error, Result};
+use crate::meta::Feature;
 use crate::places::{SEALS, seal_file_name, seal_path};
-use crate::store::{Feature, Store};
+use crate::store::Store;
 
 /// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
 pub const SEAL_MAX_BYTES: u64 = 20 * 1024 * 1024;

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
-use sealpack_kernel::fsverity::Measurement;
 
 use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
+use crate::integrity::Integrity;
 use crate::lock::{Lock, LockKind};
-use crate::meta::{self, Meta};
-use crate::objects::Integrity;
+use crate::meta::{Feature, Meta};
 use crate::places::{self, TMP};
 use crate::verified::Verified;
 
@@ -35,32 +34,6 @@ pub struct Store {
     lock_wait: Duration,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
-}
-
-/// What a store has from the time that it is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Feature {
-    /// Packs, their records, hash areas and seals.
-    Packs,
-    /// Histories and epochs of names.
-    History,
-}
-
-impl Feature {
-    /// Its word in `meta.json`.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Packs => meta::PACKS,
-            Self::History => meta::HISTORY,
-        }
-    }
-
-    const fn directories(self) -> &'static [&'static str] {
-        match self {
-            Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
-            Self::History => &[places::HISTORY, places::EPOCHS],
-        }
-    }
 }
 
 impl std::fmt::Debug for Store {
@@ -336,16 +309,4 @@ fn foreign_entry(root: &Dir) -> Result<Option<String>> {
         .into_iter()
         .find(|entry| !ours(&entry.name))
         .map(|entry| entry.name.to_string_lossy().into_owned()))
-}
-
-impl Integrity {
-    fn of_filesystem(kernel: &Kernel, root: &Dir) -> Result<Self> {
-        let Some(file) = root.read(places::META)? else { return Ok(Self::None) };
-        let measured =
-            kernel.measure_verity(&file).map_err(|e| Error::io("measure", root.at(places::META), e))?;
-        Ok(match measured {
-            Measurement::Unsupported => Self::None,
-            _ => Self::FsVerity,
-        })
-    }
 }

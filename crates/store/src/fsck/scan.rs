@@ -9,7 +9,8 @@ use super::FsckReport;
 use super::threads::for_each;
 use crate::dir::Entry;
 use crate::error::{Error, Result};
-use crate::objects::{Integrity, is_unreadable, status};
+use crate::integrity::Integrity;
+use crate::objects::{is_unreadable, status};
 use crate::observer::{Event, Observer};
 use crate::places::{
     ALGORITHMS, BLOBS, DIRECTORIES_AT_ROOT, FILES_AT_ROOT, IMAGES, LAYERS, OBJECTS, OfLayer, PACKS,

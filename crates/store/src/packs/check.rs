@@ -13,7 +13,8 @@ use sealpack_kernel::sha256::leaf_hash;
 
 use crate::dir::about_to;
 use crate::error::{Error, Result};
-use crate::objects::{ObjectState, is_unreadable, status};
+use crate::integrity::ObjectState;
+use crate::objects::{is_unreadable, status};
 use crate::places::pack_path;
 use crate::store::Store;
 use crate::verified::Fingerprint;

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::file::{self, OfName};
 use super::name;
 use crate::error::{Error, RefDamage, Result};
+use crate::meta::Feature;
 use crate::places::EPOCHS;
-use crate::store::{Feature, Store};
+use crate::store::Store;
 
 /// What is remembered of a name: the content of a file in `epochs/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,8 +11,9 @@ use super::record::ImageRecord;
 use crate::dir::Dir;
 use crate::error::{Error, RefDamage, Result};
 use crate::gc::{Removed, Sweep};
+use crate::meta::Feature;
 use crate::places::HISTORY;
-use crate::store::{Feature, Store};
+use crate::store::Store;
 
 /// The most earlier images that are known of one name.
 pub const HISTORY_MAX: usize = 8;

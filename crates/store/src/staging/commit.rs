@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use super::{Pending, Staging};
 use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
-use crate::objects::Integrity;
+use crate::integrity::Integrity;
+use crate::meta::Feature;
 use crate::places::{PACKS, blob_path, layer_path, metadata_image_path, pack_path, pack_record_path};
 use crate::refs::{Accepted, ImageRecord, ObjectForm};
-use crate::store::Feature;
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for

@@ -12,7 +12,7 @@ use sealpack_kernel::sha256::leaf_hash;
 use super::files::Temporary;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
-use crate::objects::ObjectState;
+use crate::integrity::ObjectState;
 use crate::packs::{PACKS_MAX, PackDescriptor, PackRecord, packs_of};
 use crate::refs::{ImageRecord, ObjectForm};
 
