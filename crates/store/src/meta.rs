@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::dir::Dir;
+use crate::documents::to_json;
 use crate::error::{Error, Result};
 use crate::places::{self, META};
 
@@ -83,9 +84,7 @@ impl Meta {
     }
 
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", META, e))?;
-        json.push(b'\n');
-        Ok(json)
+        to_json(self).map_err(|e| Error::io("write", META, e))
     }
 
     /// Whether the store has that feature.

@@ -10,6 +10,7 @@ use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
 
 use crate::dir::{Dir, sync_file};
+use crate::documents;
 use crate::error::{Error, Result};
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockKind};
@@ -188,6 +189,16 @@ impl Store {
         }
         enabled.push(feature);
         Ok(())
+    }
+
+    /// Puts a file with that content at `name` in `directory`, as [`documents::put`] does.
+    pub(crate) fn put_file(&self, directory: &Dir, name: &Path, content: &[u8], mode: u32) -> Result<()> {
+        documents::put(&self.tmp, directory, name, content, mode)
+    }
+
+    /// A file in `tmp/` that goes with its descriptor.
+    pub(crate) fn scratch(&self) -> std::io::Result<std::fs::File> {
+        documents::scratch(&self.tmp)
     }
 
     pub(crate) fn check_algorithm(&self, wanted: Algorithm) -> Result<()> {

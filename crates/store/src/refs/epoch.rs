@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{self, OfName};
 use super::name;
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
 use crate::meta::Feature;
 use crate::places::EPOCHS;
@@ -79,9 +80,7 @@ impl Store {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (version, manifest) = (Epoch::VERSION, *manifest);
         let content = Epoch { version, name: name.to_owned(), epoch, manifest, unix_seconds: now };
-        let mut json =
-            serde_json::to_vec_pretty(&content).map_err(|e| Error::io("write", directory.path(), e))?;
-        json.push(b'\n');
+        let json = to_json(&content).map_err(|e| Error::io("write", directory.path(), e))?;
         self.put_file(&directory, Path::new(&name::file_name(name)), &json, 0o644)
     }
 

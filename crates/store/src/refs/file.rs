@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::name;
 use crate::dir::Dir;
+use crate::documents::parse_versioned;
 use crate::error::{Error, RefDamage, Result};
-use crate::small::parse_versioned;
 use crate::store::Store;
 
 /// More bytes than any of them has: a record with 500 layers (overlayfs's limit) takes 150 KiB, and a

@@ -9,6 +9,7 @@ use super::file::{self, OfName};
 use super::name;
 use super::record::ImageRecord;
 use crate::dir::Dir;
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
 use crate::gc::{Removed, Sweep};
 use crate::meta::Feature;
@@ -150,9 +151,7 @@ impl History {
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", HISTORY, e))?;
-        json.push(b'\n');
-        Ok(json)
+        to_json(self).map_err(|e| Error::io("write", HISTORY, e))
     }
 
     /// The images in it without `current`, which has the name.

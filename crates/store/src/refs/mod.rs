@@ -16,6 +16,7 @@ pub use history::HISTORY_MAX;
 pub use name::REF_NAME_MAX_BYTES;
 pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
 use crate::lock::Lock;
 use crate::store::Store;
@@ -84,9 +85,7 @@ impl Store {
         if let Some(before) = before.filter(|before| before.manifest != record.manifest) {
             self.push_history(&before)?;
         }
-        let mut json =
-            serde_json::to_vec_pretty(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
-        json.push(b'\n');
+        let json = to_json(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
         self.put_file(&self.refs, Path::new(&name::file_name(&record.name)), &json, 0o644)
     }
 

@@ -1,40 +1,45 @@
-//! Small files that are written whole.
+//! Documents: small files that are written whole, mostly JSON.
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
 use crate::places::DOCUMENT_PREFIX;
-use crate::store::Store;
 
-impl Store {
-    /// Puts a file with that content at `name` in `directory`, in the place of an earlier one. Durable on
-    /// return; interrupted, it leaves what was there before.
-    pub(crate) fn put_file(&self, directory: &Dir, name: &Path, content: &[u8], mode: u32) -> Result<()> {
-        let temporary = temporary_name();
-        let path = self.tmp.at(&temporary);
-        let written = self.tmp.create(&temporary, mode).and_then(|mut file| {
-            file.write_all(content).map_err(|e| Error::io("write", &path, e))?;
-            sync_file(&file, &path)?;
-            self.tmp.rename(&temporary, directory, name)
-        });
-        if written.is_err() {
-            // The first error is the one to tell; gc removes what this leaves.
-            let _ = self.tmp.unlink(&temporary);
-        }
-        written?;
-        directory.sync()
+/// Puts a file with that content at `name` in `directory`, in the place of an earlier one; written in `tmp`.
+/// Durable on return; interrupted, it leaves what was there before.
+pub(crate) fn put(tmp: &Dir, directory: &Dir, name: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let temporary = temporary_name();
+    let path = tmp.at(&temporary);
+    let written = tmp.create(&temporary, mode).and_then(|mut file| {
+        file.write_all(content).map_err(|e| Error::io("write", &path, e))?;
+        sync_file(&file, &path)?;
+        tmp.rename(&temporary, directory, name)
+    });
+    if written.is_err() {
+        // The first error is the one to tell; gc removes what this leaves.
+        let _ = tmp.unlink(&temporary);
     }
+    written?;
+    directory.sync()
+}
 
-    /// A file in `tmp/` that goes with its descriptor.
-    pub(crate) fn scratch(&self) -> std::io::Result<std::fs::File> {
-        self.tmp.scratch(&temporary_name()).map_err(std::io::Error::other)
-    }
+/// A file in `tmp` that goes with its descriptor.
+pub(crate) fn scratch(tmp: &Dir) -> std::io::Result<std::fs::File> {
+    tmp.scratch(&temporary_name()).map_err(std::io::Error::other)
+}
+
+/// The text of a document: pretty JSON, and a newline.
+pub(crate) fn to_json(content: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(content)?;
+    json.push(b'\n');
+    Ok(json)
 }
 
 /// Parses JSON whose `version` is `known`. The error says what is wrong with it.
