@@ -39,6 +39,7 @@ mod observer;
 mod packs;
 mod partial;
 mod places;
+mod problem;
 mod refs;
 mod seals;
 mod staging;
@@ -56,7 +57,7 @@ pub use contents::VerifiedObject;
 pub use convert::Converted;
 pub use discard::Discard;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
-pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
+pub use fsck::{FsckOptions, FsckReport};
 pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
 pub use holders::{Holder, LockError};
 pub use images::{ObjectsOfImage, objects_of_image};
@@ -66,6 +67,7 @@ pub use lock::{Lock, LockKind};
 pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
 pub use partial::Partial;
+pub use problem::{Problem, ProblemKind};
 pub use refs::{
     Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,

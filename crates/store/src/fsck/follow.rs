@@ -8,12 +8,13 @@ use serde::de::IgnoredAny;
 
 use super::names::Names;
 use super::packs::Packs;
+use super::report::FsckReport;
 use super::scan::Found;
-use super::{FsckReport, Problem, ProblemKind};
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::observer::{Event, Observer};
 use crate::places::blob_path;
+use crate::problem::{Problem, ProblemKind};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 

@@ -10,7 +10,7 @@ use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::pack::{PackError, PackOptions, PackReader, PackWriteError};
 use sealpack_kernel::sha256::leaf_hash;
 
-use super::FsckReport;
+use super::report::FsckReport;
 use super::scan::Found;
 use super::threads::for_each;
 use crate::error::{Error, Result};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Problem, ProblemKind};
 use crate::dir::Dir;
 use crate::error::Result;
 use crate::places::QUARANTINE;
+use crate::problem::{Problem, ProblemKind};
 use crate::store::Store;
 
 /// Moves away what is damaged and what would hide from the next pull that something is missing.

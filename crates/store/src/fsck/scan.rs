@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 use sealpack_kernel::fsverity::FileHasher;
 
-use super::FsckReport;
+use super::report::FsckReport;
 use super::threads::for_each;
 use crate::dir::Entry;
 use crate::error::{Error, Result};
