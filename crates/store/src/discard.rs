@@ -6,9 +6,9 @@ use std::time::Duration;
 use sealpack_format::digest::{BlobDigest, DiffId, RootHash};
 
 use crate::error::{Error, Result};
-use crate::fsck;
 use crate::gc::{GcReport, Needed, Sweep};
 use crate::images::ObjectsOfImage;
+use crate::inventory;
 use crate::lock::LockKind;
 use crate::places::{
     ALGORITHMS, LAYERS, PACKS, PARTIAL, layer_path, pack_path, pack_record_path, partial_file_name,
@@ -86,7 +86,7 @@ impl Store {
     fn discard_packs(&self, packs: &[RootHash], needed: &Needed) -> Result<()> {
         let mut others = HashSet::new();
         if !packs.is_empty() {
-            for layer in fsck::scan::scan(self)?.pack_records {
+            for layer in inventory::take(self)?.pack_records {
                 others.extend(self.layer_pack(&layer)?.map(|pack| pack.root_hash));
             }
         }
@@ -101,7 +101,7 @@ impl Store {
 
     /// What all that is in the store needs, `layers` apart.
     fn needed_but_for(&self, layers: &[DiffId], objects_of: ObjectsOfImage<'_>) -> Result<Needed> {
-        let found = fsck::scan::scan(self)?;
+        let found = inventory::take(self)?;
         let mut records = self.undamaged_images()?;
         let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));

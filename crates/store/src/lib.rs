@@ -30,6 +30,7 @@ mod hash_areas;
 mod holders;
 mod images;
 mod integrity;
+mod inventory;
 mod layers;
 pub mod location;
 mod lock;

@@ -2,10 +2,10 @@
 
 mod follow;
 mod names;
+mod objects;
 mod packs;
 mod repair;
 mod report;
-pub(crate) mod scan;
 mod threads;
 
 use std::num::NonZeroUsize;
@@ -14,6 +14,7 @@ pub use report::{FsckOptions, FsckReport};
 
 use crate::error::Result;
 use crate::images::ObjectsOfImage;
+use crate::inventory;
 use crate::lock::LockKind;
 use crate::observer::{Event, Observer, Phase};
 use crate::store::Store;
@@ -39,7 +40,7 @@ impl Store {
         observer.event(&Event::Began { phase: Phase::Scan, items: None });
         // Names first: whatever is committed meanwhile was there before its name.
         let names = names::Names::read(self)?;
-        let mut found = scan::scan(self)?;
+        let found = inventory::take(self)?;
         let mut report = names.report();
         observer.event(&Event::Began {
             phase: Phase::Hash,
@@ -47,10 +48,11 @@ impl Store {
         });
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
-        scan::hash_objects(self, &mut found, threads, observer, &mut report)?;
+        let damaged = objects::hash_objects(self, &found.objects, threads, observer, &mut report)?;
         let packs = packs::verify_packs(self, &found, threads, observer, &mut report)?;
         observer.event(&Event::Began { phase: Phase::Follow, items: None });
-        report.problems = follow::follow(self, &names, (found, packs), objects_of, observer, &mut report)?;
+        report.problems =
+            follow::follow(self, &names, (found, damaged, packs), objects_of, observer, &mut report)?;
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }

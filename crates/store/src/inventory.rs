@@ -1,59 +1,39 @@
-//! What is in the directories, and whether objects are what their names say.
+//! What is in the directories of a store, by the names of the files.
 
 use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
-use sealpack_kernel::fsverity::FileHasher;
 
-use super::report::FsckReport;
-use super::threads::for_each;
 use crate::dir::Entry;
-use crate::error::{Error, Result};
-use crate::integrity::Integrity;
-use crate::objects::{is_unreadable, status};
-use crate::observer::{Event, Observer};
+use crate::error::Result;
 use crate::places::{
     ALGORITHMS, BLOBS, DIRECTORIES_AT_ROOT, FILES_AT_ROOT, IMAGES, LAYERS, OBJECTS, OfLayer, PACKS,
     PACKS_PARENT, SEALS, blob_of_file_name, manifest_of_seal_file_name, metadata_image_of_file_name,
     metadata_image_of_hash_area_file_name, object_of, of_layer_file_name, pack_of_file_name,
 };
 use crate::store::Store;
-use crate::verified::Fingerprint;
 
 /// What is there.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct Inventory {
     /// Sorted.
-    pub(super) objects: Vec<ObjectId>,
-    /// Objects whose content is another, sorted, and what is wrong with each.
-    pub(super) damaged: Vec<(ObjectId, String)>,
+    pub(crate) objects: Vec<ObjectId>,
     pub(crate) images: Vec<ObjectId>,
     /// Images with a hash area.
-    pub(super) hash_areas: Vec<ObjectId>,
+    pub(crate) hash_areas: Vec<ObjectId>,
     pub(crate) layers: Vec<DiffId>,
     /// Layers of which it is recorded what pack they have.
     pub(crate) pack_records: Vec<DiffId>,
-    pub(super) packs: Vec<RootHash>,
+    pub(crate) packs: Vec<RootHash>,
     /// The manifests of images with a seal.
-    pub(super) seals: Vec<BlobDigest>,
-    pub(super) blobs: Vec<BlobDigest>,
-    pub(super) strays: Vec<PathBuf>,
-}
-
-impl Found {
-    /// Whether the object is there, undamaged.
-    pub(super) fn has(&self, id: &ObjectId) -> bool {
-        self.objects.binary_search(id).is_ok() && !self.is_damaged(id)
-    }
-
-    pub(super) fn is_damaged(&self, id: &ObjectId) -> bool {
-        self.damaged.binary_search_by(|(damaged, _)| damaged.cmp(id)).is_ok()
-    }
+    pub(crate) seals: Vec<BlobDigest>,
+    pub(crate) blobs: Vec<BlobDigest>,
+    pub(crate) strays: Vec<PathBuf>,
 }
 
 /// Lists everything; opens no file.
-pub(crate) fn scan(store: &Store) -> Result<Found> {
-    let mut found = Found::default();
+pub(crate) fn take(store: &Store) -> Result<Inventory> {
+    let mut found = Inventory::default();
     for entry in store.root.entries()? {
         let is_file = FILES_AT_ROOT.iter().any(|name| entry.name == **name);
         let is_directory = DIRECTORIES_AT_ROOT.iter().any(|name| entry.name == **name);
@@ -76,7 +56,7 @@ pub(crate) fn scan(store: &Store) -> Result<Found> {
     Ok(found)
 }
 
-fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
+fn scan_images(store: &Store, found: &mut Inventory) -> Result<()> {
     let ours = |id: &ObjectId| id.algorithm() == store.algorithm();
     let (mut images, mut hash_areas) = (Vec::new(), Vec::new());
     let known = |entry: &Entry| {
@@ -92,7 +72,7 @@ fn scan_images(store: &Store, found: &mut Found) -> Result<()> {
     Ok(())
 }
 
-fn scan_packs(store: &Store, found: &mut Found) -> Result<()> {
+fn scan_packs(store: &Store, found: &mut Inventory) -> Result<()> {
     let pack = |entry: &Entry| pack_of_file_name(entry.name.to_str()?);
     found.packs = scan_directory(store, PACKS, pack, &mut found.strays)?;
     let Some(directory) = store.root.try_sub(PACKS_PARENT)? else { return Ok(()) };
@@ -105,7 +85,7 @@ fn scan_packs(store: &Store, found: &mut Found) -> Result<()> {
     Ok(())
 }
 
-fn scan_objects(store: &Store, found: &mut Found) -> Result<()> {
+fn scan_objects(store: &Store, found: &mut Inventory) -> Result<()> {
     let mut fans = Vec::new();
     store.for_each_object_directory(|fan, directory| {
         fans.push(fan.to_owned());
@@ -162,69 +142,4 @@ fn scan_algorithms<T>(
     });
     strays.extend(others.map(|entry| Path::new(path).join(entry.name)));
     Ok(known)
-}
-
-/// Hashes all objects, each by whichever thread is free.
-pub(super) fn hash_objects(
-    store: &Store,
-    found: &mut Found,
-    threads: usize,
-    observer: &dyn Observer,
-    report: &mut FsckReport,
-) -> Result<()> {
-    let begin = || (FileHasher::new(store.algorithm()), Outcome::default());
-    let work = |(hasher, outcome): &mut (FileHasher, Outcome), id: &ObjectId| {
-        hash_object(store, id, hasher, outcome, observer)
-    };
-    let mut outcome = Outcome::default();
-    for_each(threads, &found.objects, begin, work)?.into_iter().for_each(|(_, part)| outcome.add(part));
-    outcome.damaged.sort();
-    report.objects = outcome.objects;
-    report.object_bytes = outcome.bytes;
-    found.damaged = outcome.damaged;
-    Ok(())
-}
-
-#[derive(Default)]
-struct Outcome {
-    objects: u64,
-    bytes: u64,
-    damaged: Vec<(ObjectId, String)>,
-}
-
-impl Outcome {
-    fn add(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.bytes += other.bytes;
-        self.damaged.extend(other.damaged);
-    }
-}
-
-fn hash_object(
-    store: &Store,
-    id: &ObjectId,
-    hasher: &mut FileHasher,
-    outcome: &mut Outcome,
-    observer: &dyn Observer,
-) -> Result<()> {
-    let path = store.object_path(id);
-    let Some(file) = store.open_object(id)? else { return Ok(()) };
-    let before = status(&file, &path)?;
-    let mut size_bytes = 0;
-    match hasher.hash(&file) {
-        Ok((digest, size)) => {
-            size_bytes = size;
-            if digest != *id {
-                outcome.damaged.push((*id, format!("its fs-verity digest is {digest}")));
-            } else if store.integrity() == Integrity::None {
-                store.verified.remember(&store.root, Fingerprint::new(id.as_bytes(), &before))?;
-            }
-        }
-        Err(e) if is_unreadable(&e) => outcome.damaged.push((*id, format!("it cannot be read: {e}"))),
-        Err(e) => return Err(Error::io("read", path, e)),
-    }
-    outcome.objects += 1;
-    outcome.bytes += size_bytes;
-    observer.event(&Event::Advanced { items: 1, bytes: size_bytes });
-    Ok(())
 }
