@@ -12,6 +12,7 @@ use sealpack_kernel::fsverity::{Enabled, FileHasher, Measurement};
 use crate::dir::{Dir, about_to};
 use crate::error::{Error, Result};
 use crate::integrity::{Integrity, ObjectState};
+use crate::places::is_fan;
 use crate::store::Store;
 use crate::verified::Fingerprint;
 
@@ -43,6 +44,22 @@ impl Store {
     #[must_use]
     pub fn object_path(&self, id: &ObjectId) -> PathBuf {
         self.objects.at(id.object_path())
+    }
+
+    /// Calls `each` with the two hex digits and the directory they name, for those there are.
+    pub(crate) fn for_each_object_directory(
+        &self,
+        mut each: impl FnMut(&str, &Dir) -> Result<()>,
+    ) -> Result<()> {
+        for entry in self.objects.entries()? {
+            let Some(fan) = entry.name.to_str().filter(|name| is_fan(name) && entry.kind.is_dir()) else {
+                continue;
+            };
+            if let Some(directory) = self.objects.try_sub(fan)? {
+                each(fan, &directory)?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory that a mount takes as its data-only layer.

@@ -1,9 +1,9 @@
 //! Names, and the images they stand for.
 
 mod accepted;
-pub(crate) mod epoch;
+mod epoch;
 mod file;
-pub(crate) mod history;
+mod history;
 mod name;
 mod record;
 
@@ -13,6 +13,7 @@ use std::path::Path;
 pub use accepted::Accepted;
 pub use epoch::Epoch;
 pub use history::HISTORY_MAX;
+pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
 pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 

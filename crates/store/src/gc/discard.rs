@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use sealpack_format::digest::{BlobDigest, DiffId, RootHash};
 
+use super::needed::Needed;
+use super::report::GcReport;
+use super::sweep::Sweep;
 use crate::error::{Error, Result};
-use crate::gc::{GcReport, Needed, Sweep};
 use crate::images::ObjectsOfImage;
 use crate::inventory;
 use crate::lock::LockKind;
