@@ -1,7 +1,6 @@
 //! Packs, and which layer has which. `docs/formats/pack.md` describes what is in them.
 
 mod check;
-mod forms;
 mod record;
 
 use std::collections::HashSet;
