@@ -11,7 +11,7 @@ use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::trust_store::TrustStore;
+use sealpack_node::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ impl Context {
 
     /// What the trust store says.
     pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
-        self.trust_store().read(self.output)
+        Ok(self.trust_store().read(&mut self.output.remarks())?)
     }
 
     /// The store, which must be there.

@@ -1,12 +1,15 @@
 //! What a command answers when it does not succeed, and the exit status for it.
 
+use std::error::Error;
 use std::fmt;
+
+use crate::hint;
 
 /// Why a command failed. The kind decides the exit status.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     kind: Kind,
-    message: String,
+    error: Box<dyn Error + Send + Sync>,
     hint: Option<String>,
 }
 
@@ -22,7 +25,7 @@ enum Kind {
 
 impl CommandError {
     pub(crate) fn failed(message: impl fmt::Display) -> Self {
-        Self { kind: Kind::Failed, message: message.to_string(), hint: None }
+        Self { kind: Kind::Failed, error: message.to_string().into(), hint: None }
     }
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
@@ -33,7 +36,7 @@ impl CommandError {
         Self { kind: Kind::Refused, ..Self::failed(message) }
     }
 
-    /// Adds a line that says what to do.
+    /// Adds a line that says what to do, in the place of the one that there may be.
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self
@@ -62,8 +65,8 @@ impl CommandError {
         self.kind == Kind::Refused
     }
 
-    pub(crate) fn message(&self) -> &str {
-        &self.message
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
     }
 
     pub(crate) fn hint_text(&self) -> Option<&str> {
@@ -73,6 +76,17 @@ impl CommandError {
     /// Of errors that know whether verification failed.
     pub(crate) fn classed(message: impl fmt::Display, is_verification: bool) -> Self {
         if is_verification { Self::refused(message) } else { Self::failed(message) }
+    }
+
+    /// An error of a library's, with what the command line knows to do about it.
+    fn of(error: impl Error + Send + Sync + 'static, is_verification: bool) -> Self {
+        let kind = match hint::is_usage(&error) {
+            true => Kind::Usage,
+            false if is_verification => Kind::Refused,
+            false => Kind::Failed,
+        };
+        let hint = hint::of(&error);
+        Self { kind, error: error.into(), hint }
     }
 }
 
@@ -84,34 +98,42 @@ impl From<std::io::Error> for CommandError {
 
 pub(crate) type CommandResult = Result<(), CommandError>;
 
-impl From<sealpack_store::Error> for CommandError {
-    fn from(error: sealpack_store::Error) -> Self {
-        Self::classed(&error, error.is_verification())
-    }
-}
-
-impl From<sealpack_mount::Error> for CommandError {
-    fn from(error: sealpack_mount::Error) -> Self {
-        Self::classed(&error, error.is_verification())
-    }
-}
-
-impl From<sealpack_oci::Error> for CommandError {
-    fn from(error: sealpack_oci::Error) -> Self {
-        let command = Self::classed(&error, error.is_verification());
-        match error.hint() {
-            Some(hint) => command.hint(hint),
-            None => command,
+/// Errors of libraries, which know whether verification failed.
+macro_rules! from_library {
+    ($($error:ty => $is_verification:expr),* $(,)?) => {$(
+        impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                let is_verification: fn(&$error) -> bool = $is_verification;
+                let is_verification = is_verification(&error);
+                Self::of(error, is_verification)
+            }
         }
-    }
+    )*};
 }
 
-impl From<sealpack_oci::pull::PullError> for CommandError {
-    fn from(error: sealpack_oci::pull::PullError) -> Self {
-        let command = Self::classed(&error, error.is_verification());
-        match error.hint() {
-            Some(hint) => command.hint(hint),
-            None => command,
+from_library! {
+    sealpack_store::Error => |error| error.is_verification(),
+    sealpack_mount::Error => |error| error.is_verification(),
+    sealpack_oci::Error => |error| error.is_verification(),
+    sealpack_oci::pull::PullError => |error| error.is_verification(),
+    sealpack_trust::pkcs7::SigningError => |_| false,
+    sealpack_node::Error => |error| error.is_verification(),
+}
+
+/// Errors of the parts of a library, as those of the whole.
+macro_rules! from_part {
+    ($whole:ty: $($error:ty),* $(,)?) => {$(
+        impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                <$whole>::from(error).into()
+            }
         }
-    }
+    )*};
+}
+
+from_part! {
+    sealpack_node::Error:
+    sealpack_node::keys::KeyFileError,
+    sealpack_node::new_files::NewFileError,
+    sealpack_node::trust_store::TrustStoreError,
 }

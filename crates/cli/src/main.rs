@@ -7,16 +7,15 @@ mod context;
 mod error;
 mod executables;
 mod gate;
+mod hint;
 mod listing;
 mod mounted_files;
-mod new_files;
 mod objects;
 mod output;
 mod progress;
 mod registry_args;
 mod sealing;
 mod signing;
-mod trust_store;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use sealpack_node::Remark;
 use serde_json::Value;
 
 use crate::error::CommandError;
@@ -41,6 +42,11 @@ impl Output {
             // Nobody is left to tell when standard error is closed.
             _ = writeln!(io::stderr().lock(), "{}", visible(text));
         }
+    }
+
+    /// Takes the remarks of a library.
+    pub(crate) fn remarks(self) -> impl FnMut(Remark) {
+        move |remark| self.remark(&remark.to_string())
     }
 
     /// A remark for those who asked for more.

@@ -1,18 +1,10 @@
 //! The key and certificate that commands sign with.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use sealpack_node::keys::{KeySource, Pin, SigningKey};
+use sealpack_trust::key::Signer;
 use sealpack_trust::key::token::TokenUri;
-#[cfg(feature = "pkcs11")]
-use sealpack_trust::key::token::{PinSource, TokenKey};
-use sealpack_trust::key::{Certificate, FileKey, KeyError, Signer};
-use sealpack_trust::pkcs7::{self, SigningError};
-use sealpack_trust::seal::SigningPair;
-use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -35,12 +27,6 @@ pub(crate) struct KeyArgs {
     /// key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source or in $SEALPACK_PIN.
     #[arg(long, value_name = "FILE|URI", env = "SEALPACK_KEY")]
     key: PathBuf,
-}
-
-/// A private key and the certificate that it belongs to.
-pub(crate) struct SigningKey {
-    pub(crate) signer: Box<dyn Signer>,
-    pub(crate) certificate: Certificate,
 }
 
 /// What signs the statement of a seal, where that is another key.
@@ -97,124 +83,24 @@ impl StatementSigningArgs {
     }
 }
 
-fn load(key: &KeyArgs, cert: &Path, output: Output) -> Result<SigningKey, CommandError> {
-    let certificate = read_certificate(cert)?;
-    let signer = key.signer(output)?;
-    certificate.check_signer(&*signer).map_err(|error| {
-        CommandError::failed(format_args!("{} and {}: {error}", key.name(), cert.display()))
-    })?;
-    if !certificate.is_valid_at(SystemTime::now()) {
-        output.remark(&format!(
-            "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
-            cert.display()
-        ));
-    }
-    Ok(SigningKey { signer, certificate })
+fn load(key: &KeyArgs, certificate: &Path, output: Output) -> Result<SigningKey, CommandError> {
+    Ok(key.source()?.with_certificate(certificate, &mut output.remarks())?)
 }
 
 impl KeyArgs {
     /// Loads it.
     pub(crate) fn signer(&self, output: Output) -> Result<Box<dyn Signer>, CommandError> {
-        match self.key.to_str().filter(|text| TokenUri::is_one(text)) {
-            None => Ok(Box::new(read_key(&self.key, output)?)),
-            Some(uri) => {
-                let uri: TokenUri = uri.parse().map_err(|error| {
-                    CommandError::usage(format_args!("cannot use the PKCS#11 URI: {error}"))
-                })?;
-                token_key(&uri)
-            }
-        }
+        Ok(self.source()?.signer(&mut output.remarks())?)
     }
 
-    /// What messages call it: never with what a URI says of a PIN.
-    fn name(&self) -> String {
-        let uri = self.key.to_str().and_then(|text| text.parse::<TokenUri>().ok());
-        uri.map_or_else(|| self.key.display().to_string(), |uri| uri.to_string())
-    }
-}
-
-impl SigningKey {
-    /// As what sealing takes.
-    pub(crate) fn pair(&self) -> SigningPair<'_> {
-        SigningPair { signer: &*self.signer, certificate: &self.certificate }
-    }
-
-    /// A detached signature, for a root hash.
-    pub(crate) fn sign_detached(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
-        pkcs7::sign_detached(&*self.signer, &self.certificate, content)
-    }
-
-    /// A signature with the content inside, for a policy.
-    pub(crate) fn sign_embedded(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
-        pkcs7::sign_embedded(&*self.signer, &self.certificate, content)
-    }
-}
-
-/// The certificate in a file.
-pub(crate) fn read_certificate(path: &Path) -> Result<Certificate, CommandError> {
-    Certificate::parse(&read(path)?).map_err(|error| named(path, &error))
-}
-
-fn read_key(path: &Path, output: Output) -> Result<FileKey, CommandError> {
-    let key = FileKey::parse(&read(path)?).map_err(|error| named(path, &error))?;
-    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        output.remark(&format!(
-            "warning: others than its owner may use the private key {} (mode {:04o}); `chmod 600` stops that",
-            path.display(),
-            mode & 0o7777
-        ));
-    }
-    Ok(key)
-}
-
-#[cfg(feature = "pkcs11")]
-fn token_key(uri: &TokenUri) -> Result<Box<dyn Signer>, CommandError> {
-    let pin = match uri.pin_source() {
-        Some(PinSource::File(path)) => Some(first_line(path)?),
-        None => std::env::var("SEALPACK_PIN").ok().map(Zeroizing::new),
-    };
-    let key = TokenKey::open(uri, pin.as_ref().map(|pin| pin.as_str()));
-    let key = key.map_err(|error| CommandError::failed(format_args!("{uri}: {error}")))?;
-    Ok(Box::new(key))
-}
-
-#[cfg(feature = "pkcs11")]
-fn first_line(path: &Path) -> Result<Zeroizing<String>, CommandError> {
-    let bytes = read(path)?;
-    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    let text = std::str::from_utf8(line).ok().filter(|line| !line.is_empty());
-    let text =
-        text.ok_or_else(|| CommandError::failed(format_args!("{}: there is no PIN in it", path.display())))?;
-    Ok(Zeroizing::new(text.to_owned()))
-}
-
-#[cfg(not(feature = "pkcs11"))]
-fn token_key(uri: &TokenUri) -> Result<Box<dyn Signer>, CommandError> {
-    Err(CommandError::failed(format_args!("{uri}: this build of Sealpack does not use tokens"))
-        .hint("build it with `cargo build --package sealpack --features pkcs11`"))
-}
-
-fn named(path: &Path, error: &KeyError) -> CommandError {
-    CommandError::failed(format_args!("{}: {error}", path.display()))
-}
-
-/// One byte more than the parsers take, so that they can say that it is too much.
-const READ_MAX: u64 = 1024 * 1024 + 1;
-
-/// The bytes of a file that may hold a private key.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CommandError> {
-    let failed =
-        |error: std::io::Error| CommandError::failed(format_args!("cannot read {}: {error}", path.display()));
-    let file = File::open(path).map_err(failed)?;
-    // Sized at once: growing would leave copies of a private key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    file.take(READ_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-impl From<SigningError> for CommandError {
-    fn from(error: SigningError) -> Self {
-        Self::failed(error)
+    /// A file, unless it is the URI of a key in a token.
+    fn source(&self) -> Result<KeySource, CommandError> {
+        let Some(uri) = self.key.to_str().filter(|text| TokenUri::is_one(text)) else {
+            return Ok(KeySource::File(self.key.clone()));
+        };
+        let uri: TokenUri = uri
+            .parse()
+            .map_err(|error| CommandError::usage(format_args!("cannot use the PKCS#11 URI: {error}")))?;
+        Ok(KeySource::Token { uri: Box::new(uri), pin: std::env::var("SEALPACK_PIN").ok().map(Pin::new) })
     }
 }

@@ -7,8 +7,8 @@ use super::json_of_new;
 use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::new_files::{self, NewFile};
 use crate::signing::KeyArgs;
+use sealpack_node::new_files::{self, NewFile};
 
 /// Make a certificate for a key that is there, such as one in a token.
 ///

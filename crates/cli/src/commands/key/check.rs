@@ -3,7 +3,8 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::{SigningArgs, SigningKey};
+use crate::signing::SigningArgs;
+use sealpack_node::keys::SigningKey;
 
 /// Check that a key and a certificate belong together, by signing something.
 ///

@@ -9,7 +9,7 @@ use super::json_of_new;
 use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::new_files::{self, NewFile, directory_of};
+use sealpack_node::new_files::{self, NewFile, NewFileError, directory_of};
 
 /// Make a private key and its certificate.
 ///
@@ -73,7 +73,7 @@ impl New {
             new_files::check_place(path)?;
             if !self.force && path.symlink_metadata().is_ok() {
                 let hint = "choose another name, or replace it with --force: a replaced key is gone for good";
-                return Err(new_files::is_there(path).hint(hint));
+                return Err(CommandError::from(NewFileError::IsThere { path: path.clone() }).hint(hint));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::listing::date;
-use crate::signing::read;
+use sealpack_node::keys::read;
 
 /// Show what is in a certificate or a private key.
 ///

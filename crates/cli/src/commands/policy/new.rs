@@ -12,8 +12,8 @@ use super::source;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::executables::{StoredObjects, candidates};
-use crate::new_files::{self, NewFile};
 use crate::output::count;
+use sealpack_node::new_files::{self, NewFile};
 
 /// Write a policy.
 ///

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::source::{self, Origin};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::new_files::{self, NewFile};
 use crate::signing::SigningArgs;
+use sealpack_node::new_files::{self, NewFile};
 
 /// Sign a policy, so that the kernel loads it.
 ///

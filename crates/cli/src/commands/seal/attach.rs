@@ -10,7 +10,7 @@ use super::{Sealed, check_is_of, devices_of, in_packs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::sealing;
-use crate::signing::{read, read_certificate};
+use sealpack_node::keys::{read, read_certificate};
 
 /// Take signatures that were made elsewhere.
 ///

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::draft;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::new_files::{self, NewFile, directory_of};
 use crate::sealing::StatementArgs;
+use sealpack_node::new_files::{self, NewFile, directory_of};
 
 /// Write what is to be signed, for a key that is somewhere else.
 ///
@@ -75,7 +75,7 @@ pub(super) fn file_name(signed: Signed) -> String {
 /// The statement in such a directory.
 pub(super) fn read_statement(directory: &Path) -> Result<Statement, CommandError> {
     let path = directory.join(file_name(Signed::Statement));
-    let bytes = crate::signing::read(&path)?;
+    let bytes = sealpack_node::keys::read(&path)?;
     let read = Statement::parse(&bytes);
     read.map_err(|error| {
         CommandError::refused(format_args!("{}: {error}", path.display()))
@@ -122,6 +122,7 @@ fn write_directory(directory: &Path, files: &[(String, Vec<u8>)]) -> CommandResu
     let paths: Vec<PathBuf> = files.iter().map(|(name, _)| temporary.join(name)).collect();
     let new = files.iter().zip(&paths).map(|((_, bytes), path)| NewFile { path, bytes, mode: 0o644 });
     let written = new_files::write_all(&new.collect::<Vec<_>>(), false)
+        .map_err(CommandError::from)
         .and_then(|()| fs::rename(&temporary, directory).map_err(failed));
     if written.is_err() {
         // What is left of it is under a name that nobody looks at; the error says what went wrong.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::read_certificate;
+use sealpack_node::keys::read_certificate;
 
 /// Add a certificate, so that the signatures of its key count.
 ///
@@ -40,7 +40,7 @@ impl Add {
         self.of.sort();
         self.of.dedup();
         let store = context.trust_store();
-        let mut anchors = store.read_so_far(context.output)?;
+        let mut anchors = store.read_so_far(&mut context.output.remarks())?;
         if anchors.revocations().certificate(&certificate.fingerprint()).is_some() {
             return Err(named(&"this certificate is revoked in the trust store").hint(
                 "take it out of revoked.toml if that was wrong; otherwise its owner needs another key",

@@ -11,7 +11,7 @@ use super::uses;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::output::table;
-use crate::trust_store::Entry;
+use sealpack_node::trust_store::Entry;
 
 /// List certificates, what they are for, and whether the kernel has them too.
 ///
@@ -33,9 +33,9 @@ struct Row {
 impl List {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.trust_store();
-        let anchors = store.read(context.output)?;
+        let anchors = store.read(&mut context.output.remarks())?;
         let (rules_file, _) = store.rules()?;
-        let rows = rows(store.entries(context.output)?);
+        let rows = rows(store.entries(&mut context.output.remarks())?);
         let kernel = Kernel::default();
         let held = Held::read(&kernel);
         let certificates: Vec<&Certificate> = rows.iter().map(|row| &row.certificate).collect();

@@ -23,7 +23,7 @@ pub(crate) struct Remove {
 impl Remove {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.trust_store();
-        let entries = store.entries(context.output)?;
+        let entries = store.entries(&mut context.output.remarks())?;
         let is_meant = |of: Use| self.of.is_empty() || self.of.contains(&of);
         let (own, others): (Vec<_>, Vec<_>) = entries
             .into_iter()

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::kernel::{Held, denies};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::new_files::{self, NewFile};
 use crate::sealing::source_date;
-use crate::signing::{read, read_certificate};
+use sealpack_node::keys::{read, read_certificate};
+use sealpack_node::new_files::{self, NewFile};
 
 /// Revoke a certificate, or the root hash of a metadata image or pack.
 ///
@@ -53,7 +53,7 @@ impl Revoke {
             (Some(root_hash), ..) => self.root_hash(context, root_hash),
             (_, Some(path), _) => self.certificates(context, &[read_certificate(path)?], None),
             (.., Some(name)) => {
-                let entries = context.trust_store().entries(context.output)?;
+                let entries = context.trust_store().entries(&mut context.output.remarks())?;
                 let mut named: Vec<Certificate> = Vec::new();
                 for entry in entries.into_iter().filter(|entry| entry.name == *name) {
                     if !named.contains(&entry.certificate) {

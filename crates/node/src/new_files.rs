@@ -1,5 +1,6 @@
 //! Files that belong together: all of them are written, or none.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -8,20 +9,72 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::error::{CommandError, CommandResult};
+/// Why files were not made; none of them is there then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NewFileError {
+    /// The name is another file's, and nobody said to replace that.
+    #[error("{} is there already", path.display())]
+    IsThere {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The name is that of something that is no regular file.
+    #[error("{} is {what}, which is never replaced", path.display())]
+    Kind {
+        /// What has the name.
+        path: PathBuf,
+        /// What it is.
+        what: FileKind,
+    },
+    /// The system says no.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file that was to be made.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What a file is that is no regular one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A symbolic link, wherever it leads.
+    Link,
+    /// A character or block device.
+    Device,
+    /// A socket or a named pipe.
+    SocketOrPipe,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "a directory",
+            Self::Link => "a symbolic link",
+            Self::Device => "a device",
+            Self::SocketOrPipe => "a socket or a pipe",
+        })
+    }
+}
 
 /// A file that is to be made.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NewFile<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) bytes: &'a [u8],
+pub struct NewFile<'a> {
+    /// Its name; the directory must be there.
+    pub path: &'a Path,
+    /// All of its content.
+    pub bytes: &'a [u8],
     /// Its permission bits, from its first instant on.
-    pub(crate) mode: u32,
+    pub mode: u32,
 }
 
 /// Writes `files`, or none of them. Each is whole on the disk before it gets its name. Files that are there are
 /// replaced only if `replace` says so, and only regular ones; if a later one fails, they are put back.
-pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
+pub fn write_all(files: &[NewFile<'_>], replace: bool) -> Result<(), NewFileError> {
     files.iter().try_for_each(|file| check_place(file.path))?;
     let mut staged = Vec::new();
     let result = stage_all(files, &mut staged).and_then(|()| place_all(files, &mut staged, replace));
@@ -36,30 +89,23 @@ pub(crate) fn write_all(files: &[NewFile<'_>], replace: bool) -> CommandResult {
     result
 }
 
-/// A file that is there already and must not be replaced.
-pub(crate) fn is_there(path: &Path) -> CommandError {
-    CommandError::failed(format_args!("{} is there already", path.display()))
-        .hint("choose another name, or replace it with --force")
-}
-
 /// Refuses a place that has something other than a regular file. A device or a link gives its name to nobody:
 /// as root, a new file would take the place of /dev/null, or of /dev/stdout, which is a link.
-pub(crate) fn check_place(path: &Path) -> CommandResult {
+pub fn check_place(path: &Path) -> Result<(), NewFileError> {
     let Ok(found) = path.symlink_metadata() else { return Ok(()) };
     let kind = found.file_type();
-    let (what, hint) = match () {
+    let what = match () {
         () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => ("a directory", "name a file in it"),
-        () if kind.is_symlink() => ("a symbolic link", "name the file that it leads to"),
-        () if kind.is_char_device() || kind.is_block_device() => ("a device", "name a file"),
-        () => ("a socket or a pipe", "name a file"),
+        () if kind.is_dir() => FileKind::Directory,
+        () if kind.is_symlink() => FileKind::Link,
+        () if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
+        () => FileKind::SocketOrPipe,
     };
-    Err(CommandError::failed(format_args!("{} is {what}, which is never replaced", path.display()))
-        .hint(hint))
+    Err(NewFileError::Kind { path: path.to_owned(), what })
 }
 
 /// The directory of a file.
-pub(crate) fn directory_of(path: &Path) -> &Path {
+pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -80,9 +126,9 @@ enum State {
     Exchanged,
 }
 
-fn stage_all(files: &[NewFile<'_>], staged: &mut Vec<Staged>) -> CommandResult {
+fn stage_all(files: &[NewFile<'_>], staged: &mut Vec<Staged>) -> Result<(), NewFileError> {
     for file in files {
-        let failed = |error: io::Error| cannot_write(file.path, &error);
+        let failed = |error: io::Error| cannot_write(file.path, error);
         let mut name = std::ffi::OsString::from(".");
         name.push(file.path.file_name().unwrap_or_default());
         name.push(format!(".{}.new", std::process::id()));
@@ -96,11 +142,11 @@ fn stage_all(files: &[NewFile<'_>], staged: &mut Vec<Staged>) -> CommandResult {
     Ok(())
 }
 
-fn place_all(files: &[NewFile<'_>], staged: &mut [Staged], replace: bool) -> CommandResult {
+fn place_all(files: &[NewFile<'_>], staged: &mut [Staged], replace: bool) -> Result<(), NewFileError> {
     for (file, staged) in files.iter().zip(staged) {
         staged.state = staged.place(replace).map_err(|error| match error {
-            Errno::EXIST if !replace => is_there(file.path),
-            error => cannot_write(file.path, &error.into()),
+            Errno::EXIST if !replace => NewFileError::IsThere { path: file.path.to_owned() },
+            error => cannot_write(file.path, error.into()),
         })?;
     }
     Ok(())
@@ -140,8 +186,8 @@ fn remove(path: &Path) {
     _ = fs::remove_file(path);
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
-    CommandError::failed(format_args!("cannot write {}: {error}", path.display()))
+fn cannot_write(path: &Path, source: io::Error) -> NewFileError {
+    NewFileError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -178,7 +224,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(|name| directory.path().join(name));
         fs::write(&two, b"old").expect("two");
         let error = write_all(&[file(&one, b"1"), file(&two, b"2")], false).expect_err("two is there");
-        assert!(error.message().ends_with("two is there already"), "{}", error.message());
+        assert!(error.to_string().ends_with("two is there already"), "{error}");
         assert_eq!(fs::read(&two).expect("two"), b"old");
         assert_eq!(names(directory.path()), ["two"]);
     }
@@ -201,7 +247,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let [one, lost] = ["one", "missing/two"].map(|name| directory.path().join(name));
         let error = write_all(&[file(&one, b"1"), file(&lost, b"2")], true).expect_err("no directory");
-        assert!(error.message().contains("missing/two: No such file"), "{}", error.message());
+        assert!(error.to_string().contains("missing/two: No such file"), "{error}");
         assert!(names(directory.path()).is_empty());
     }
 
@@ -223,7 +269,7 @@ mod tests {
             for replace in [true, false] {
                 let error = write_all(&[file(&one, b"1"), file(place, b"2")], replace).expect_err(what);
                 assert!(
-                    error.message().ends_with(&format!("is {what}, which is never replaced")),
+                    error.to_string().ends_with(&format!("is {what}, which is never replaced")),
                     "{error:?}"
                 );
                 assert_eq!(names(directory.path()), before);
@@ -231,7 +277,7 @@ mod tests {
         }
         assert_eq!(fs::read_link(&link).expect("still a link"), Path::new("/dev/null"));
         let error = check_place(Path::new("/dev/null")).expect_err("a device");
-        assert_eq!(error.message(), "/dev/null is a device, which is never replaced");
+        assert_eq!(error.to_string(), "/dev/null is a device, which is never replaced");
     }
 
     #[test]

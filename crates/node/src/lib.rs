@@ -1,0 +1,15 @@
+//! What one machine does with the images that it has: finding and sealing them, what a mount of one is made of, whom
+//! it trusts, which policies hold, and what may go. Nothing here speaks to a network, prints, or reads the environment:
+//! a sealed host's first process links it.
+//!
+//! What is worth saying and is no error goes to the caller as a [`Remark`]; what goes wrong is an [`Error`], which
+//! knows whether something was not what a digest, a signature or a required level says.
+
+pub mod error;
+pub mod keys;
+pub mod new_files;
+pub mod remark;
+pub mod trust_store;
+
+pub use error::Error;
+pub use remark::{Remark, Remarks};

@@ -1,0 +1,54 @@
+//! What is worth saying about something that went well.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where remarks go while something is done.
+pub type Remarks<'a> = &'a mut dyn FnMut(Remark);
+
+/// Something that whoever asked should know, and that is no error. Its text is a whole sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remark {
+    /// A file among the certificates of the trust store that does not count, for its name.
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What names of certificates' files end with.
+        ending: &'static str,
+    },
+    /// A certificate whose validity has not begun, or has ended.
+    NotValidNow {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A private key that others than its owner may use.
+    KeyIsShared {
+        /// Its file.
+        path: PathBuf,
+        /// The file's permission bits.
+        mode: u32,
+    },
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCertificate { path, ending } => write!(
+                f,
+                "warning: {} is not looked at: certificates are in files NAME{ending}",
+                path.display()
+            ),
+            Self::NotValidNow { path } => write!(
+                f,
+                "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
+                path.display()
+            ),
+            Self::KeyIsShared { path, mode } => write!(
+                f,
+                "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",
+                path.display()
+            ),
+        }
+    }
+}
