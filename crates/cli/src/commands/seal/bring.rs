@@ -1,10 +1,10 @@
 //! Images that are to be sealed and are not in the store yet.
 
+use sealpack_format::reference::Reference;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ImageSource, ResolvedImage};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Request, pull};
-use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::{ImageRecord, ObjectForm};
 

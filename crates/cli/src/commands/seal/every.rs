@@ -1,13 +1,13 @@
 //! One image for several platforms: a seal for each.
 
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::Reference;
 use sealpack_oci::Error;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ImageSource, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::Request;
-use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::ObjectForm;
 use sealpack_trust::seal::SealingKeys;

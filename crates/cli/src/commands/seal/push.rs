@@ -161,7 +161,7 @@ impl Place {
     fn remark_on_names(&self, context: &Context, seal: &Seal) {
         let Target::Registry(reference) = &self.0 else { return };
         let names = seal.statement().names();
-        if names.iter().all(|name| name.repository() != reference.name()) {
+        if names.iter().all(|name| name.reference().name() != reference.name()) {
             context.output.remark(&format!(
                 "remark: the seal is for no name in {}; it counts there only for those whose rules call it a mirror",
                 reference.name()
