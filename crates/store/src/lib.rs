@@ -64,14 +64,13 @@ pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;
 pub use lock::{Lock, LockKind};
 pub use observer::{Event, Observer, Phase};
-pub use packs::{LayerPack, PACKS_MAX, PackDescriptor};
+pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
 pub use problem::{Problem, ProblemKind};
 pub use refs::{
     Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,
 };
-pub use seals::SEAL_MAX_BYTES;
 pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::BlobDigest;
+use sealpack_format::limits::SEAL_MAX_BYTES;
 
 use crate::error::{Error, Result};
 use crate::meta::Feature;
 use crate::places::{SEALS, seal_file_name, seal_path};
 use crate::store::Store;
-
-/// The largest seal that the store keeps: 400 packs with several signatures each take less than 4 MiB.
-pub const SEAL_MAX_BYTES: u64 = 20 * 1024 * 1024;
 
 impl Store {
     /// The seal of the image with that manifest, if the store has one. It stays as long as a name
@@ -19,7 +17,7 @@ impl Store {
     /// # Errors
     /// [`Error::SealTooLarge`]; failures of the system.
     pub fn read_seal(&self, manifest: &BlobDigest) -> Result<Option<Vec<u8>>> {
-        let Some(seal) = self.root.read_at_most(seal_path(manifest), SEAL_MAX_BYTES)? else {
+        let Some(seal) = self.root.read_at_most(seal_path(manifest), SEAL_MAX_BYTES as u64)? else {
             return Ok(None);
         };
         self.check_seal_size(manifest, &seal)?;
@@ -46,9 +44,9 @@ impl Store {
     }
 
     fn check_seal_size(&self, manifest: &BlobDigest, seal: &[u8]) -> Result<()> {
-        if seal.len() as u64 <= SEAL_MAX_BYTES {
+        if seal.len() <= SEAL_MAX_BYTES {
             return Ok(());
         }
-        Err(Error::SealTooLarge { path: self.seal_path(manifest), limit_bytes: SEAL_MAX_BYTES })
+        Err(Error::SealTooLarge { path: self.seal_path(manifest), limit_bytes: SEAL_MAX_BYTES as u64 })
     }
 }

@@ -17,9 +17,6 @@ use crate::places::{pack_path, pack_record_path};
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
-/// The most packs that an image may have: overlayfs takes 500 layers, and a few are for others.
-pub const PACKS_MAX: usize = 400;
-
 /// More bytes than the record of a pack has.
 const RECORD_MAX_BYTES: u64 = 64 * 1024;
 
