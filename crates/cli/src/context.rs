@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sealpack_format::reference::Reference;
 use sealpack_format::tree::Tree;
 use sealpack_format::{Algorithm, ObjectId, erofs};
-use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 use sealpack_trust::anchors::Anchors;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpack_format::digest::RootHash;
+use sealpack_format::reference::{ImageName, Reference};
 use sealpack_mount::{MetadataHashArea, Pack, Signature};
-use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{
-    Devices, ImageName, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
+    Devices, Seal, SealedMetadata, SealedPack, Statement, StatementContents, signer_of,
 };
 use sealpack_trust::timestamp::Timestamp;
 
@@ -153,8 +153,7 @@ impl StatementArgs {
 /// A reference without its digest, as a name in a seal.
 fn image_name(reference: &Reference) -> Result<ImageName, CommandError> {
     let none = || CommandError::failed(format_args!("{reference} has no tag, so that no seal can be for it"));
-    let tag = reference.tag().ok_or_else(none)?;
-    ImageName::new(&reference.name(), tag).map_err(CommandError::failed)
+    reference.image_name().ok_or_else(none)
 }
 
 /// This time, or the one that builds are to use in its stead (reproducible-builds.org, SOURCE_DATE_EPOCH).

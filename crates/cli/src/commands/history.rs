@@ -1,5 +1,5 @@
+use sealpack_format::reference::Reference;
 use sealpack_format::tree::Time;
-use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, Store};
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-use sealpack_oci::reference::Reference;
+use sealpack_format::reference::Reference;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::judge::{Candidate, Failure};
 use sealpack_trust::seal::Seal;

@@ -1,4 +1,4 @@
-use sealpack_oci::reference::Reference;
+use sealpack_format::reference::Reference;
 use serde_json::json;
 
 use crate::context::Context;

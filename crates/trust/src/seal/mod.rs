@@ -10,7 +10,6 @@ mod devices;
 mod error;
 mod fields;
 mod json;
-mod name;
 mod signatures;
 mod statement;
 
@@ -20,11 +19,8 @@ use sealpack_format::digest::RootHash;
 
 pub use devices::{Devices, Mismatch};
 pub use error::{SealError, SealSigningError, SignatureProblem, StatementError};
-pub use name::{ImageName, ImageNameError};
 pub use signatures::{Signed, signer_of};
 pub use statement::{SealedMetadata, SealedPack, Statement, StatementContents};
-
-pub(crate) use name::{is_prefix, is_repository, split_tag};
 
 use crate::key::{Certificate, Signer};
 use crate::pkcs7;
@@ -47,12 +43,6 @@ pub const STATEMENT_MAX_BYTES: usize = 1024 * 1024;
 
 /// The largest bundle of signatures, in bytes of JSON.
 pub const BUNDLE_MAX_BYTES: usize = 16 * 1024 * 1024;
-
-/// The largest seal as a store keeps it, in bytes of JSON: more than both together.
-pub const SEAL_MAX_BYTES: usize = 20 * 1024 * 1024;
-
-/// The most packs of an image: overlayfs takes 500 layers.
-pub const PACKS_MAX: usize = 400;
 
 /// The most layers of an image.
 pub const LAYERS_MAX: usize = 4096;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use sealpack_format::digest::RootHash;
+use sealpack_format::reference::Reference;
 use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::manifest::{Config, Document};
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::image_id;
-use sealpack_oci::reference::Reference;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
 use sealpack_trust::seal::Seal;
