@@ -6,6 +6,7 @@ use std::error::Error;
 use sealpack_node::keys::KeyFileError;
 use sealpack_node::new_files::{FileKind, NewFileError};
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_trust::key::KeyError;
 
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -31,6 +32,9 @@ pub(crate) fn is_usage(_error: &(dyn Error + 'static)) -> bool {
 
 const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
+        KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
+            "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
+        ),
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }
