@@ -16,6 +16,9 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
         return error.hint();
     }
+    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
+        return Some("pull the image again".to_owned());
+    }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),

@@ -10,7 +10,6 @@ mod gate;
 mod hint;
 mod listing;
 mod mounted_files;
-mod objects;
 mod output;
 mod progress;
 mod registry_args;

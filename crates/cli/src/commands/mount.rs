@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::{objects, sealing};
+use crate::sealing;
 
 /// Mount an image on a directory.
 ///
@@ -107,7 +107,7 @@ impl Mount {
         }
         Ok(Objects::Files {
             directories: vec![store.objects_path().to_path_buf()],
-            have_verity: objects::all_have_verity(store, record)?,
+            have_verity: store.all_have_verity(record)?,
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use sealpack_format::reference::Reference;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::image::ResolvedImage;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Request, pull};
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
