@@ -6,27 +6,26 @@ use std::time::SystemTime;
 
 use sealpack_format::Algorithm;
 use sealpack_format::digest::BlobDigest;
+use sealpack_format::reference::{ImageName, Reference};
 use sealpack_oci::artifact::{self, Artifact, Limits};
 use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
-use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{
-    AskedName, Candidate, Choice, Chosen, Failure, PassedOver, Question, Refusal, Verdict, check_before,
-    check_pin, choose, judge,
+    Candidate, Choice, Chosen, Failure, PassedOver, Question, Refusal, Verdict, check_before, check_pin,
+    choose, judge,
 };
 use sealpack_trust::seal::{
-    ARTIFACT_TYPE, BUNDLE_MAX_BYTES, ImageName, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES,
-    STATEMENT_MEDIA_TYPE, Seal,
+    ARTIFACT_TYPE, BUNDLE_MAX_BYTES, SIGNATURES_MEDIA_TYPE, STATEMENT_MAX_BYTES, STATEMENT_MEDIA_TYPE, Seal,
 };
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// The most seals of an image that are fetched, and how large they may be.
 const LIMITS: Limits = Limits {
@@ -72,7 +71,7 @@ pub(crate) struct Gate<'a> {
 
 /// A name with what is remembered of it.
 struct Asked {
-    name: AskedName,
+    name: Reference,
     /// Of the name, and of what it is a mirror of.
     remembered: BTreeMap<ImageName, u64>,
 }
@@ -184,7 +183,7 @@ impl<'a> Gate<'a> {
     fn must_be_sealed(&self) -> bool {
         let demands = |asked: &Asked| {
             let required = self.anchors.rules().demand(&asked.name).require;
-            let was_sealed = !asked.remembered.is_empty() && !asked.name.is_by_digest();
+            let was_sealed = !asked.remembered.is_empty() && !asked.name.digest().is_some();
             required >= Requirement::Sealed || was_sealed && !self.args.allow_rollback
         };
         self.args.requirement() >= Requirement::Sealed || self.names.iter().any(demands)
@@ -224,10 +223,10 @@ impl<'a> Gate<'a> {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(&candidates, &self.anchors, &question);
             let choice = choice.map_err(refused)?;
-            let is_free = self.args.allow_rollback || asked.name.is_by_digest();
+            let is_free = self.args.allow_rollback || asked.name.digest().is_some();
             if matches!(choice, Choice::Unsealed(_)) && !is_free {
                 let names = self.anchors.rules().names(&asked.name);
-                judged.unsealed.extend(names.iter().filter_map(AskedName::name));
+                judged.unsealed.extend(names.iter().filter_map(Reference::image_name));
             }
             judged.add(choice);
         }
@@ -279,13 +278,12 @@ impl<'a> Gate<'a> {
 
 impl Asked {
     fn new(anchors: &Anchors, name: &Reference, store: Option<&Store>) -> Result<Self, CommandError> {
-        let name: AskedName = name.to_string().parse().map_err(CommandError::failed)?;
         let mut remembered = BTreeMap::new();
-        for known in anchors.rules().names(&name).iter().filter_map(AskedName::name) {
+        for known in anchors.rules().names(name).iter().filter_map(Reference::image_name) {
             let epoch = store.map(|store| store.epoch(known.as_str())).transpose()?.flatten();
             remembered.extend(epoch.map(|epoch| (known, epoch.epoch)));
         }
-        Ok(Self { name, remembered })
+        Ok(Self { name: name.clone(), remembered })
     }
 }
 
@@ -323,7 +321,7 @@ impl Judged {
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
         let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
         let record = rebuilt.record;
-        let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
+        let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
             chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
                 message: format!(

@@ -1,4 +1,4 @@
-//! Bytes to types and back: digests, trees, tar, EROFS, packs, dumps and Merkle trees.
+//! Bytes and text to types and back: digests, references, trees, tar, EROFS, packs, dumps and Merkle trees.
 //!
 //! Nothing here does I/O, spawns threads or looks at a clock. Every parser takes
 //! bytes that may be hostile and answers with a type or an error that names what
@@ -12,6 +12,7 @@ pub mod erofs;
 pub mod layer;
 mod names;
 pub mod pack;
+pub mod reference;
 pub mod tar;
 pub mod tree;
 pub mod verity;

@@ -51,7 +51,10 @@ pub enum Digests {
 enum Asked {
     Reference(Reference),
     /// `sha256:…`, or hexadecimal digits alone, which may be a reference as well; lowercase.
-    Digest { digits: String, or: Option<Reference> },
+    Digest {
+        digits: String,
+        or: Option<Reference>,
+    },
 }
 
 impl Asked {
@@ -94,7 +97,8 @@ pub fn try_find(store: &Store, text: &str, digests: Digests) -> Result<Option<Im
         Err(_) => Ok(None),
         Ok(Asked::Reference(reference)) => by_reference(store, &reference),
         Ok(Asked::Digest { digits, or }) => {
-            let named = or.map_or(Ok(None), |reference| Ok::<_, Error>(store.image(&reference.to_string())?))?;
+            let named =
+                or.map_or(Ok(None), |reference| Ok::<_, Error>(store.image(&reference.to_string())?))?;
             match named {
                 Some(record) => Ok(Some(record)),
                 None => by_digest(store, text, &digits, digests),
@@ -112,8 +116,11 @@ pub fn find_name(store: &Store, text: &str) -> Result<ImageRecord, Error> {
     let record = find(store, text, Digests::Whole)?;
     let is_name = text.parse::<Reference>().is_ok_and(|reference| reference.to_string() == record.name);
     let images = if is_name { Vec::new() } else { store.images()?.records };
-    let names: Vec<String> =
-        images.into_iter().filter(|other| other.manifest == record.manifest).map(|other| other.name).collect();
+    let names: Vec<String> = images
+        .into_iter()
+        .filter(|other| other.manifest == record.manifest)
+        .map(|other| other.name)
+        .collect();
     if names.len() > 1 {
         return Err(FindError::SeveralNames { text: text.to_owned(), names }.into());
     }
@@ -134,7 +141,12 @@ fn by_reference(store: &Store, reference: &Reference) -> Result<Option<ImageReco
     Ok(store.images()?.records.into_iter().find(is_meant))
 }
 
-fn by_digest(store: &Store, text: &str, digits: &str, digests: Digests) -> Result<Option<ImageRecord>, Error> {
+fn by_digest(
+    store: &Store,
+    text: &str,
+    digits: &str,
+    digests: Digests,
+) -> Result<Option<ImageRecord>, Error> {
     let begins = |record: &ImageRecord| {
         let index = record.index.as_ref().is_some_and(|index| index.hex().starts_with(digits));
         index

@@ -6,13 +6,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use sealpack_format::reference::Reference;
+
 use crate::artifact::LeftOut;
 use crate::error::{Error, Result};
 use crate::image::ImageSource;
 use crate::manifest::Descriptor;
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
-use crate::reference::Reference;
 use crate::target::{ImageTarget, Naming, Open, put_bytes};
 
 mod plan;

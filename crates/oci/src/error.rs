@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::ReferenceError;
 
 use crate::credentials::CredentialsError;
 use crate::platform::{Platform, PlatformError};
-use crate::reference::ReferenceError;
 use crate::registry::RegistryError;
 use crate::source::SourceError;
 use crate::target::TargetError;

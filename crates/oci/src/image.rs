@@ -4,13 +4,13 @@ use std::fmt;
 use std::io::Read;
 
 use sealpack_format::DiffId;
+use sealpack_format::reference::Reference;
 
 use crate::composefs::Claim;
 use crate::error::{Error, Result};
 use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
 use crate::media_type::{Compression, MediaKind};
 use crate::platform::Platform;
-use crate::reference::Reference;
 
 #[cfg(test)]
 mod tests;

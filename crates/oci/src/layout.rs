@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::Reference;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MediaKind, OCI_INDEX};
-use crate::reference::Reference;
 use crate::referrers::{Collector, fallback_tag, is_fallback_tag};
 use crate::source::ImageChoice;
 

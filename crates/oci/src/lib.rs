@@ -18,7 +18,6 @@ pub mod media_type;
 pub mod merge;
 pub mod platform;
 pub mod pull;
-pub mod reference;
 pub mod referrers;
 pub mod registry;
 pub mod source;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest};
 use ureq::http::header;
 
@@ -13,7 +14,6 @@ use crate::hash::blob_digest;
 use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MANIFEST_TYPES, MediaKind};
-use crate::reference::Reference;
 
 mod ask;
 mod auth;
@@ -89,7 +89,7 @@ impl RegistrySource {
         });
         let mut endpoints: Vec<Endpoint> = mirrors.collect();
         let speech = if options.plain_http { Speech::Http } else { Speech::HttpsUnlessLoopback };
-        let (host, registry) = (reference.api_host(), reference.registry());
+        let (host, registry) = (url::api_host(&reference), reference.registry());
         endpoints.push(Endpoint::new(host, speech, name, registry, options.retry.retries));
         Self(Arc::new(Repository { reference, client, endpoints, trust: Mutex::default() }))
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::{Reference, ReferenceError};
 
 use crate::archive::{DockerArchive, OciArchive};
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::image::ImageSource;
 use crate::layout::OciLayout;
-use crate::reference::{Reference, ReferenceError};
 use crate::registry::{ClientOptions, RegistrySource};
 
 /// A source by its text, which is skopeo's for these transports.

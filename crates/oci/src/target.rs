@@ -5,10 +5,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sealpack_format::reference::Reference;
+
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
-use crate::reference::Reference;
 use crate::registry::{ClientOptions, RegistryTarget};
 use crate::source::{ImageChoice, Source, SourceError};
 

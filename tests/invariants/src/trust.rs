@@ -1,7 +1,7 @@
 //! Keys, signatures, seals, trust stores, policies and the kernel's records.
 
+use sealpack_format::reference::Reference;
 use sealpack_trust::anchors::{Revocations, Rules};
-use sealpack_trust::judge::AskedName;
 use sealpack_trust::key::{Certificate, FileKey};
 use sealpack_trust::pkcs7::{content_of, verify_detached, verify_embedded};
 use sealpack_trust::policy::Policy;
@@ -45,7 +45,7 @@ pub(crate) fn seal(bytes: &[u8]) {
 pub(crate) fn rules(bytes: &[u8]) {
     if let Ok(rules) = Rules::parse(bytes) {
         for rule in rules.namespaces() {
-            let Ok(name) = format!("{}/below:tag", rule.prefix).parse::<AskedName>() else { continue };
+            let Ok(name) = format!("{}/below:tag", rule.prefix).parse::<Reference>() else { continue };
             let decides = rules.demand(&name).rule.expect("this rule, or a longer one");
             assert!(decides.prefix.len() >= rule.prefix.len());
             assert_eq!(rules.names(&name)[0], name);

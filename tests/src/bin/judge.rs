@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, ensure};
 use sealpack_trust::anchors::{Anchors, Requirement, Use};
-use sealpack_trust::judge::{AskedName, Question, judge};
+use sealpack_trust::judge::{Question, judge};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::seal::Seal;
 use std::collections::BTreeMap;
@@ -43,9 +43,9 @@ fn main() -> Result<()> {
 fn judge_once(statement: &[u8], bundle: &[u8], anchors: &Anchors) -> Result<()> {
     let seal = Seal::from_parts(statement, bundle)?;
     let statement = seal.statement();
-    let name: AskedName = statement.names().first().context("a seal without names")?.to_string().parse()?;
+    let name = statement.names().first().context("a seal without names")?.reference();
     let question = Question {
-        name: &name,
+        name,
         manifest: statement.manifest(),
         index: None,
         platform: statement.platform(),

@@ -1,8 +1,8 @@
 use sealpack_format::Algorithm;
+use sealpack_format::reference::Reference;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Pulled, Rebuilt, Request, pull};
-use sealpack_oci::reference::Reference;
 use sealpack_oci::source::Source;
 use sealpack_store::{ObjectForm, Store};
 use serde_json::{Value, json};

@@ -11,10 +11,10 @@ use sealpack_trust::seal::{Seal, Signed, Statement};
 
 use super::draft::{check_is_of, devices_of, in_packs};
 use super::{SealingError, read};
+use crate::Error;
 use crate::keys::{self, KeyFileError};
 use crate::new_files::{self, NewFile, NewFileError, directory_of};
 use crate::remark::{Remark, Remarks};
-use crate::Error;
 
 const README: &str = "\
 These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
@@ -63,8 +63,7 @@ pub fn write_prepared(directory: &Path, statement: &Statement) -> Result<Vec<Str
     let mut files = vec![("README".to_owned(), README.as_bytes().to_vec())];
     files.extend(statement.to_be_signed().map(|(signed, content)| (file_name(signed), content)));
     let failed = |source| NewFileError::Write { path: directory.to_owned(), source };
-    let name =
-        directory.file_name().ok_or_else(|| NewFileError::NoName { path: directory.to_owned() })?;
+    let name = directory.file_name().ok_or_else(|| NewFileError::NoName { path: directory.to_owned() })?;
     let temporary = format!(".{}.{}.new", name.to_string_lossy(), std::process::id());
     let temporary = directory_of(directory).join(temporary);
     fs::create_dir(&temporary).map_err(failed)?;

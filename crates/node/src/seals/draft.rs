@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use sealpack_format::reference::{ImageName, Reference};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::anchors::{Anchors, Use};
-use sealpack_trust::seal::{Devices, Seal, Signed, Statement, StatementContents};
+use sealpack_trust::seal::{Devices, Seal, SealingKeys, Signed, Statement, StatementContents};
 use sealpack_trust::timestamp::Timestamp;
 
 use super::error::{NotItsStatement, SealingError};
 use super::{devices, packs_of, read};
+use crate::Error;
 use crate::remark::{Remark, Remarks};
 use crate::trust_store::TrustStore;
-use crate::Error;
 
 /// What is said of an image besides its devices.
 #[derive(Debug, Clone)]
@@ -41,6 +41,21 @@ impl Draft {
         match self {
             Self::New(statement) => statement,
             Self::Sealed(seal) => seal.statement(),
+        }
+    }
+
+    /// The seal with signatures by these keys, besides those that it may have.
+    ///
+    /// # Errors
+    ///
+    /// Of the keys, and where the seal has signatures by them already.
+    pub fn sign(self, keys: &SealingKeys<'_>) -> Result<Seal, SealingError> {
+        match self {
+            Self::New(statement) => Ok(Seal::sign(statement, keys)?),
+            Self::Sealed(mut seal) => {
+                seal.add_signatures(keys)?;
+                Ok(seal)
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use sealpack_format::digest::DiffId;
 use sealpack_format::reference::{Reference, ReferenceError};
-use sealpack_trust::pkcs7::{MessageError, VerifyError};
+use sealpack_trust::key::KeyError;
+use sealpack_trust::pkcs7::VerifyError;
 use sealpack_trust::seal::{Mismatch, SealError, SealSigningError, Signed, StatementError};
 
 /// Why an image is not sealed, or not as its seal says.
@@ -108,7 +109,7 @@ pub enum SealingError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: MessageError,
+        source: KeyError,
     },
     /// A signature is not of what it is beside, by one of the certificates given.
     #[error("{}: {source}", path.display())]

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
+use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest, DiffId};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,6 @@ use crate::manifest::{CONFIG_LIMIT_BYTES, Config, Descriptor, LAYER_LIMIT, MANIF
 use crate::media_type::{
     Compression, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, DOCKER_MANIFEST,
 };
-use crate::reference::Reference;
 use crate::source::ArchiveChoice;
 
 /// One image of a docker-archive.

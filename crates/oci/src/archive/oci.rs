@@ -4,13 +4,13 @@ use std::io::Read;
 use std::path::Path;
 
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::Reference;
 
 use super::members::Members;
 use crate::error::{Error, Result};
 use crate::image::ImageSource;
 use crate::layout::LayoutIndex;
 use crate::manifest::{Descriptor, MANIFEST_LIMIT_BYTES};
-use crate::reference::Reference;
 use crate::source::ImageChoice;
 
 /// An OCI layout in a tar file.

@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::media_type::{OCI_INDEX, OCI_MANIFEST};
-    use crate::reference::Reference;
+    use sealpack_format::reference::Reference;
 
     /// An index in which an index is named again and again, each time with other manifests, or each with many layers.
     struct Endless {

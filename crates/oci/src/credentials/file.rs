@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sealpack_format::reference::DEFAULT_REGISTRY;
 use serde::Deserialize;
 
 use super::{CredentialsError, FILE_LIMIT_BYTES, Secret};
-use crate::reference::DEFAULT_REGISTRY;
 
 /// The key of Docker Hub in docker's files and for helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";

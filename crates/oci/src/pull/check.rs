@@ -1,9 +1,8 @@
 //! The last word of whoever pulls: what came of the layers is known, and nothing has a name yet.
 
 use sealpack_format::digest::{BlobDigest, RootHash};
+use sealpack_format::reference::Reference;
 use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
-
-use crate::reference::Reference;
 
 /// Under what name, how, and on what condition an image is to be pulled.
 #[derive(Clone, Copy)]

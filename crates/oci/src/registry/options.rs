@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sealpack_format::reference::DEFAULT_REGISTRY;
+
 use super::url::{Origin, Scheme, Url};
-use crate::reference::DEFAULT_REGISTRY;
 use crate::source::SourceError;
 
 /// Settings of the registry client.
@@ -116,7 +117,7 @@ impl FromStr for Mirror {
         let prefix = path.trim_matches('/');
         if !prefix.is_empty() {
             let probe = format!("{DEFAULT_REGISTRY}/{prefix}/x");
-            probe.parse::<crate::reference::Reference>().map_err(|error| bad(error.to_string()))?;
+            probe.parse::<sealpack_format::reference::Reference>().map_err(|error| bad(error.to_string()))?;
         }
         Ok(Self { origin: url.origin.clone(), scheme_given, prefix: prefix.to_owned() })
     }

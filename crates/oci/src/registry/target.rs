@@ -2,6 +2,7 @@
 //! list of them (distribution-spec 1.1, "Pushing").
 
 use sealpack_format::BlobDigest;
+use sealpack_format::reference::Reference;
 use serde_json::{Value, json};
 use ureq::http::{Method, header};
 
@@ -11,12 +12,11 @@ use super::error::RegistryError;
 use super::options::ClientOptions;
 use super::referrers::{read_fallback, tag_name};
 use super::upload::{Upload, exists, new_location};
-use super::url::form;
+use super::url::{api_host, form};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MANIFEST_TYPES, OCI_INDEX};
-use crate::reference::Reference;
 use crate::referrers::{REFERRER_LIMIT, fallback_tag};
 use crate::target::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
@@ -44,7 +44,7 @@ impl RegistryTarget {
         environment: &Environment,
     ) -> Self {
         let speech = if options.plain_http { Speech::Http } else { Speech::HttpsUnlessLoopback };
-        let (host, repository) = (reference.api_host(), reference.repository());
+        let (host, repository) = (api_host(&reference), reference.repository());
         let endpoint = Endpoint::new(host, speech, repository, reference.registry(), options.retry.retries);
         Self {
             client: Client::new(options, environment),

@@ -3,6 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sealpack_format::reference::{DEFAULT_REGISTRY, Reference};
+
+/// The host that answers for a reference's registry: Docker Hub's differs from its name.
+pub(crate) fn api_host(reference: &Reference) -> &str {
+    if reference.registry() == DEFAULT_REGISTRY { "registry-1.docker.io" } else { reference.registry() }
+}
+
 /// How a connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Scheme {
@@ -194,6 +201,12 @@ pub(crate) fn form(parameters: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn docker_hub_answers_under_another_host() {
+        assert_eq!(api_host(&"debian".parse::<Reference>().unwrap()), "registry-1.docker.io");
+        assert_eq!(api_host(&"quay.io/a".parse::<Reference>().unwrap()), "quay.io");
+    }
 
     #[test]
     fn origins_compare_with_their_default_ports() {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::io::{Cursor, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest, DiffId};
 use sealpack_oci::error::{Error, Result};
 use sealpack_oci::image::{ImageSource, Layer, ResolvedImage};
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::Compression;
-use sealpack_oci::reference::Reference;
 
 pub(crate) struct Memory {
     blobs: HashMap<BlobDigest, Vec<u8>>,

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealpack_format::digest::BlobDigest;
+use sealpack_format::reference::{ImageName, Prefix, Reference};
 use serde::Deserialize;
 
 use super::error::read;
 use super::{AnchorName, TomlError};
-use crate::judge::AskedName;
-use crate::seal::{ImageName, is_prefix};
 
 /// The rules of `rules.toml`. Without any, everything may be pulled, sealed or not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,13 +74,13 @@ struct RulesToml {
     #[serde(default)]
     pin: Vec<PinToml>,
     #[serde(default)]
-    mirrors: BTreeMap<Prefix, Prefix>,
+    mirrors: BTreeMap<Name<Prefix>, Name<Prefix>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NamespaceToml {
-    prefix: Prefix,
+    prefix: Name<Prefix>,
     require: Requirement,
     #[serde(default)]
     signed_by: Vec<Name<AnchorName>>,
@@ -98,25 +97,8 @@ struct PinToml {
     digest: BlobDigest,
 }
 
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(try_from = "String")]
-struct Prefix(String);
-
-impl TryFrom<String> for Prefix {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if is_prefix(&text) {
-            return Ok(Self(text));
-        }
-        Err(format!(
-            "{text:?} is not a registry, or one and the beginning of a path in it, such as docker.io/library"
-        ))
-    }
-}
-
 /// A text with a grammar of its own.
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(try_from = "String", bound(deserialize = "T: std::str::FromStr<Err: std::fmt::Display>"))]
 struct Name<T>(T);
 
@@ -144,7 +126,7 @@ impl Rules {
         if let Some(pin) = pins.iter().find(|pin| !names.insert(&pin.name)) {
             return Err(TomlError::Twice { what: "pins", name: pin.name.to_string() });
         }
-        let mirrors = mirrors.into_iter().map(|(from, to)| (from.0, to.0)).collect();
+        let mirrors = mirrors.into_iter().map(|(from, to)| (from.0.to_string(), to.0.to_string())).collect();
         Ok(Self { default, namespaces, pins, mirrors })
     }
 
@@ -162,17 +144,19 @@ impl Rules {
 
     /// What is demanded of `name`: the rule with the longest prefix decides.
     #[must_use]
-    pub fn demand(&self, name: &AskedName) -> Demand<'_> {
-        let fits = |rule: &&Namespace| rest_behind(name.repository(), &rule.prefix).is_some();
+    pub fn demand(&self, name: &Reference) -> Demand<'_> {
+        let repository = name.name();
+        let fits = |rule: &&Namespace| rest_behind(&repository, &rule.prefix).is_some();
         let rule = self.namespaces.iter().filter(fits).max_by_key(|rule| rule.prefix.len());
         Demand { require: rule.map_or(self.default, |rule| rule.require), rule }
     }
 
     /// The names whose seals may be used for `name`: itself, and what it is a mirror of.
     #[must_use]
-    pub fn names(&self, name: &AskedName) -> Vec<AskedName> {
+    pub fn names(&self, name: &Reference) -> Vec<Reference> {
+        let repository = name.name();
         let mirrors = self.mirrors.iter();
-        let fits = mirrors.filter_map(|(from, to)| Some((from, to, rest_behind(name.repository(), from)?)));
+        let fits = mirrors.filter_map(|(from, to)| Some((from, to, rest_behind(&repository, from)?)));
         let mapped = fits.max_by_key(|(from, ..)| from.len());
         let mapped = mapped.and_then(|(_, to, rest)| name.in_repository(&format!("{to}{rest}")));
         std::iter::once(name.clone()).chain(mapped).collect()
@@ -180,8 +164,8 @@ impl Rules {
 
     /// The pin of a name, or of what it is a mirror of.
     #[must_use]
-    pub fn pin(&self, name: &AskedName) -> Option<&Pin> {
-        let names: Vec<_> = self.names(name).iter().filter_map(AskedName::name).collect();
+    pub fn pin(&self, name: &Reference) -> Option<&Pin> {
+        let names: Vec<_> = self.names(name).iter().filter_map(Reference::image_name).collect();
         self.pins.iter().find(|pin| names.contains(&pin.name))
     }
 }
@@ -189,7 +173,7 @@ impl Rules {
 impl From<NamespaceToml> for Namespace {
     fn from(NamespaceToml { prefix, require, signed_by, all, minimum_epoch }: NamespaceToml) -> Self {
         let signed_by = signed_by.into_iter().map(|name| name.0).collect();
-        Self { prefix: prefix.0, require, signed_by, all, minimum_epoch }
+        Self { prefix: prefix.0.to_string(), require, signed_by, all, minimum_epoch }
     }
 }
 

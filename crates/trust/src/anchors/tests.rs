@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealpack_format::digest::RootHash;
+use sealpack_format::reference::Reference;
 
 use super::*;
-use crate::judge::AskedName;
 use crate::key::{KeyKind, Validity, generate};
 use crate::timestamp::Timestamp;
 
@@ -17,7 +17,7 @@ fn name(text: &str) -> AnchorName {
     text.parse().expect("a name")
 }
 
-fn asked(text: &str) -> AskedName {
+fn asked(text: &str) -> Reference {
     text.parse().expect("a name")
 }
 
@@ -161,11 +161,9 @@ fn what_is_wrong_with_rules_is_said_with_its_line() {
         let error = rules_error(&format!("[[namespace]]\nprefix = \"{prefix}\"\nrequire = \"allow\"\n"));
         assert!(error.starts_with("line 2: ") && error.contains("is not a registry"), "{error}");
     }
-    let pin = format!("[[pin]]\nname = \"docker.io/a:1\"\ndigest = \"sha256:{}\"\n", "0".repeat(64));
-    assert_eq!(rules_error(&pin.repeat(2)), "there are two pins for \"docker.io/a:1\"");
-    assert!(
-        rules_error(&pin.replace("docker.io/a:1", "a:1")).starts_with("line 2: \"a:1\" is not an image's")
-    );
+    let pin = format!("[[pin]]\nname = \"quay.io/a:1\"\ndigest = \"sha256:{}\"\n", "0".repeat(64));
+    assert_eq!(rules_error(&pin.repeat(2)), "there are two pins for \"quay.io/a:1\"");
+    assert!(rules_error(&pin.replace("quay.io/a:1", "a:1")).starts_with("line 2: \"a:1\" is not an image's"));
     assert!(rules_error(&pin.replace("sha256", "md5")).starts_with("line 3: "));
     assert!(rules_error("[mirrors]\n\"mirror.lan/\" = \"docker.io\"\n").contains("is not a registry"));
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use sealpack_format::digest::BlobDigest;
+use sealpack_format::reference::{ImageName, Reference};
 
 use super::failure::in_words;
-use super::{AskedName, Question, Verdict, judge};
+use super::{Question, Verdict, judge};
 use crate::anchors::{Anchors, Requirement, Rules};
-use crate::seal::{ImageName, Seal};
+use crate::seal::Seal;
 
 /// What was found where a seal should be.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ fn none_of(seals: &[PassedOver]) -> String {
 ///
 /// # Errors
 /// [`Refusal::Never`].
-pub fn check_before(rules: &Rules, name: &AskedName) -> Result<(), Refusal> {
+pub fn check_before(rules: &Rules, name: &Reference) -> Result<(), Refusal> {
     let demand = rules.demand(name);
     if demand.require < Requirement::Refuse {
         return Ok(());
@@ -150,7 +151,7 @@ pub fn check_before(rules: &Rules, name: &AskedName) -> Result<(), Refusal> {
 /// [`Refusal::Pinned`].
 pub fn check_pin(
     rules: &Rules,
-    name: &AskedName,
+    name: &Reference,
     manifest: &BlobDigest,
     index: Option<&BlobDigest>,
 ) -> Result<(), Refusal> {
@@ -196,7 +197,7 @@ pub fn choose(
     let Some((seal, label, verdict)) = best else {
         return unsealed(passed_over, anchors, question);
     };
-    let is_remembered = !question.allow_rollback && !question.name.is_by_digest();
+    let is_remembered = !question.allow_rollback && !question.name.digest().is_some();
     let remember = verdict.name.clone().filter(|_| is_remembered).map(|name| (name, verdict.epoch));
     let (seal, label) = (seal.clone(), label.clone());
     Ok(Choice::Sealed(Box::new(Chosen { seal, label, verdict, passed_over, remember })))
@@ -223,9 +224,9 @@ fn unsealed(seals: Vec<PassedOver>, anchors: &Anchors, question: &Question<'_>) 
     if question.require >= Requirement::Sealed {
         return Err(Refusal::NotSealed { name, because: "it is required now".to_owned(), seals });
     }
-    if !question.allow_rollback && !question.name.is_by_digest() {
+    if !question.allow_rollback && !question.name.digest().is_some() {
         let names = anchors.rules().names(question.name);
-        let mut names = names.iter().filter_map(AskedName::name);
+        let mut names = names.iter().filter_map(Reference::image_name);
         let seen = names.find_map(|name| Some((*question.remembered.get(&name)?, name)));
         if let Some((epoch, name)) = seen {
             return Err(Refusal::Stripped { name, epoch, seals });

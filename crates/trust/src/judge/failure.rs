@@ -1,10 +1,11 @@
 //! Why a seal must not be used.
 
 use sealpack_format::digest::{BlobDigest, RootHash};
+use sealpack_format::reference::ImageName;
 
 use crate::anchors::{AnchorName, CertificateProblem, Use, because};
 use crate::pkcs7::VerifyError;
-use crate::seal::{ImageName, Signed};
+use crate::seal::Signed;
 
 /// One reason not to use a seal for an image under a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,26 +3,25 @@
 
 mod choose;
 mod failure;
-mod name;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use sealpack_format::digest::{BlobDigest, RootHash};
+use sealpack_format::reference::{ImageName, Reference};
 
 pub use choose::{Candidate, Choice, Chosen, PassedOver, Refusal, check_before, check_pin, choose};
 pub use failure::Failure;
-pub use name::AskedName;
 
 use crate::anchors::{AnchorName, Anchors, Namespace, Requirement, Use};
 use crate::pkcs7::VerifyError;
-use crate::seal::{ImageName, Seal, Signed, Statement};
+use crate::seal::{Seal, Signed, Statement};
 
 /// What a seal is wanted for.
 #[derive(Debug, Clone)]
 pub struct Question<'a> {
     /// The name that is pulled.
-    pub name: &'a AskedName,
+    pub name: &'a Reference,
     /// The digest of the image's manifest.
     pub manifest: &'a BlobDigest,
     /// The index that it was chosen from.
@@ -112,14 +111,14 @@ fn matching_name(
     failures: &mut Vec<Failure>,
 ) -> Option<ImageName> {
     let asked = anchors.rules().names(question.name);
-    let means = |asked: &AskedName, name: &ImageName| match asked.name() {
+    let means = |asked: &Reference, name: &ImageName| match asked.image_name() {
         Some(whole) => whole == *name,
-        None => asked.repository() == name.repository(),
+        None => asked.name() == name.reference().name(),
     };
     let found = asked.iter().find_map(|asked| statement.names().iter().find(|name| means(asked, name)));
     if found.is_none() {
         let is_repository =
-            |name: &&ImageName| asked.iter().any(|asked| asked.repository() == name.repository());
+            |name: &&ImageName| asked.iter().any(|asked| asked.name() == name.reference().name());
         failures.push(Failure::Name {
             asked: question.name.to_string(),
             names: statement.names().to_vec(),
@@ -177,7 +176,7 @@ fn signers(
 /// uses it. Whose seals count for a name does not depend on where from it is pulled, and its epoch is raised by no others.
 fn rules<'a>(name: Option<&ImageName>, anchors: &'a Anchors, question: &Question<'_>) -> Vec<&'a Namespace> {
     let pulled = anchors.rules().demand(question.name).rule;
-    let sealed = name.and_then(|name| anchors.rules().demand(&name.clone().into()).rule);
+    let sealed = name.and_then(|name| anchors.rules().demand(name.reference()).rule);
     let sealed = sealed.filter(|rule| pulled.is_none_or(|pulled| pulled.prefix != rule.prefix));
     pulled.into_iter().chain(sealed).collect()
 }
@@ -212,12 +211,12 @@ fn too_old(
         let (minimum, prefix) = (rule.minimum_epoch, rule.prefix.clone());
         failures.push(Failure::MinimumEpoch { epoch, minimum, prefix });
     }
-    if question.allow_rollback || question.name.is_by_digest() || name.is_none() {
+    if question.allow_rollback || question.name.digest().is_some() || name.is_none() {
         return failures;
     }
     // What was pulled by this name may have had a seal for the mirrored one, and an older one may be for this one.
     let names = anchors.rules().names(question.name);
-    let remembered = names.iter().filter_map(AskedName::name).filter_map(|name| {
+    let remembered = names.iter().filter_map(Reference::image_name).filter_map(|name| {
         let remembered = *question.remembered.get(&name)?;
         Some((remembered, name))
     });

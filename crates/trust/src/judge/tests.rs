@@ -69,7 +69,7 @@ fn anchors(signers: &[(&str, &TestSigner)], revoked: &str, rules: &str) -> Ancho
 
 /// The image that the seals here are about, under a name.
 struct Asked {
-    name: AskedName,
+    name: Reference,
     manifest: BlobDigest,
 }
 

@@ -10,7 +10,6 @@ mod devices;
 mod error;
 mod fields;
 mod json;
-mod name;
 mod signatures;
 mod statement;
 
@@ -20,11 +19,8 @@ use sealpack_format::digest::RootHash;
 
 pub use devices::{Devices, Mismatch};
 pub use error::{SealError, SealSigningError, SignatureProblem, StatementError};
-pub use name::{ImageName, ImageNameError};
 pub use signatures::{Signed, signer_of};
 pub use statement::{SealedMetadata, SealedPack, Statement, StatementContents};
-
-pub(crate) use name::{is_prefix, is_repository, split_tag};
 
 use crate::key::{Certificate, Signer};
 use crate::pkcs7;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// Publish the seal of an image, beside the image.
 ///
@@ -45,8 +45,8 @@ pub(crate) struct Push {
 impl Push {
     pub(super) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find(&store, &self.image)?;
-        let Some(seal) = sealing::read(&store, &record)? else {
+        let record = context.find_whole(&store, &self.image)?;
+        let Some(seal) = seals::read(&store, &record)? else {
             return Err(CommandError::failed(format_args!("{} has no seal", record.name))
                 .hint("`sealpack seal IMAGE --key KEY --cert CERT` makes one"));
         };
@@ -161,7 +161,7 @@ impl Place {
     fn remark_on_names(&self, context: &Context, seal: &Seal) {
         let Target::Registry(reference) = &self.0 else { return };
         let names = seal.statement().names();
-        if names.iter().all(|name| name.repository() != reference.name()) {
+        if names.iter().all(|name| name.reference().name() != reference.name()) {
             context.output.remark(&format!(
                 "remark: the seal is for no name in {}; it counts there only for those whose rules call it a mirror",
                 reference.name()

@@ -4,10 +4,15 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use sealpack_format::BlobDigest;
+use crate::BlobDigest;
 
+mod image_name;
+mod prefix;
 #[cfg(test)]
 mod tests;
+
+pub use image_name::{ImageName, ImageNameError};
+pub use prefix::{Prefix, PrefixError};
 
 /// The registry that a reference without one means.
 pub const DEFAULT_REGISTRY: &str = "docker.io";
@@ -16,15 +21,16 @@ pub const DEFAULT_TAG: &str = "latest";
 /// The namespace of a Docker Hub name without one.
 const DEFAULT_NAMESPACE: &str = "library";
 /// Longest `registry/repository` in bytes (distribution/reference, `NameTotalLengthMax`).
-const NAME_LIMIT_BYTES: usize = 255;
+const NAME_MAX_BYTES: usize = 255;
 /// Longest tag in bytes (distribution-spec, "Pulling manifests").
-const TAG_LIMIT_BYTES: usize = 128;
+const TAG_MAX_BYTES: usize = 128;
 
 /// A reference to an image in a registry, with every default filled in.
 ///
-/// The grammar is that of distribution/reference, which docker, podman and containerd share.
-/// `Display` gives the canonical text: `docker.io/library/debian:latest`. Parsing the
-/// canonical text gives the same reference again.
+/// The grammar is that of distribution/reference, which docker, podman and containerd share, but for a registry that only
+/// a capital letter tells from the beginning of a name: `Host/name`. Such a one must have a port, so that each registry
+/// has one spelling. `Display` gives the canonical text: `docker.io/library/debian:latest`. Parsing the canonical text
+/// gives the same reference again.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     registry: String,
@@ -64,10 +70,18 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The host that answers for the registry: Docker Hub's differs from its name.
+    /// The name without the digest, if there is a tag.
     #[must_use]
-    pub fn api_host(&self) -> &str {
-        if self.registry == DEFAULT_REGISTRY { "registry-1.docker.io" } else { &self.registry }
+    pub fn image_name(&self) -> Option<ImageName> {
+        ImageName::of(self)
+    }
+
+    /// The same tag and digest in another repository, `registry/repository` by the same grammar, if that is one.
+    #[must_use]
+    pub fn in_repository(&self, name: &str) -> Option<Self> {
+        let (Some(registry), repository) = split_registry(name) else { return None };
+        let (registry, repository) = canonical_name(Some(registry), repository).ok()?;
+        Some(Self { registry, repository, ..self.clone() })
     }
 
     /// What stands behind `manifests/` in the registry's URL: the digest if there is one, else the tag.
@@ -84,7 +98,7 @@ impl Reference {
     #[must_use]
     pub fn is_tag(text: &str) -> bool {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        text.len() <= TAG_LIMIT_BYTES
+        text.len() <= TAG_MAX_BYTES
             && text.as_bytes().first().is_some_and(|first| word(*first))
             && text.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-')
     }
@@ -123,6 +137,10 @@ enum Problem {
     Tag(String),
     #[error("the registry {0:?} is not a host name or address with an optional port")]
     Registry(String),
+    #[error(
+        "in lower case {0:?} is the beginning of a name; a registry of that name needs its port, as in {0}:443"
+    )]
+    NotToldApart(String),
     #[error("the port {0:?} is not a number from 1 to 65535")]
     Port(String),
     #[error("the name must be in lower case; is {0:?} meant?")]
@@ -162,29 +180,35 @@ fn parse(text: &str) -> Result<Reference, Problem> {
     if let Some(tag) = tag.filter(|tag| !Reference::is_tag(tag)) {
         return Err(Problem::Tag(tag.to_owned()));
     }
-    let (registry, repository) = split_registry(name);
-    let registry = registry.map_or_else(|| Ok(DEFAULT_REGISTRY.to_owned()), canonical_registry)?;
-    check_repository(repository)?;
-    if name == repository && repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let (registry, path) = split_registry(name);
+    let (registry, repository) = canonical_name(registry, path)?;
+    if name == path && path.len() == 64 && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Problem::ImageId);
-    }
-    let repository = if registry == DEFAULT_REGISTRY && !repository.contains('/') {
-        format!("{DEFAULT_NAMESPACE}/{repository}")
-    } else {
-        repository.to_owned()
-    };
-    if registry.len() + 1 + repository.len() > NAME_LIMIT_BYTES {
-        return Err(Problem::Length);
     }
     let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| DEFAULT_TAG.to_owned()));
     Ok(Reference { registry, repository, tag, digest })
 }
 
+/// Registry and repository with the defaults filled in.
+fn canonical_name(registry: Option<&str>, repository: &str) -> Result<(String, String), Problem> {
+    let registry = registry.map_or_else(|| Ok(DEFAULT_REGISTRY.to_owned()), canonical_registry)?;
+    check_repository(repository)?;
+    let repository = if registry == DEFAULT_REGISTRY && !repository.contains('/') {
+        format!("{DEFAULT_NAMESPACE}/{repository}")
+    } else {
+        repository.to_owned()
+    };
+    if registry.len().saturating_add(repository.len()) >= NAME_MAX_BYTES {
+        return Err(Problem::Length);
+    }
+    Ok((registry, repository))
+}
+
 /// A colon before the last slash belongs to a port, or to an IPv6 address.
 fn split_tag(text: &str) -> (&str, Option<&str>) {
-    let last_component = text.rfind('/').map_or(0, |slash| slash + 1);
+    let last_component = text.rfind('/').map_or(0, |slash| slash.saturating_add(1));
     match text[last_component..].split_once(':') {
-        Some((component, tag)) => (&text[..last_component + component.len()], Some(tag)),
+        Some((component, tag)) => (&text[..last_component.saturating_add(component.len())], Some(tag)),
         None => (text, None),
     }
 }
@@ -194,14 +218,16 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
 fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest))
-            if first.contains(['.', ':', '['])
-                || first == "localhost"
-                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
+            if is_told_from_a_name(first) || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
         {
             (Some(first), rest)
         }
         _ => (None, name),
     }
+}
+
+fn is_told_from_a_name(registry: &str) -> bool {
+    registry.contains(['.', ':', '[']) || registry == "localhost"
 }
 
 fn canonical_registry(text: &str) -> Result<String, Problem> {
@@ -222,7 +248,11 @@ fn canonical_registry(text: &str) -> Result<String, Problem> {
             if !host.split('.').all(is_host_label) {
                 return Err(bad());
             }
-            (host.to_ascii_lowercase(), port)
+            let host = host.to_ascii_lowercase();
+            if port.is_none() && !is_told_from_a_name(&host) {
+                return Err(Problem::NotToldApart(host));
+            }
+            (host, port)
         }
     };
     let Some(port) = port else {

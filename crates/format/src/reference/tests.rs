@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -22,7 +24,8 @@ fn defaults_are_filled_in() {
         ("quay.io/single", "quay.io/single:latest"),
         ("a/b/c/d:e", "docker.io/a/b/c/d:e"),
         ("QUAY.io/name", "quay.io/name:latest"),
-        ("Host/name", "host/name:latest"),
+        ("LOCALHOST/name", "localhost/name:latest"),
+        ("Host:443/name", "host:443/name:latest"),
     ] {
         assert_eq!(canonical(text), expected, "{text}");
     }
@@ -58,9 +61,14 @@ fn a_digest_needs_no_tag_and_decides_over_one() {
 }
 
 #[test]
-fn docker_hub_answers_under_another_host() {
-    assert_eq!("debian".parse::<Reference>().unwrap().api_host(), "registry-1.docker.io");
-    assert_eq!("quay.io/a".parse::<Reference>().unwrap().api_host(), "quay.io");
+fn another_repository_is_one_by_the_same_grammar() {
+    let reference: Reference = format!("quay.io/a:1@sha256:{HEX}").parse().unwrap();
+    let moved = |name: &str| reference.in_repository(name).map(|moved| moved.to_string());
+    assert_eq!(moved("localhost/b/c"), Some(format!("localhost/b/c:1@sha256:{HEX}")));
+    assert_eq!(moved("docker.io/b"), Some(format!("docker.io/library/b:1@sha256:{HEX}")));
+    for none in ["docker.io", "docker.io/", "b/c", "quay.io/a:2", "a..b/c", ""] {
+        assert_eq!(moved(none), None, "{none}");
+    }
 }
 
 #[test]
@@ -86,6 +94,7 @@ fn bad_references_say_what_is_wrong() {
     assert!(problem("host:0/a").contains("port \"0\""));
     assert!(problem("host:+5/a").contains("port \"+5\""));
     assert!(problem("host:65536/a").contains("port \"65536\""));
+    assert!(problem("Host/a").ends_with("needs its port, as in host:443"));
     assert!(problem("-a.b/c").contains("the registry \"-a.b\""));
     assert!(problem("[::g]/c").contains("the registry"));
     assert!(problem("[::1]5000/c").contains("the registry"));
@@ -93,10 +102,45 @@ fn bad_references_say_what_is_wrong() {
     assert!(problem(&vec!["aa"; 100].join("/")).contains("255 bytes"));
 }
 
+/// The canonical text of a reference, and what else is derived from it, parse to what they are of.
+fn check_texts(reference: &Reference) {
+    assert_eq!(reference.to_string().parse::<Reference>().as_ref(), Ok(reference));
+    assert_eq!(reference.in_repository(&reference.name()).as_ref(), Some(reference));
+    assert_eq!(reference.name().parse::<Prefix>().unwrap().as_str(), reference.name());
+    let name = reference.image_name();
+    assert_eq!(name.is_some(), reference.tag().is_some());
+    if let Some(name) = name {
+        assert_eq!(name.as_str().parse::<ImageName>().as_ref(), Ok(&name));
+        assert_eq!(name.as_str().parse::<Reference>().as_ref(), Ok(name.reference()));
+    }
+}
+
 #[test]
 fn the_canonical_text_parses_to_the_same_reference() {
-    for text in ["debian", "localhost:5000/a/b:c", "[::1]:1/x", "quay.io/a:b@sha256:HEX"] {
-        let reference: Reference = text.replace("HEX", HEX).parse().unwrap();
-        assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+    for text in
+        ["debian", "localhost:5000/a/b:c", "[::1]:1/x", "quay.io/a:b@sha256:HEX", "[::ffff:1.2.3.4]/a"]
+    {
+        check_texts(&text.replace("HEX", HEX).parse().unwrap());
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_canonical_text_of_whatever_parses_parses_to_the_same(
+        registry in "((LocalHost|localhost|index\\.docker\\.io|Host|[a-zA-Z0-9.-]{1,8}|\\[[0-9a-f:]{2,9}\\])(:[0-9]{1,6})?/)?",
+        path in "[a-z0-9]{1,3}([a-z0-9._-]{0,3}/?[a-z0-9]{1,3}){0,2}",
+        tag in "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,5})?",
+        digest in "(@sha256:[0-9a-f]{64})?",
+    ) {
+        if let Ok(reference) = format!("{registry}{path}{tag}{digest}").parse::<Reference>() {
+            check_texts(&reference);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_reference_with_a_canonical_text_or_none(text in "[A-Za-z0-9.:/@_-]{0,24}|\\PC{0,24}") {
+        if let Ok(reference) = text.parse::<Reference>() {
+            check_texts(&reference);
+        }
     }
 }
