@@ -183,7 +183,7 @@ impl<'a> Gate<'a> {
     fn must_be_sealed(&self) -> bool {
         let demands = |asked: &Asked| {
             let required = self.anchors.rules().demand(&asked.name).require;
-            let was_sealed = !asked.remembered.is_empty() && !asked.name.digest().is_some();
+            let was_sealed = !asked.remembered.is_empty() && asked.name.digest().is_none();
             required >= Requirement::Sealed || was_sealed && !self.args.allow_rollback
         };
         self.args.requirement() >= Requirement::Sealed || self.names.iter().any(demands)

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::level::{Assurance, Level};
 use crate::lowers::{Backing, MountedLowers, OpenLowers, explained};
 use crate::plan::{Filesystem, Plan, Setting};
-use crate::table::image_of;
+use crate::source::image_of;
 use crate::{overlay, target};
 
 /// What was mounted.

@@ -17,6 +17,7 @@ mod metadata;
 mod overlay;
 mod packs;
 mod plan;
+mod source;
 mod table;
 mod target;
 

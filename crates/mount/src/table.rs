@@ -9,11 +9,8 @@ use sealpack_kernel::mountinfo::{self, Mount};
 use sealpack_kernel::{Errno, Kernel};
 
 use crate::error::Error;
+use crate::source::image_of;
 use crate::target::Directory;
-
-/// What the source of our mounts begins with; the metadata image's fs-verity digest follows.
-/// Whoever changes it no longer recognises what an older version mounted.
-const SOURCE_PREFIX: &str = "sealpack:";
 
 /// A mounted image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,17 +131,6 @@ impl Mounted {
 /// given as a descriptor can have the descriptor's path.
 fn is_told(path: &Path) -> bool {
     path != Path::new("/") && !path.starts_with("/proc")
-}
-
-/// The source of a mount of `image`.
-pub(crate) fn source_of(image: &ObjectId) -> String {
-    format!("{SOURCE_PREFIX}{image}")
-}
-
-/// The image that `mount` is of, `None` when it is none of ours.
-pub(crate) fn image_of(mount: &Mount) -> Option<ObjectId> {
-    let digest = mount.source.to_str()?.strip_prefix(SOURCE_PREFIX)?;
-    digest.parse().ok().filter(|_| mount.fs_type == "overlay")
 }
 
 /// The mount points below `target`.

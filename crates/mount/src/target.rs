@@ -12,7 +12,7 @@ use sealpack_kernel::mountinfo::{self, Mount};
 
 use crate::error::Error;
 use crate::plan::{Layer, Plan, Setting};
-use crate::table::image_of;
+use crate::source::image_of;
 
 /// A directory that stays the same, whatever becomes of its name.
 #[derive(Debug)]

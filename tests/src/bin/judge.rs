@@ -45,7 +45,7 @@ fn judge_once(statement: &[u8], bundle: &[u8], anchors: &Anchors) -> Result<()> 
     let statement = seal.statement();
     let name = statement.names().first().context("a seal without names")?.reference();
     let question = Question {
-        name,
+        name: &name,
         manifest: statement.manifest(),
         index: None,
         platform: statement.platform(),

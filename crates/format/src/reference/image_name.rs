@@ -10,15 +10,18 @@ use super::Reference;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageName {
     text: String,
-    reference: Reference,
+    /// How much of it is in front of the first slash.
+    registry_bytes: usize,
+    /// How much of it is behind the colon of the tag.
+    tag_bytes: usize,
 }
 
 impl ImageName {
     /// A reference without its digest; `None` if it has no tag.
     pub(super) fn of(reference: &Reference) -> Option<Self> {
-        reference.tag()?;
-        let reference = Reference { digest: None, ..reference.clone() };
-        Some(Self { text: reference.to_string(), reference })
+        let tag = reference.tag()?;
+        let text = format!("{}/{}:{tag}", reference.registry, reference.repository);
+        Some(Self { text, registry_bytes: reference.registry.len(), tag_bytes: tag.len() })
     }
 
     /// As it is written.
@@ -29,8 +32,15 @@ impl ImageName {
 
     /// The same as a reference.
     #[must_use]
-    pub const fn reference(&self) -> &Reference {
-        &self.reference
+    pub fn reference(&self) -> Reference {
+        let (registry, rest) = self.text.split_at(self.registry_bytes);
+        let (path, tag) = rest.split_at(rest.len().saturating_sub(self.tag_bytes));
+        Reference {
+            registry: registry.to_owned(),
+            repository: path.trim_start_matches('/').trim_end_matches(':').to_owned(),
+            tag: Some(tag.to_owned()),
+            digest: None,
+        }
     }
 }
 

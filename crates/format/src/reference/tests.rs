@@ -111,7 +111,7 @@ fn check_texts(reference: &Reference) {
     assert_eq!(name.is_some(), reference.tag().is_some());
     if let Some(name) = name {
         assert_eq!(name.as_str().parse::<ImageName>().as_ref(), Ok(&name));
-        assert_eq!(name.as_str().parse::<Reference>().as_ref(), Ok(name.reference()));
+        assert_eq!(name.as_str().parse::<Reference>(), Ok(name.reference()));
     }
 }
 

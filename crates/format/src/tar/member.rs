@@ -1,7 +1,8 @@
 //! A member out of its header and the extended headers before it.
 
-use super::error::{ErrorKind, NameProblem, SparseProblem, beyond};
+use super::error::{ErrorKind, SparseProblem};
 use super::header::Header;
+use super::names::name;
 use super::pax::{Pax, PaxMap};
 use super::sparse::SparseMap;
 use super::{Limits, Member, MemberKind};
@@ -147,15 +148,4 @@ fn body(header: &Header, pax: Pax, member: &mut Member, limits: &Limits) -> Resu
             Ok(Body::Data(member.size))
         }
     }
-}
-
-/// A path or a link's target, if it can be one.
-pub(super) fn name(field: &'static str, name: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, ErrorKind> {
-    let problem = match name.as_slice() {
-        b"" => NameProblem::Empty,
-        _ if name.len() > limits.path_bytes => return Err(beyond("bytes in a path", limits.path_bytes)),
-        _ if name.contains(&0) => NameProblem::Nul,
-        _ => return Ok(name),
-    };
-    Err(ErrorKind::Name { field, problem })
 }

@@ -11,6 +11,7 @@
 mod error;
 mod header;
 mod member;
+mod names;
 mod number;
 mod pax;
 mod reader;

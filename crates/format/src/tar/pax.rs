@@ -2,7 +2,7 @@
 
 use super::Limits;
 use super::error::{ErrorKind, NumberProblem, SparseProblem, beyond, quoted};
-use super::member::name;
+use super::names::name;
 use super::number::{decimal, time};
 use super::sparse::SparseMap;
 use crate::tree::{Time, Xattrs};

@@ -10,7 +10,7 @@ use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_kernel::mount::MountAttributes;
 
 use crate::level::{Assurance, Level};
-use crate::table::source_of;
+use crate::source::source_of;
 
 pub use device::Device;
 pub(crate) use device::NAME_PREFIX;

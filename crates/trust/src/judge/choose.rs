@@ -197,7 +197,7 @@ pub fn choose(
     let Some((seal, label, verdict)) = best else {
         return unsealed(passed_over, anchors, question);
     };
-    let is_remembered = !question.allow_rollback && !question.name.digest().is_some();
+    let is_remembered = !question.allow_rollback && question.name.digest().is_none();
     let remember = verdict.name.clone().filter(|_| is_remembered).map(|name| (name, verdict.epoch));
     let (seal, label) = (seal.clone(), label.clone());
     Ok(Choice::Sealed(Box::new(Chosen { seal, label, verdict, passed_over, remember })))
@@ -224,7 +224,7 @@ fn unsealed(seals: Vec<PassedOver>, anchors: &Anchors, question: &Question<'_>) 
     if question.require >= Requirement::Sealed {
         return Err(Refusal::NotSealed { name, because: "it is required now".to_owned(), seals });
     }
-    if !question.allow_rollback && !question.name.digest().is_some() {
+    if !question.allow_rollback && question.name.digest().is_none() {
         let names = anchors.rules().names(question.name);
         let mut names = names.iter().filter_map(Reference::image_name);
         let seen = names.find_map(|name| Some((*question.remembered.get(&name)?, name)));

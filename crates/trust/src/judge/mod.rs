@@ -176,7 +176,7 @@ fn signers(
 /// uses it. Whose seals count for a name does not depend on where from it is pulled, and its epoch is raised by no others.
 fn rules<'a>(name: Option<&ImageName>, anchors: &'a Anchors, question: &Question<'_>) -> Vec<&'a Namespace> {
     let pulled = anchors.rules().demand(question.name).rule;
-    let sealed = name.and_then(|name| anchors.rules().demand(name.reference()).rule);
+    let sealed = name.and_then(|name| anchors.rules().demand(&name.reference()).rule);
     let sealed = sealed.filter(|rule| pulled.is_none_or(|pulled| pulled.prefix != rule.prefix));
     pulled.into_iter().chain(sealed).collect()
 }

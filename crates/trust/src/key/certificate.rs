@@ -8,7 +8,6 @@ use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use sealpack_format::digest::RootHash;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
 
-use super::file::found;
 use super::pem::{self, Block};
 use super::{KeyError, PublicKey, Signer, Validity, oid};
 
@@ -139,7 +138,7 @@ impl Certificate {
         }
         if certificates.is_empty() {
             let label = blocks.first().and_then(|block| block.label.as_deref()).unwrap_or_default();
-            return Err(KeyError::Other { found: found(label), wanted: WANTED });
+            return Err(KeyError::Other { found: pem::found(label), wanted: WANTED });
         }
         Ok(certificates)
     }

@@ -35,7 +35,7 @@ impl FileKey {
         let mut keys = blocks.iter().filter(is_key);
         let Some(block) = keys.next() else {
             let label = blocks.first().and_then(|block| block.label.as_deref()).unwrap_or_default();
-            return Err(KeyError::Other { found: found(label), wanted: WANTED });
+            return Err(KeyError::Other { found: pem::found(label), wanted: WANTED });
         };
         match keys.count() {
             0 => Self::of_block(block),
@@ -206,16 +206,4 @@ fn beginning_with_sequence<'a>(first: AnyRef<'a>, reader: &mut SliceReader<'a>) 
         Tag::Sequence => Form::Other("a certificate or a request for one"),
         _ => Form::Other("an unknown structure"),
     })
-}
-
-/// What a PEM block with `label` is.
-pub(super) fn found(label: &str) -> String {
-    match label {
-        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => "a certificate".to_owned(),
-        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => "a request for a certificate".to_owned(),
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => "a public key".to_owned(),
-        label if label.ends_with("PRIVATE KEY") => "a private key".to_owned(),
-        "" => "something unknown".to_owned(),
-        label => format!("PEM with the label {label:?}"),
-    }
 }

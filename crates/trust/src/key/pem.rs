@@ -60,7 +60,7 @@ pub(crate) fn der_of_file(bytes: &[u8], labels: &[&str], wanted: &'static str) -
             Ok(block.der.to_vec())
         }
         [block] => {
-            let found = super::file::found(block.label.as_deref().unwrap_or_default());
+            let found = found(block.label.as_deref().unwrap_or_default());
             Err(KeyError::Other { found, wanted })
         }
         several => Err(KeyError::Several { count: several.len(), what: "PEM blocks" }),
@@ -105,6 +105,18 @@ fn is_der(bytes: &[u8]) -> bool {
 
 fn has_begin(bytes: &[u8]) -> bool {
     bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
+}
+
+/// What a PEM block with `label` is.
+pub(super) fn found(label: &str) -> String {
+    match label {
+        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => "a certificate".to_owned(),
+        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => "a request for a certificate".to_owned(),
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => "a public key".to_owned(),
+        label if label.ends_with("PRIVATE KEY") => "a private key".to_owned(),
+        "" => "something unknown".to_owned(),
+        label => format!("PEM with the label {label:?}"),
+    }
 }
 
 /// The PEM form of `der`, in lines of 64 characters (RFC 7468).

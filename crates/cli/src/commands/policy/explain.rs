@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_trust::policy::audit::{Access, EventId, Explanation, Found, Record, records};
+use sealpack_trust::policy::audit::{Access, EventId, Explanation, Logged, Record, records};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -77,8 +77,8 @@ impl Explain {
 fn tell(log: &[u8], files: &MountedFiles, context: &Context) -> Vec<Told> {
     let mut told: Vec<Told> = Vec::new();
     let (mut seen, mut kinds) = (HashSet::new(), HashMap::new());
-    for found in records(log) {
-        let Found { line, id, record } = found;
+    for logged in records(log) {
+        let Logged { line, id, record } = logged;
         let record = match record {
             Ok(record) => record,
             Err(error) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::ipe::Ipe;
 use sealpack_trust::pkcs7::{Form, Message};
-use sealpack_trust::policy::audit::{Refusal, Step, refusal};
+use sealpack_trust::policy::audit::{KernelRefusal, Step, refusal};
 use sealpack_trust::policy::{Policy, Remark};
 
 use crate::error::CommandError;
@@ -75,7 +75,7 @@ pub(super) fn ipe(kernel: &Kernel) -> Result<Ipe<'_>, CommandError> {
 /// What the kernel refused, with what it means and what to do.
 pub(super) fn refused(step: Step, what: &str, error: &sealpack_kernel::Error) -> CommandError {
     match refusal(step, error.errno().raw_os_error()) {
-        Some(Refusal { errno, meaning, advice }) => {
+        Some(KernelRefusal { errno, meaning, advice }) => {
             let is_verification = matches!(errno, "ENOKEY" | "EKEYREJECTED" | "EKEYREVOKED" | "ESTALE");
             let message = format_args!("the kernel refuses {what} ({errno}): {meaning}").to_string();
             CommandError::classed(message, is_verification).hint(advice)

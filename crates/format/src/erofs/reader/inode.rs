@@ -25,9 +25,9 @@ pub struct ImageInode<'a> {
     file_type: FileType,
     format: Format,
     /// Header and entries of the attributes.
-    pub(super) xattr_area: &'a [u8],
+    xattr_area: &'a [u8],
     /// Where the area lies in the image.
-    pub(super) xattr_offset: u64,
+    xattr_offset: u64,
 }
 
 /// The fields that both forms of inodes have.
@@ -163,7 +163,9 @@ impl<'a> ImageInode<'a> {
     /// # Errors
     /// A malformed area; malformed entries come as errors of the iterator.
     pub fn xattrs(&self) -> Result<XattrIter<'a>, ImageError> {
-        XattrIter::new(*self)
+        let Superblock { xattr_blkaddr, .. } = self.image.superblock;
+        let table_offset = u64::from(xattr_blkaddr).saturating_mul(BLOCK_BYTES);
+        XattrIter::new(self.nid, self.xattr_area, self.image.bytes, table_offset)
     }
 
     /// The entries of a directory, `.` and `..` among them.

@@ -4,11 +4,10 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
 
 use super::error::{Damage, ImageError};
-use super::inode::ImageInode;
 use crate::erofs::xattr::{
     PREFIXES, XATTR_ENTRY_BYTES, XATTR_HEADER_BYTES, XattrEntry, XattrIbodyHeader, entry_bytes,
 };
-use crate::erofs::{BLOCK_BYTES, to_u64, to_usize};
+use crate::erofs::{to_u64, to_usize};
 
 /// An attribute in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,11 @@ pub(super) fn area_bytes(count: u16) -> u64 {
 /// Iterator over the attributes of an inode, those in the shared table first. Ends after an error.
 #[derive(Debug, Clone)]
 pub struct XattrIter<'a> {
-    inode: ImageInode<'a>,
+    /// The inode's number, for errors.
+    nid: u64,
+    image: &'a [u8],
+    /// Where the shared table starts in the image.
+    table_offset: u64,
     /// References to the shared table that are still ahead.
     shared: &'a [U32],
     /// Entries behind the references that are still ahead.
@@ -61,22 +64,29 @@ pub struct XattrIter<'a> {
 }
 
 impl<'a> XattrIter<'a> {
-    pub(super) fn new(inode: ImageInode<'a>) -> Result<Self, ImageError> {
-        if inode.xattr_area.is_empty() {
-            return Ok(Self { inode, shared: &[], inline: b"" });
+    /// The attributes in `area`, the one of inode `nid`; those that it shares with others are in the table that
+    /// starts at `table_offset` of `image`.
+    pub(super) fn new(
+        nid: u64,
+        area: &'a [u8],
+        image: &'a [u8],
+        table_offset: u64,
+    ) -> Result<Self, ImageError> {
+        if area.is_empty() {
+            return Ok(Self { nid, image, table_offset, shared: &[], inline: b"" });
         }
-        let damaged = || inode.damaged(Damage::Xattrs("the area is shorter than it states"));
-        let (header, rest) = XattrIbodyHeader::ref_from_prefix(inode.xattr_area).map_err(|_| damaged())?;
+        let damaged =
+            || ImageError::Inode { nid, damage: Damage::Xattrs("the area is shorter than it states") };
+        let (header, rest) = XattrIbodyHeader::ref_from_prefix(area).map_err(|_| damaged())?;
         let (shared, inline) =
             <[U32]>::ref_from_prefix_with_elems(rest, header.h_shared_count.into()).map_err(|_| damaged())?;
-        Ok(Self { inode, shared, inline })
+        Ok(Self { nid, image, table_offset, shared, inline })
     }
 
     fn next_shared(&mut self, reference: U32) -> Result<Xattr<'a>, Damage> {
-        let image = self.inode.image();
-        let start = u64::from(image.superblock.xattr_blkaddr).saturating_mul(BLOCK_BYTES);
-        let offset = u64::from(reference.get()).saturating_mul(XATTR_ENTRY_BYTES).saturating_add(start);
-        let bytes = image.bytes.get(to_usize(offset)..).unwrap_or_default();
+        let offset =
+            u64::from(reference.get()).saturating_mul(XATTR_ENTRY_BYTES).saturating_add(self.table_offset);
+        let bytes = self.image.get(to_usize(offset)..).unwrap_or_default();
         let (xattr, _) = parse(bytes)?;
         Ok(Xattr { shared_offset: Some(offset), ..xattr })
     }
@@ -102,7 +112,7 @@ impl<'a> Iterator for XattrIter<'a> {
         };
         Some(result.map_err(|damage| {
             (self.shared, self.inline) = (&[], b"");
-            self.inode.damaged(damage)
+            ImageError::Inode { nid: self.nid, damage }
         }))
     }
 }

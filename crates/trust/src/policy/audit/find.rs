@@ -13,7 +13,7 @@ pub struct RecordError {
 
 /// A record in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Logged {
     /// The line, from 1.
     pub line: usize,
     /// When it happened, where the line tells.
@@ -27,7 +27,7 @@ pub struct Found {
 /// Lines may be those of the kernel's log (`audit: type=1420 audit(…): …`, whatever is before),
 /// of the audit daemon's (`type=IPE_ACCESS msg=audit(…): …`, or `type=UNKNOWN[1420]`), or of the
 /// journal, as text or in export format (`MESSAGE=AUDIT1420 …`).
-pub fn records(log: &[u8]) -> impl Iterator<Item = Found> {
+pub fn records(log: &[u8]) -> impl Iterator<Item = Logged> {
     log.split(|byte| *byte == b'\n').zip(1..).filter_map(|(line, number)| {
         // The audit daemon can add what numbers mean, behind a separator.
         let line = line.split(|byte| *byte == 0x1d).next().unwrap_or_default();
@@ -41,7 +41,7 @@ pub fn records(log: &[u8]) -> impl Iterator<Item = Found> {
             return None;
         }
         let record = (kind.parse)(&Fields::new(message.trim_ascii_end()));
-        Some(Found { line: number, id: event_id(head), record })
+        Some(Logged { line: number, id: event_id(head), record })
     })
 }
 

@@ -12,8 +12,8 @@ use std::fmt;
 use super::{Action, Version};
 
 pub use explain::{Explanation, FileOfImage, Relation};
-pub use find::{Found, RecordError, records};
-pub use refusal::{Refusal, Step, refusal};
+pub use find::{Logged, RecordError, records};
+pub use refusal::{KernelRefusal, Step, refusal};
 
 /// When the kernel logged something, and its number since boot: `audit(SECONDS.MILLIS:SERIAL)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

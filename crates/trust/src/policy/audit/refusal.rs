@@ -13,7 +13,7 @@ pub enum Step {
 
 /// What a refusal means and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+pub struct KernelRefusal {
     /// The error's name.
     pub errno: &'static str,
     /// What it means.
@@ -44,7 +44,7 @@ mod number {
 /// where nothing more is known. Sources: security/ipe/fs.c, policy_fs.c, policy.c and
 /// crypto/asymmetric_keys/pkcs7_{parser,trust,verify}.c.
 #[must_use]
-pub const fn refusal(step: Step, errno: i32) -> Option<Refusal> {
+pub const fn refusal(step: Step, errno: i32) -> Option<KernelRefusal> {
     let (errno, meaning, advice) = match (errno, step) {
         (number::EPERM, _) => (
             "EPERM",
@@ -123,5 +123,5 @@ pub const fn refusal(step: Step, errno: i32) -> Option<Refusal> {
         (number::ENOMEM, _) => ("ENOMEM", "the kernel has no memory for it", "free memory, or try again"),
         _ => return None,
     };
-    Some(Refusal { errno, meaning, advice })
+    Some(KernelRefusal { errno, meaning, advice })
 }

@@ -3,7 +3,7 @@ use super::*;
 const DENIAL: &str = "ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=1 pid=2241 comm=\"sh\" path=\"/mnt/usr/bin/tool\" \
                       dev=\"overlay\" ino=77 rule=\"DEFAULT op=EXECUTE action=DENY\"";
 
-fn all(log: &str) -> Vec<Found> {
+fn all(log: &str) -> Vec<Logged> {
     records(log.as_bytes()).collect()
 }
 
@@ -15,7 +15,7 @@ fn one(message: &str) -> Record {
         _ => 1404,
     };
     match &all(&format!("type={number} audit(1.002:3): {message}"))[..] {
-        [Found { record: Ok(record), .. }] => record.clone(),
+        [Logged { record: Ok(record), .. }] => record.clone(),
         other => panic!("{message}: {other:?}"),
     }
 }
@@ -46,7 +46,7 @@ fn a_denial_is_found_in_every_form_that_logs_have() {
     for form in &forms {
         let id = EventId { unix_seconds: 1_653_364_370, milliseconds: 67, serial: 61 };
         match &all(&format!("something else\n{form}\nthe end"))[..] {
-            [Found { line: 2, id: Some(found), record: Ok(record) }] => {
+            [Logged { line: 2, id: Some(found), record: Ok(record) }] => {
                 assert_eq!((*found, record), (id, &one(DENIAL)), "{form}");
                 assert_eq!(found.to_string(), "1653364370.067:61");
             }
@@ -57,7 +57,7 @@ fn a_denial_is_found_in_every_form_that_logs_have() {
         ["MESSAGE=AUDIT1420 ", "MESSAGE=IPE_ACCESS ", "Nov 24 03:00:00 host audit[2241]: AUDIT1420 "]
     {
         match &all(&format!("_AUDIT_TYPE=1420\n{journal}{DENIAL}\n"))[..] {
-            [Found { line: 2, id: None, record: Ok(record) }] => assert_eq!(record, &one(DENIAL)),
+            [Logged { line: 2, id: None, record: Ok(record) }] => assert_eq!(record, &one(DENIAL)),
             other => panic!("{journal}: {other:?}"),
         }
     }
