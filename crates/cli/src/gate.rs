@@ -8,10 +8,11 @@ use sealpack_format::Algorithm;
 use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Reference};
 use sealpack_oci::artifact::{self, Artifact, Limits};
-use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
+use sealpack_oci::image::{ResolvedImage, resolve_root};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{

@@ -9,6 +9,7 @@ use sealpack_node::mounting::MountingError;
 use sealpack_node::new_files::{FileKind, NewFileError};
 use sealpack_node::seals::SealingError;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_trust::key::KeyError;
 use sealpack_trust::seal::SealSigningError;
 
 /// The advice for an error of a library's.
@@ -84,6 +85,9 @@ fn of_sealing(error: &SealingError) -> Option<String> {
 
 const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
+        KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
+            "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
+        ),
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }

@@ -1,15 +1,7 @@
 //! Files of an image as lines and as JSON.
 
-use sealpack_format::tree::{Content, Inode, InodeId, Kind, Time, Tree, device_major_minor};
+use sealpack_format::tree::{Content, Inode, Kind, Time, device_major_minor, shown};
 use serde_json::{Value, json};
-
-/// A path's bytes for people: what is not printable ASCII or UTF-8 is escaped.
-pub(crate) fn shown(path: &[u8]) -> String {
-    match str::from_utf8(path) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => path.escape_ascii().to_string(),
-    }
-}
 
 /// The type's word for machines.
 pub(crate) const fn kind_name(kind: &Kind) -> &'static str {
@@ -22,32 +14,6 @@ pub(crate) const fn kind_name(kind: &Kind) -> &'static str {
         Kind::Fifo => "fifo",
         Kind::Socket => "socket",
     }
-}
-
-/// Everything below `top`, parents before children, siblings by name; `top` itself first
-/// unless it is a directory. Paths are absolute. Hostile trees are deep: no recursion.
-pub(crate) fn walk(tree: &Tree, top: InodeId, path: &[u8], recursive: bool) -> Vec<(Vec<u8>, InodeId)> {
-    if tree.inode(top).as_directory().is_none() {
-        return vec![(path.to_vec(), top)];
-    }
-    let mut found = Vec::new();
-    let mut pending = children(tree, top, path);
-    while let Some((path, id)) = pending.pop() {
-        if recursive {
-            pending.extend(children(tree, id, &path));
-        }
-        found.push((path, id));
-    }
-    found
-}
-
-/// A directory's entries with their paths, the last by name first.
-fn children(tree: &Tree, directory: InodeId, path: &[u8]) -> Vec<(Vec<u8>, InodeId)> {
-    let base = path.strip_suffix(b"/").unwrap_or(path);
-    let mut entries: Vec<_> =
-        tree.entries(directory).map(|(name, id)| ([base, b"/", name].concat(), id)).collect();
-    entries.reverse();
-    entries
 }
 
 /// A line as `ls -l` has it, times in UTC.
@@ -183,13 +149,6 @@ mod tests {
         assert_eq!(mode(&with_mode(0o4755, Kind::Fifo)), "prwsr-xr-x");
         assert_eq!(mode(&with_mode(0o7000, Kind::Socket)), "s--S--S--T");
         assert_eq!(mode(&with_mode(0o1777, Kind::Directory(Default::default()))), "drwxrwxrwt");
-    }
-
-    #[test]
-    fn odd_names_do_not_reach_the_terminal() {
-        assert_eq!(shown("/größe".as_bytes()), "/größe");
-        assert_eq!(shown(b"/a\x1b[31m"), "/a\\x1b[31m");
-        assert_eq!(shown(b"/\xff"), "/\\xff");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod dump;
 pub mod erofs;
 pub mod layer;
+pub mod limits;
 mod names;
 pub mod pack;
 pub mod reference;

@@ -346,7 +346,7 @@ pub enum TreeError {
 }
 
 /// A name for an error message: odd bytes escaped, cut after 64 bytes.
-fn shown(name: &[u8]) -> String {
+fn cut(name: &[u8]) -> String {
     name.get(..64).unwrap_or(name).escape_ascii().to_string()
 }
 
@@ -364,7 +364,7 @@ pub fn check_name(name: &[u8]) -> Result<(), TreeError> {
         _ if name.contains(&0) => "it has a NUL byte",
         _ => return Ok(()),
     };
-    Err(TreeError::Name { name: shown(name), why })
+    Err(TreeError::Name { name: cut(name), why })
 }
 
 /// A filesystem tree.
@@ -480,7 +480,7 @@ impl Tree {
     /// An unfit or taken name; a `parent` that is not a directory; a `target` that is one.
     pub fn link(&mut self, parent: InodeId, name: &[u8], target: InodeId) -> Result<(), TreeError> {
         if self.inode(target).as_directory().is_some() {
-            return Err(TreeError::LinkToDirectory { name: shown(name) });
+            return Err(TreeError::LinkToDirectory { name: cut(name) });
         }
         self.vacancy(parent, name)?.insert(target);
         let inode = self.inode_mut(target);
@@ -555,12 +555,21 @@ impl Tree {
     ) -> Result<btree_map::VacantEntry<'_, Box<[u8]>, InodeId>, TreeError> {
         check_name(name)?;
         let Kind::Directory(directory) = &mut self.inode_mut(parent).kind else {
-            return Err(TreeError::NotADirectory { name: shown(name) });
+            return Err(TreeError::NotADirectory { name: cut(name) });
         };
         match directory.0.entry(name.into()) {
             btree_map::Entry::Vacant(place) => Ok(place),
-            btree_map::Entry::Occupied(_) => Err(TreeError::Exists { name: shown(name) }),
+            btree_map::Entry::Occupied(_) => Err(TreeError::Exists { name: cut(name) }),
         }
+    }
+}
+
+/// A path's bytes for people: what is not printable ASCII or UTF-8 is escaped.
+#[must_use]
+pub fn shown(path: &[u8]) -> String {
+    match str::from_utf8(path) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => path.escape_ascii().to_string(),
     }
 }
 
@@ -649,5 +658,12 @@ mod tests {
         assert_eq!(device_number(1, 3), Some(0x103));
         assert_eq!(device_major_minor(device_number(4095, 0xf_ffff).unwrap()), (4095, 0xf_ffff));
         assert_eq!(device_number(4096, 0), None);
+    }
+
+    #[test]
+    fn odd_names_do_not_reach_the_terminal() {
+        assert_eq!(shown("/größe".as_bytes()), "/größe");
+        assert_eq!(shown(b"/a\x1b[31m"), "/a\\x1b[31m");
+        assert_eq!(shown(b"/\xff"), "/\\xff");
     }
 }

@@ -1,4 +1,4 @@
-//! Walking a path inside a tree, symbolic links followed.
+//! Walking a path inside a tree, symbolic links followed, and all that is below a directory.
 
 use std::collections::VecDeque;
 
@@ -132,6 +132,33 @@ pub fn follow(tree: &Tree, path: &[u8]) -> Option<InodeId> {
         }
     }
     Some(walk.here())
+}
+
+/// Everything below `top`, parents before children, siblings by name; `top` itself first
+/// unless it is a directory. Paths are absolute. Hostile trees are deep: no recursion.
+#[must_use]
+pub fn walk(tree: &Tree, top: InodeId, path: &[u8], recursive: bool) -> Vec<(Vec<u8>, InodeId)> {
+    if tree.inode(top).as_directory().is_none() {
+        return vec![(path.to_vec(), top)];
+    }
+    let mut found = Vec::new();
+    let mut pending = children(tree, top, path);
+    while let Some((path, id)) = pending.pop() {
+        if recursive {
+            pending.extend(children(tree, id, &path));
+        }
+        found.push((path, id));
+    }
+    found
+}
+
+/// A directory's entries with their paths, the last by name first.
+fn children(tree: &Tree, directory: InodeId, path: &[u8]) -> Vec<(Vec<u8>, InodeId)> {
+    let base = path.strip_suffix(b"/").unwrap_or(path);
+    let mut entries: Vec<_> =
+        tree.entries(directory).map(|(name, id)| ([base, b"/", name].concat(), id)).collect();
+    entries.reverse();
+    entries
 }
 
 fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {

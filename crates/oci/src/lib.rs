@@ -1,6 +1,6 @@
 //! OCI images: where they come from, and what becomes of their layers.
 //!
-//! A [`source::Source`] is read from the command line and opened as an [`image::ImageSource`];
+//! A [`source::Source`] is read from the command line and opened as a [`transport::ImageSource`];
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
 pub mod archive;
@@ -22,5 +22,6 @@ pub mod referrers;
 pub mod registry;
 pub mod source;
 pub mod target;
+pub mod transport;
 
 pub use error::{Error, Result};

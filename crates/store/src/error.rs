@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId};
 use sealpack_format::layer::LayerError;
+use sealpack_format::limits::PACKS_MAX;
 use sealpack_format::pack::PackWriteError;
 
-use crate::lock::LockError;
-use crate::packs::PACKS_MAX;
+use crate::holders::LockError;
 
 /// The result of all that touches a store.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
 use sealpack_format::ObjectId;
-use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree};
+use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree, shown};
+use sealpack_format::walk;
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::listing;
 use crate::output::size;
 
 /// Show what two images share and in what their files differ.
@@ -80,7 +80,7 @@ impl Diff {
 
 impl Difference {
     fn line(&self) -> String {
-        let path = listing::shown(&self.path);
+        let path = shown(&self.path);
         match &self.change {
             Change::Added => format!("+ {path}\n"),
             Change::Removed => format!("- {path}\n"),
@@ -123,7 +123,7 @@ impl Shared {
 }
 
 fn objects(tree: &Tree) -> HashSet<(ObjectId, u64)> {
-    listing::walk(tree, InodeId::ROOT, b"/", true)
+    walk::walk(tree, InodeId::ROOT, b"/", true)
         .into_iter()
         .filter_map(|(_, id)| match tree.inode(id).kind {
             Kind::Regular(Content::Object { size, id }) => Some((id, size)),
@@ -135,7 +135,7 @@ fn objects(tree: &Tree) -> HashSet<(ObjectId, u64)> {
 /// Both trees side by side, by path.
 fn compare(first: &Tree, second: &Tree) -> Vec<Difference> {
     let sorted = |tree| {
-        let mut files = listing::walk(tree, InodeId::ROOT, b"/", true);
+        let mut files = walk::walk(tree, InodeId::ROOT, b"/", true);
         files.sort();
         files.into_iter().peekable()
     };

@@ -1,4 +1,4 @@
-use sealpack_format::tree::{InodeId, Kind, Tree};
+use sealpack_format::tree::{InodeId, Kind, Tree, shown};
 use sealpack_format::walk;
 
 use crate::context::Context;
@@ -54,7 +54,7 @@ impl Ls {
         let path = self.path.as_bytes();
         let found = match self.directory {
             true => vec![(path.to_vec(), top)],
-            false => listing::walk(&tree, top, path, self.recursive),
+            false => walk::walk(&tree, top, path, self.recursive),
         };
         if context.output.json {
             let files = found.iter().map(|(path, id)| listing::json_of(path, tree.inode(*id)));
@@ -62,8 +62,7 @@ impl Ls {
         }
         let mut text = String::new();
         for (path, id) in &found {
-            let line =
-                if self.long { listing::long_line(path, tree.inode(*id)) } else { listing::shown(path) };
+            let line = if self.long { listing::long_line(path, tree.inode(*id)) } else { shown(path) };
             text += &line;
             text.push('\n');
         }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sealpack_format::tree::Tree;
+use sealpack_format::tree::{Tree, shown};
 
 use super::{Candidate, Shape, interpreter};
-use crate::listing::shown;
 
 /// Something to know of an image that is to run under a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,6 @@ use sealpack_format::walk;
 use sealpack_trust::policy::Operation;
 
 use crate::error::CommandError;
-use crate::listing;
 
 pub(crate) use facts::{Assumption, Facts, Place};
 pub(crate) use heads::StoredObjects;
@@ -44,7 +43,7 @@ pub(crate) struct Candidate {
 pub(crate) fn candidates(tree: &Tree, heads: &dyn Heads) -> Result<Vec<Candidate>, CommandError> {
     let mut known = HashMap::new();
     let mut found = Vec::new();
-    for (path, id) in listing::walk(tree, InodeId::ROOT, b"/", true) {
+    for (path, id) in walk::walk(tree, InodeId::ROOT, b"/", true) {
         let inode = tree.inode(id);
         let Kind::Regular(content) = &inode.kind else { continue };
         let shape = shape_of(content, heads, &mut known)?;

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use sealpack_format::tree::{Directory, Metadata, Xattrs};
+use sealpack_format::tree::{Directory, Metadata, Xattrs, shown};
 
 use super::*;
 
@@ -153,7 +153,7 @@ impl Image {
         lints
             .iter()
             .map(|lint| {
-                let path = lint.path.as_ref().map(|path| listing::shown(path)).unwrap_or_default();
+                let path = lint.path.as_ref().map(|path| shown(path)).unwrap_or_default();
                 format!("{} {path}: {}", lint.kind, lint.text)
             })
             .collect()
@@ -177,7 +177,7 @@ fn what_can_be_executed_or_loaded_is_found_and_nothing_else() {
     let found: Vec<_> = image
         .candidates()
         .iter()
-        .map(|file| (listing::shown(&file.path), file.operation, file.shape.name()))
+        .map(|file| (shown(&file.path), file.operation, file.shape.name()))
         .collect();
     let expected = [
         ("/bin/odd", Operation::Execute, "other"),
@@ -198,7 +198,7 @@ fn a_file_with_two_names_is_found_under_both() {
     let id = image.add("/bin/perl", 0o755, &elf(3, None));
     let (directory, name) = image.parent("/bin/perl5");
     image.tree.link(directory, name, id).unwrap();
-    let paths: Vec<_> = image.candidates().iter().map(|file| listing::shown(&file.path)).collect();
+    let paths: Vec<_> = image.candidates().iter().map(|file| shown(&file.path)).collect();
     assert_eq!(paths, ["/bin/perl", "/bin/perl5"]);
 }
 

@@ -13,12 +13,13 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sealpack_format::ObjectId;
 use sealpack_format::digest::Algorithm;
+use sealpack_format::limits::INLINE_MAX_BYTES;
 use sealpack_format::tree::{Content, Kind, Metadata, Time, device_number};
 use sealpack_kernel::fsverity::hasher;
 use sealpack_kernel::mount::fd_path;
 
 use super::xattrs::{Of, Reader, XattrError};
-use super::{DirectoryError, INLINE_MAX_BYTES, OpenDirectory, Options};
+use super::{DirectoryError, OpenDirectory, Options};
 use crate::objects::{Batch, Source};
 
 /// Files up to this size are read at once.

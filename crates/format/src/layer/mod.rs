@@ -26,10 +26,6 @@ const XATTR_NAME_MAX_BYTES: usize = 255;
 /// The most extended attributes of one entry.
 const XATTRS_MAX: usize = 1024;
 
-/// Files of up to so many bytes are kept in the record, and in the metadata image, whole.
-/// composefs tools that are to compute the same digest must use the same number.
-pub const INLINE_MAX_BYTES: usize = 64;
-
 /// One entry of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerEntry {

@@ -5,10 +5,11 @@ use std::io::{self, BufRead};
 use sha2::{Digest, Sha256};
 
 use super::{
-    INLINE_MAX_BYTES, LayerEntry, LayerItem, LayerKind, MAGIC, PATH_MAX_BYTES, XATTR_NAME_MAX_BYTES,
-    XATTR_VALUE_MAX_BYTES, XATTRS_MAX, tag,
+    LayerEntry, LayerItem, LayerKind, MAGIC, PATH_MAX_BYTES, XATTR_NAME_MAX_BYTES, XATTR_VALUE_MAX_BYTES,
+    XATTRS_MAX, tag,
 };
 use crate::digest::{Algorithm, ObjectId};
+use crate::limits::INLINE_MAX_BYTES;
 use crate::tree::{Content, Metadata, Time, Xattrs};
 
 /// What is wrong with a record.

@@ -168,7 +168,10 @@ fn signature(
     }
     let der = pkcs7::read_file(&keys::read(&path)?)
         .map_err(|source| SealingError::NoSignature { path: path.clone(), source })?;
-    pkcs7::verify_detached(&der, content, certificates)
-        .map_err(|source| SealingError::Signature { path, source })?;
+    let signer = pkcs7::verify_detached(&der, content, certificates)
+        .map_err(|source| SealingError::Signature { path: path.clone(), source })?;
+    if matches!(signed, Signed::RootHash(_)) {
+        signer.check_kernel().map_err(|source| SealingError::Signer { path, source })?;
+    }
     Ok(der)
 }

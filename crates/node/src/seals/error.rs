@@ -119,6 +119,14 @@ pub enum SealingError {
         /// What is wrong with it.
         source: VerifyError,
     },
+    /// A signature is by somebody whose signatures the kernel cannot verify.
+    #[error("{}: {source}", path.display())]
+    Signer {
+        /// The signature's file.
+        path: PathBuf,
+        /// What the kernel does not know.
+        source: KeyError,
+    },
     /// The signatures make no seal.
     #[error("{name}: {source}")]
     Assemble {
@@ -173,6 +181,7 @@ impl SealingError {
                 | Self::Prepared { .. }
                 | Self::NoSignature { .. }
                 | Self::Signature { .. }
+                | Self::Signer { .. }
                 | Self::Assemble { .. }
         )
     }

@@ -14,7 +14,8 @@ use super::observer::{Event, Observer};
 use super::scan::{LayerScan, ScanError, Scanned};
 use super::stream::{Chunks, Stream};
 use crate::error::Error;
-use crate::image::{ImageSource, Layer};
+use crate::image::Layer;
+use crate::transport::ImageSource;
 
 /// How often a layer is read anew because its bytes were wrong.
 const ATTEMPTS_MAX: usize = 4;

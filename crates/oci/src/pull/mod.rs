@@ -35,8 +35,9 @@ pub use paths::PathProblem;
 pub use scan::{MemberProblem, ScanError};
 
 use crate::composefs::Checked;
-use crate::image::{ImageSource, Layer, ResolvedImage};
+use crate::image::{Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
+use crate::transport::ImageSource;
 use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and

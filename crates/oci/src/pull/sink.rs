@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use sealpack_format::layer::INLINE_MAX_BYTES;
+use sealpack_format::limits::INLINE_MAX_BYTES;
 use sealpack_format::tree::Content;
 use sealpack_kernel::fsverity::hasher;
 use sealpack_store::{ObjectForm, PackFile, Staging};

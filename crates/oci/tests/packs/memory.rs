@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest, DiffId};
 use sealpack_oci::error::{Error, Result};
-use sealpack_oci::image::{ImageSource, Layer, ResolvedImage};
+use sealpack_oci::image::{Layer, ResolvedImage};
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::Compression;
+use sealpack_oci::transport::ImageSource;
 
 pub(crate) struct Memory {
     blobs: HashMap<BlobDigest, Vec<u8>>,

@@ -6,14 +6,15 @@ use std::io;
 use std::path::PathBuf;
 
 use sealpack_format::digest::{DiffId, ObjectId};
+use sealpack_format::limits::PACKS_MAX;
 use sealpack_format::pack::{self, PackOptions, PackWriteError, PackWriter};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::files::Temporary;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
-use crate::objects::ObjectState;
-use crate::packs::{PACKS_MAX, PackDescriptor, PackRecord, packs_of};
+use crate::integrity::ObjectState;
+use crate::packs::{PackDescriptor, PackRecord, packs_of};
 use crate::refs::{ImageRecord, ObjectForm};
 
 /// How much of a pack's hashes, and of its inodes with their tails, is in memory each. Several layers are

@@ -142,7 +142,7 @@ fn a_seal_is_kept_replaced_and_bounded() {
         assert_eq!(fixture.read_seal(&record.manifest).unwrap().as_deref(), Some(seal));
     }
     assert_clean(&fixture);
-    let large = vec![b' '; usize::try_from(crate::SEAL_MAX_BYTES).unwrap() + 1];
+    let large = vec![b' '; sealpack_format::limits::SEAL_MAX_BYTES + 1];
     let error = fixture.write_seal(&record.manifest, &large).unwrap_err();
     assert!(matches!(error, Error::SealTooLarge { .. }), "{error}");
     std::fs::write(fixture.seal_path(&record.manifest), &large).unwrap();

@@ -1,11 +1,11 @@
 //! What can be wrong with a seal.
 
 use sealpack_format::digest::{Algorithm, DiffId, ObjectId, RootHash};
+use sealpack_format::limits::PACKS_MAX;
 use sealpack_format::reference::ImageName;
 
 use super::{
-    LAYERS_MAX, NAMES_MAX, PACKS_MAX, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, STATEMENT_MAX_BYTES, Signed,
-    VERSION,
+    LAYERS_MAX, NAMES_MAX, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, STATEMENT_MAX_BYTES, Signed, VERSION,
 };
 use crate::pkcs7::{SigningError, VerifyError};
 

@@ -6,14 +6,15 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sealpack_format::digest::RootHash;
+use sealpack_format::limits::{PACKS_MAX, SEAL_MAX_BYTES};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fields::cut;
 use super::signatures::{self, Signatures};
 use super::{
-    BUNDLE_MAX_BYTES, PACKS_MAX, SEAL_MAX_BYTES, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, Seal, SealError,
-    SignatureProblem, Signed, Statement, VERSION,
+    BUNDLE_MAX_BYTES, SIGNATURE_MAX_BYTES, SIGNATURES_MAX, Seal, SealError, SignatureProblem, Signed,
+    Statement, VERSION,
 };
 
 /// The bundle, its fields in the order of the canonical form.

@@ -44,12 +44,6 @@ pub const STATEMENT_MAX_BYTES: usize = 1024 * 1024;
 /// The largest bundle of signatures, in bytes of JSON.
 pub const BUNDLE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The largest seal as a store keeps it, in bytes of JSON: more than both together.
-pub const SEAL_MAX_BYTES: usize = 20 * 1024 * 1024;
-
-/// The most packs of an image: overlayfs takes 500 layers.
-pub const PACKS_MAX: usize = 400;
-
 /// The most layers of an image.
 pub const LAYERS_MAX: usize = 4096;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, ObjectId, RootHash};
+use sealpack_format::limits::PACKS_MAX;
 use sealpack_format::reference::ImageName;
 
 use super::canonical::{self, CanonicalError, INTEGER_MAX, Object, Value};
 use super::fields::{Fields, cut, list, parsed, text};
-use super::{LAYERS_MAX, NAMES_MAX, PACKS_MAX, STATEMENT_MAX_BYTES, Signed, StatementError, VERSION};
+use super::{LAYERS_MAX, NAMES_MAX, STATEMENT_MAX_BYTES, Signed, StatementError, VERSION};
 use crate::timestamp::Timestamp;
 
 /// The formats that an image is rebuilt in, by what they are formats of. Whoever knows another one builds other bytes.

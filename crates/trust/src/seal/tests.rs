@@ -321,7 +321,12 @@ fn what_is_no_seal_or_a_later_one_is_refused() {
         assert!(matches!(error, SealError::Json(_)), "{error}");
     }
     assert!(Seal::parse(&[json.as_slice(), b"x"].concat()).is_err());
-    assert!(Seal::parse(&vec![b' '; SEAL_MAX_BYTES + 1]).unwrap_err().to_string().contains("are the most"));
+    assert!(
+        Seal::parse(&vec![b' '; sealpack_format::limits::SEAL_MAX_BYTES + 1])
+            .unwrap_err()
+            .to_string()
+            .contains("are the most")
+    );
     assert!(Seal::parse(&[b'['; 100_000]).is_err());
     let text = String::from_utf8(json).expect("text");
     let changed = |from: &str, to: &str| {

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use sealpack_format::tree::{InodeId, Kind, Tree};
+use sealpack_format::tree::{InodeId, Kind, Tree, shown};
 use sealpack_kernel::Kernel;
 use sealpack_store::ImageRecord;
 use sealpack_trust::policy::{Action, Decision, Operation, Policy};
@@ -12,7 +12,6 @@ use crate::error::{CommandError, CommandResult};
 use crate::executables::{
     Assumption, Candidate, Facts, Lint, Place, StoredObjects, candidates, interpreter, lints,
 };
-use crate::listing::shown;
 use crate::output::count;
 
 /// Predict what a policy does to an image, without a kernel that has it.

@@ -3,13 +3,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use sealpack_format::tree::shown;
 use sealpack_kernel::Kernel;
 use sealpack_trust::policy::audit::{Access, EventId, Explanation, Logged, Record, records};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::listing::shown;
 use crate::mounted_files::MountedFiles;
 
 /// Explain what the kernel logs of its decisions.

@@ -2,10 +2,11 @@
 
 use sealpack_format::reference::Reference;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::image::ResolvedImage;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Request, pull};
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
@@ -34,7 +35,8 @@ pub(super) fn find_or_pull(
     }
     let Ok(source) = image.parse::<Source>() else { return Err(absent) };
     check_names(&source, statement)?;
-    let source = source.open(&registry.client_options(&source), &Environment::of_process())?;
+    let source =
+        source.open(&registry.client_options(&source), &Environment::of_process(std::env::var_os))?;
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);

@@ -4,11 +4,12 @@ use sealpack_format::BlobDigest;
 use sealpack_format::reference::Reference;
 use sealpack_oci::Error;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, is_attestation, resolve_root};
+use sealpack_oci::image::{is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::Request;
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, ObjectForm};
 use sealpack_trust::seal::SealingKeys;
 use serde_json::Value;
@@ -25,7 +26,8 @@ impl Seal {
     pub(super) fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
         let source = image.parse::<Source>().map_err(CommandError::usage)?;
         bring::check_names(&source, &self.statement)?;
-        let source = source.open(&self.registry.client_options(&source), &Environment::of_process())?;
+        let source = source
+            .open(&self.registry.client_options(&source), &Environment::of_process(std::env::var_os))?;
         let name = bring::name_of(source.as_ref())?;
         let (root, bytes) = source.root()?;
         let images = images_of(source.as_ref(), &root, &bytes)?;

@@ -17,7 +17,7 @@ use super::{BLOCK_BYTES, BLOCK_STEP, OBJECT_MAX_BYTES, directory, inode, to_u64}
 use crate::digest::{Algorithm, ObjectId, RootHash};
 use crate::erofs::SLOT_BYTES;
 use crate::erofs::inode::FileType;
-use crate::layer::INLINE_MAX_BYTES;
+use crate::limits::INLINE_MAX_BYTES;
 use crate::verity::LeafHash;
 use crate::verity::dmverity::{Superblock, TreeShape};
 

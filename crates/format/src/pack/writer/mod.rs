@@ -17,7 +17,7 @@ use super::placement::{ClosedBlocks, Placement};
 use super::region::{Lazy, Region};
 use super::{BLOCK_BYTES, OBJECT_MAX_BYTES, to_usize};
 use crate::digest::{ObjectId, RootHash};
-use crate::layer::INLINE_MAX_BYTES;
+use crate::limits::INLINE_MAX_BYTES;
 use crate::verity::dmverity::{DmVerityError, TreeShape, TreeWriter};
 use crate::verity::{LeafHash, hash_blocks_portably};
 

@@ -6,7 +6,7 @@ use super::super::{OBJECT_MAX_BYTES, to_u64};
 use super::chunks::Chunks;
 use super::{PackLimit, PackOutput, PackWriteError, PackWriter};
 use crate::digest::{Algorithm, ObjectId};
-use crate::layer::INLINE_MAX_BYTES;
+use crate::limits::INLINE_MAX_BYTES;
 use crate::verity::FsVerityHasher;
 
 /// An object that is being written. Dropped before [`finish`](Self::finish), it is as if it had

@@ -20,10 +20,6 @@ use sealpack_format::tree::{Tree, TreeError};
 
 use crate::objects::{ObjectError, Objects};
 
-/// Files up to this size are kept in the image itself (`LCFS_RECOMMENDED_INLINE_CONTENT_MAX`);
-/// digests of images depend on it.
-pub const INLINE_MAX_BYTES: usize = 64;
-
 /// Which extended attributes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum XattrChoice {
