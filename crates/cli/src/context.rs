@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sealpack_format::tree::Tree;
-use sealpack_format::{Algorithm, ObjectId, erofs};
+use sealpack_format::Algorithm;
 use sealpack_node::find::{Digests, find};
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 use sealpack_trust::anchors::Anchors;
@@ -84,20 +83,4 @@ impl Context {
     pub(crate) fn find_whole(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
         Ok(find(store, name, Digests::Whole)?)
     }
-
-    /// The files of an image, its metadata image checked against its digest.
-    pub(crate) fn tree(&self, store: &Store, record: &ImageRecord) -> Result<Tree, CommandError> {
-        let (file, _) = store.verify_metadata_image(&record.metadata_image)?;
-        tree_of(&file, &record.metadata_image)
-    }
-}
-
-/// Reads a metadata image.
-fn tree_of(mut file: &std::fs::File, id: &ObjectId) -> Result<Tree, CommandError> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .map_err(|error| CommandError::failed(format_args!("cannot read metadata image {id}: {error}")))?;
-    let invalid = |error| CommandError::failed(format_args!("metadata image {id}: {error}"));
-    erofs::Image::open(&bytes).and_then(|image| image.to_tree()).map_err(invalid)
 }

@@ -130,7 +130,6 @@ from_part! {
     sealpack_node::Error:
     sealpack_node::find::FindError,
     sealpack_node::keys::KeyFileError,
-    sealpack_node::mounting::MountingError,
     sealpack_node::new_files::NewFileError,
     sealpack_node::seals::SealingError,
     sealpack_node::trust_store::TrustStoreError,

@@ -5,7 +5,6 @@ use std::error::Error;
 
 use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
-use sealpack_node::mounting::MountingError;
 use sealpack_node::new_files::{FileKind, NewFileError};
 use sealpack_node::seals::SealingError;
 use sealpack_node::trust_store::TrustStoreError;
@@ -20,10 +19,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
         return error.hint();
     }
+    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
+        return Some("pull the image again".to_owned());
+    }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
-        sealpack_node::Error::Mounting(MountingError::ObjectMissing { .. }) => Some("pull the image again"),
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),

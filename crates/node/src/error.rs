@@ -2,7 +2,6 @@
 
 use crate::find::FindError;
 use crate::keys::KeyFileError;
-use crate::mounting::MountingError;
 use crate::new_files::NewFileError;
 use crate::seals::SealingError;
 use crate::trust_store::TrustStoreError;
@@ -26,9 +25,6 @@ pub enum Error {
     /// Of seals.
     #[error(transparent)]
     Sealing(#[from] SealingError),
-    /// Of what a mount is made of.
-    #[error(transparent)]
-    Mounting(#[from] MountingError),
     /// Of files that are made together.
     #[error(transparent)]
     NewFile(#[from] NewFileError),
@@ -46,9 +42,7 @@ impl Error {
             Self::Store(error) => error.is_verification(),
             Self::Mount(error) => error.is_verification(),
             Self::Sealing(error) => error.is_verification(),
-            Self::KeyFile(_) | Self::Find(_) | Self::Mounting(_) | Self::NewFile(_) | Self::TrustStore(_) => {
-                false
-            }
+            Self::KeyFile(_) | Self::Find(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }
 }

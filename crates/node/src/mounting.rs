@@ -2,35 +2,13 @@
 
 use std::path::PathBuf;
 
-use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::digest::RootHash;
 use sealpack_mount::{Level, MetadataHashArea, Objects, Pack, Request, Signature, Writable};
-use sealpack_store::{ImageRecord, Integrity, ObjectForm, Store, objects_of_image};
+use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::seal::{Seal, signer_of};
 
 use crate::Error;
 use crate::seals::{self, ImagePack, SealingError, check_parts, packs_of};
-
-/// Why it is not known what a mount would be made of.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MountingError {
-    /// The metadata image is none.
-    #[error("metadata image {id}: {what}")]
-    MetadataImage {
-        /// Its fs-verity digest.
-        id: ObjectId,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// Contents of a file are not there.
-    #[error("{name} is incomplete: object {id} is missing")]
-    ObjectMissing {
-        /// The image.
-        name: String,
-        /// The object's fs-verity digest.
-        id: ObjectId,
-    },
-}
 
 /// How an image is to be mounted.
 #[derive(Debug, Clone)]
@@ -84,7 +62,7 @@ fn objects(store: &Store, record: &ImageRecord, at_most: Level) -> Result<Object
     }
     Ok(Objects::Files {
         directories: vec![store.objects_path().to_path_buf()],
-        have_verity: all_have_verity(store, record)?,
+        have_verity: store.all_have_verity(record)?,
     })
 }
 
@@ -126,21 +104,4 @@ fn mount_parts(
         Ok(Pack { path, filesystem_blocks, root_hash, signatures: signatures(&root_hash) })
     };
     Ok((metadata, packs.into_iter().map(pack).collect::<Result<_, SealingError>>()?))
-}
-
-/// Whether the kernel checks all objects of an image when they are read.
-///
-/// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened.
-fn all_have_verity(store: &Store, record: &ImageRecord) -> Result<bool, Error> {
-    let (file, _) = store.verify_metadata_image(&record.metadata_image)?;
-    let invalid = |what| MountingError::MetadataImage { id: record.metadata_image, what };
-    let objects = objects_of_image(&file).map_err(invalid)?;
-    let mut all = true;
-    for id in objects {
-        match store.object_integrity(&id)? {
-            Some(integrity) => all &= integrity == Integrity::FsVerity,
-            None => return Err(MountingError::ObjectMissing { name: record.name.clone(), id }.into()),
-        }
-    }
-    Ok(all)
 }

@@ -120,7 +120,7 @@ impl New {
         files: &mut Vec<AllowedFile>,
     ) -> CommandResult {
         let record = context.find_whole(store, image)?;
-        let tree = context.tree(store, &record)?;
+        let tree = store.tree(&record)?;
         let objects = StoredObjects::open(store, &record)?;
         let mut inline = 0;
         for file in candidates(&tree, &objects)? {
