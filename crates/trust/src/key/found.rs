@@ -86,7 +86,7 @@ pub(super) fn instead_of_certificate(der: &[u8], wanted: &'static str) -> Option
     if !file.is_finished() {
         let rest = AnyRef::decode(&mut file).is_ok_and(|rest| rest.tag() == Tag::Sequence);
         let is_trusted = rest && file.is_finished() && x509_cert::Certificate::from_der(first).is_ok();
-        return is_trusted.then(|| KeyError::Form { found: TRUSTED.0, how: TRUSTED.1 });
+        return is_trusted.then_some(KeyError::Form { found: TRUSTED.0, how: TRUSTED.1 });
     }
     let elements = elements(AnyRef::from_der(first).ok()?.value())?;
     let tags: Vec<Tag> = elements.iter().map(Tagged::tag).collect();
