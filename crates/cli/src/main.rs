@@ -10,12 +10,11 @@ mod gate;
 mod hint;
 mod listing;
 mod mounted_files;
-mod objects;
 mod output;
 mod progress;
 mod registry_args;
-mod sealing;
 mod signing;
+mod statement;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use sealpack_trust::key::KeyError;
+
 /// Where remarks go while something is done.
 pub type Remarks<'a> = &'a mut dyn FnMut(Remark);
 
@@ -22,6 +24,13 @@ pub enum Remark {
         /// Its file.
         path: PathBuf,
     },
+    /// A certificate that signs, but that no trust store takes.
+    NoPurpose {
+        /// Its file.
+        path: PathBuf,
+        /// What it does not say.
+        problem: KeyError,
+    },
     /// A private key that others than its owner may use.
     KeyIsShared {
         /// Its file.
@@ -29,6 +38,24 @@ pub enum Remark {
         /// The file's permission bits.
         mode: u32,
     },
+    /// The contents of an image are put into packs first.
+    IntoPacks {
+        /// The image.
+        name: String,
+    },
+    /// All of a seal was signed by somebody whose signatures count, so that nothing is computed again.
+    SignedBefore {
+        /// The image.
+        name: String,
+    },
+}
+
+impl Remark {
+    /// Whether only those want to know who asked for more than usual.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        matches!(self, Self::SignedBefore { .. })
+    }
 }
 
 impl fmt::Display for Remark {
@@ -44,11 +71,16 @@ impl fmt::Display for Remark {
                 "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
                 path.display()
             ),
+            Self::NoPurpose { path, problem } => {
+                write!(f, "warning: {}: {problem}; no trust store takes it", path.display())
+            }
             Self::KeyIsShared { path, mode } => write!(
                 f,
                 "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",
                 path.display()
             ),
+            Self::IntoPacks { name } => write!(f, "{name}: converting files into packs"),
+            Self::SignedBefore { name } => write!(f, "{name}: signed before by somebody trusted"),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Check {
         let source = source::find(&Kernel::default(), &self.policy)?;
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
-        let tree = context.tree(&store, &record)?;
+        let tree = store.tree(&record)?;
         let objects = StoredObjects::open(&store, &record)?;
         let facts = Facts::new(&store, &record, &objects, self.assume)?;
         let files = candidates(&tree, &objects)?;

@@ -119,8 +119,8 @@ impl New {
         image: &str,
         files: &mut Vec<AllowedFile>,
     ) -> CommandResult {
-        let record = context.find(store, image)?;
-        let tree = context.tree(store, &record)?;
+        let record = context.find_whole(store, image)?;
+        let tree = store.tree(&record)?;
         let objects = StoredObjects::open(store, &record)?;
         let mut inline = 0;
         for file in candidates(&tree, &objects)? {
