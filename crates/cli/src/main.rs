@@ -13,8 +13,8 @@ mod mounted_files;
 mod output;
 mod progress;
 mod registry_args;
-mod sealing;
 mod signing;
+mod statement;
 
 use std::process::ExitCode;
 

@@ -46,7 +46,10 @@ impl Output {
 
     /// Takes the remarks of a library.
     pub(crate) fn remarks(self) -> impl FnMut(Remark) {
-        move |remark| self.remark(&remark.to_string())
+        move |remark| match remark.is_detail() {
+            true => self.detail(|| remark.to_string()),
+            false => self.remark(&remark.to_string()),
+        }
     }
 
     /// A remark for those who asked for more.

@@ -6,9 +6,12 @@
 //! knows whether something was not what a digest, a signature or a required level says.
 
 pub mod error;
+pub mod find;
 pub mod keys;
+pub mod mounting;
 pub mod new_files;
 pub mod remark;
+pub mod seals;
 pub mod trust_store;
 
 pub use error::Error;

@@ -38,6 +38,24 @@ pub enum Remark {
         /// The file's permission bits.
         mode: u32,
     },
+    /// The contents of an image are put into packs first.
+    IntoPacks {
+        /// The image.
+        name: String,
+    },
+    /// All of a seal was signed by somebody whose signatures count, so that nothing is computed again.
+    SignedBefore {
+        /// The image.
+        name: String,
+    },
+}
+
+impl Remark {
+    /// Whether only those want to know who asked for more than usual.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        matches!(self, Self::SignedBefore { .. })
+    }
 }
 
 impl fmt::Display for Remark {
@@ -61,6 +79,8 @@ impl fmt::Display for Remark {
                 "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",
                 path.display()
             ),
+            Self::IntoPacks { name } => write!(f, "{name}: converting files into packs"),
+            Self::SignedBefore { name } => write!(f, "{name}: signed before by somebody trusted"),
         }
     }
 }

@@ -9,7 +9,7 @@ use sealpack_trust::policy::{Dmverity, FileFacts, Fsverity};
 
 use super::StoredObjects;
 use crate::error::CommandError;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// How an image is taken to be mounted, where it is not to be judged as the store has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -163,7 +163,7 @@ impl<'s> Facts<'s> {
 
 /// The root hashes that the image's seal has signatures of.
 fn sealed(store: &Store, record: &ImageRecord) -> Result<HashSet<RootHash>, CommandError> {
-    let Some(seal) = sealing::read(store, record)? else { return Ok(HashSet::new()) };
-    sealing::check(store, record, &seal)?;
+    let Some(seal) = seals::read(store, record)? else { return Ok(HashSet::new()) };
+    seals::check(store, record, &seal)?;
     Ok(seal.statement().root_hashes().copied().collect())
 }

@@ -119,7 +119,7 @@ impl New {
         image: &str,
         files: &mut Vec<AllowedFile>,
     ) -> CommandResult {
-        let record = context.find(store, image)?;
+        let record = context.find_whole(store, image)?;
         let tree = store.tree(&record)?;
         let objects = StoredObjects::open(store, &record)?;
         let mut inline = 0;

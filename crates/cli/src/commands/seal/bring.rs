@@ -14,7 +14,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::gate::Found;
 use crate::progress;
 use crate::registry_args::RegistryArgs;
-use crate::sealing::StatementArgs;
+use crate::statement::StatementArgs;
 
 /// The image in the store; else the one that `image` means as a source, pulled into packs.
 pub(super) fn find_or_pull(
@@ -24,7 +24,7 @@ pub(super) fn find_or_pull(
     registry: &RegistryArgs,
 ) -> Result<ImageRecord, CommandError> {
     let absent = match context.open_if_there(None)? {
-        Some(store) => match context.find(&store, image) {
+        Some(store) => match context.find_whole(&store, image) {
             Ok(record) => return Ok(record),
             Err(error) => error,
         },
