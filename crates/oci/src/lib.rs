@@ -12,6 +12,7 @@ pub mod environment;
 pub mod error;
 pub mod hash;
 pub mod image;
+pub mod ingest;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;

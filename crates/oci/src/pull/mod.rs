@@ -2,16 +2,10 @@
 
 mod check;
 mod composefs;
-pub mod decode;
-mod duplicates;
 mod error;
 mod fresh;
 mod layer;
 mod observer;
-mod paths;
-mod scan;
-mod sink;
-mod stream;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,11 +22,8 @@ use sealpack_store::{
 
 pub use check::{Check, Rebuilt, Refusal, Request};
 pub use composefs::image_id;
-pub use decode::CorruptBlob;
 pub use error::PullError;
 pub use observer::{Event, Observer};
-pub use paths::PathProblem;
-pub use scan::{MemberProblem, ScanError};
 
 use crate::composefs::Checked;
 use crate::image::{Layer, ResolvedImage};

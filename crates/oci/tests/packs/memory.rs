@@ -23,11 +23,7 @@ impl Memory {
     pub(crate) fn new(tars: &[Vec<u8>], compression: Compression) -> Self {
         let (mut blobs, mut layers) = (HashMap::new(), Vec::new());
         for tar in tars {
-            let blob = match compression {
-                Compression::Gzip => gzip(tar),
-                Compression::Zstd => zstd::encode_all(tar.as_slice(), 1).unwrap(),
-                _ => tar.clone(),
-            };
+            let blob = compressed(tar, compression);
             let descriptor = Descriptor::of("application/vnd.oci.image.layer.v1.tar", &blob);
             layers.push(Layer { diff_id: diff_id_of(tar), compression, descriptor: descriptor.clone() });
             blobs.insert(descriptor.digest, blob);
@@ -54,6 +50,15 @@ impl Memory {
 
 pub(crate) fn diff_id_of(tar: &[u8]) -> DiffId {
     DiffId::from_slice(Algorithm::Sha256, Descriptor::of("", tar).digest.as_bytes()).unwrap()
+}
+
+/// The blob of a layer.
+pub(crate) fn compressed(tar: &[u8], compression: Compression) -> Vec<u8> {
+    match compression {
+        Compression::Gzip => gzip(tar),
+        Compression::Zstd => zstd::encode_all(tar, 1).unwrap(),
+        _ => tar.to_vec(),
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
