@@ -10,6 +10,7 @@ pub mod find;
 pub mod keys;
 pub mod mounting;
 pub mod new_files;
+pub mod place;
 pub mod remark;
 pub mod seals;
 pub mod trust_store;
