@@ -5,16 +5,15 @@ mod compat;
 mod composefs;
 mod context;
 mod error;
-mod executables;
 mod gate;
 mod hint;
 mod listing;
-mod mounted_files;
 mod objects;
 mod output;
 mod progress;
 mod registry_args;
 mod sealing;
+mod show;
 mod signing;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 use crate::keys::KeyFileError;
 use crate::new_files::NewFileError;
+use crate::policy::PolicyError;
 use crate::trust_store::TrustStoreError;
 
 /// Why something was not done. Each part has an error type of its own, for who wants to tell them apart.
@@ -23,6 +24,9 @@ pub enum Error {
     /// Of the trust store.
     #[error(transparent)]
     TrustStore(#[from] TrustStoreError),
+    /// Of policies.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl Error {
@@ -33,6 +37,7 @@ impl Error {
         match self {
             Self::Store(error) => error.is_verification(),
             Self::Mount(error) => error.is_verification(),
+            Self::Policy(error) => error.is_verification(),
             Self::KeyFile(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }

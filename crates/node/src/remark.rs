@@ -29,6 +29,38 @@ pub enum Remark {
         /// The file's permission bits.
         mode: u32,
     },
+    /// What can be executed of an image, but is inside its metadata image, where no digest allows it.
+    ExecutablesInside {
+        /// What the image was called.
+        image: String,
+        /// How many files.
+        count: u64,
+    },
+    /// A record in a log that cannot be read.
+    RecordUnreadable {
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Devices that nobody uses any more could not be removed.
+    LeftoversStay {
+        /// Why.
+        why: String,
+    },
+    /// The mounts of processes of other users, of which only root sees all; but then only root mounts.
+    HiddenMounts {
+        /// Of how many processes.
+        processes: usize,
+    },
+}
+
+impl Remark {
+    /// Whether only those want to know who asked for more than usual.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        matches!(self, Self::HiddenMounts { .. })
+    }
 }
 
 impl fmt::Display for Remark {
@@ -49,6 +81,17 @@ impl fmt::Display for Remark {
                 "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",
                 path.display()
             ),
+            Self::ExecutablesInside { image, count } => write!(
+                f,
+                "note: {count} executable file{} of {image} have at most 64 bytes and are inside its metadata image, \
+                 where no digest allows them: they will not be executed",
+                if *count == 1 { "" } else { "s" }
+            ),
+            Self::RecordUnreadable { line, why } => write!(f, "line {line}: {why}"),
+            Self::LeftoversStay { why } => write!(f, "warning: {why}"),
+            Self::HiddenMounts { processes } => {
+                write!(f, "the mounts of {processes} processes of other users could not be read")
+            }
         }
     }
 }
