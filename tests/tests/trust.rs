@@ -201,6 +201,115 @@ fn a_revoked_certificate_is_shown_as_such_and_does_not_come_back() -> Result<()>
     Ok(())
 }
 
+/// The key was stolen, its certificate revoked, and the next day there was another certificate of it.
+#[test]
+fn a_revoked_key_does_not_come_back_in_another_certificate() -> Result<()> {
+    let desk = Desk::new()?;
+    let [key, fresh] = [desk.file("one.key")?, desk.file("fresh.crt")?];
+    desk.sealpack.run(["key", "certificate", "--key", &key, "--cert", &fresh, "--subject", "fresh"])?;
+    desk.add("publisher", "one.crt", &[])?;
+    desk.add("second", "fresh.crt", &["--for", "policies"])?;
+    let revoked = desk.json(&["trust", "revoke", "publisher", "--reason", "the key was stolen"])?;
+    ensure!(revoked["revoked"][0]["same_key"] == json!(["second"]), "{revoked}");
+    let listed = desk.json(&["trust", "list"])?;
+    let state = "revoked with its key, which is that of publisher: the key was stolen";
+    ensure!(listed["certificates"][1]["state"] == state, "{listed}");
+    let shown = desk.sealpack.run(["--json", "key", "show", &fresh])?;
+    let shown: Value = serde_json::from_slice(&shown.stdout)?;
+    let [of_store, of_file] = [&listed["revoked_certificates"][0], &shown["certificates"][0]];
+    ensure!(of_store["public_key_sha256"] == of_file["public_key_sha256"], "{listed} {shown}");
+    for name in ["publisher", "second"] {
+        desk.json(&["trust", "remove", name])?;
+    }
+    for of in ["packs", "statements", "policies"] {
+        let said = desk.refused(&["trust", "add", "other", "--cert", &fresh, "--for", of])?;
+        let why =
+            "the key of this certificate is revoked in the trust store with publisher: the key was stolen";
+        ensure!(said.contains(why), "{said}");
+    }
+    desk.add("other", "two.crt", &[])?;
+    Ok(())
+}
+
+#[test]
+fn a_revocation_by_an_earlier_version_covers_the_key_as_soon_as_the_certificate_is_seen() -> Result<()> {
+    let desk = Desk::new()?;
+    let [key, one, fresh] = [desk.file("one.key")?, desk.file("one.crt")?, desk.file("fresh.crt")?];
+    desk.sealpack.run(["key", "certificate", "--key", &key, "--cert", &fresh, "--subject", "fresh"])?;
+    desk.add("publisher", "one.crt", &[])?;
+    let listed = desk.json(&["trust", "list"])?;
+    let sha256 = listed["certificates"][0]["sha256"].as_str().context("no fingerprint")?;
+    let old = format!(
+        "[[certificate]]\nsha256 = \"{sha256}\"\nname = \"publisher\"\nreason = \"stolen\"\nrevoked = 2026-11-27T18:34:55Z\n"
+    );
+    let path = desk.path("trust.d/revoked.toml");
+    fs::write(&path, &old)?;
+    let refused = |desk: &Desk| -> Result<()> {
+        let said = desk.refused(&["trust", "add", "other", "--cert", &fresh])?;
+        ensure!(said.contains("with publisher: stolen"), "{said}");
+        Ok(())
+    };
+    refused(&desk)?;
+    // It goes, and what is known of its key stays.
+    desk.json(&["trust", "remove", "publisher"])?;
+    refused(&desk)?;
+    let text = fs::read_to_string(&path)?;
+    ensure!(text.starts_with(&old) && text.matches("2026-11-27T18:34:55Z").count() == 2, "{text}");
+    // Revoking it again by its file does the same.
+    fs::write(&path, &old)?;
+    desk.json(&["trust", "revoke", "--cert", &one])?;
+    refused(&desk)?;
+    let again = desk.json(&["trust", "revoke", "--cert", &one])?;
+    ensure!(again["was_revoked_before"] == true, "{again}");
+    Ok(())
+}
+
+/// Certificates by OpenSSL: one that the kernel answers ENOPKG for, and one by which an authority signs others.
+#[test]
+fn what_the_kernel_cannot_read_or_is_for_signing_others_is_not_added() -> Result<()> {
+    let desk = Desk::new()?;
+    let [key, pss, authority] = [desk.file("pss.key")?, desk.file("pss.crt")?, desk.file("ca.crt")?];
+    let make = ["req", "-x509", "-newkey", "rsa:2048", "-noenc", "-subj", "/CN=it", "-keyout", &key];
+    let plain = ["-addext", "basicConstraints=critical,CA:FALSE"];
+    let padding = ["-sigopt", "rsa_padding_mode:pss", "-out", &pss];
+    // The key that stays is that of the last one.
+    for more in [vec!["-out", &authority], [&plain[..], &padding[..]].concat()] {
+        let mut openssl = std::process::Command::new("openssl");
+        match openssl.args(make).args(more).output() {
+            Ok(output) => ensure!(output.status.success(), "{}", self::said(&output)),
+            Err(_) => return Ok(()),
+        }
+    }
+    let enopkg = "signed with RSASSA-PSS, which Linux 6.12 does not know";
+    for of in ["packs", "policies", "packs,statements"] {
+        let said = desk.refused(&["trust", "add", "it", "--cert", &pss, "--for", of])?;
+        ensure!(said.contains(enopkg) && said.contains("--for statements"), "{said}");
+    }
+    let said = desk.refused(&["trust", "add", "ca", "--cert", &authority])?;
+    ensure!(said.contains("is not for signing code: it is an authority's"), "{said}");
+    ensure!(!desk.path("trust.d").exists(), "something was added");
+    let key = desk.file("pss.key")?;
+    let check = ["key", "check", "--key", &key, "--cert", &pss];
+    ensure!(desk.refused(&check)?.contains(enopkg));
+    let policy = desk.file("it.policy")?;
+    desk.sealpack.run(["policy", "new", "final", "-o", &policy])?;
+    let signed = desk.file("it.p7b")?;
+    let sign = ["policy", "sign", &policy, "-o", &signed, "--key", &key, "--cert", &pss];
+    ensure!(desk.refused(&sign)?.contains(enopkg) && !desk.path("it.p7b").exists());
+    let shown = desk.text(&["key", "show", &pss])?;
+    ensure!(shown.contains(enopkg), "{shown}");
+    let shown = desk.json(&["key", "show", &desk.file("one.crt")?])?;
+    ensure!(shown["certificates"][0]["kernel_problem"].is_null(), "{shown}");
+    // Statements are nothing for the kernel.
+    let output = desk.attempt(&["trust", "add", "it", "--cert", &pss, "--for", "statements"])?;
+    ensure!(output.status.success() && self::said(&output).contains(enopkg), "{}", self::said(&output));
+    fs::create_dir(desk.path("trust.d/packs"))?;
+    fs::copy(&pss, desk.path("trust.d/packs/it.crt"))?;
+    let text = desk.text(&["trust", "list"])?;
+    ensure!(text.contains("cannot be in the kernel"), "{text}");
+    Ok(())
+}
+
 #[test]
 fn a_revoked_root_hash_is_denied_by_the_policy_and_by_every_new_one() -> Result<()> {
     let desk = Desk::new()?;

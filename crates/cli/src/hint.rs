@@ -10,6 +10,7 @@ use sealpack_node::policy::PolicyError;
 use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
 
@@ -115,6 +116,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
 
 const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
+        KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
+            "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
+        ),
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sealpack_node::keys::{KeySource, Pin, SigningKey};
+use sealpack_node::keys::{KeySource, Pin, SigningKey, SignsFor};
 use sealpack_trust::key::Signer;
 use sealpack_trust::key::token::TokenUri;
 
@@ -62,29 +62,34 @@ impl SealSigningArgs {
         let (Some(key), Some(cert)) = (&self.key, &self.cert) else {
             return Err(CommandError::usage("sealing needs --key and --cert"));
         };
-        load(&KeyArgs { key: key.clone() }, cert, output)
+        load(&KeyArgs { key: key.clone() }, cert, SignsFor::Kernel, output)
     }
 }
 
 impl SigningArgs {
-    /// Loads both and checks that they belong together and are for signing code.
+    /// Loads both and checks that they belong together, are for signing code, and that the kernel can know the certificate.
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {
-        load(&self.key, &self.cert, output)
+        load(&self.key, &self.cert, SignsFor::Kernel, output)
     }
 }
 
 impl StatementSigningArgs {
-    /// As [`SigningArgs::signer`]; nothing where no key is given.
+    /// As [`SigningArgs::signer`], but for the kernel, for which statements are nothing; nothing where no key is given.
     pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
         let (Some(key), Some(certificate)) = (&self.statement_key, &self.statement_cert) else {
             return Ok(None);
         };
-        load(&KeyArgs { key: key.clone() }, certificate, output).map(Some)
+        load(&KeyArgs { key: key.clone() }, certificate, SignsFor::Pulls, output).map(Some)
     }
 }
 
-fn load(key: &KeyArgs, certificate: &Path, output: Output) -> Result<SigningKey, CommandError> {
-    Ok(key.source()?.with_certificate(certificate, &mut output.remarks())?)
+fn load(
+    key: &KeyArgs,
+    certificate: &Path,
+    signs_for: SignsFor,
+    output: Output,
+) -> Result<SigningKey, CommandError> {
+    Ok(key.source()?.with_certificate(certificate, signs_for, &mut output.remarks())?)
 }
 
 impl KeyArgs {

@@ -33,6 +33,15 @@ pub enum KeySource {
     },
 }
 
+/// Whom signatures are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignsFor {
+    /// The kernel, which then has to be able to read the certificate: root hashes and policies.
+    Kernel,
+    /// Only those who pull: statements.
+    Pulls,
+}
+
 /// A private key and the certificate that it belongs to.
 pub struct SigningKey {
     /// What signs.
@@ -103,8 +112,13 @@ impl KeySource {
         }
     }
 
-    /// Loads the key and its certificate, which must be of one pair.
-    pub fn with_certificate(&self, path: &Path, remarks: Remarks<'_>) -> Result<SigningKey, KeyFileError> {
+    /// Loads the key and its certificate, which must be of one pair and good for whom the signatures are for.
+    pub fn with_certificate(
+        &self,
+        path: &Path,
+        signs_for: SignsFor,
+        remarks: Remarks<'_>,
+    ) -> Result<SigningKey, KeyFileError> {
         let certificate = read_certificate(path)?;
         let signer = self.signer(remarks)?;
         certificate.check_signer(&*signer).map_err(|source| KeyFileError::Pair {
@@ -112,6 +126,12 @@ impl KeySource {
             certificate: path.to_owned(),
             source,
         })?;
+        if signs_for == SignsFor::Kernel {
+            check_kernel(&certificate, path)?;
+        }
+        if let Err(problem) = certificate.check_purpose() {
+            remarks(Remark::NoPurpose { path: path.to_owned(), problem });
+        }
         if !certificate.is_valid_at(SystemTime::now()) {
             remarks(Remark::NotValidNow { path: path.to_owned() });
         }
@@ -148,6 +168,11 @@ impl SigningKey {
 /// The certificate in a file, PEM or DER.
 pub fn read_certificate(path: &Path) -> Result<Certificate, KeyFileError> {
     Certificate::parse(&read(path)?).map_err(|source| content(path, source))
+}
+
+/// That the kernel takes the certificate of that file.
+pub fn check_kernel(certificate: &Certificate, path: &Path) -> Result<(), KeyFileError> {
+    certificate.check_kernel().map_err(|source| content(path, source))
 }
 
 fn read_key(path: &Path, remarks: Remarks<'_>) -> Result<FileKey, KeyFileError> {

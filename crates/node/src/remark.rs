@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use sealpack_trust::key::KeyError;
+
 /// Where remarks go while something is done.
 pub type Remarks<'a> = &'a mut dyn FnMut(Remark);
 
@@ -21,6 +23,13 @@ pub enum Remark {
     NotValidNow {
         /// Its file.
         path: PathBuf,
+    },
+    /// A certificate that signs, but that no trust store takes.
+    NoPurpose {
+        /// Its file.
+        path: PathBuf,
+        /// What it does not say.
+        problem: KeyError,
     },
     /// A private key that others than its owner may use.
     KeyIsShared {
@@ -76,6 +85,9 @@ impl fmt::Display for Remark {
                 "warning: the certificate {} is not valid at this time; the kernel does not look at that, others may",
                 path.display()
             ),
+            Self::NoPurpose { path, problem } => {
+                write!(f, "warning: {}: {problem}; no trust store takes it", path.display())
+            }
             Self::KeyIsShared { path, mode } => write!(
                 f,
                 "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",

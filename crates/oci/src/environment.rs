@@ -31,13 +31,13 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// That of this process, by its own word: `variable` is `std::env::var_os`.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn of_process(variable: impl Fn(&'static str) -> Option<OsString>) -> Self {
         let mut environment = Self::empty("/");
         environment.user_id = rustix::process::getuid().as_raw();
         for name in VARIABLES {
-            if let Some(value) = std::env::var_os(name) {
+            if let Some(value) = variable(name) {
                 environment.variables.insert(name.to_owned(), value);
             }
         }

@@ -1,13 +1,10 @@
 //! Manifests, configurations and other small documents, by their OCI digests.
 
-use std::io::Read;
-use std::path::PathBuf;
-
 use sealpack_format::digest::BlobDigest;
 
-use crate::backend::Dir;
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
+use crate::places::blob_path;
 use crate::store::Store;
 
 /// The largest blob that the store keeps. Registries limit manifests to 4 MiB
@@ -33,30 +30,11 @@ impl Store {
 
     pub(crate) fn try_blob(&self, digest: &BlobDigest) -> Result<Option<Vec<u8>>> {
         let name = blob_path(digest);
-        let Some(bytes) = read_at_most(&self.root, &name, BLOB_MAX_BYTES)? else { return Ok(None) };
+        let Some(bytes) = self.root.read_at_most(&name, BLOB_MAX_BYTES)? else { return Ok(None) };
         let found = blob_digest(digest.algorithm(), &bytes);
         if found != *digest {
             return Err(Error::BlobDamaged { path: self.root.at(name), found });
         }
         Ok(Some(bytes))
     }
-}
-
-/// Where a blob is in the store.
-pub(crate) fn blob_path(digest: &BlobDigest) -> PathBuf {
-    PathBuf::from(format!("blobs/{}/{}", digest.algorithm(), digest.hex()))
-}
-
-/// The first `limit_bytes + 1` bytes of file `name`, if there is one: a longer one has another digest.
-pub(crate) fn read_at_most(
-    directory: &Dir,
-    name: impl AsRef<std::path::Path>,
-    limit_bytes: u64,
-) -> Result<Option<Vec<u8>>> {
-    let name = name.as_ref();
-    let Some(file) = directory.read(name)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    let read = file.take(limit_bytes + 1).read_to_end(&mut bytes);
-    read.map_err(|e| Error::io("read", directory.at(name), e))?;
-    Ok(Some(bytes))
 }

@@ -9,7 +9,7 @@ use sealpack_format::layer::LayerError;
 use sealpack_format::limits::PACKS_MAX;
 use sealpack_format::pack::PackWriteError;
 
-use crate::lock::LockError;
+use crate::holders::LockError;
 
 /// The result of all that touches a store.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -9,9 +9,10 @@ use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter};
 use sealpack_kernel::sha256::leaf_hash;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::store::{Feature, Store};
+use crate::meta::Feature;
+use crate::places::hash_area_file_name;
+use crate::store::Store;
 
 /// How much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -58,7 +59,7 @@ impl Store {
 
     /// Whether `area` is what the store has as the hash area of metadata image `id`.
     pub(crate) fn is_hash_area(&self, id: &ObjectId, area: &[u8]) -> Result<bool> {
-        let found = read_at_most(&self.images, hash_area_file_name(id), area.len() as u64)?;
+        let found = self.images.read_at_most(hash_area_file_name(id), area.len() as u64)?;
         Ok(found.is_some_and(|found| found == area))
     }
 }
@@ -87,13 +88,4 @@ pub(crate) fn hash_area(mut file: &File) -> std::result::Result<(RootHash, Vec<u
     }
     let (root_hash, area) = writer.finish()?;
     Ok((root_hash, area.into_inner()))
-}
-
-pub(crate) fn hash_area_file_name(id: &ObjectId) -> String {
-    format!("{id}.verity")
-}
-
-/// The metadata image that a hash area in `images/` is named for.
-pub(crate) fn image_of_hash_area_file_name(name: &str) -> Option<ObjectId> {
-    name.strip_suffix(".verity")?.parse().ok()
 }

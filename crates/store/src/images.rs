@@ -9,7 +9,9 @@ use sealpack_format::erofs;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
-use crate::objects::{Integrity, ObjectState, is_unreadable};
+use crate::integrity::{Integrity, ObjectState};
+use crate::objects::is_unreadable;
+use crate::places::metadata_image_file_name;
 use crate::store::Store;
 
 /// Reads a metadata image, which may hold any bytes, and answers with the objects that its files refer to, in any
@@ -37,7 +39,7 @@ impl Store {
     /// Where metadata image `id` is, or would be.
     #[must_use]
     pub fn metadata_image_path(&self, id: &ObjectId) -> PathBuf {
-        self.images.at(image_file_name(id))
+        self.images.at(metadata_image_file_name(id))
     }
 
     /// Opens metadata image `id` for reading, without looking at its content.
@@ -46,7 +48,7 @@ impl Store {
     /// [`Error::ImageMissing`]; [`Error::Algorithm`]; failures of the system.
     pub fn open_metadata_image(&self, id: &ObjectId) -> Result<File> {
         self.check_id(id)?;
-        self.images.read(image_file_name(id))?.ok_or(Error::ImageMissing(*id))
+        self.images.read(metadata_image_file_name(id))?.ok_or(Error::ImageMissing(*id))
     }
 
     /// Opens metadata image `id` and measures what was opened: the file in the answer had the content of that
@@ -84,15 +86,6 @@ impl Store {
     /// As [`check_object`](Self::check_object).
     pub fn check_metadata_image(&self, id: &ObjectId) -> Result<ObjectState> {
         self.check_id(id)?;
-        self.check_file(&self.images, Path::new(&image_file_name(id)), id)
+        self.check_file(&self.images, Path::new(&metadata_image_file_name(id)), id)
     }
-}
-
-pub(crate) fn image_file_name(id: &ObjectId) -> String {
-    format!("{id}.erofs")
-}
-
-/// The metadata image that a file in `images/` is named for.
-pub(crate) fn image_of_file_name(name: &str) -> Option<ObjectId> {
-    name.strip_suffix(".erofs")?.parse().ok()
 }

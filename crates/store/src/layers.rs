@@ -9,7 +9,8 @@ use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, Layer
 use sealpack_format::tree::Content;
 
 use crate::error::{Error, Result};
-use crate::objects::ObjectState;
+use crate::integrity::ObjectState;
+use crate::places::layer_path;
 use crate::store::Store;
 
 /// The record of a layer as it comes from the disk.
@@ -75,9 +76,4 @@ impl Store {
     fn layer_error(&self, diff_id: &DiffId, source: LayerError) -> Error {
         Error::LayerDamaged { path: self.layer_path(diff_id), source }
     }
-}
-
-/// Where the record of a layer is in the store.
-pub(crate) fn layer_path(diff_id: &DiffId) -> PathBuf {
-    PathBuf::from(format!("layers/{}/{}", diff_id.algorithm(), diff_id.hex()))
 }

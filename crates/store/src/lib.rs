@@ -16,17 +16,20 @@
 //! The library does not print and does not look at the environment; [`location`] computes
 //! the usual place of a store from what it is given.
 
-mod backend;
 mod blobs;
 mod contents;
 mod convert;
-mod discard;
+mod dir;
+mod documents;
 mod error;
 mod fsck;
 mod gc;
 mod hash;
 mod hash_areas;
+mod holders;
 mod images;
+mod integrity;
+mod inventory;
 mod layers;
 pub mod location;
 mod lock;
@@ -35,9 +38,10 @@ mod objects;
 mod observer;
 mod packs;
 mod partial;
+mod places;
+mod problem;
 mod refs;
 mod seals;
-mod small;
 mod staging;
 mod store;
 mod usage;
@@ -51,17 +55,18 @@ mod tests;
 pub use blobs::BLOB_MAX_BYTES;
 pub use contents::VerifiedObject;
 pub use convert::Converted;
-pub use discard::Discard;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
-pub use fsck::{FsckOptions, FsckReport, Problem, ProblemKind};
-pub use gc::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
+pub use fsck::{FsckOptions, FsckReport};
+pub use gc::{Discard, GcOptions, GcReport, PARTIAL_KEPT, Removed};
+pub use holders::{Holder, LockError};
 pub use images::{ObjectsOfImage, objects_of_image};
+pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;
-pub use lock::{Holder, Lock, LockError, LockKind};
-pub use objects::{Integrity, ObjectState};
+pub use lock::{Lock, LockKind};
 pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
+pub use problem::{Problem, ProblemKind};
 pub use refs::{
     Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
     REF_NAME_MAX_BYTES,

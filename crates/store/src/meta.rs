@@ -7,11 +7,10 @@ use sealpack_format::digest::Algorithm;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::backend::Dir;
+use crate::dir::Dir;
+use crate::documents::to_json;
 use crate::error::{Error, Result};
-
-/// The name of the file.
-pub(crate) const FILE: &str = "meta.json";
+use crate::places::{self, META};
 
 /// What `format` says in it.
 const FORMAT: &str = "sealpack-store";
@@ -20,19 +19,40 @@ const FORMAT: &str = "sealpack-store";
 /// locks out every older program.
 pub(crate) const VERSION: u64 = 1;
 
-/// There may be packs, records of them, hash areas of metadata images, and seals. A program that does not
-/// know them would take them for strays, and images in packs for broken ones.
-pub(crate) const PACKS: &str = "packs";
-
-/// There may be histories and epochs of names. A program that does not know them would remove what earlier images
-/// need, and take an older image for a newer one.
-pub(crate) const HISTORY: &str = "history";
-
 /// The features that a program must know to use a store that has them.
-const KNOWN_INCOMPAT: [&str; 2] = [PACKS, HISTORY];
+const KNOWN_INCOMPAT: [&str; 2] = [Feature::Packs.name(), Feature::History.name()];
 
 /// More bytes than a sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
+
+/// What a store has from the time that it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// Packs, their records, hash areas and seals. A program that does not know them would take them for strays, and
+    /// images in packs for broken ones.
+    Packs,
+    /// Histories and epochs of names. A program that does not know them would remove what earlier images need, and
+    /// take an older image for a newer one.
+    History,
+}
+
+impl Feature {
+    /// Its word in `meta.json`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Packs => "packs",
+            Self::History => "history",
+        }
+    }
+
+    /// What it brings.
+    pub(crate) const fn directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
+            Self::History => &[places::HISTORY, places::EPOCHS],
+        }
+    }
+}
 
 /// The content of `meta.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +84,7 @@ impl Meta {
     }
 
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", FILE, e))?;
-        json.push(b'\n');
-        Ok(json)
+        to_json(self).map_err(|e| Error::io("write", META, e))
     }
 
     /// Whether the store has that feature.
@@ -81,16 +99,16 @@ impl Meta {
 
     /// Reads the file in `root`. `None` when there is none.
     pub(crate) fn read(root: &Dir) -> Result<Option<(Self, Algorithm)>> {
-        let Some(file) = root.read(FILE)? else { return Ok(None) };
+        let Some(file) = root.read(META)? else { return Ok(None) };
         let mut json = Vec::new();
         let read = file.take(MAX_BYTES).read_to_end(&mut json);
-        read.map_err(|e| Error::io("read", root.at(FILE), e))?;
+        read.map_err(|e| Error::io("read", root.at(META), e))?;
         Self::parse(&json, root).map(Some)
     }
 
     /// The version decides before anything else is looked at: the rest may have changed its form.
     fn parse(json: &[u8], root: &Dir) -> Result<(Self, Algorithm)> {
-        let damaged = |what: String| Error::Meta { path: root.at(FILE), what };
+        let damaged = |what: String| Error::Meta { path: root.at(META), what };
         let value: Value = serde_json::from_slice(json).map_err(|e| damaged(e.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(damaged(format!("\"format\" is not {FORMAT:?}")));

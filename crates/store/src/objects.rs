@@ -9,30 +9,12 @@ use rustix::io::Errno;
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::fsverity::{Enabled, FileHasher, Measurement};
 
-use crate::backend::{Dir, about_to};
+use crate::dir::{Dir, about_to};
 use crate::error::{Error, Result};
+use crate::integrity::{Integrity, ObjectState};
+use crate::places::is_fan;
 use crate::store::Store;
 use crate::verified::Fingerprint;
-
-/// Who notices when a file's bytes change on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Integrity {
-    /// The kernel, on every read: fs-verity is enabled.
-    FsVerity,
-    /// Nobody, until the file is hashed again.
-    None,
-}
-
-/// What the store has under the name of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ObjectState {
-    /// Nothing.
-    Absent,
-    /// A file with the content of that digest.
-    Good,
-    /// Something else.
-    Damaged,
-}
 
 impl Store {
     /// Whether the store has object `id`, undamaged.
@@ -62,6 +44,22 @@ impl Store {
     #[must_use]
     pub fn object_path(&self, id: &ObjectId) -> PathBuf {
         self.objects.at(id.object_path())
+    }
+
+    /// Calls `each` with the two hex digits and the directory they name, for those there are.
+    pub(crate) fn for_each_object_directory(
+        &self,
+        mut each: impl FnMut(&str, &Dir) -> Result<()>,
+    ) -> Result<()> {
+        for entry in self.objects.entries()? {
+            let Some(fan) = entry.name.to_str().filter(|name| is_fan(name) && entry.kind.is_dir()) else {
+                continue;
+            };
+            if let Some(directory) = self.objects.try_sub(fan)? {
+                each(fan, &directory)?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory that a mount takes as its data-only layer.

@@ -1,6 +1,6 @@
 //! Telling somebody how far a long call is.
 
-use crate::fsck::Problem;
+use crate::problem::Problem;
 
 /// Hears what a long call does. Called from several threads.
 pub trait Observer: Sync {

@@ -7,13 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use rustix::io::Errno;
 use sealpack_format::digest::BlobDigest;
 
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::{Error, Result};
 use crate::lock::{Lock, Locked};
+use crate::places::{PARTIAL, partial_file_name};
 use crate::store::Store;
-
-/// Their directory in `tmp/`.
-pub(crate) const DIRECTORY: &str = "partial";
 
 /// The first bytes of a blob, in `tmp/partial/`. They are whatever the server sent: nothing may depend on
 /// them before the whole is verified.
@@ -28,17 +26,6 @@ pub struct Partial {
     _store: Lock,
 }
 
-impl std::fmt::Debug for Dir {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.path().fmt(f)
-    }
-}
-
-/// The name of the file of blob `digest` in [`DIRECTORY`].
-pub(crate) fn file_name(digest: &BlobDigest) -> String {
-    format!("{}-{}", digest.algorithm(), digest.hex())
-}
-
 impl Store {
     /// Opens what is there of blob `digest`, which may be nothing. `None` when somebody else is
     /// downloading it right now.
@@ -47,9 +34,9 @@ impl Store {
     /// [`Error::Locked`]; failures of the system.
     pub fn partial(&self, digest: &BlobDigest) -> Result<Option<Partial>> {
         let lock = self.shared()?;
-        self.tmp.make(DIRECTORY)?;
-        let directory = self.tmp.sub(DIRECTORY)?;
-        let name = file_name(digest);
+        self.tmp.make(PARTIAL)?;
+        let directory = self.tmp.sub(PARTIAL)?;
+        let name = partial_file_name(digest);
         // A file that was removed between opening and locking it is somebody's no more: once again.
         for _ in 0..100 {
             let file = directory.append(&name, 0o600)?;

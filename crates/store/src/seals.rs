@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 use sealpack_format::digest::BlobDigest;
 use sealpack_format::limits::SEAL_MAX_BYTES;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
-use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "seals";
+use crate::meta::Feature;
+use crate::places::{SEALS, seal_file_name, seal_path};
+use crate::store::Store;
 
 impl Store {
     /// The seal of the image with that manifest, if the store has one. It stays as long as a name
@@ -19,7 +17,7 @@ impl Store {
     /// # Errors
     /// [`Error::SealTooLarge`]; failures of the system.
     pub fn read_seal(&self, manifest: &BlobDigest) -> Result<Option<Vec<u8>>> {
-        let Some(seal) = read_at_most(&self.root, seal_path(manifest), SEAL_MAX_BYTES as u64)? else {
+        let Some(seal) = self.root.read_at_most(seal_path(manifest), SEAL_MAX_BYTES as u64)? else {
             return Ok(None);
         };
         self.check_seal_size(manifest, &seal)?;
@@ -35,7 +33,7 @@ impl Store {
         self.check_seal_size(manifest, seal)?;
         let _lock = self.shared()?;
         self.enable_feature(Feature::Packs)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(SEALS)?;
         self.put_file(&directory, Path::new(&seal_file_name(manifest)), seal, 0o644)
     }
 
@@ -51,20 +49,4 @@ impl Store {
         }
         Err(Error::SealTooLarge { path: self.seal_path(manifest), limit_bytes: SEAL_MAX_BYTES as u64 })
     }
-}
-
-pub(crate) fn seal_path(manifest: &BlobDigest) -> PathBuf {
-    Path::new(DIRECTORY).join(seal_file_name(manifest))
-}
-
-/// The digests of the two algorithms differ in length, so none is another's.
-fn seal_file_name(manifest: &BlobDigest) -> String {
-    format!("{}.json", manifest.hex())
-}
-
-/// The manifest that a file in `seals/` is named for.
-pub(crate) fn manifest_of_seal_file_name(name: &str) -> Option<BlobDigest> {
-    let hex = name.strip_suffix(".json")?;
-    let algorithm = if hex.len() > 64 { "sha512" } else { "sha256" };
-    format!("{algorithm}:{hex}").parse().ok()
 }

@@ -8,32 +8,15 @@ use std::time::Duration;
 
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
-use sealpack_kernel::fsverity::Measurement;
 
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
+use crate::documents;
 use crate::error::{Error, Result};
-use crate::lock::{self, Lock, LockKind};
-use crate::meta::{self, Meta};
-use crate::objects::Integrity;
-use crate::refs::{epoch, history};
+use crate::integrity::Integrity;
+use crate::lock::{Lock, LockKind};
+use crate::meta::{Feature, Meta};
+use crate::places::{self, TMP};
 use crate::verified::Verified;
-use crate::{packs, seals};
-
-/// The directories of every store.
-const DIRECTORIES: [&str; 9] = [
-    "objects",
-    "images",
-    "blobs",
-    "blobs/sha256",
-    "blobs/sha512",
-    "layers",
-    "layers/sha256",
-    "layers/sha512",
-    "refs",
-];
-
-/// Where everything is written before it is renamed to its place.
-const TMP: &str = "tmp";
 
 /// How long calls that take a lock by themselves wait for it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -52,32 +35,6 @@ pub struct Store {
     lock_wait: Duration,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
-}
-
-/// What a store has from the time that it is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Feature {
-    /// Packs, their records, hash areas and seals.
-    Packs,
-    /// Histories and epochs of names.
-    History,
-}
-
-impl Feature {
-    /// Its word in `meta.json`.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Packs => meta::PACKS,
-            Self::History => meta::HISTORY,
-        }
-    }
-
-    const fn directories(self) -> &'static [&'static str] {
-        match self {
-            Self::Packs => &["packs", packs::DIRECTORY, seals::DIRECTORY],
-            Self::History => &[history::DIRECTORY, epoch::DIRECTORY],
-        }
-    }
 }
 
 impl std::fmt::Debug for Store {
@@ -120,9 +77,9 @@ impl Store {
         let integrity = Integrity::of_filesystem(&kernel, &root)?;
         Ok(Self {
             tmp: root.sub(TMP)?,
-            objects: root.sub("objects")?,
-            images: root.sub("images")?,
-            refs: root.sub("refs")?,
+            objects: root.sub(places::OBJECTS)?,
+            images: root.sub(places::IMAGES)?,
+            refs: root.sub(places::REFS)?,
             verified: Verified::default(),
             root,
             kernel,
@@ -218,7 +175,7 @@ impl Store {
         let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
         if !meta.has(feature.name()) {
             meta.add(feature.name());
-            self.put_file(&self.root, Path::new(meta::FILE), &meta.to_json()?, 0o444)?;
+            self.put_file(&self.root, Path::new(places::META), &meta.to_json()?, 0o444)?;
         }
         let mut made = false;
         for directory in feature.directories() {
@@ -226,12 +183,22 @@ impl Store {
         }
         if made {
             if feature == Feature::Packs {
-                self.root.sub("packs")?.sync()?;
+                self.root.sub(places::PACKS_PARENT)?.sync()?;
             }
             self.root.sync()?;
         }
         enabled.push(feature);
         Ok(())
+    }
+
+    /// Puts a file with that content at `name` in `directory`, as [`documents::put`] does.
+    pub(crate) fn put_file(&self, directory: &Dir, name: &Path, content: &[u8], mode: u32) -> Result<()> {
+        documents::put(&self.tmp, directory, name, content, mode)
+    }
+
+    /// A file in `tmp/` that goes with its descriptor.
+    pub(crate) fn scratch(&self) -> std::io::Result<std::fs::File> {
+        documents::scratch(&self.tmp)
     }
 
     pub(crate) fn check_algorithm(&self, wanted: Algorithm) -> Result<()> {
@@ -291,35 +258,35 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     }
     let root = open_root(path)?;
     check_owner(&root)?;
-    if root.stat(meta::FILE)?.is_none()
+    if root.stat(places::META)?.is_none()
         && let Some(found) = foreign_entry(&root)?
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
     let _lock = Lock::take_for_making(&root, LOCK_WAIT)?;
-    if root.stat(meta::FILE)?.is_some() {
+    if root.stat(places::META)?.is_some() {
         return Ok(false);
     }
-    drop(root.append(lock::FILE, 0o600)?);
+    drop(root.append(places::LOCK, 0o600)?);
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }
 
 fn fill(root: &Dir, meta: &[u8]) -> Result<()> {
-    for directory in DIRECTORIES.into_iter().chain([TMP]) {
+    for directory in places::OF_EVERY_STORE.into_iter().chain([TMP]) {
         root.make(directory)?;
     }
     let tmp = root.sub(TMP)?;
     spread(&tmp);
-    tmp.unlink(meta::FILE)?;
-    let mut file = tmp.create(meta::FILE, 0o444)?;
-    file.write_all(meta).map_err(|e| Error::io("write", tmp.at(meta::FILE), e))?;
-    sync_file(&file, &tmp.at(meta::FILE))?;
-    for directory in ["blobs", "layers"] {
+    tmp.unlink(places::META)?;
+    let mut file = tmp.create(places::META, 0o444)?;
+    file.write_all(meta).map_err(|e| Error::io("write", tmp.at(places::META), e))?;
+    sync_file(&file, &tmp.at(places::META))?;
+    for directory in [places::BLOBS, places::LAYERS] {
         root.sub(directory)?.sync()?;
     }
     root.sync()?;
-    tmp.rename(meta::FILE, root, meta::FILE)?;
+    tmp.rename(places::META, root, places::META)?;
     root.sync()?;
     // The directory's own name; its parent may not be readable, which leaves that to the system.
     if let Some(parent) = root.path().parent()
@@ -343,26 +310,14 @@ fn spread(tmp: &Dir) {
 /// The name of something in `root` that the making of a store does not leave behind.
 fn foreign_entry(root: &Dir) -> Result<Option<String>> {
     let ours = |name: &std::ffi::OsStr| {
-        name == lock::FILE
+        name == places::LOCK
             || name == TMP
-            || name == "lost+found"
-            || DIRECTORIES.iter().any(|directory| name == *directory)
+            || name == places::LOST_AND_FOUND
+            || places::OF_EVERY_STORE.iter().any(|directory| name == *directory)
     };
     Ok(root
         .entries()?
         .into_iter()
         .find(|entry| !ours(&entry.name))
         .map(|entry| entry.name.to_string_lossy().into_owned()))
-}
-
-impl Integrity {
-    fn of_filesystem(kernel: &Kernel, root: &Dir) -> Result<Self> {
-        let Some(file) = root.read(meta::FILE)? else { return Ok(Self::None) };
-        let measured =
-            kernel.measure_verity(&file).map_err(|e| Error::io("measure", root.at(meta::FILE), e))?;
-        Ok(match measured {
-            Measurement::Unsupported => Self::None,
-            _ => Self::FsVerity,
-        })
-    }
 }

@@ -14,11 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::Stat;
 use sha2::{Digest, Sha256};
 
-use crate::backend::{Dir, sync_file};
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
-
-/// The name of the file.
-pub(crate) const FILE: &str = "verified";
+use crate::places::VERIFIED;
 
 const RECORD_BYTES: usize = 16;
 
@@ -77,8 +75,8 @@ impl Verified {
         if state.unsaved.is_empty() {
             return Ok(());
         }
-        let fail = |e| Error::io("write", root.at(FILE), e);
-        let mut file = root.append(FILE, 0o600)?;
+        let fail = |e| Error::io("write", root.at(VERIFIED), e);
+        let mut file = root.append(VERIFIED, 0o600)?;
         // Other processes append too; and what one of them left half-written is cut off first,
         // as it would shift all that follows.
         file.lock().map_err(fail)?;
@@ -108,13 +106,13 @@ impl Verified {
                 kept.insert(fingerprint);
             }
         }
-        let recorded = root.stat(FILE)?.map_or(0, |stat| stat.st_size.unsigned_abs());
+        let recorded = root.stat(VERIFIED)?.map_or(0, |stat| stat.st_size.unsigned_abs());
         if recorded > 2 * (kept.len() * RECORD_BYTES) as u64 {
-            tmp.unlink(FILE)?;
-            let mut file = tmp.create(FILE, 0o600)?;
-            file.write_all(&bytes_of(kept.iter())).map_err(|e| Error::io("write", tmp.at(FILE), e))?;
-            sync_file(&file, &tmp.at(FILE))?;
-            tmp.rename(FILE, root, FILE)?;
+            tmp.unlink(VERIFIED)?;
+            let mut file = tmp.create(VERIFIED, 0o600)?;
+            file.write_all(&bytes_of(kept.iter())).map_err(|e| Error::io("write", tmp.at(VERIFIED), e))?;
+            sync_file(&file, &tmp.at(VERIFIED))?;
+            tmp.rename(VERIFIED, root, VERIFIED)?;
             state.unsaved.clear();
         }
         state.known = Some(kept);
@@ -134,8 +132,8 @@ impl Verified {
     fn loaded(&self, root: &Dir) -> Result<MutexGuard<'_, State>> {
         let mut state = self.state();
         if state.known.is_none() {
-            state.known = Some(match root.read(FILE)? {
-                Some(file) => load(&file).map_err(|e| Error::io("read", root.at(FILE), e))?,
+            state.known = Some(match root.read(VERIFIED)? {
+                Some(file) => load(&file).map_err(|e| Error::io("read", root.at(VERIFIED), e))?,
                 None => HashSet::new(),
             });
         }

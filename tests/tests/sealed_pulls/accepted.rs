@@ -267,8 +267,11 @@ fn a_registry_without_a_list_of_referrers_lists_seals_by_a_tag() -> Result<()> {
     let seal =
         market.publisher.seal(StatementContents { names: vec![name.parse()?], ..market.contents(12) })?;
     let Target::Registry(reference) = name.parse::<Target>()? else { anyhow::bail!("{name} is no registry") };
-    let target =
-        Target::Registry(reference).open(None, &ClientOptions::default(), &Environment::of_process())?;
+    let target = Target::Registry(reference).open(
+        None,
+        &ClientOptions::default(),
+        &Environment::of_process(std::env::var_os),
+    )?;
     let pushed = artifact(&market.image, &seal).push(target.as_ref(), Naming::Digest)?;
     ensure!(pushed.fallback_tag.is_some(), "it has the API now: {pushed:?}");
     let value = market.json(&["pull", "--require", "sealed", &name])?;

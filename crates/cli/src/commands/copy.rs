@@ -49,7 +49,7 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let environment = Environment::of_process();
+        let environment = Environment::of_process(std::env::var_os);
         let source = self.source.open(&self.registry.client_options(&self.source), &environment)?;
         let target = self.target.open(Some(&self.source), &self.registry.without_mirrors(), &environment)?;
         let options = CopyOptions {

@@ -67,7 +67,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let options = self.registry.client_options(&self.source);
-        let source = self.source.open(&options, &Environment::of_process())?;
+        let source = self.source.open(&options, &Environment::of_process(std::env::var_os))?;
         let Some(name) = self.name.clone().or_else(|| source.default_name()) else {
             return Err(CommandError::usage(format_args!("{} suggests no name for the image", self.source))
                 .hint("give one behind the source: sealpack pull SOURCE NAME"));

@@ -7,13 +7,15 @@ use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use serde::de::IgnoredAny;
 
 use super::names::Names;
+use super::objects::DamagedObjects;
 use super::packs::Packs;
-use super::scan::Found;
-use super::{FsckReport, Problem, ProblemKind};
-use crate::blobs::blob_path;
+use super::report::FsckReport;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
+use crate::inventory::Inventory;
 use crate::observer::{Event, Observer};
+use crate::places::blob_path;
+use crate::problem::{Problem, ProblemKind};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::store::Store;
 
@@ -21,14 +23,14 @@ use crate::store::Store;
 pub(super) fn follow(
     store: &Store,
     names: &Names,
-    (found, packs): (Found, Packs),
+    (found, damaged, packs): (Inventory, DamagedObjects, Packs),
     objects_of: ObjectsOfImage<'_>,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
     let records = &names.records;
     let mut follow =
-        Follow { store, records, found, packs, problems: Vec::new(), needed_by: BTreeMap::new() };
+        Follow { store, records, found, damaged, packs, problems: Vec::new(), needed_by: BTreeMap::new() };
     for (kind, damage) in &names.damaged {
         follow.add(*kind, damage.path.clone(), damage.what.clone(), BTreeSet::new());
     }
@@ -48,7 +50,8 @@ pub(super) fn follow(
 struct Follow<'a> {
     store: &'a Store,
     records: &'a [ImageRecord],
-    found: Found,
+    found: Inventory,
+    damaged: DamagedObjects,
     packs: Packs,
     problems: Vec<Problem>,
     /// The names of the images that need a damaged object.
@@ -59,6 +62,11 @@ impl Follow<'_> {
     fn add(&mut self, kind: ProblemKind, path: PathBuf, what: String, images: BTreeSet<String>) {
         let images = images.into_iter().collect();
         self.problems.push(Problem { kind, path, what, images, quarantined: None });
+    }
+
+    /// Whether the object is there, undamaged.
+    fn has(&self, id: &ObjectId) -> bool {
+        self.found.objects.binary_search(id).is_ok() && !self.damaged.contains(id)
     }
 
     /// The names of the images for which `uses` holds.
@@ -100,7 +108,7 @@ impl Follow<'_> {
             self.add(ProblemKind::DamagedPackRecord, path, what, names.clone());
         }
         if !in_pack {
-            let lacking = objects.into_iter().filter(|id| !self.found.has(id)).collect();
+            let lacking = objects.into_iter().filter(|id| !self.has(id)).collect();
             self.lacking(ProblemKind::IncompleteLayer, self.store.layer_path(diff_id), lacking, names);
         }
     }
@@ -140,7 +148,7 @@ impl Follow<'_> {
                 ObjectForm::Packs => packs.flatten().collect(),
             };
             let has = |object: &ObjectId| match record.objects {
-                ObjectForm::Files => self.found.has(object),
+                ObjectForm::Files => self.has(object),
                 ObjectForm::Packs => packed.contains(object),
             };
             let theirs: BTreeSet<_> = objects.iter().copied().filter(|object| !has(object)).collect();
@@ -162,7 +170,7 @@ impl Follow<'_> {
         let Some(first) = lacking.first() else { return };
         let what = format!("{} of its objects are missing or damaged, {first} among them", lacking.len());
         self.add(kind, path, what, names.clone());
-        for id in lacking.into_iter().filter(|id| self.found.is_damaged(id)) {
+        for id in lacking.into_iter().filter(|id| self.damaged.contains(id)) {
             self.needed_by.entry(id).or_default().extend(names.iter().cloned());
         }
     }
@@ -276,7 +284,7 @@ impl Follow<'_> {
     }
 
     fn objects_and_strays(&mut self) {
-        for (id, what) in std::mem::take(&mut self.found.damaged) {
+        for (id, what) in std::mem::take(&mut self.damaged.0) {
             let names = self.needed_by.remove(&id).unwrap_or_default();
             self.add(ProblemKind::DamagedObject, self.store.object_path(&id), what, names);
         }

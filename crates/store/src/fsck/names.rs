@@ -1,7 +1,8 @@
 //! The names, and what is kept of each beside its image.
 
-use super::{FsckReport, ProblemKind};
+use super::report::FsckReport;
 use crate::error::{RefDamage, Result};
+use crate::problem::ProblemKind;
 use crate::refs::ImageRecord;
 use crate::store::Store;
 

@@ -10,10 +10,10 @@ use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::pack::{PackError, PackOptions, PackReader, PackWriteError};
 use sealpack_kernel::sha256::leaf_hash;
 
-use super::FsckReport;
-use super::scan::Found;
+use super::report::FsckReport;
 use super::threads::for_each;
 use crate::error::{Error, Result};
+use crate::inventory::Inventory;
 use crate::objects::{is_unreadable, status};
 use crate::observer::{Event, Observer};
 use crate::packs::{LayerPack, PackDescriptor};
@@ -73,7 +73,7 @@ impl Packs {
 /// Reads the records, and verifies every pack, each by whichever thread is free.
 pub(super) fn verify_packs(
     store: &Store,
-    found: &Found,
+    found: &Inventory,
     threads: usize,
     observer: &dyn Observer,
     report: &mut FsckReport,

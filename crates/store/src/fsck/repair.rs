@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Problem, ProblemKind};
-use crate::backend::Dir;
+use crate::dir::Dir;
 use crate::error::Result;
+use crate::places::QUARANTINE;
+use crate::problem::{Problem, ProblemKind};
 use crate::store::Store;
-
-/// Where damaged files go. Nothing in it is ever used again; it is the user's to look at and to delete.
-const DIRECTORY: &str = "quarantine";
 
 /// Moves away what is damaged and what would hide from the next pull that something is missing.
 ///
@@ -52,8 +50,8 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
 
 /// Moves `path`, which is relative to the store. Answers where to, or `None` when it is gone.
 fn move_away(store: &Store, path: &Path) -> Result<Option<PathBuf>> {
-    store.root.make(DIRECTORY)?;
-    let quarantine = store.root.sub(DIRECTORY)?;
+    store.root.make(QUARANTINE)?;
+    let quarantine = store.root.sub(QUARANTINE)?;
     let name = path.to_string_lossy().replace('/', "-");
     // Damaged twice, kept twice.
     for copy in 0_u32.. {

@@ -11,10 +11,11 @@ use sealpack_format::pack::{PackError, PackReader};
 use sealpack_format::verity::dmverity::{DmVerityError, Hashing, write_hash_area};
 use sealpack_kernel::sha256::leaf_hash;
 
-use super::pack_path;
-use crate::backend::about_to;
+use crate::dir::about_to;
 use crate::error::{Error, Result};
-use crate::objects::{ObjectState, is_unreadable, status};
+use crate::integrity::ObjectState;
+use crate::objects::{is_unreadable, status};
+use crate::places::pack_path;
 use crate::store::Store;
 use crate::verified::Fingerprint;
 

@@ -1,7 +1,6 @@
 //! Packs, and which layer has which. `docs/formats/pack.md` describes what is in them.
 
 mod check;
-mod forms;
 mod record;
 
 use std::collections::HashSet;
@@ -13,13 +12,10 @@ use sealpack_format::digest::{Algorithm, DiffId, RootHash};
 pub use record::PackDescriptor;
 pub(crate) use record::PackRecord;
 
-use crate::blobs::read_at_most;
 use crate::error::{Error, Result};
+use crate::places::{pack_path, pack_record_path};
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
-
-/// The directory of packs, all of them named by SHA-256.
-pub(crate) const DIRECTORY: &str = "packs/sha256";
 
 /// More bytes than the record of a pack has.
 const RECORD_MAX_BYTES: u64 = 64 * 1024;
@@ -77,7 +73,7 @@ impl Store {
 
     pub(crate) fn pack_record(&self, diff_id: &DiffId) -> Result<Option<PackRecord>> {
         let path = pack_record_path(diff_id);
-        let Some(json) = read_at_most(&self.root, &path, RECORD_MAX_BYTES)? else { return Ok(None) };
+        let Some(json) = self.root.read_at_most(&path, RECORD_MAX_BYTES)? else { return Ok(None) };
         let damaged = |what| Error::PackRecordDamaged { path: self.root.at(&path), what };
         PackRecord::parse(&json).map(Some).map_err(damaged)
     }
@@ -105,19 +101,4 @@ pub(crate) fn packs_of(
         packs.extend(pack.map(|pack| LayerPack { layer, pack }));
     }
     Ok(packs)
-}
-
-/// Where a pack is in the store.
-pub(crate) fn pack_path(root_hash: &RootHash) -> PathBuf {
-    PathBuf::from(format!("{DIRECTORY}/{root_hash}.pack"))
-}
-
-/// The pack that a file in [`DIRECTORY`] is named for.
-pub(crate) fn pack_of_file_name(name: &str) -> Option<RootHash> {
-    name.strip_suffix(".pack")?.parse().ok()
-}
-
-/// Where the record of a layer's pack is in the store.
-pub(crate) fn pack_record_path(diff_id: &DiffId) -> PathBuf {
-    PathBuf::from(format!("layers/{}/{}.pack", diff_id.algorithm(), diff_id.hex()))
 }

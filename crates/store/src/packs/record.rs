@@ -6,7 +6,7 @@ use sealpack_format::digest::RootHash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::small::parse_versioned;
+use crate::documents::{parse_versioned, to_json};
 
 /// The version of the record that this program writes and knows.
 const VERSION: u64 = 1;
@@ -45,9 +45,7 @@ impl PackRecord {
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        Ok(json)
+        to_json(self)
     }
 
     /// Parses the content of a file. The error says what is wrong with it.

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{self, OfName};
 use super::name;
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
-use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "epochs";
+use crate::meta::Feature;
+use crate::places::EPOCHS;
+use crate::store::Store;
 
 /// What is remembered of a name: the content of a file in `epochs/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Store {
     /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
     pub fn epoch(&self, name: &str) -> Result<Option<Epoch>> {
         name::check(name)?;
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(None) };
+        let Some(directory) = self.root.try_sub(EPOCHS)? else { return Ok(None) };
         file::read(self, &directory, OsStr::new(&name::file_name(name)))
     }
 
@@ -75,20 +75,18 @@ impl Store {
             _ => {}
         }
         self.enable_feature(Feature::History)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(EPOCHS)?;
         // A clock before 1970 is no reason to fail.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (version, manifest) = (Epoch::VERSION, *manifest);
         let content = Epoch { version, name: name.to_owned(), epoch, manifest, unix_seconds: now };
-        let mut json =
-            serde_json::to_vec_pretty(&content).map_err(|e| Error::io("write", directory.path(), e))?;
-        json.push(b'\n');
+        let json = to_json(&content).map_err(|e| Error::io("write", directory.path(), e))?;
         self.put_file(&directory, Path::new(&name::file_name(name)), &json, 0o644)
     }
 
     /// All remembered epochs, and the files that are none.
     pub(crate) fn epochs(&self) -> Result<(Vec<Epoch>, Vec<RefDamage>)> {
-        match self.root.try_sub(DIRECTORY)? {
+        match self.root.try_sub(EPOCHS)? {
             Some(directory) => file::read_all(self, &directory),
             None => Ok((Vec::new(), Vec::new())),
         }

@@ -5,10 +5,9 @@ use std::ffi::OsStr;
 use serde::de::DeserializeOwned;
 
 use super::name;
-use crate::backend::Dir;
-use crate::blobs::read_at_most;
+use crate::dir::Dir;
+use crate::documents::parse_versioned;
 use crate::error::{Error, RefDamage, Result};
-use crate::small::parse_versioned;
 use crate::store::Store;
 
 /// More bytes than any of them has: a record with 500 layers (overlayfs's limit) takes 150 KiB, and a
@@ -32,7 +31,7 @@ pub(super) trait OfName: DeserializeOwned {
 /// Reads the file `file_name` in `directory`, if there is one.
 pub(super) fn read<T: OfName>(store: &Store, directory: &Dir, file_name: &OsStr) -> Result<Option<T>> {
     let damage = |what: String| Error::from(RefDamage { path: directory.at(file_name), of: T::WHAT, what });
-    let json = match read_at_most(directory, file_name, MAX_BYTES) {
+    let json = match directory.read_at_most(file_name, MAX_BYTES) {
         Err(Error::Io { source, .. }) => return Err(damage(source.to_string())),
         other => other?,
     };

@@ -6,14 +6,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, OfName};
-use super::{ImageRecord, name};
-use crate::backend::Dir;
+use super::name;
+use super::record::ImageRecord;
+use crate::dir::Dir;
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
-use crate::gc::{Removed, Sweep};
-use crate::store::{Feature, Store};
-
-/// Their directory.
-pub(crate) const DIRECTORY: &str = "history";
+use crate::meta::Feature;
+use crate::places::HISTORY;
+use crate::store::Store;
 
 /// The most earlier images that are known of one name.
 pub const HISTORY_MAX: usize = 8;
@@ -56,7 +56,7 @@ impl Store {
     /// [`Error::Name`]; [`Error::RefDamaged`]; failures of the system.
     pub fn history(&self, name: &str) -> Result<Vec<ImageRecord>> {
         name::check(name)?;
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(Vec::new()) };
+        let Some(directory) = self.root.try_sub(HISTORY)? else { return Ok(Vec::new()) };
         let file_name = name::file_name(name);
         let Some(history) = file::read::<History>(self, &directory, OsStr::new(&file_name))? else {
             return Ok(Vec::new());
@@ -66,7 +66,7 @@ impl Store {
 
     /// All histories, and the files that are none.
     pub(crate) fn histories(&self) -> Result<(Vec<History>, Vec<RefDamage>)> {
-        match self.root.try_sub(DIRECTORY)? {
+        match self.root.try_sub(HISTORY)? {
             Some(directory) => file::read_all(self, &directory),
             None => Ok((Vec::new(), Vec::new())),
         }
@@ -78,7 +78,7 @@ impl Store {
     /// means nothing.
     pub(super) fn push_history(&self, record: &ImageRecord) -> Result<()> {
         self.enable_feature(Feature::History)?;
-        let directory = self.root.sub(DIRECTORY)?;
+        let directory = self.root.sub(HISTORY)?;
         let file_name = name::file_name(&record.name);
         let history = file::read::<History>(self, &directory, OsStr::new(&file_name))?;
         let mut records = vec![record.clone()];
@@ -88,71 +88,29 @@ impl Store {
         self.put_history(&directory, &History::new(record.name.clone(), records))
     }
 
-    fn put_history(&self, directory: &Dir, history: &History) -> Result<()> {
-        self.put_file(directory, Path::new(&name::file_name(&history.name)), &history.to_json()?, 0o644)
+    pub(crate) fn put_history(&self, directory: &Dir, history: &History) -> Result<()> {
+        self.put_file(directory, Path::new(&history.file_name()), &history.to_json()?, 0o644)
     }
 
     /// Removes the history of `name`, a damaged one too.
-    pub(super) fn remove_history(&self, name: &str) -> Result<()> {
-        let Some(directory) = self.root.try_sub(DIRECTORY)? else { return Ok(()) };
+    pub(crate) fn remove_history(&self, name: &str) -> Result<()> {
+        let Some(directory) = self.root.try_sub(HISTORY)? else { return Ok(()) };
         if directory.unlink(name::file_name(name))? { directory.sync() } else { Ok(()) }
     }
-
-    /// Of each history the part that gc keeps: the `keep` newest images that are not the one with the name, and
-    /// none where no image has the name any more.
-    pub(crate) fn histories_to_keep(&self, images: &[ImageRecord], keep: usize) -> Result<Vec<Trimmed>> {
-        let (histories, damaged) = self.histories()?;
-        if let Some(damage) = damaged.into_iter().next() {
-            return Err(damage.into());
-        }
-        let trim = |history: History| {
-            let current = images.iter().find(|record| record.name == history.name);
-            let mut kept = current.map(|current| history.earlier_than(Some(current))).unwrap_or_default();
-            kept.truncate(keep);
-            Trimmed {
-                dropped: history.records.len() - kept.len(),
-                kept: History { records: kept, ..history },
-            }
-        };
-        Ok(histories.into_iter().map(trim).collect())
-    }
-
-    /// Makes the histories so short. Durable on return.
-    pub(crate) fn trim_histories(&self, trimmed: &[Trimmed], sweep: &mut Sweep<'_>) -> Result<()> {
-        let changed = trimmed.iter().filter(|history| history.dropped > 0);
-        for Trimmed { kept, dropped } in changed {
-            let directory = self.root.sub(DIRECTORY)?;
-            let before =
-                directory.stat(name::file_name(&kept.name))?.map_or(0, |stat| stat.st_size.unsigned_abs());
-            let after = if kept.records.is_empty() { 0 } else { kept.to_json()?.len() as u64 };
-            if !sweep.dry_run && kept.records.is_empty() {
-                self.remove_history(&kept.name)?;
-            } else if !sweep.dry_run {
-                self.put_history(&directory, kept)?;
-            }
-            let removed = Removed { count: *dropped as u64, bytes: before.saturating_sub(after) };
-            sweep.report.earlier.merge(removed);
-        }
-        Ok(())
-    }
-}
-
-/// What a gc leaves of a history.
-pub(crate) struct Trimmed {
-    pub(crate) kept: History,
-    /// How many images are left out.
-    dropped: usize,
 }
 
 impl History {
-    const fn new(name: String, records: Vec<ImageRecord>) -> Self {
+    pub(crate) const fn new(name: String, records: Vec<ImageRecord>) -> Self {
         Self { version: Self::VERSION, name, records }
     }
 
-    fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", DIRECTORY, e))?;
-        json.push(b'\n');
-        Ok(json)
+    /// Its file in `history/`.
+    pub(crate) fn file_name(&self) -> String {
+        name::file_name(&self.name)
+    }
+
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        to_json(self).map_err(|e| Error::io("write", HISTORY, e))
     }
 
     /// The images in it without `current`, which has the name.

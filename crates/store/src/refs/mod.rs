@@ -1,9 +1,9 @@
 //! Names, and the images they stand for.
 
 mod accepted;
-pub(crate) mod epoch;
+mod epoch;
 mod file;
-pub(crate) mod history;
+mod history;
 mod name;
 mod record;
 
@@ -13,9 +13,11 @@ use std::path::Path;
 pub use accepted::Accepted;
 pub use epoch::Epoch;
 pub use history::HISTORY_MAX;
+pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
 pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 
+use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
 use crate::lock::Lock;
 use crate::store::Store;
@@ -84,9 +86,7 @@ impl Store {
         if let Some(before) = before.filter(|before| before.manifest != record.manifest) {
             self.push_history(&before)?;
         }
-        let mut json =
-            serde_json::to_vec_pretty(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
-        json.push(b'\n');
+        let json = to_json(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
         self.put_file(&self.refs, Path::new(&name::file_name(&record.name)), &json, 0o644)
     }
 

@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Pending, Staging};
-use crate::backend::{Dir, sync_file};
-use crate::blobs::blob_path;
+use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
-use crate::images::image_file_name;
-use crate::layers::layer_path;
-use crate::objects::Integrity;
-use crate::packs::{self, pack_path, pack_record_path};
+use crate::integrity::Integrity;
+use crate::meta::Feature;
+use crate::places::{PACKS, blob_path, layer_path, metadata_image_path, pack_path, pack_record_path};
 use crate::refs::{Accepted, ImageRecord, ObjectForm};
-use crate::store::Feature;
 use crate::verified::Fingerprint;
 
 /// Up to so many files are flushed one by one; more with one syncfs(2), which also waits for
@@ -86,9 +83,7 @@ impl Staging<'_> {
         let mut touched = BTreeSet::new();
         let places = batch.layers.iter().map(|(id, number)| (layer_path(id), number));
         let places = places.chain(batch.blobs.iter().map(|(id, number)| (blob_path(id), number)));
-        let places = places.chain(
-            batch.images.iter().map(|(id, number)| (Path::new("images").join(image_file_name(id)), number)),
-        );
+        let places = places.chain(batch.images.iter().map(|(id, number)| (metadata_image_path(id), number)));
         for (place, number) in places {
             self.dir.rename(number.to_string(), &self.store.root, &place)?;
             touched.extend(place.parent().map(Path::to_owned));
@@ -158,7 +153,7 @@ impl Staging<'_> {
         }
         store.verified.save(&store.root)?;
         if !batch.packs.is_empty() {
-            store.root.sub(packs::DIRECTORY)?.sync()?;
+            store.root.sub(PACKS)?.sync()?;
         }
         // Before the records of layers, which count on the packs.
         let mut touched = BTreeSet::new();

@@ -18,19 +18,16 @@ use sealpack_format::digest::{BlobDigest, DiffId, ObjectId, RootHash};
 pub use files::{LayerFile, MetadataImageWriter, ObjectWriter};
 pub use pack::{PackFile, PackedObject};
 
-use crate::backend::Dir;
 use crate::blobs::BLOB_MAX_BYTES;
+use crate::dir::Dir;
 use crate::error::{BlobMismatch, Error, Result};
 use crate::hash::blob_digest;
 use crate::hash_areas::{hash_area, hash_area_failed};
-use crate::images::image_file_name;
+use crate::integrity::{Integrity, ObjectState};
 use crate::lock::{Lock, Locked};
-use crate::objects::{Integrity, ObjectState};
 use crate::packs::PackDescriptor;
+use crate::places::{STAGING_PREFIX, metadata_image_file_name};
 use crate::store::Store;
-
-/// How the directories of stagings in `tmp/` begin.
-const PREFIX: &str = "stage-";
 
 /// What became of a content that was to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +141,9 @@ impl Store {
     pub(crate) fn dead_stagings(&self) -> Result<Vec<(String, Locked)>> {
         let mut dead = Vec::new();
         for entry in self.tmp.entries()? {
-            let Some(name) = entry.name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let Some(name) = entry.name.to_str().filter(|name| name.starts_with(STAGING_PREFIX)) else {
+                continue;
+            };
             if entry.kind.is_dir()
                 && let Some(lock) = lock_directory(&self.tmp, name)?
             {
@@ -157,7 +156,8 @@ impl Store {
     fn new_staging_directory(&self) -> Result<(String, Dir, Locked)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         loop {
-            let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name =
+                format!("{STAGING_PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             // A directory of that name is of a dead process with our number, or of one in another
             // namespace; the next number then.
             if !self.tmp.make(&name)? {
@@ -377,7 +377,7 @@ impl<'s> Staging<'s> {
 
     /// Whether the image is in the store or waits for its commit here.
     fn look_up_image(&self, id: &ObjectId) -> Result<Added> {
-        Ok(match self.store.check_file(&self.store.images, Path::new(&image_file_name(id)), id)? {
+        Ok(match self.store.check_file(&self.store.images, Path::new(&metadata_image_file_name(id)), id)? {
             ObjectState::Absent => Added::New,
             ObjectState::Good => Added::Existing,
             ObjectState::Damaged => Added::Replaced,

@@ -13,7 +13,7 @@ use sealpack_kernel::sha256::leaf_hash;
 use super::files::Temporary;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
-use crate::objects::ObjectState;
+use crate::integrity::ObjectState;
 use crate::packs::{PackDescriptor, PackRecord, packs_of};
 use crate::refs::{ImageRecord, ObjectForm};
 

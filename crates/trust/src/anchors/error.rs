@@ -28,9 +28,11 @@ pub enum AnchorError {
 /// Why signatures by a known certificate do not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
-    /// It was revoked.
-    #[error("revoked{}", because(.reason.as_ref()))]
+    /// It was revoked, or its key was.
+    #[error("revoked{}{}", by_key(.with.as_ref()), because(.reason.as_ref()))]
     Revoked {
+        /// The other certificate of its key that was revoked.
+        with: Option<String>,
         /// The reason given then.
         reason: Option<String>,
     },
@@ -43,6 +45,11 @@ pub enum CertificateProblem {
     /// It is not for signing code.
     #[error("not usable: {0}")]
     Usage(KeyError),
+}
+
+/// By way of which other certificate, or nothing.
+fn by_key(with: Option<&String>) -> String {
+    with.map(|with| format!(" with its key, which is that of {with}")).unwrap_or_default()
 }
 
 /// `: REASON`, or nothing.

@@ -182,7 +182,26 @@ impl Anchors {
         same.map(|(name, _)| name.clone()).collect()
     }
 
-    /// That signatures by a certificate count: it is not revoked, valid at `now`, and for signing code. The kernel
+    /// The revocation of a certificate: the one that names it, or else one of its key, by way of another certificate.
+    /// One without a key, as earlier versions wrote them, is of the key of a certificate that is here.
+    #[must_use]
+    pub fn revocation(&self, certificate: &Certificate) -> Option<&RevokedCertificate> {
+        let (sha256, key) = (certificate.fingerprint(), certificate.public_key());
+        let key_sha256 = key.fingerprint();
+        let is_of_key = |revoked: &&RevokedCertificate| match revoked.public_key {
+            Some(revoked) => revoked == key_sha256,
+            None => self.all().any(|one| one.public_key() == key && one.fingerprint() == revoked.sha256),
+        };
+        let revoked = &self.revocations.certificates;
+        revoked.iter().find(|revoked| revoked.sha256 == sha256).or_else(|| revoked.iter().find(is_of_key))
+    }
+
+    /// The certificates for anything.
+    fn all(&self) -> impl Iterator<Item = &Certificate> {
+        self.certificates.iter().flat_map(|named| &named.certificates)
+    }
+
+    /// That signatures by a certificate count: neither it nor its key is revoked, it is valid at `now`, and for signing code. The kernel
     /// looks at none of these, so this is for decisions in userspace only.
     ///
     /// # Errors
@@ -192,8 +211,10 @@ impl Anchors {
         certificate: &Certificate,
         now: SystemTime,
     ) -> Result<(), CertificateProblem> {
-        if let Some(revoked) = self.revocations.certificate(&certificate.fingerprint()) {
-            return Err(CertificateProblem::Revoked { reason: revoked.reason.clone() });
+        if let Some(revoked) = self.revocation(certificate) {
+            let is_itself = revoked.sha256 == certificate.fingerprint();
+            let with = (!is_itself).then(|| revoked.label());
+            return Err(CertificateProblem::Revoked { with, reason: revoked.reason.clone() });
         }
         let validity = certificate.validity();
         if now < validity.not_before() {

@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use super::TomlError;
 use super::error::read;
-use crate::key::Fingerprint;
+use crate::key::{Certificate, Fingerprint};
 use crate::timestamp::Timestamp;
 
-/// Certificates whose signatures no longer count, and root hashes that must not be used whoever signed them.
+/// Certificates whose keys no longer count, and root hashes that must not be used whoever signed them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocations {
@@ -20,12 +20,16 @@ pub struct Revocations {
     pub root_hashes: Vec<RevokedRootHash>,
 }
 
-/// A certificate that was revoked.
+/// A certificate that was revoked, and its key with it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokedCertificate {
     /// The SHA-256 of its DER.
     pub sha256: Fingerprint,
+    /// The SHA-256 of its `SubjectPublicKeyInfo`: what is revoked, whichever certificate it is in. Absent in what
+    /// versions before this field wrote; [`Anchors::revocation`](super::Anchors::revocation) finds the key then where it
+    /// has the certificate.
+    pub public_key: Option<Fingerprint>,
     /// What the trust store called it, for people.
     pub name: Option<String>,
     /// Why, for people.
@@ -63,10 +67,18 @@ impl Revocations {
         self.root_hashes.extend(others.root_hashes);
     }
 
-    /// The revocation of a certificate.
+    /// The revocation that names a certificate. Another one may be of the same key:
+    /// [`Anchors::revocation`](super::Anchors::revocation).
     #[must_use]
     pub fn certificate(&self, sha256: &Fingerprint) -> Option<&RevokedCertificate> {
         self.certificates.iter().find(|revoked| revoked.sha256 == *sha256)
+    }
+
+    /// Whether the revocation of a certificate is there with that of its key.
+    #[must_use]
+    pub fn has_whole(&self, certificate: &Certificate) -> bool {
+        let (sha256, key) = (certificate.fingerprint(), certificate.public_key().fingerprint());
+        self.certificates.iter().any(|revoked| revoked.sha256 == sha256 && revoked.public_key == Some(key))
     }
 
     /// The revocation of a root hash.
@@ -80,16 +92,25 @@ impl RevokedCertificate {
     /// The lines to be put at the end of `revoked.toml`.
     #[must_use]
     pub fn to_toml(
-        sha256: &Fingerprint,
+        certificate: &Certificate,
         name: Option<&str>,
         reason: Option<&str>,
         when: Timestamp,
     ) -> String {
-        entry(
-            "certificate",
-            &[("sha256", Some(&sha256.to_string())), ("name", name), ("reason", reason)],
-            when,
-        )
+        certificate_entry(certificate, name, reason, Some(&when.to_string()))
+    }
+
+    /// The lines of the same revocation with the key of its certificate.
+    #[must_use]
+    pub fn with_key(&self, certificate: &Certificate) -> String {
+        let when = self.revoked.map(|when| when.to_string());
+        certificate_entry(certificate, self.name.as_deref(), self.reason.as_deref(), when.as_deref())
+    }
+
+    /// What people call it: its name, or what tells it from others.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("sha256:{}", self.sha256))
     }
 }
 
@@ -104,15 +125,33 @@ impl RevokedRootHash {
     ) -> String {
         let fields = [("root_hash", Some(root_hash.to_string())), ("image", image.map(str::to_owned))];
         let fields = fields.each_ref().map(|(name, value)| (*name, value.as_deref()));
-        entry("root_hash", &[fields[0], fields[1], ("reason", reason)], when)
+        entry("root_hash", &[fields[0], fields[1], ("reason", reason)], Some(&when.to_string()))
     }
 }
 
+fn certificate_entry(
+    certificate: &Certificate,
+    name: Option<&str>,
+    reason: Option<&str>,
+    when: Option<&str>,
+) -> String {
+    let sha256 = certificate.fingerprint().to_string();
+    let key = certificate.public_key().fingerprint().to_string();
+    let fields = [
+        ("sha256", Some(sha256.as_str())),
+        ("public_key", Some(key.as_str())),
+        ("name", name),
+        ("reason", reason),
+    ];
+    entry("certificate", &fields, when)
+}
+
 /// An element of an array of tables. Lines are added to a file that people have comments in, so it is not written anew.
-fn entry(table: &str, fields: &[(&str, Option<&str>)], when: Timestamp) -> String {
+fn entry(table: &str, fields: &[(&str, Option<&str>)], when: Option<&str>) -> String {
     let line = |(name, value): &(&str, Option<&str>)| Some(format!("{name} = {}\n", quoted((*value)?)));
     let lines: String = fields.iter().filter_map(line).collect();
-    format!("\n[[{table}]]\n{lines}revoked = {when}\n")
+    let when = when.map(|when| format!("revoked = {when}\n")).unwrap_or_default();
+    format!("\n[[{table}]]\n{lines}{when}")
 }
 
 /// A basic string (TOML 1.0, "String").

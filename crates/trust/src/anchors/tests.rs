@@ -4,13 +4,23 @@ use sealpack_format::digest::RootHash;
 use sealpack_format::reference::Reference;
 
 use super::*;
-use crate::key::{KeyKind, Validity, generate};
+use crate::key::{FileKey, KeyKind, Validity, generate, self_signed_certificate};
 use crate::timestamp::Timestamp;
 
 fn certificate(name: &str) -> Certificate {
     let validity = Validity::starting(SystemTime::now(), Duration::from_secs(3600)).expect("an hour");
     let made = generate(KeyKind::P256, &name.parse().expect("a name"), &validity).expect("a key");
     Certificate::parse(made.certificate_pem.as_bytes()).expect("a certificate")
+}
+
+/// Two certificates of one key.
+fn of_one_key() -> [Certificate; 2] {
+    let validity = Validity::starting(SystemTime::now(), Duration::from_secs(3600)).expect("an hour");
+    let made = generate(KeyKind::P256, &"one".parse().expect("a name"), &validity).expect("a key");
+    let key = FileKey::parse(made.key_pem.as_bytes()).expect("a key");
+    let again =
+        self_signed_certificate(&key, &"again".parse().expect("a name"), &validity).expect("a certificate");
+    [made.certificate_pem.as_bytes(), &again].map(|bytes| Certificate::parse(bytes).expect("a certificate"))
 }
 
 fn name(text: &str) -> AnchorName {
@@ -68,22 +78,53 @@ fn a_certificate_counts_while_it_is_valid_and_not_revoked() {
     assert!(later.starts_with("expired since 20") && later.ends_with('Z'), "{later}");
     assert!(problem(&anchors, UNIX_EPOCH).starts_with("not valid before 20"));
     let when = Timestamp::from_unix_seconds(0).expect("a time");
-    let text = RevokedCertificate::to_toml(&certificate.fingerprint(), Some("one"), Some("lost"), when);
+    let text = RevokedCertificate::to_toml(&certificate, Some("one"), Some("lost"), when);
     let revoked = Revocations::parse(text.as_bytes()).expect("revocations");
     assert_eq!(problem(&Anchors::new(revoked, Rules::default()), now), "revoked: lost");
+}
+
+/// Whoever had the key made a second certificate of it, and went on.
+#[test]
+fn the_key_of_a_revoked_certificate_counts_in_no_other_certificate() {
+    let [one, again] = of_one_key();
+    let now = SystemTime::now();
+    let when = Timestamp::from_unix_seconds(0).expect("a time");
+    let problem = |text: &str, certificates: &[(&str, &Certificate)]| {
+        let revoked = Revocations::parse(text.as_bytes()).expect("revocations");
+        let mut anchors = Anchors::new(revoked, Rules::default());
+        for (name, certificate) in certificates {
+            anchors.add(Use::Policies, name.parse().expect("a name"), (*certificate).clone()).expect("new");
+        }
+        anchors.check_certificate(&again, now).map_err(|problem| problem.to_string())
+    };
+    let text = RevokedCertificate::to_toml(&one, Some("publisher"), Some("stolen"), when);
+    let by_key = Err("revoked with its key, which is that of publisher: stolen".to_owned());
+    assert_eq!(problem(&text, &[]), by_key, "the revoked certificate need not be at hand");
+    assert_eq!(problem(&text, &[("publisher", &one), ("other", &again)]), by_key);
+    // Versions before keys were revoked wrote the certificate only.
+    let old = format!("[[certificate]]\nsha256 = \"{}\"\nreason = \"stolen\"\n", one.fingerprint());
+    let label = format!("sha256:{}", one.fingerprint());
+    let by_key = Err(format!("revoked with its key, which is that of {label}: stolen"));
+    assert_eq!(problem(&old, &[("publisher", &one)]), by_key);
+    assert_eq!(problem(&old, &[("other", &again)]), Ok(()), "nobody can know its key");
+    // Of two revocations the one that names the certificate says why.
+    let both = text + &RevokedCertificate::to_toml(&again, None, Some("too"), when);
+    assert_eq!(problem(&both, &[]), Err("revoked: too".to_owned()));
+    assert_eq!(problem(&RevokedCertificate::to_toml(&certificate("two"), None, None, when), &[]), Ok(()));
 }
 
 #[test]
 fn revocations_are_added_line_by_line_and_read_again() {
     let odd = "a \"quoted\" \\ line\nand \u{7f}\u{1b}[2J \u{e4}";
     let when: Timestamp = "2026-11-27T18:34:55Z".parse().expect("a time");
-    let fingerprint = certificate("one").fingerprint();
+    let one = certificate("one");
+    let fingerprint = one.fingerprint();
     let root_hash = RootHash::new([7; 32]);
     let text = [
         "# what people wrote\n".to_owned(),
-        RevokedCertificate::to_toml(&fingerprint, None, Some(odd), when),
+        RevokedCertificate::to_toml(&one, None, Some(odd), when),
         RevokedRootHash::to_toml(&root_hash, Some("docker.io/library/debian:12"), None, when),
-        RevokedCertificate::to_toml(&fingerprint, Some("one"), None, when),
+        RevokedCertificate::to_toml(&one, Some("one"), None, when),
     ]
     .concat();
     assert!(!text.contains('\u{1b}') && text.contains("revoked = 2026-11-27T18:34:55Z\n"), "{text}");
@@ -91,6 +132,8 @@ fn revocations_are_added_line_by_line_and_read_again() {
     assert_eq!(revocations.certificates.len(), 2);
     let certificate = revocations.certificate(&fingerprint).expect("revoked");
     assert_eq!((certificate.name.as_deref(), certificate.reason.as_deref()), (None, Some(odd)));
+    assert_eq!(certificate.public_key, Some(one.public_key().fingerprint()));
+    assert!(revocations.has_whole(&one));
     assert_eq!(certificate.revoked.map(|date| date.to_string()).as_deref(), Some("2026-11-27T18:34:55Z"));
     let hash = revocations.root_hash(&root_hash).expect("revoked");
     assert_eq!(hash.image.as_deref(), Some("docker.io/library/debian:12"));

@@ -4,7 +4,7 @@ use sealpack_format::digest::ObjectId;
 
 use super::*;
 use crate::anchors::{Revocations, RevokedCertificate, RevokedRootHash, Rules};
-use crate::key::{Certificate, FileKey, KeyKind, Validity, generate};
+use crate::key::{Certificate, FileKey, KeyKind, Validity, generate, self_signed_certificate};
 use crate::seal::{SealedMetadata, SealedPack, SealingKeys, SigningPair, StatementContents};
 use crate::timestamp::Timestamp;
 
@@ -286,8 +286,7 @@ fn a_signature_swapped_with_anothers_is_bad_by_name() {
 fn who_is_revoked_or_expired_or_for_something_else_does_not_count_any_more() {
     let (one, two) = (signer("one"), signer("two"));
     let when = Timestamp::from_unix_seconds(0).expect("a time");
-    let revoked =
-        RevokedCertificate::to_toml(&one.certificate.fingerprint(), None, Some("the key was stolen"), when);
+    let revoked = RevokedCertificate::to_toml(&one.certificate, None, Some("the key was stolen"), when);
     let mut seal = seal(contents(7), &one);
     let known = anchors(&[("one", &one), ("two", &two)], &revoked, "");
     let said = simply(&seal, &known);
@@ -306,6 +305,23 @@ fn who_is_revoked_or_expired_or_for_something_else_does_not_count_any_more() {
     let verdict = judge(&seal, &known, &asked.question());
     assert!(verdict.is_acceptable(), "{:?}", verdict.failures);
     assert_eq!(verdict.statement_signers, ["two".parse().expect("a name")]);
+}
+
+#[test]
+fn a_second_certificate_of_a_revoked_key_signs_neither_statements_nor_root_hashes() {
+    let one = signer("one");
+    let validity = Validity::starting(SystemTime::now(), Duration::from_secs(3600)).expect("an hour");
+    let again = self_signed_certificate(&one.key, &"again".parse().expect("a name"), &validity);
+    let certificate = Certificate::parse(&again.expect("a certificate")).expect("a certificate");
+    let revoked = &one.certificate;
+    let when = Timestamp::from_unix_seconds(0).expect("a time");
+    let revoked = RevokedCertificate::to_toml(revoked, Some("one"), Some("stolen"), when);
+    let again = TestSigner { key: one.key, certificate };
+    let said = simply(&seal(contents(7), &again), &anchors(&[("again", &again)], &revoked, ""));
+    let why = "whose certificate is revoked with its key, which is that of one: stolen";
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(said[0], format!("the statement is signed by again, {why}"));
+    assert_eq!(said[1], format!("root hash {} is signed by again, {why}", root(1)));
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest::{self, SHA256};
 use der::asn1::{AnyRef, BitStringRef};
-use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use sealpack_format::digest::RootHash;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::pem::{self, Block};
-use super::{KeyError, PublicKey, Signer, Validity, oid};
+use super::{KeyError, PublicKey, Signer, Validity, loadable, oid};
 
 /// An X.509 certificate (RFC 5280) of a supported key.
 ///
@@ -248,6 +249,33 @@ impl Certificate {
         Ok(())
     }
 
+    /// Checks that it names what it is for, where it is an authority's: without a word on that, such a certificate is
+    /// for signing others. Besides what [`check_usage`](Self::check_usage) checks.
+    ///
+    /// # Errors
+    /// It is for something else, or does not say.
+    pub fn check_purpose(&self) -> Result<(), KeyError> {
+        self.check_usage()?;
+        let names_it = self.parts.key_usage.is_some() || self.parts.extended_key_usage.is_some();
+        if self.parts.is_authority && !names_it {
+            let problem = "it is an authority's, and names neither digitalSignature nor codeSigning";
+            return Err(KeyError::Usage { subject: self.parts.subject.clone(), problem });
+        }
+        Ok(())
+    }
+
+    /// Checks that the kernel takes it into a keyring. Statements are nothing for the kernel; for root hashes and
+    /// policies a certificate that it does not take is of no use.
+    ///
+    /// # Errors
+    /// Why it does not, and what it answers.
+    pub fn check_kernel(&self) -> Result<(), KeyError> {
+        match loadable::problem(&self.der, self.signature_verifies()) {
+            None => Ok(()),
+            Some(problem) => Err(KeyError::Kernel { subject: self.parts.subject.clone(), problem }),
+        }
+    }
+
     /// What `keyUsage` names, as RFC 5280 does; nothing where there is no such extension, which allows everything.
     pub fn key_usages(&self) -> Vec<&'static str> {
         let Some(usage) = &self.parts.key_usage else { return Vec::new() };
@@ -277,16 +305,14 @@ impl Certificate {
         (&self.parts.issuer_der, &self.parts.serial_der)
     }
 
+    /// Whether its own key signed it; `None` where that cannot be told here.
     fn signature_verifies(&self) -> Option<bool> {
         let outer = AnyRef::from_der(&self.der).ok()?;
         let mut reader = SliceReader::new(outer.value()).ok()?;
         let signed = reader.tlv_bytes().ok()?;
-        let algorithm = AnyRef::decode(&mut reader).ok()?.to_der().ok()?;
-        let signature = BitStringRef::decode(&mut reader).ok()?.as_bytes()?;
-        let expected = self.public_key().signature_algorithm();
-        // Made with another hash: not ours to say.
-        let is_expected = expected.certificate_identifier().to_der().ok()? == algorithm;
-        Some(is_expected && self.public_key().verifies(expected.digest(), signed, signature))
+        let algorithm = AlgorithmIdentifierOwned::decode(&mut reader).ok()?;
+        let signature = BitStringRef::decode(&mut reader).ok()?;
+        loadable::is_signed_by(self.public_key(), &algorithm.oid, signed, &signature)
     }
 }
 

@@ -60,13 +60,17 @@ pub enum KeyError {
         what: &'static str,
     },
     /// A kind of key that the kernel or Sealpack has no use for.
-    #[error("{algorithm} keys are not supported; use RSA (2048 to 4096 bits), or ECDSA on P-256 or P-384")]
+    #[error(
+        "{algorithm} keys are not supported; use RSA (2048, 3072 or 4096 bits), or ECDSA on P-256 or P-384"
+    )]
     Unsupported {
         /// The algorithm or curve.
         algorithm: String,
     },
-    /// An RSA key that is too weak, or too large for the kernel.
-    #[error("the RSA key has {bits} bits; between 2048 and 4096 are supported")]
+    /// An RSA key that is too weak, or not of a size that the kernel takes.
+    #[error(
+        "the RSA key has {bits} bits; the kernel takes 2048, 3072 and 4096, and weaker ones are not supported"
+    )]
     RsaSize {
         /// Of the modulus.
         bits: usize,
@@ -91,6 +95,14 @@ pub enum KeyError {
         certificate_kind: PublicKeyKind,
         /// The key that was given.
         key_kind: PublicKeyKind,
+    },
+    /// The kernel answers an error when it is to take the certificate into a keyring.
+    #[error("the kernel does not take the certificate \"{subject}\": {problem}")]
+    Kernel {
+        /// The certificate's.
+        subject: String,
+        /// Why, and the error.
+        problem: String,
     },
     /// The certificate says that its key is not for signing code.
     #[error("the certificate \"{subject}\" is not for signing code: {problem}")]

@@ -1,7 +1,8 @@
 //! Keys and certificates: what signs root hashes and policies, and what the kernel knows the signers by.
 //!
-//! Kinds of keys: RSA of 2048 to 4096 bits, ECDSA on P-256 and P-384; the kernel's X.509 and PKCS#7 parsers
-//! (`crypto/asymmetric_keys/`) take all of them. Bytes come in as PEM or DER, as OpenSSL writes them.
+//! Kinds of keys: RSA of 2048, 3072 and 4096 bits, ECDSA on P-256 and P-384; the kernel's X.509 and PKCS#7 parsers
+//! (`crypto/asymmetric_keys/`) take all of them. Whether they take a certificate too,
+//! [`Certificate::check_kernel`] says. Bytes come in as PEM or DER, as OpenSSL writes them.
 //!
 //! ```
 //! use sealpack_trust::key::{self, Certificate, FileKey, KeyKind, Signer};
@@ -19,6 +20,7 @@ mod certificate;
 mod error;
 mod file;
 mod generate;
+mod loadable;
 mod oid;
 mod pem;
 mod public;

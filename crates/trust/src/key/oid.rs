@@ -25,8 +25,10 @@ pub(super) const CODE_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.3");
 pub(super) const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37.0");
 
 /// Algorithms and curves that people have keys of, by the names they know them by.
-const NAMES: [(&str, &str); 28] = [
+const NAMES: [(&str, &str); 34] = [
     ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.2.840.113549.1.1.2", "RSA with MD2"),
+    ("1.2.840.113549.1.1.3", "RSA with MD4"),
     ("1.2.840.113549.1.1.4", "RSA with MD5"),
     ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
     ("1.2.840.113549.1.1.10", "RSASSA-PSS"),
@@ -34,6 +36,10 @@ const NAMES: [(&str, &str); 28] = [
     ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
     ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
     ("1.2.840.10040.4.1", "DSA"),
+    ("1.2.840.10040.4.3", "DSA with SHA-1"),
+    ("2.16.840.1.101.3.4.3.1", "DSA with SHA-224"),
+    ("2.16.840.1.101.3.4.3.2", "DSA with SHA-256"),
+    ("1.2.156.10197.1.501", "SM2 with SM3"),
     ("1.2.840.10045.3.1.1", "P-192"),
     ("1.2.840.10045.3.1.7", "P-256"),
     ("1.3.132.0.10", "secp256k1"),

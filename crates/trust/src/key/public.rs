@@ -7,9 +7,12 @@ use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
 use super::{Fingerprint, KeyError, oid};
 
-/// The sizes of RSA keys, in bits of the modulus: below is too weak, above is more than the kernel takes
-/// (`RSA` in `crypto/rsa.c`: 4096).
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+/// The sizes of RSA keys, in bits of the modulus: below is too weak, and the kernel takes no others
+/// (`rsa_check_key_length` in `crypto/rsa.c`).
+const RSA_BITS: [usize; 3] = [2048, 3072, 4096];
+
+/// In what the kernel counts the bits of a modulus (`mpi_get_size`), on the processors that Sealpack runs on.
+const LIMB_BITS: usize = 64;
 
 /// A hash function that signatures are made over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +95,7 @@ impl fmt::Display for SignatureAlgorithm {
 pub enum PublicKeyKind {
     /// RSA.
     Rsa {
-        /// Of the modulus: 2048 to 4096.
+        /// Of the modulus: 2048, 3072 or 4096, and a few less than the latter two.
         bits: usize,
     },
     /// ECDSA on the curve P-256.
@@ -228,7 +231,8 @@ pub(super) fn rsa_bits(modulus: UintRef<'_>) -> Result<usize, KeyError> {
     let bytes = modulus.as_bytes();
     let unused_bits = bytes.first().map_or(0, |byte| byte.leading_zeros() as usize);
     let bits = (bytes.len() * 8).saturating_sub(unused_bits);
-    if RSA_BITS.contains(&bits) { Ok(bits) } else { Err(KeyError::RsaSize { bits }) }
+    let is_taken = bits >= RSA_BITS[0] && RSA_BITS.contains(&bits.next_multiple_of(LIMB_BITS));
+    if is_taken { Ok(bits) } else { Err(KeyError::RsaSize { bits }) }
 }
 
 fn info(kind: PublicKeyKind, bytes: &[u8]) -> der::Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
+mod kernel;
 mod keys;
 mod signatures;
 mod support;

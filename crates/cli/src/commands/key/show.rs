@@ -76,6 +76,7 @@ fn json_of(certificate: &Certificate) -> Value {
         "key_usage": certificate.key_usages(),
         "extended_key_usage": certificate.extended_key_usages(),
         "authority": certificate.is_authority(),
+        "kernel_problem": certificate.check_kernel().err().map(|error| error.to_string()),
         "sha256": certificate.fingerprint().to_string(),
         "public_key_sha256": certificate.public_key().fingerprint().to_string(),
     })
@@ -99,6 +100,7 @@ fn text_of(certificate: &Certificate) -> String {
         ("extended", or_any(certificate.extended_key_usages().join(", "))),
         ("fingerprint", format!("sha256:{}", certificate.fingerprint())),
         ("public key", format!("sha256:{}", certificate.public_key().fingerprint())),
+        ("kernel", certificate.check_kernel().map_or_else(|error| error.to_string(), |()| "takes it".into())),
     ])
 }
 

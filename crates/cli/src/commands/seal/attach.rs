@@ -110,7 +110,10 @@ impl Attach {
             CommandError::refused(format_args!("{}: {error}", path.display()))
         };
         let der = pkcs7::read_file(&read(&path)?).map_err(|error| refused(&error))?;
-        pkcs7::verify_detached(&der, content, certificates).map_err(|error| refused(&error))?;
+        let signer = pkcs7::verify_detached(&der, content, certificates).map_err(|error| refused(&error))?;
+        if matches!(signed, Signed::RootHash(_)) {
+            signer.check_kernel().map_err(|error| refused(&error))?;
+        }
         Ok(der)
     }
 }

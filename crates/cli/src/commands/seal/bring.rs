@@ -34,7 +34,8 @@ pub(super) fn find_or_pull(
     }
     let Ok(source) = image.parse::<Source>() else { return Err(absent) };
     check_names(&source, statement)?;
-    let source = source.open(&registry.client_options(&source), &Environment::of_process())?;
+    let source =
+        source.open(&registry.client_options(&source), &Environment::of_process(std::env::var_os))?;
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);

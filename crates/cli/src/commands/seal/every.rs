@@ -25,7 +25,8 @@ impl Seal {
     pub(super) fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
         let source = image.parse::<Source>().map_err(CommandError::usage)?;
         bring::check_names(&source, &self.statement)?;
-        let source = source.open(&self.registry.client_options(&source), &Environment::of_process())?;
+        let source = source
+            .open(&self.registry.client_options(&source), &Environment::of_process(std::env::var_os))?;
         let name = bring::name_of(source.as_ref())?;
         let (root, bytes) = source.root()?;
         let images = images_of(source.as_ref(), &root, &bytes)?;

@@ -92,7 +92,8 @@ impl Place {
         seal: &Seal,
         registry: &RegistryArgs,
     ) -> Result<Published, CommandError> {
-        let target = self.0.open(None, &registry.without_mirrors(), &Environment::of_process())?;
+        let target =
+            self.0.open(None, &registry.without_mirrors(), &Environment::of_process(std::env::var_os))?;
         let artifact = artifact(subject(store, record)?, seal);
         let Some(subject) = &artifact.subject else { return Err(CommandError::failed("a seal of nothing")) };
         if !target.has_manifest(subject)? {
@@ -132,7 +133,8 @@ impl Place {
             }
         }
         let built = draft.build().map_err(CommandError::failed)?;
-        let target = self.0.open(None, &registry.without_mirrors(), &Environment::of_process())?;
+        let target =
+            self.0.open(None, &registry.without_mirrors(), &Environment::of_process(std::env::var_os))?;
         built.push(target.as_ref())?;
         Ok(built.descriptor.digest)
     }
@@ -142,7 +144,7 @@ impl Place {
         let Target::Registry(reference) = &self.0 else { return };
         let source = Source::Registry(reference.clone());
         let root = source
-            .open(&registry.without_mirrors(), &Environment::of_process())
+            .open(&registry.without_mirrors(), &Environment::of_process(std::env::var_os))
             .and_then(|source| source.root());
         // A tag that is not there misleads nobody, and the image itself was found.
         let Ok((root, bytes)) = root else { return };

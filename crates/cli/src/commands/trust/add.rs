@@ -1,17 +1,19 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use sealpack_trust::anchors::{AnchorName, Use};
+use sealpack_trust::anchors::{AnchorName, RevokedCertificate, Use};
+use sealpack_trust::key::Certificate;
 use serde_json::json;
 
 use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use sealpack_node::keys::read_certificate;
+use sealpack_node::keys::{check_kernel, read_certificate};
 
 /// Add a certificate, so that the signatures of its key count.
 ///
-/// The certificate must be for signing code, and not be revoked in this trust store. Under a name that there is, the
+/// The certificate must be for signing code, which an authority's has to name as a purpose; for packs and policies the
+/// kernel must be able to read it; and neither it nor its key be revoked in this trust store. Under a name that there is, the
 /// same certificate is added for more uses; another one needs another name, so that both can be told apart while a
 /// key is replaced.
 #[derive(Debug, clap::Args)]
@@ -36,13 +38,21 @@ impl Add {
         let named = |error: &dyn std::fmt::Display| {
             CommandError::failed(format_args!("{}: {error}", self.cert.display()))
         };
-        certificate.check_usage().map_err(|error| named(&error))?;
+        certificate.check_purpose().map_err(|error| named(&error))?;
         self.of.sort();
         self.of.dedup();
+        if self.of == [Use::Statements] {
+            // These are nothing for the kernel.
+            if let Err(error) = certificate.check_kernel() {
+                context.output.remark(&format!("note: {}: {error}", self.cert.display()));
+            }
+        } else {
+            check_kernel(&certificate, &self.cert)?;
+        }
         let store = context.trust_store();
         let mut anchors = store.read_so_far(&mut context.output.remarks())?;
-        if anchors.revocations().certificate(&certificate.fingerprint()).is_some() {
-            return Err(named(&"this certificate is revoked in the trust store").hint(
+        if let Some(revoked) = anchors.revocation(&certificate) {
+            return Err(named(&is_revoked(revoked, &certificate)).hint(
                 "take it out of revoked.toml if that was wrong; otherwise its owner needs another key",
             ));
         }
@@ -75,5 +85,19 @@ impl Add {
                 store.own().display()
             )
         })
+    }
+}
+
+/// Whether it is itself revoked or another certificate of its key is, and why.
+fn is_revoked(revoked: &RevokedCertificate, certificate: &Certificate) -> String {
+    let what = match revoked.sha256 == certificate.fingerprint() {
+        true => "this certificate is revoked in the trust store".to_owned(),
+        false => {
+            format!("the key of this certificate is revoked in the trust store with {}", revoked.label())
+        }
+    };
+    match &revoked.reason {
+        Some(reason) => format!("{what}: {reason}"),
+        None => what,
     }
 }

@@ -51,7 +51,9 @@ impl List {
             "rules": rules_file,
             "missing_signers": missing,
             "revoked_certificates": anchors.revocations().certificates.iter().map(|revoked| json!({
-                "sha256": revoked.sha256.to_string(), "name": revoked.name, "reason": revoked.reason,
+                "sha256": revoked.sha256.to_string(),
+                "public_key_sha256": revoked.public_key.map(|key| key.to_string()),
+                "name": revoked.name, "reason": revoked.reason,
                 "revoked": revoked.revoked.map(|date| date.to_string()),
             })).collect::<Vec<_>>(),
             "revoked_root_hashes": anchors.revocations().root_hashes.iter().map(|revoked| json!({
@@ -84,6 +86,12 @@ impl Row {
         state.map_or_else(|problem| problem.to_string(), |()| "good".to_owned())
     }
 
+    /// Why the kernel cannot have it, where it is for what the kernel checks.
+    fn kernel_problem(&self) -> Option<String> {
+        let error = self.certificate.check_kernel().err()?;
+        (self.uses != [Use::Statements]).then(|| error.to_string())
+    }
+
     fn expires(&self) -> String {
         let end = self.certificate.validity().not_after().duration_since(SystemTime::UNIX_EPOCH);
         let end = end.ok().and_then(|since| Timestamp::from_unix_seconds(since.as_secs()));
@@ -99,6 +107,7 @@ impl Row {
             "expires": self.expires(),
             "state": self.state(anchors),
             "kernel": held.of(&self.certificate),
+            "kernel_problem": self.kernel_problem(),
         })
     }
 }
@@ -142,7 +151,11 @@ fn certificates_text(rows: &[Row], anchors: &Anchors, held: &Keyrings) -> String
             row.certificate.fingerprint().to_string(),
             row.expires(),
             row.state(anchors),
-            if keyrings.is_empty() { "not in the kernel".to_owned() } else { keyrings.join(", ") },
+            match row.kernel_problem() {
+                Some(_) if keyrings.is_empty() => "cannot be in the kernel".to_owned(),
+                _ if keyrings.is_empty() => "not in the kernel".to_owned(),
+                _ => keyrings.join(", "),
+            },
         ]
     };
     table(&header, &rows.iter().map(cells).collect::<Vec<_>>())
@@ -153,7 +166,8 @@ fn revoked_text(anchors: &Anchors, kernel: &Kernel) -> String {
     let reason = |reason: &Option<String>| reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     for revoked in &anchors.revocations().certificates {
         let name = revoked.name.as_deref().unwrap_or("a certificate");
-        text += &format!("revoked: {name}, sha256:{}{}\n", revoked.sha256, reason(&revoked.reason));
+        let key = revoked.public_key.map(|key| format!(", its key sha256:{key}")).unwrap_or_default();
+        text += &format!("revoked: {name}, sha256:{}{key}{}\n", revoked.sha256, reason(&revoked.reason));
     }
     for revoked in &anchors.revocations().root_hashes {
         let of = revoked.image.as_ref().map(|image| format!(" of {image}")).unwrap_or_default();

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use sealpack_node::trust_store::Entry;
 
 /// Remove a certificate, so that signatures of its key count no longer.
 ///
@@ -54,6 +55,7 @@ impl Remove {
         };
         let subject = first.certificate.subject().to_owned();
         let removed: Vec<Use> = own.iter().map(|entry| entry.of).collect();
+        keep_keys_revoked(context, &own)?;
         let paths: Vec<_> = own.into_iter().map(|entry| entry.path).collect();
         store.remove(&paths)?;
         for entry in &others {
@@ -68,4 +70,23 @@ impl Remove {
             format!("{}: \"{subject}\" is no longer trusted for {}", self.name, uses(&removed, ", "))
         })
     }
+}
+
+/// What earlier versions revoked names a certificate only. Its key is known while that is there, so it is written down
+/// before it goes.
+fn keep_keys_revoked(context: &Context, entries: &[Entry]) -> CommandResult {
+    let store = context.trust_store();
+    let revocations = store.revocations()?;
+    let mut lines: Vec<String> = Vec::new();
+    for certificate in entries.iter().map(|entry| &entry.certificate) {
+        let Some(revoked) = revocations.certificate(&certificate.fingerprint()) else { continue };
+        if !revocations.has_whole(certificate) {
+            lines.push(revoked.with_key(certificate));
+        }
+    }
+    lines.dedup();
+    if !lines.is_empty() {
+        store.revoke(&lines.concat())?;
+    }
+    Ok(())
 }

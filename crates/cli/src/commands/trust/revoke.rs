@@ -16,7 +16,7 @@ use sealpack_node::new_files::{self, NewFile};
 
 /// Revoke a certificate, or the root hash of a metadata image or pack.
 ///
-/// A revoked certificate's signatures count no longer, wherever it is in the trust store; an image with a revoked root
+/// With a certificate its key is revoked: signatures of that key count no longer, whichever certificate they name; an image with a revoked root
 /// hash is not pulled, whoever signed it. The kernel knows neither before it is told: for a root hash, by the rule that is
 /// printed, in the next version of the policy, which --policy writes; for a certificate, by taking it out of the
 /// keyrings that have it.
@@ -80,27 +80,38 @@ impl Revoke {
     ) -> CommandResult {
         let (store, when) = (context.trust_store(), source_date()?);
         let known = store.revocations_so_far()?;
-        let lines: String = certificates
-            .iter()
-            .filter(|certificate| known.certificate(&certificate.fingerprint()).is_none())
-            .map(|certificate| {
+        let line = |certificate: &Certificate| match known.certificate(&certificate.fingerprint()) {
+            // It was revoked before keys were.
+            Some(revoked) if self.reason.is_none() => revoked.with_key(certificate),
+            _ => {
                 let name = name.map_or(certificate.subject(), AnchorName::as_str);
-                RevokedCertificate::to_toml(
-                    &certificate.fingerprint(),
-                    Some(name),
-                    self.reason.as_deref(),
-                    when,
-                )
-            })
-            .collect();
+                RevokedCertificate::to_toml(certificate, Some(name), self.reason.as_deref(), when)
+            }
+        };
+        let new = certificates.iter().filter(|certificate| !known.has_whole(certificate));
+        let lines: String = new.map(line).collect();
         if !lines.is_empty() {
             store.revoke(&lines)?;
         }
+        // What cannot be read keeps nothing from being revoked.
+        let others = store.entries(&mut context.output.remarks()).unwrap_or_default();
+        let same_key = |certificate: &Certificate| -> Vec<&str> {
+            let same = others.iter().filter(|other| {
+                other.certificate.public_key() == certificate.public_key()
+                    && other.certificate != *certificate
+            });
+            let mut names: Vec<_> = same.map(|other| other.name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
         let held = Keyrings::read(&Kernel::default());
         let value = json!({
             "revoked": certificates.iter().map(|certificate| json!({
                 "subject": certificate.subject(),
                 "sha256": certificate.fingerprint().to_string(),
+                "public_key_sha256": certificate.public_key().fingerprint().to_string(),
+                "same_key": same_key(certificate),
                 "kernel": held.of(certificate),
             })).collect::<Vec<_>>(),
             "was_revoked_before": lines.is_empty(),
@@ -117,7 +128,11 @@ impl Revoke {
                     ),
                 };
                 let done = if lines.is_empty() { "was revoked already" } else { "is revoked" };
-                format!("\"{}\" {done}; {kernel}\n", certificate.subject())
+                let others = match &same_key(certificate)[..] {
+                    [] => String::new(),
+                    names => format!("; {} of the same key with it", names.join(", ")),
+                };
+                format!("\"{}\" {done}{others}; {kernel}\n", certificate.subject())
             };
             certificates.iter().map(line).collect()
         })

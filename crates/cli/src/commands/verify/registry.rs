@@ -22,7 +22,7 @@ pub(super) fn verify(
     args: &GateArgs,
     registry: &RegistryArgs,
 ) -> Result<Report, CommandError> {
-    let opened = source.open(&registry.client_options(source), &Environment::of_process())?;
+    let opened = source.open(&registry.client_options(source), &Environment::of_process(std::env::var_os))?;
     let suggested = opened.default_name();
     let Some(name) = (match source {
         Source::Registry(reference) => Some(reference.clone()),

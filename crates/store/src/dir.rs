@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -114,6 +115,16 @@ impl Dir {
         }
     }
 
+    /// The first `limit_bytes + 1` bytes of file `name`, if there is one: a longer one has another digest.
+    pub(crate) fn read_at_most(&self, name: impl AsRef<Path>, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+        let name = name.as_ref();
+        let Some(file) = self.read(name)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let read = file.take(limit_bytes + 1).read_to_end(&mut bytes);
+        read.map_err(|e| Error::io("read", self.at(name), e))?;
+        Ok(Some(bytes))
+    }
+
     /// The status of `name` itself, links not followed, if it is there.
     pub(crate) fn stat(&self, name: impl AsRef<Path>) -> Result<Option<Stat>> {
         let name = name.as_ref();
@@ -204,6 +215,12 @@ impl Dir {
     pub(crate) fn sync_filesystem(&self) -> Result<()> {
         about_to("syncfs", &|| (self.path.clone(), PathBuf::new()));
         fs::syncfs(&self.fd).map_err(|e| Error::io("flush", &self.path, e))
+    }
+}
+
+impl std::fmt::Debug for Dir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path().fmt(f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! An image from one form into the other.
 
+mod layer;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

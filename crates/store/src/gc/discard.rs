@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sealpack_format::digest::{Algorithm, BlobDigest, DiffId, RootHash};
+use sealpack_format::digest::{BlobDigest, DiffId, RootHash};
 
+use super::needed::Needed;
+use super::report::GcReport;
+use super::sweep::Sweep;
 use crate::error::{Error, Result};
-use crate::fsck;
-use crate::gc::{GcReport, Needed, Sweep};
 use crate::images::ObjectsOfImage;
-use crate::layers::layer_path;
+use crate::inventory;
 use crate::lock::LockKind;
-use crate::packs::{pack_path, pack_record_path};
+use crate::places::{
+    ALGORITHMS, LAYERS, PACKS, PARTIAL, layer_path, pack_path, pack_record_path, partial_file_name,
+};
 use crate::refs::HISTORY_MAX;
 use crate::store::Store;
-use crate::{packs, partial};
 
 /// What a pull has brought that came to nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,13 +48,13 @@ impl Store {
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let packs = self.discard_records(brought, &needed)?;
         // What refers to objects is gone for good before they go.
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            self.root.sub(&format!("layers/{algorithm}"))?.sync()?;
+        for algorithm in ALGORITHMS {
+            self.root.sub(&format!("{LAYERS}/{algorithm}"))?.sync()?;
         }
         self.discard_packs(&packs, &needed)?;
-        if let Some(partials) = self.tmp.try_sub(partial::DIRECTORY)? {
+        if let Some(partials) = self.tmp.try_sub(PARTIAL)? {
             for digest in brought.blobs {
-                partials.unlink(partial::file_name(digest))?;
+                partials.unlink(partial_file_name(digest))?;
             }
         }
         let mut sweep = Sweep { dry_run: false, report: GcReport::default(), observer: &() };
@@ -86,7 +88,7 @@ impl Store {
     fn discard_packs(&self, packs: &[RootHash], needed: &Needed) -> Result<()> {
         let mut others = HashSet::new();
         if !packs.is_empty() {
-            for layer in fsck::scan::scan(self)?.pack_records {
+            for layer in inventory::take(self)?.pack_records {
                 others.extend(self.layer_pack(&layer)?.map(|pack| pack.root_hash));
             }
         }
@@ -96,12 +98,12 @@ impl Store {
                 removed |= self.root.unlink(pack_path(pack))?;
             }
         }
-        if removed { self.root.sub(packs::DIRECTORY)?.sync() } else { Ok(()) }
+        if removed { self.root.sub(PACKS)?.sync() } else { Ok(()) }
     }
 
     /// What all that is in the store needs, `layers` apart.
     fn needed_but_for(&self, layers: &[DiffId], objects_of: ObjectsOfImage<'_>) -> Result<Needed> {
-        let found = fsck::scan::scan(self)?;
+        let found = inventory::take(self)?;
         let mut records = self.undamaged_images()?;
         let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));

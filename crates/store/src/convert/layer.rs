@@ -9,7 +9,8 @@ use sealpack_format::pack::{PackError, PackObject, PackReader};
 use sealpack_kernel::sha256::leaf_hash;
 
 use crate::error::{Error, Result};
-use crate::objects::{ObjectState, is_unreadable};
+use crate::integrity::ObjectState;
+use crate::objects::is_unreadable;
 use crate::refs::ObjectForm;
 use crate::staging::{Added, ObjectWriter, PackFile, Staging};
 use crate::store::Store;

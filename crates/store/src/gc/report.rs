@@ -1,0 +1,95 @@
+//! What gc is asked, and what it answers.
+
+use std::time::Duration;
+
+use rustix::fs::Stat;
+use sealpack_format::digest::{ObjectId, RootHash};
+
+#[cfg(doc)]
+use crate::store::Store;
+
+/// How long an interrupted download is kept after its last byte.
+pub const PARTIAL_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// What [`Store::gc`] does.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// Only report what would be removed.
+    pub dry_run: bool,
+    /// How many of the images that each name had before are kept, the newest ones. One, unless set.
+    pub keep_previous: usize,
+    /// Metadata images that are in use although they may have no name: the mounted ones. Their objects stay
+    /// in whichever form they are there.
+    pub keep_images: Vec<ObjectId>,
+    /// Packs that are in use, such as those with a device.
+    pub keep_packs: Vec<RootHash>,
+    /// How long to wait for the exclusive lock.
+    pub wait: Duration,
+}
+
+impl Default for GcOptions {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            keep_previous: 1,
+            keep_images: Vec::new(),
+            keep_packs: Vec::new(),
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// How much of one kind was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many.
+    pub count: u64,
+    /// Their sizes in bytes.
+    pub bytes: u64,
+}
+
+/// What [`Store::gc`] removed, or would remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Images in the histories of names, and the bytes by which the histories are shorter.
+    pub earlier: Removed,
+    /// Objects.
+    pub objects: Removed,
+    /// Packs.
+    pub packs: Removed,
+    /// Metadata images and their hash areas.
+    pub images: Removed,
+    /// Records of layers and of their packs.
+    pub layers: Removed,
+    /// Blobs.
+    pub blobs: Removed,
+    /// Seals.
+    pub seals: Removed,
+    /// Downloads interrupted longer than [`PARTIAL_KEPT`] ago.
+    pub partials: Removed,
+    /// What dead processes left in `tmp/`.
+    pub temporaries: Removed,
+}
+
+impl GcReport {
+    /// All kinds together.
+    #[must_use]
+    pub fn total(&self) -> Removed {
+        let contents = [self.objects, self.packs, self.images, self.layers, self.blobs, self.seals];
+        contents.iter().chain(&[self.earlier, self.partials, self.temporaries]).fold(
+            Removed::default(),
+            |sum, part| Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes },
+        )
+    }
+}
+
+impl Removed {
+    pub(super) fn add(&mut self, stat: &Stat) {
+        self.merge(Self { count: 1, bytes: stat.st_size.unsigned_abs() });
+    }
+
+    pub(crate) const fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+    }
+}

@@ -1,0 +1,73 @@
+//! What fsck finds wrong.
+
+use std::path::PathBuf;
+
+/// Something wrong in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of thing it is about.
+    pub kind: ProblemKind,
+    /// The file that is damaged, missing or superfluous.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub what: String,
+    /// The names of the images that need it, sorted; with `(earlier)` behind it, that of an image that had the name
+    /// before.
+    pub images: Vec<String>,
+    /// Where it was moved to.
+    pub quarantined: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.what)?;
+        if !self.images.is_empty() {
+            write!(f, "; needed by {}", self.images.join(", "))?;
+        }
+        if let Some(path) = &self.quarantined {
+            write!(f, "; moved to {}", path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// The file of a name is not a record.
+    DamagedName,
+    /// The file of a name's history is none.
+    DamagedHistory,
+    /// The file of a name's epoch is none.
+    DamagedEpoch,
+    /// An object's content is not the one of its name.
+    DamagedObject,
+    /// A pack is not the one of its name, or no pack.
+    DamagedPack,
+    /// A metadata image's content is not the one of its name, or not a metadata image.
+    DamagedImage,
+    /// A layer's record is damaged.
+    DamagedLayer,
+    /// The record of a layer's pack is damaged, or wrong.
+    DamagedPackRecord,
+    /// A hash area is not that of its metadata image.
+    DamagedImageTree,
+    /// A blob's content is not the one of its name.
+    DamagedBlob,
+    /// A seal cannot be one.
+    DamagedSeal,
+    /// A layer's record names objects that are missing or damaged, and its pack does not have them either.
+    IncompleteLayer,
+    /// A metadata image refers to objects that are missing or damaged in the form that the image is kept in.
+    IncompleteImage,
+    /// A named image has no metadata image.
+    MissingImage,
+    /// A named image lacks the record of a layer.
+    MissingLayer,
+    /// An image in packs lacks the pack of a layer, or the record of it.
+    MissingPack,
+    /// A named image lacks a blob.
+    MissingBlob,
+    /// Something that no store has there.
+    Stray,
+}
