@@ -139,12 +139,11 @@ mod tests {
     fn a_file_beyond_any_policy_is_refused_not_cut() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("large.policy");
-        let mut text = b"policy_name=one policy_version=0.0.1\nDEFAULT action=ALLOW\n".to_vec();
-        text.resize(usize::try_from(FILE_MAX_BYTES).unwrap(), b'\n');
-        std::fs::write(&path, &text).unwrap();
+        std::fs::write(&path, b"policy_name=one policy_version=0.0.1\nDEFAULT action=ALLOW\n").unwrap();
+        let grow = |length| File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        grow(FILE_MAX_BYTES);
         assert!(GivenPolicy::read(&path).is_ok());
-        text.extend_from_slice(b"DEFAULT op=EXECUTE action=DENY\n");
-        std::fs::write(&path, &text).unwrap();
+        grow(FILE_MAX_BYTES + 1);
         assert!(matches!(GivenPolicy::read(&path), Err(PolicyError::TooLarge { .. })));
     }
 }

@@ -127,7 +127,7 @@ pub fn levels(report: &Report, keyrings: &Keyrings, enforcement: Result<(), Stri
     // The kernel's own keyring has the key that its modules were signed with, which nobody else has.
     let is_own_only = holders.iter().all(|which| *which == TrustedKeyring::Builtin);
     let signed = signed(report, holders);
-    let enforced = signed.clone().and_then(|_| match enforcement {
+    let enforced = signed.clone().and(match enforcement {
         Ok(()) => Ok(With::WhatIsSigned),
         Err(why) => Err(Obstacle::NotEnforced(why)),
     });
