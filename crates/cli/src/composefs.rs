@@ -4,10 +4,11 @@ use sealpack_format::DiffId;
 use sealpack_oci::composefs::{
     ARTIFACT_TYPE, Artifact, ArtifactError, Checked, Claim, Facts, Outcome, Stated, check, wants_user_xattrs,
 };
-use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::image::ResolvedImage;
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::pull::image_id;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::pkcs7::{Form, Message};
 use serde_json::{Value, json};

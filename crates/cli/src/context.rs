@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sealpack_format::reference::Reference;
-use sealpack_format::tree::Tree;
-use sealpack_format::{Algorithm, ObjectId, erofs};
+use sealpack_format::Algorithm;
+use sealpack_node::find::{Digests, find};
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 use sealpack_trust::anchors::Anchors;
 
@@ -15,9 +14,6 @@ use sealpack_node::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
-
-/// The fewest characters of a digest that name an image.
-const DIGEST_PREFIX_MIN: usize = 8;
 
 /// The command line's global part.
 #[derive(Debug)]
@@ -78,81 +74,13 @@ impl Context {
         }
     }
 
-    /// The image that `name` means: a reference, or the first characters of the digest of
-    /// its manifest (`sha256:…` or bare) or of its metadata image.
+    /// The image that `name` means, for who looks at it: the beginning of a digest will do.
     pub(crate) fn find(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
-        if let Some(record) = self.try_find(store, name)? {
-            return Ok(record);
-        }
-        let canonical = match name.parse::<Reference>() {
-            Ok(reference) => reference.to_string(),
-            Err(error) => return Err(CommandError::usage(error)),
-        };
-        Err(CommandError::failed(format_args!("the store has no image {canonical}"))
-            .hint("`sealpack images` lists what it has; `sealpack pull` brings more"))
+        Ok(find(store, name, Digests::Beginnings)?)
     }
 
-    /// As [`find`](Self::find), but `None` when the store has no such image.
-    pub(crate) fn try_find(&self, store: &Store, name: &str) -> Result<Option<ImageRecord>, CommandError> {
-        if let Ok(reference) = name.parse::<Reference>()
-            && let Some(record) = store.image(&reference.to_string())?
-        {
-            return Ok(Some(record));
-        }
-        self.find_by_digest(store, name)
+    /// The same for who signs, allows or names it: a digest must be whole.
+    pub(crate) fn find_whole(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
+        Ok(find(store, name, Digests::Whole)?)
     }
-
-    /// As [`find`](Self::find), for those who do something to the name: a digest must have only one.
-    pub(crate) fn find_name(&self, store: &Store, name: &str) -> Result<ImageRecord, CommandError> {
-        let record = self.find(store, name)?;
-        let is_name = name.parse::<Reference>().is_ok_and(|reference| reference.to_string() == record.name);
-        let images = if is_name { Vec::new() } else { store.images()?.records };
-        let names: Vec<&str> = images
-            .iter()
-            .filter(|other| other.manifest == record.manifest)
-            .map(|other| other.name.as_str())
-            .collect();
-        if names.len() > 1 {
-            return Err(CommandError::failed(format_args!("{name} has several names: {}", names.join(", ")))
-                .hint("give the names that are meant"));
-        }
-        Ok(record)
-    }
-
-    fn find_by_digest(&self, store: &Store, text: &str) -> Result<Option<ImageRecord>, CommandError> {
-        let prefix = text.split_once(':').map_or(text, |(_, hex)| hex);
-        let is_hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if prefix.len() < DIGEST_PREFIX_MIN || !is_hex {
-            return Ok(None);
-        }
-        let images = store.images()?;
-        let means = |record: &&ImageRecord| {
-            record.manifest.hex().starts_with(prefix) || record.metadata_image.to_string().starts_with(prefix)
-        };
-        let found: Vec<ImageRecord> = images.records.iter().filter(means).cloned().collect();
-        // Several names of one image are one image.
-        if found.windows(2).any(|pair| pair[0].manifest != pair[1].manifest) {
-            return Err(CommandError::failed(format_args!(
-                "{text} is the beginning of several images' digests"
-            ))
-            .hint("give more of the digest"));
-        }
-        Ok(found.into_iter().next())
-    }
-
-    /// The files of an image, its metadata image checked against its digest.
-    pub(crate) fn tree(&self, store: &Store, record: &ImageRecord) -> Result<Tree, CommandError> {
-        let (file, _) = store.verify_metadata_image(&record.metadata_image)?;
-        tree_of(&file, &record.metadata_image)
-    }
-}
-
-/// Reads a metadata image.
-fn tree_of(mut file: &std::fs::File, id: &ObjectId) -> Result<Tree, CommandError> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .map_err(|error| CommandError::failed(format_args!("cannot read metadata image {id}: {error}")))?;
-    let invalid = |error| CommandError::failed(format_args!("metadata image {id}: {error}"));
-    erofs::Image::open(&bytes).and_then(|image| image.to_tree()).map_err(invalid)
 }

@@ -60,11 +60,6 @@ impl CommandError {
         }
     }
 
-    /// Whether it says that something is not what it should be.
-    pub(crate) fn is_refusal(&self) -> bool {
-        self.kind == Kind::Refused
-    }
-
     pub(crate) fn message(&self) -> String {
         self.error.to_string()
     }
@@ -128,8 +123,10 @@ macro_rules! from_part {
 
 from_part! {
     sealpack_node::Error:
+    sealpack_node::find::FindError,
     sealpack_node::keys::KeyFileError,
     sealpack_node::new_files::NewFileError,
     sealpack_node::policy::PolicyError,
+    sealpack_node::seals::SealingError,
     sealpack_node::trust_store::TrustStoreError,
 }

@@ -8,10 +8,11 @@ use sealpack_format::Algorithm;
 use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Reference};
 use sealpack_oci::artifact::{self, Artifact, Limits};
-use sealpack_oci::image::{ImageSource, ResolvedImage, resolve_root};
+use sealpack_oci::image::{ResolvedImage, resolve_root};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::{AnchorName, Anchors, Requirement, Revocations};
 use sealpack_trust::judge::{
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::output::Output;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// The most seals of an image that are fetched, and how large they may be.
 const LIMITS: Limits = Limits {
@@ -321,7 +322,7 @@ impl Judged {
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
         let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
         let record = rebuilt.record;
-        let devices = sealing::devices(record, rebuilt.root_hash, &sealing::grouped(rebuilt.packs));
+        let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
             chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
                 message: format!(

@@ -4,15 +4,18 @@
 use std::error::Error;
 
 use sealpack_node::Remark;
+use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
 use sealpack_node::new_files::{FileKind, NewFileError};
 use sealpack_node::policy::PolicyError;
 use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
+use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
+use sealpack_trust::seal::SealSigningError;
 
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -22,7 +25,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
         return error.hint();
     }
+    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
+        return Some("pull the image again".to_owned());
+    }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
+        sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
+        sealpack_node::Error::Sealing(error) => return of_sealing(error),
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
@@ -37,12 +45,17 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// Whether an error of a library's is of something that was asked for wrongly.
 pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
-    match error.downcast_ref::<sealpack_node::Error>() {
-        Some(sealpack_node::Error::Policy(error)) => {
+    use sealpack_node::Error;
+    let error = error.downcast_ref::<Error>();
+    error.is_some_and(|error| match error {
+        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
+        Error::Policy(error) => {
             matches!(error, PolicyError::IsSigned { .. } | PolicyError::NotSigned { .. })
         }
+        Error::NewFile(error) => matches!(error, NewFileError::NoName { .. }),
         _ => false,
-    }
+    })
 }
 
 /// A remark of a library's, with what the command line knows to do about it.
@@ -114,6 +127,45 @@ fn of_policy(error: &PolicyError) -> Option<String> {
     Some(hint.to_owned())
 }
 
+const fn of_find(error: &FindError) -> Option<&'static str> {
+    match error {
+        FindError::Reference(_) => None,
+        FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
+        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralNames { .. } => Some("give the names that are meant"),
+        FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
+        _ => None,
+    }
+}
+
+fn of_sealing(error: &SealingError) -> Option<String> {
+    let hint = match error {
+        SealingError::Kept { .. } => {
+            "`sealpack seal --replace` makes a new one; `sealpack mount --at-most verified` does without"
+        }
+        SealingError::PackMissing { .. } => "pull the image again",
+        SealingError::Epoch { .. } => {
+            "another signature is over the same statement: leave --epoch out; or --replace makes a new seal, \
+             without the signatures of others"
+        }
+        SealingError::Names { sealed, .. } => {
+            return Some(format!(
+                "`--name {}` adds a signature to it; --replace makes a new seal, without the signatures of others, for \
+                 each --name that is given",
+                sealed.join(" --name ")
+            ));
+        }
+        SealingError::NoTag(_) => "give a name with --name",
+        SealingError::NotForImage { .. } => "--replace makes a new one",
+        SealingError::AnotherStatement { .. } => "--replace puts this seal in the place of that one",
+        SealingError::Prepared { .. } => "the file must be as `sealpack seal prepare` wrote it",
+        SealingError::SignatureMissing { .. } => "sign all files; the README beside them says how",
+        SealingError::Signing(SealSigningError::Seal(_)) => "--replace makes a new one",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
         KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
@@ -128,6 +180,7 @@ const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
 
 const fn of_new_file(error: &NewFileError) -> Option<&'static str> {
     match error {
+        NewFileError::NotEmpty { .. } => Some("give a directory that is not there"),
         NewFileError::IsThere { .. } => Some("choose another name, or replace it with --force"),
         NewFileError::Kind { what, .. } => Some(match what {
             FileKind::Directory => "name a file in it",

@@ -8,13 +8,12 @@ mod error;
 mod gate;
 mod hint;
 mod listing;
-mod objects;
 mod output;
 mod progress;
 mod registry_args;
-mod sealing;
 mod show;
 mod signing;
+mod statement;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,10 @@
 //! Whatever can go wrong here.
 
+use crate::find::FindError;
 use crate::keys::KeyFileError;
 use crate::new_files::NewFileError;
 use crate::policy::PolicyError;
+use crate::seals::SealingError;
 use crate::trust_store::TrustStoreError;
 
 /// Why something was not done. Each part has an error type of its own, for who wants to tell them apart.
@@ -18,6 +20,12 @@ pub enum Error {
     /// Of files with keys and certificates.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// Of finding an image by a name or digest.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Of seals.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// Of files that are made together.
     #[error(transparent)]
     NewFile(#[from] NewFileError),
@@ -38,7 +46,8 @@ impl Error {
             Self::Store(error) => error.is_verification(),
             Self::Mount(error) => error.is_verification(),
             Self::Policy(error) => error.is_verification(),
-            Self::KeyFile(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
+            Self::Sealing(error) => error.is_verification(),
+            Self::KeyFile(_) | Self::Find(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }
 }

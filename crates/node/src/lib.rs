@@ -7,11 +7,14 @@
 
 pub mod collect;
 pub mod error;
+pub mod find;
 pub mod keys;
 pub mod mounted_files;
+pub mod mounting;
 pub mod new_files;
 pub mod policy;
 pub mod remark;
+pub mod seals;
 pub mod standing;
 pub mod trust_store;
 

@@ -27,6 +27,26 @@ pub enum NewFileError {
         /// What it is.
         what: FileKind,
     },
+    /// A directory that should be new has something in it.
+    #[error("{} is not empty", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A path such as `..` cannot be that of something new.
+    #[error("{} is not the name of a new directory", path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A directory cannot be looked into.
+    #[error("cannot use {}: {source}", path.display())]
+    Use {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system says no.
     #[error("cannot write {}: {source}", path.display())]
     Write {

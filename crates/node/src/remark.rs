@@ -62,13 +62,23 @@ pub enum Remark {
         /// Of how many processes.
         processes: usize,
     },
+    /// The contents of an image are put into packs first.
+    IntoPacks {
+        /// The image.
+        name: String,
+    },
+    /// All of a seal was signed by somebody whose signatures count, so that nothing is computed again.
+    SignedBefore {
+        /// The image.
+        name: String,
+    },
 }
 
 impl Remark {
     /// Whether only those want to know who asked for more than usual.
     #[must_use]
     pub const fn is_detail(&self) -> bool {
-        matches!(self, Self::HiddenMounts { .. })
+        matches!(self, Self::SignedBefore { .. } | Self::HiddenMounts { .. })
     }
 }
 
@@ -104,6 +114,8 @@ impl fmt::Display for Remark {
             Self::HiddenMounts { processes } => {
                 write!(f, "the mounts of {processes} processes of other users could not be read")
             }
+            Self::IntoPacks { name } => write!(f, "{name}: converting files into packs"),
+            Self::SignedBefore { name } => write!(f, "{name}: signed before by somebody trusted"),
         }
     }
 }

@@ -9,11 +9,11 @@ use sealpack_format::BlobDigest;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, Manifest};
 use crate::media_type::{OCI_EMPTY, OCI_MANIFEST};
 use crate::registry::RegistryError;
-use crate::target::{ImageTarget, Naming, Pushed, put_bytes};
+use crate::transport::ImageSource;
+use crate::transport::{ImageTarget, Naming, Pushed, put_bytes};
 
 /// When an artifact was made: RFC 3339, so that the text sorts as the time does.
 pub const CREATED: &str = "org.opencontainers.image.created";

@@ -4,13 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use sealpack_format::BlobDigest;
-use sealpack_format::reference::ReferenceError;
 
 use crate::credentials::CredentialsError;
-use crate::platform::{Platform, PlatformError};
-use crate::registry::RegistryError;
-use crate::source::SourceError;
-use crate::target::TargetError;
+use crate::platform::Platform;
+use crate::registry::error::RegistryError;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,21 +15,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why an image could not be found, fetched or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A text is no image reference.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// A text names no source.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A text names no target.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// A text is no platform.
-    #[error(transparent)]
-    Platform(#[from] PlatformError),
     /// The registry or the way to it failed.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
+    /// The registry failed after all its mirrors had.
+    #[error("{error} (before that, {})", mirrors.join("; "))]
+    AfterMirrors {
+        /// The registry's own failure.
+        error: Box<Error>,
+        /// Those of the mirrors.
+        mirrors: Vec<String>,
+    },
     /// Credentials could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -194,9 +187,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(error) => error.hint(),
-            Self::Target(TargetError::Archive { suggestion, .. }) => {
-                Some(format!("for example `{suggestion}`"))
-            }
+            Self::AfterMirrors { error, .. } => error.hint(),
             Self::WrongPlatform { actual, .. } => {
                 Some(format!("`--platform {actual}` takes the image that is there"))
             }
@@ -210,7 +201,7 @@ impl Error {
         }
     }
 
-    /// The error that a reader of [`ImageSource::open`](crate::image::ImageSource::open) wrapped
+    /// The error that a reader of [`ImageSource::open`](crate::transport::ImageSource::open) wrapped
     /// in an [`io::Error`], or the [`io::Error`] itself when it is from elsewhere.
     ///
     /// # Errors

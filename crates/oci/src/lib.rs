@@ -1,6 +1,6 @@
 //! OCI images: where they come from, and what becomes of their layers.
 //!
-//! A [`source::Source`] is read from the command line and opened as an [`image::ImageSource`];
+//! A [`source::Source`] is read from the command line and opened as a [`transport::ImageSource`];
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
 
 pub mod archive;
@@ -12,6 +12,7 @@ pub mod environment;
 pub mod error;
 pub mod hash;
 pub mod image;
+pub mod ingest;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;
@@ -22,5 +23,6 @@ pub mod referrers;
 pub mod registry;
 pub mod source;
 pub mod target;
+pub mod transport;
 
 pub use error::{Error, Result};

@@ -7,12 +7,12 @@ use std::str::FromStr;
 use sealpack_format::BlobDigest;
 use sealpack_format::reference::{Reference, ReferenceError};
 
-use crate::archive::{DockerArchive, OciArchive};
+use crate::archive::{ArchiveChoice, DockerArchive, OciArchive};
 use crate::environment::Environment;
 use crate::error::Result;
-use crate::image::ImageSource;
-use crate::layout::OciLayout;
+use crate::layout::{ImageChoice, OciLayout};
 use crate::registry::{ClientOptions, RegistrySource};
+use crate::transport::ImageSource;
 
 /// A source by its text, which is skopeo's for these transports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,28 +25,6 @@ pub enum Source {
     OciArchive(PathBuf, ImageChoice),
     /// `docker-archive:FILE[:REFERENCE]` or `docker-archive:FILE:@NUMBER`.
     DockerArchive(PathBuf, ArchiveChoice),
-}
-
-/// Which image of a layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImageChoice {
-    /// The only one.
-    Only,
-    /// The one with this `org.opencontainers.image.ref.name`.
-    Name(String),
-    /// The one with this digest.
-    Digest(BlobDigest),
-}
-
-/// Which image of a docker-archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArchiveChoice {
-    /// The only one.
-    Only,
-    /// The one with this name.
-    Name(Reference),
-    /// The one at this position in manifest.json, from 0.
-    Number(usize),
 }
 
 /// A text that names no source.
@@ -81,20 +59,6 @@ pub enum SourceError {
         /// What is wrong.
         problem: String,
     },
-    /// A mirror's text.
-    #[error("{text:?} is not a mirror: {problem}")]
-    Mirror {
-        /// The text.
-        text: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-impl SourceError {
-    pub(crate) fn mirror(text: &str, problem: String) -> Self {
-        Self::Mirror { text: text.to_owned(), problem }
-    }
 }
 
 fn quoted(sources: &[String]) -> String {
@@ -125,26 +89,6 @@ impl fmt::Display for Source {
             Self::OciLayout(path, choice) => write!(f, "oci:{}{choice}", path.display()),
             Self::OciArchive(path, choice) => write!(f, "oci-archive:{}{choice}", path.display()),
             Self::DockerArchive(path, choice) => write!(f, "docker-archive:{}{choice}", path.display()),
-        }
-    }
-}
-
-impl fmt::Display for ImageChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Only => Ok(()),
-            Self::Name(name) => write!(f, ":{name}"),
-            Self::Digest(digest) => write!(f, "@{digest}"),
-        }
-    }
-}
-
-impl fmt::Display for ArchiveChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Only => Ok(()),
-            Self::Name(reference) => write!(f, ":{reference}"),
-            Self::Number(number) => write!(f, ":@{number}"),
         }
     }
 }

@@ -1,112 +1,17 @@
-//! What `TARGET` on the command line means, and how images are written there: a registry or a layout.
+//! What `TARGET` on the command line means: a registry or a layout.
 
 use std::fmt;
-use std::io::Read;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use sealpack_format::reference::Reference;
 
 use crate::environment::Environment;
-use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::error::Result;
+use crate::layout::{ImageChoice, LayoutTarget};
 use crate::registry::{ClientOptions, RegistryTarget};
-use crate::source::{ImageChoice, Source, SourceError};
-
-mod layout;
-
-pub use layout::LayoutTarget;
-
-/// Opens a blob from an offset on, as often as asked: an upload that breaks reads parts again.
-pub type Open<'a> = dyn Fn(u64) -> Result<Box<dyn Read + Send>> + Sync + 'a;
-
-/// What a manifest is put under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Naming {
-    /// Its digest only.
-    Digest,
-    /// The name that the target's text has.
-    Target,
-}
-
-/// What came of putting a manifest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pushed {
-    /// The tag that lists the manifest as a referrer, where the registry has no list of its own.
-    pub fallback_tag: Option<String>,
-}
-
-/// Where an image goes: a registry or a layout.
-///
-/// Blobs first, then the manifests that name them, then the indexes that name those.
-pub trait ImageTarget: Send + Sync {
-    /// The target as messages name it.
-    fn description(&self) -> String;
-
-    /// Whether the target has the blob.
-    ///
-    /// # Errors
-    /// When that cannot be found out.
-    fn has_blob(&self, blob: &Descriptor) -> Result<bool>;
-
-    /// Whether the target has the manifest or index.
-    ///
-    /// # Errors
-    /// When that cannot be found out.
-    fn has_manifest(&self, manifest: &Descriptor) -> Result<bool>;
-
-    /// Takes the blob over from another repository of the same registry, without a transfer. Returns
-    /// whether it is there now; if not, it is to be [put](Self::put_blob).
-    ///
-    /// # Errors
-    /// When the registry refuses access or cannot be reached.
-    fn mount_blob(&self, _blob: &Descriptor, _from: &Reference) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// Writes a blob. `sent` is told how many of its bytes are there, which may become fewer when a
-    /// transfer has to begin anew. What `open` gives is checked against size and digest.
-    ///
-    /// # Errors
-    /// When the blob cannot be written, or is not the one described; nothing of it is there then.
-    fn put_blob(&self, blob: &Descriptor, open: &Open<'_>, sent: &dyn Fn(u64)) -> Result<()>;
-
-    /// Writes a manifest or index. One with a subject can be found as that one's referrer afterwards.
-    ///
-    /// # Errors
-    /// When the bytes are not those described or no manifest, or the target does not take them.
-    fn put_manifest(&self, manifest: &Descriptor, bytes: &[u8], naming: Naming) -> Result<Pushed>;
-}
-
-impl fmt::Debug for dyn ImageTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ImageTarget({})", self.description())
-    }
-}
-
-/// Writes a blob that is in memory, unless the target has it.
-///
-/// # Errors
-/// See [`ImageTarget::put_blob`].
-pub fn put_bytes(target: &dyn ImageTarget, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
-    if target.has_blob(blob)? {
-        return Ok(());
-    }
-    let open = |offset: u64| -> Result<Box<dyn Read + Send>> {
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        Ok(Box::new(std::io::Cursor::new(bytes.get(offset..).unwrap_or_default().to_vec())))
-    };
-    target.put_blob(blob, &open, &|_| {})
-}
-
-/// Reads a manifest that is about to be written, and checks that it is the one described.
-pub(crate) fn check_manifest(what: &str, manifest: &Descriptor, bytes: &[u8]) -> Result<Document> {
-    if manifest.size_bytes > MANIFEST_LIMIT_BYTES {
-        return Err(Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_LIMIT_BYTES });
-    }
-    manifest.verify(what, bytes)?;
-    Document::parse(what, Some(&manifest.media_type), bytes)
-}
+use crate::source::{Source, SourceError};
+use crate::transport::ImageTarget;
 
 /// A target by its text, which is a [`Source`]'s for the transports that can be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +29,9 @@ pub enum TargetError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// An archive.
-    #[error("{text:?} is an archive, which can be read but not written")]
+    #[error(
+        "{text:?} is an archive, which can be read but not written; a layout can be, for example `{suggestion}`"
+    )]
     Archive {
         /// The target.
         text: String,
@@ -213,6 +120,7 @@ mod tests {
         for text in ["oci-archive:x.tar", "docker-archive:x.tar:a:1"] {
             let error = target(text).unwrap_err();
             assert!(error.to_string().contains("can be read but not written"), "{error}");
+            assert!(error.to_string().ends_with("for example `oci:x`"), "{error}");
         }
         let digest = format!("oci:a@sha256:{}", "0".repeat(64));
         assert!(target(&digest).unwrap_err().to_string().contains("by its digest"));

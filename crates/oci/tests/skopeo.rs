@@ -9,9 +9,10 @@ use std::process::Command;
 
 use sealpack_oci::environment::Environment;
 use sealpack_oci::hash::BlobHasher;
-use sealpack_oci::image::{ImageSource, ResolvedImage, resolve};
+use sealpack_oci::image::{ResolvedImage, resolve};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_test_registry::{Image, ImageLayer, digest_of};
 use serde_json::json;
 use tempfile::TempDir;

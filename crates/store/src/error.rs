@@ -196,6 +196,14 @@ pub enum Error {
         /// What its reader says.
         what: String,
     },
+    /// An image in files lacks one of its objects.
+    #[error("{name} is incomplete: object {id} is missing")]
+    ImageIncomplete {
+        /// The image.
+        name: String,
+        /// The object, or one of those that are missing.
+        id: ObjectId,
+    },
     /// A layer's record cannot be read.
     #[error("{}: {source}; `sealpack fsck --repair` sets it aside, and pulling the image again brings it back", path.display())]
     LayerDamaged {

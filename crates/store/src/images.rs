@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::ObjectId;
 use sealpack_format::erofs;
+use sealpack_format::tree::Tree;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
 use crate::integrity::{Integrity, ObjectState};
 use crate::objects::is_unreadable;
 use crate::places::metadata_image_file_name;
+use crate::refs::ImageRecord;
 use crate::store::Store;
 
 /// Reads a metadata image, which may hold any bytes, and answers with the objects that its files refer to, in any
@@ -78,6 +80,36 @@ impl Store {
     pub(crate) fn objects_of(&self, id: &ObjectId, objects_of: ObjectsOfImage<'_>) -> Result<Vec<ObjectId>> {
         let (file, _) = self.verify_metadata_image(id)?;
         objects_of(&file).map_err(|what| Error::ImageUnreadable { path: self.metadata_image_path(id), what })
+    }
+
+    /// The files of an image, its metadata image checked against its digest.
+    ///
+    /// # Errors
+    /// As [`verify_metadata_image`](Self::verify_metadata_image); [`Error::ImageUnreadable`].
+    pub fn tree(&self, image: &ImageRecord) -> Result<Tree> {
+        let id = &image.metadata_image;
+        let ((mut file, _), path) = (self.verify_metadata_image(id)?, self.metadata_image_path(id));
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", &path, e))?;
+        let tree = erofs::Image::open(&bytes).and_then(|image| image.to_tree());
+        tree.map_err(|error| Error::ImageUnreadable { path, what: error.to_string() })
+    }
+
+    /// Whether the kernel checks all objects of an image when they are read.
+    ///
+    /// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened.
+    ///
+    /// # Errors
+    /// [`Error::ImageIncomplete`] when one is not; as [`tree`](Self::tree).
+    pub fn all_have_verity(&self, image: &ImageRecord) -> Result<bool> {
+        let mut all = true;
+        for id in self.objects_of(&image.metadata_image, &objects_of_image)? {
+            match self.object_integrity(&id)? {
+                Some(integrity) => all &= integrity == Integrity::FsVerity,
+                None => return Err(Error::ImageIncomplete { name: image.name.clone(), id }),
+            }
+        }
+        Ok(all)
     }
 
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).

@@ -33,30 +33,30 @@ pub(crate) struct Inventory {
 
 /// Lists everything; opens no file.
 pub(crate) fn take(store: &Store) -> Result<Inventory> {
-    let mut found = Inventory::default();
+    let mut inventory = Inventory::default();
     for entry in store.root.entries()? {
         let is_file = FILES_AT_ROOT.iter().any(|name| entry.name == **name);
         let is_directory = DIRECTORIES_AT_ROOT.iter().any(|name| entry.name == **name);
         if !(is_file && entry.kind.is_file() || is_directory && entry.kind.is_dir()) {
-            found.strays.push(PathBuf::from(&entry.name));
+            inventory.strays.push(PathBuf::from(&entry.name));
         }
     }
-    scan_objects(store, &mut found)?;
-    scan_images(store, &mut found)?;
-    for known in scan_algorithms(store, LAYERS, of_layer_file_name, &mut found.strays)? {
+    list_objects(store, &mut inventory)?;
+    list_images(store, &mut inventory)?;
+    for known in list_algorithms(store, LAYERS, of_layer_file_name, &mut inventory.strays)? {
         match known {
-            OfLayer::Record(layer) => found.layers.push(layer),
-            OfLayer::PackRecord(layer) => found.pack_records.push(layer),
+            OfLayer::Record(layer) => inventory.layers.push(layer),
+            OfLayer::PackRecord(layer) => inventory.pack_records.push(layer),
         }
     }
-    found.blobs = scan_algorithms(store, BLOBS, blob_of_file_name, &mut found.strays)?;
-    scan_packs(store, &mut found)?;
+    inventory.blobs = list_algorithms(store, BLOBS, blob_of_file_name, &mut inventory.strays)?;
+    list_packs(store, &mut inventory)?;
     let seal = |entry: &Entry| manifest_of_seal_file_name(entry.name.to_str()?);
-    found.seals = scan_directory(store, SEALS, seal, &mut found.strays)?;
-    Ok(found)
+    inventory.seals = list_directory(store, SEALS, seal, &mut inventory.strays)?;
+    Ok(inventory)
 }
 
-fn scan_images(store: &Store, found: &mut Inventory) -> Result<()> {
+fn list_images(store: &Store, inventory: &mut Inventory) -> Result<()> {
     let ours = |id: &ObjectId| id.algorithm() == store.algorithm();
     let (mut images, mut hash_areas) = (Vec::new(), Vec::new());
     let known = |entry: &Entry| {
@@ -67,46 +67,46 @@ fn scan_images(store: &Store, found: &mut Inventory) -> Result<()> {
         }
         Some(())
     };
-    scan_directory(store, IMAGES, known, &mut found.strays)?;
-    (found.images, found.hash_areas) = (images, hash_areas);
+    list_directory(store, IMAGES, known, &mut inventory.strays)?;
+    (inventory.images, inventory.hash_areas) = (images, hash_areas);
     Ok(())
 }
 
-fn scan_packs(store: &Store, found: &mut Inventory) -> Result<()> {
+fn list_packs(store: &Store, inventory: &mut Inventory) -> Result<()> {
     let pack = |entry: &Entry| pack_of_file_name(entry.name.to_str()?);
-    found.packs = scan_directory(store, PACKS, pack, &mut found.strays)?;
+    inventory.packs = list_directory(store, PACKS, pack, &mut inventory.strays)?;
     let Some(directory) = store.root.try_sub(PACKS_PARENT)? else { return Ok(()) };
     for entry in directory.entries()? {
         let path = Path::new(PACKS_PARENT).join(&entry.name);
         if path != Path::new(PACKS) || !entry.kind.is_dir() {
-            found.strays.push(path);
+            inventory.strays.push(path);
         }
     }
     Ok(())
 }
 
-fn scan_objects(store: &Store, found: &mut Inventory) -> Result<()> {
+fn list_objects(store: &Store, inventory: &mut Inventory) -> Result<()> {
     let mut fans = Vec::new();
     store.for_each_object_directory(|fan, directory| {
         fans.push(fan.to_owned());
         for entry in directory.entries()? {
             let id = object_of(fan, &entry.name).filter(|id| id.algorithm() == store.algorithm());
             match id {
-                Some(id) if entry.kind.is_file() => found.objects.push(id),
-                _ => found.strays.push(Path::new(OBJECTS).join(fan).join(entry.name)),
+                Some(id) if entry.kind.is_file() => inventory.objects.push(id),
+                _ => inventory.strays.push(Path::new(OBJECTS).join(fan).join(entry.name)),
             }
         }
         Ok(())
     })?;
-    found.objects.sort_unstable();
+    inventory.objects.sort_unstable();
     let known = |entry: &Entry| fans.iter().any(|fan| entry.name == **fan);
     let strays = store.objects.entries()?.into_iter().filter(|entry| !known(entry));
-    found.strays.extend(strays.map(|entry| Path::new(OBJECTS).join(entry.name)));
+    inventory.strays.extend(strays.map(|entry| Path::new(OBJECTS).join(entry.name)));
     Ok(())
 }
 
 /// The files of `path` that `parse` knows; the others are strays.
-fn scan_directory<T>(
+fn list_directory<T>(
     store: &Store,
     path: &str,
     mut parse: impl FnMut(&Entry) -> Option<T>,
@@ -125,7 +125,7 @@ fn scan_directory<T>(
 }
 
 /// The files of `path/sha256` and `path/sha512` that `parse` knows by algorithm and name.
-fn scan_algorithms<T>(
+fn list_algorithms<T>(
     store: &Store,
     path: &str,
     parse: impl Fn(&str, &str) -> Option<T>,
@@ -134,7 +134,7 @@ fn scan_algorithms<T>(
     let mut known = Vec::new();
     for algorithm in ALGORITHMS {
         let parse = |entry: &Entry| parse(algorithm, entry.name.to_str()?);
-        known.extend(scan_directory(store, &format!("{path}/{algorithm}"), parse, strays)?);
+        known.extend(list_directory(store, &format!("{path}/{algorithm}"), parse, strays)?);
     }
     let Some(directory) = store.root.try_sub(path)? else { return Ok(known) };
     let others = directory.entries()?.into_iter().filter(|entry| {

@@ -155,11 +155,10 @@ impl Store {
         self.lock(LockKind::Shared, self.lock_wait)
     }
 
-    /// How long calls that take a lock by themselves wait for it.
-    pub(crate) const fn lock_wait(&self) -> Duration {
-        self.lock_wait
+    /// Keeps others from changing names, histories and epochs.
+    pub(crate) fn lock_names(&self) -> Result<Lock> {
+        Lock::take_for_names(&self.root, self.lock_wait)
     }
-
     /// Makes the store one that has `feature`: programs that do not know it refuse the store from then on, and the
     /// directories are there.
     ///

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use sealpack_format::{Algorithm, BlobDigest};
 use sealpack_oci::hash::BlobHasher;
-use sealpack_oci::pull::decode::{Blob, CHUNK_BYTES, CHUNKS, decode};
+use sealpack_oci::ingest::decode::{Blob, CHUNK_BYTES, CHUNKS, decode};
 
 /// Where the reader of the chunks has enough: a small blob can become very large.
 const ENOUGH_BYTES: usize = 1 << 20;

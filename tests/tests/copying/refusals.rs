@@ -31,7 +31,10 @@ fn targets_that_cannot_be_written_are_named() -> Result<()> {
     let registry = registry();
     let name = format!("{}/app:1", registry.host());
     for (target, words) in [
-        ("oci-archive:x.tar", "is an archive, which can be read but not written"),
+        (
+            "oci-archive:x.tar",
+            "is an archive, which can be read but not written; a layout can be, for example `oci:x`",
+        ),
         ("docker-archive:x.tar", "is an archive, which can be read but not written"),
         ("oci:x@sha256:00", "sha256 has 64 hexadecimal digits"),
         ("docker-daemon:x", "\"docker-daemon\" is not supported"),

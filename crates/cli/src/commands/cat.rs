@@ -25,7 +25,7 @@ impl Cat {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
-        let tree = context.tree(&store, &record)?;
+        let tree = store.tree(&record)?;
         let inode = walk::follow(&tree, self.path.as_bytes()).map(|id| tree.inode(id)).ok_or_else(|| {
             CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
         })?;

@@ -1,6 +1,8 @@
 use sealpack_store::{Converted, ObjectForm};
 use serde_json::{Value, json};
 
+use sealpack_node::find::find_name;
+
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::output::{count, size};
@@ -25,7 +27,7 @@ pub(crate) struct Convert {
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.open()?;
-        let record = context.find_name(&store, &self.image)?;
+        let record = find_name(&store, &self.image)?;
         let before = record.objects;
         let converted = store.convert(&record, self.to, &())?;
         let is_sealed = store.read_seal(&converted.record.manifest)?.is_some();

@@ -43,8 +43,8 @@ enum Change {
 impl Diff {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let first = context.tree(&store, &context.find(&store, &self.first)?)?;
-        let second = context.tree(&store, &context.find(&store, &self.second)?)?;
+        let first = store.tree(&context.find(&store, &self.first)?)?;
+        let second = store.tree(&context.find(&store, &self.second)?)?;
         let differences = compare(&first, &second);
         let shared = Shared::of(&first, &second);
         let count = |wanted: fn(&Change) -> bool| differences.iter().filter(|it| wanted(&it.change)).count();

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::listing;
 use crate::output::table;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// List the images that had a name, the newest first.
 ///
@@ -68,7 +68,7 @@ fn json_of(store: &Store, record: &ImageRecord) -> Value {
         "metadata_image": record.metadata_image,
         "kept_in": record.objects.name(),
         "sealed": is_sealed(store, record),
-        "epoch": sealing::epoch_of(store, record),
+        "epoch": seals::epoch_of(store, record),
         "pulled_unix_seconds": record.pulled_unix_seconds,
     })
 }
@@ -80,7 +80,7 @@ fn row_of(store: &Store, record: &ImageRecord) -> Vec<String> {
         record.manifest.to_string(),
         record.platform.clone(),
         format!("{}{sealed}", record.objects),
-        sealing::epoch_of(store, record).map_or("-".to_owned(), |epoch| epoch.to_string()),
+        seals::epoch_of(store, record).map_or("-".to_owned(), |epoch| epoch.to_string()),
         listing::date(Time { seconds: pulled, nanoseconds: 0 }),
     ]
 }

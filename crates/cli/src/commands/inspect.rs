@@ -6,7 +6,7 @@ use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::{count, size};
-use crate::sealing;
+use sealpack_node::seals;
 
 /// Show everything the store knows of an image.
 ///
@@ -32,7 +32,7 @@ impl Inspect {
         };
         let config = document(&record.config)?;
         let packs = packs_of(&store, &record)?;
-        let seal = sealing::checked(&store, &record)?;
+        let seal = seals::checked(&store, &record)?;
         let claims = composefs::of_stored(&store, &record)?;
         let value = json!({
             "name": record.name,
@@ -53,7 +53,7 @@ impl Inspect {
             "kept_in": record.objects.name(),
             "seal": seal.as_ref().map(|seal| match seal {
                 Ok(seal) => json_of(seal),
-                Err(problem) => json!({ "problem": problem }),
+                Err(problem) => json!({ "problem": problem.to_string() }),
             }),
             "composefs": composefs::json_of(&claims),
             "objects": usage.objects,

@@ -46,7 +46,7 @@ impl Ls {
 
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let tree = context.tree(&store, &context.find(&store, &self.image)?)?;
+        let tree = store.tree(&context.find(&store, &self.image)?)?;
         let found = self.find(&tree);
         let top = found.ok_or_else(|| {
             CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))

@@ -1,13 +1,13 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Achieved, Backing, Level, Objects, Plan, Request, Writable};
+use sealpack_mount::{Achieved, Backing, Level, Plan, Writable};
+use sealpack_node::mounting;
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::{objects, sealing};
 
 /// Mount an image on a directory.
 ///
@@ -61,10 +61,7 @@ impl Mount {
         let record = context.find(&store, &self.image)?;
         let required = self.require;
         let advised = |error: CommandError| error.hint(advice(&store, &record, required));
-        let request = Request {
-            image: store.metadata_image_path(&record.metadata_image),
-            image_id: record.metadata_image,
-            objects: self.objects(&store, &record)?,
+        let options = mounting::Options {
             writable: Writable::new(self.upper, self.work).map_err(CommandError::usage)?,
             target: self.target,
             read_only: self.read_only,
@@ -73,6 +70,7 @@ impl Mount {
             required: self.require,
             at_most: self.at_most,
         };
+        let request = mounting::request(&store, &record, options)?;
         let plan = Plan::new(request).map_err(|error| match error {
             sealpack_mount::PlanError::Level { .. } => advised(CommandError::refused(error)),
             sealpack_mount::PlanError::Contradiction { .. } => CommandError::usage(error),
@@ -90,24 +88,6 @@ impl Mount {
         context.output.result(&json_of(&achieved), || {
             let access = if achieved.read_write { "read-write" } else { "read-only" };
             format!("{}: {access}, {}", achieved.target.display(), achieved.assurance)
-        })
-    }
-}
-
-impl Mount {
-    /// Where the contents are, and the signatures if they are to be tried.
-    fn objects(&self, store: &Store, record: &ImageRecord) -> Result<Objects, CommandError> {
-        if record.objects == ObjectForm::Packs {
-            let seal = if self.at_most >= Level::Signed { sealing::read(store, record)? } else { None };
-            let (metadata, packs) = sealing::mount_parts(store, record, seal.as_ref())?;
-            // overlayfs wants two layers, and an image without objects has no pack.
-            if !packs.is_empty() {
-                return Ok(Objects::Packs { metadata, packs });
-            }
-        }
-        Ok(Objects::Files {
-            directories: vec![store.objects_path().to_path_buf()],
-            have_verity: objects::all_have_verity(store, record)?,
         })
     }
 }

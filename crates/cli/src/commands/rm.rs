@@ -5,6 +5,8 @@ use sealpack_mount::Mounted;
 use sealpack_store::{ImageRecord, Store};
 use serde_json::json;
 
+use sealpack_node::find::find_name;
+
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 
@@ -29,7 +31,7 @@ impl Rm {
         let (_lock, store) = context.open_for_reading()?;
         let mut records: Vec<ImageRecord> = Vec::new();
         for image in &self.images {
-            let record = context.find_name(&store, image)?;
+            let record = find_name(&store, image)?;
             if records.iter().all(|other| other.name != record.name) {
                 records.push(record);
             }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::gate::{Gate, GateArgs};
-use crate::sealing;
+use sealpack_node::seals;
 
 /// The fewest characters of a digest that name an image.
 const DIGEST_PREFIX_MIN: usize = 8;
@@ -46,7 +46,7 @@ impl Rollback {
         };
         check_whole(&store, target)?;
         store.set_image(target)?;
-        let epochs = [target, &current].map(|record| sealing::epoch_of(&store, record));
+        let epochs = [target, &current].map(|record| seals::epoch_of(&store, record));
         let value = json!({
             "name": name,
             "manifest": target.manifest,
@@ -96,9 +96,9 @@ fn before<'h>(
     current: &ImageRecord,
     history: &'h [ImageRecord],
 ) -> Result<&'h ImageRecord, CommandError> {
-    let now = sealing::read(store, current)?.map(|seal| seal.statement().epoch());
+    let now = seals::read(store, current)?.map(|seal| seal.statement().epoch());
     for record in history {
-        match sealing::read(store, record) {
+        match seals::read(store, record) {
             Ok(Some(seal)) if now.is_none_or(|now| seal.statement().epoch() < now) => {
                 match why_not(context, store, record, seal)? {
                     None => return Ok(record),
@@ -107,9 +107,7 @@ fn before<'h>(
             }
             Ok(_) => {}
             // It says nothing of its epoch.
-            Err(error) => {
-                context.output.remark(&format!("passing over {}: {}", record.manifest, error.message()))
-            }
+            Err(error) => context.output.remark(&format!("passing over {}: {}", record.manifest, error)),
         }
     }
     let what = now.map_or("a seal".to_owned(), |now| format!("a seal of an epoch before {now}"));

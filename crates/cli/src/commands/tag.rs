@@ -21,7 +21,7 @@ pub(crate) struct Tag {
 impl Tag {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let mut record = context.find(&store, &self.image)?;
+        let mut record = context.find_whole(&store, &self.image)?;
         let before = std::mem::replace(&mut record.name, self.name.to_string());
         // Its seal goes on being for the name that it was pulled by.
         record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sealpack_format::digest::{ObjectId, RootHash};
-use sealpack_format::tree::{Content, Kind, Tree};
+use sealpack_format::tree::{Content, Kind};
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::policy::Operation;
@@ -11,6 +11,7 @@ use sealpack_trust::policy::profile::AllowedFile;
 
 use super::PolicyError;
 use super::executables::{StoredObjects, candidates};
+use crate::Error;
 use crate::remark::{Remark, Remarks};
 
 /// Which files of images are taken.
@@ -45,7 +46,7 @@ impl<'a> AllowedFiles<'a> {
         Self { choice, ..Self::default() }
     }
 
-    /// Adds an image's, with the files `tree`; remarks call it `called`. What is inside its metadata image has no
+    /// Adds an image's; remarks call it `called`. What is inside its metadata image has no
     /// digest: a remark tells how much that is.
     ///
     /// # Errors
@@ -54,13 +55,13 @@ impl<'a> AllowedFiles<'a> {
         &mut self,
         store: &Store,
         record: &ImageRecord,
-        tree: &Tree,
         called: &str,
         remarks: Remarks<'_>,
-    ) -> Result<(), PolicyError> {
-        let objects = StoredObjects::open(store, record)?;
+    ) -> Result<(), Error> {
+        let tree = store.tree(record)?;
+        let objects = StoredObjects::open(store, record).map_err(PolicyError::from)?;
         let mut inside = 0;
-        for file in candidates(tree, &objects)? {
+        for file in candidates(&tree, &objects).map_err(PolicyError::from)? {
             if !self.choice.takes(&file.path) {
                 continue;
             }

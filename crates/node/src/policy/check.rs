@@ -12,6 +12,7 @@ use super::executables::{
     AsMounted, Assumption, BytesIn, Candidate, ExecutablesError, JudgedAs, Lint, StoredObjects, candidates,
     interpreter, lints,
 };
+use crate::{Error, seals};
 
 /// What a policy does to an image.
 #[derive(Debug)]
@@ -54,26 +55,32 @@ impl Checked<'_> {
     }
 }
 
-/// Has a policy decide on everything in an image with the files `tree` that can be executed or loaded: as the store has the image, or as it
-/// is assumed to be. `sealed` are the root hashes that its seal has signatures of, which count where nothing is
-/// assumed.
+/// Has a policy decide on everything in an image that can be executed or loaded: as the store has the image, with the
+/// signatures that its seal has, or as it is assumed to be.
 ///
 /// # Errors
-/// If a file of the image cannot be read.
+/// If a file of the image cannot be read, or its seal is not its own.
 pub fn check<'p>(
     policy: &'p Policy,
     store: &Store,
     record: &ImageRecord,
-    tree: &Tree,
     assumption: Option<Assumption>,
-    sealed: HashSet<RootHash>,
-) -> Result<Checked<'p>, PolicyError> {
-    let objects = StoredObjects::open(store, record)?;
-    let mounted = AsMounted::new(store, record, &objects, assumption, sealed)?;
-    let files = candidates(tree, &objects)?;
-    let lints = lints(tree, &files);
-    let files = judge(policy, tree, &mounted, files)?;
+) -> Result<Checked<'p>, Error> {
+    let tree = store.tree(record)?;
+    let objects = StoredObjects::open(store, record).map_err(PolicyError::from)?;
+    let sealed = if assumption.is_some() { HashSet::new() } else { sealed(store, record)? };
+    let mounted = AsMounted::new(store, record, &objects, assumption, sealed).map_err(PolicyError::from)?;
+    let files = candidates(&tree, &objects).map_err(PolicyError::from)?;
+    let lints = lints(&tree, &files);
+    let files = judge(policy, &tree, &mounted, files).map_err(PolicyError::from)?;
     Ok(Checked { judged_as: mounted.judged_as(), files, lints })
+}
+
+/// The root hashes that the image's seal has signatures of.
+fn sealed(store: &Store, record: &ImageRecord) -> Result<HashSet<RootHash>, Error> {
+    let Some(seal) = seals::read(store, record)? else { return Ok(HashSet::new()) };
+    seals::check(store, record, &seal)?;
+    Ok(seal.statement().root_hashes().copied().collect())
 }
 
 fn judge<'p>(

@@ -6,6 +6,7 @@
 //! get equal manifests.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -16,12 +17,32 @@ use serde::{Deserialize, Serialize};
 use super::members::{Extent, Members};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
-use crate::image::ImageSource;
 use crate::manifest::{CONFIG_LIMIT_BYTES, Config, Descriptor, LAYER_LIMIT, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{
     Compression, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, DOCKER_MANIFEST,
 };
-use crate::source::ArchiveChoice;
+use crate::transport::ImageSource;
+
+/// Which image of a docker-archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchiveChoice {
+    /// The only one.
+    Only,
+    /// The one with this name.
+    Name(Reference),
+    /// The one at this position in manifest.json, from 0.
+    Number(usize),
+}
+
+impl fmt::Display for ArchiveChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only => Ok(()),
+            Self::Name(reference) => write!(f, ":{reference}"),
+            Self::Number(number) => write!(f, ":@{number}"),
+        }
+    }
+}
 
 /// One image of a docker-archive.
 #[derive(Debug)]

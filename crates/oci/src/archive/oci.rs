@@ -8,10 +8,9 @@ use sealpack_format::reference::Reference;
 
 use super::members::Members;
 use crate::error::{Error, Result};
-use crate::image::ImageSource;
-use crate::layout::LayoutIndex;
+use crate::layout::{ImageChoice, LayoutIndex};
 use crate::manifest::{Descriptor, MANIFEST_LIMIT_BYTES};
-use crate::source::ImageChoice;
+use crate::transport::ImageSource;
 
 /// An OCI layout in a tar file.
 #[derive(Debug)]

@@ -7,10 +7,12 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::archive::ArchiveChoice;
 use crate::error::{Error, Result};
-use crate::image::{ImageSource, resolve};
+use crate::image::resolve;
+use crate::layout::ImageChoice;
 use crate::media_type::Compression;
-use crate::source::{ArchiveChoice, ImageChoice};
+use crate::transport::ImageSource;
 
 /// A tar file, member by member.
 #[derive(Default)]

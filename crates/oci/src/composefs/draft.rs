@@ -10,7 +10,7 @@ use super::{ARTIFACT_TYPE, Key, Part, SIGNATURE_LIMIT_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::media_type::{OCI_EMPTY, OCI_MANIFEST};
-use crate::target::{ImageTarget, Naming, Pushed, put_bytes};
+use crate::transport::{ImageTarget, Naming, Pushed, put_bytes};
 
 /// What stands where nothing has to (image-spec, manifest.md, "Guidance for an Empty Descriptor").
 const EMPTY: &[u8] = b"{}";

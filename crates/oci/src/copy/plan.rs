@@ -7,10 +7,11 @@ use sealpack_format::BlobDigest;
 use super::{CopyOptions, Platforms};
 use crate::artifact::{LeftOut, fetch_referrer, is_contents};
 use crate::error::{Error, Result};
-use crate::image::{ImageSource, NESTING_LIMIT, check_entry, resolve_root};
+use crate::image::{NESTING_LIMIT, check_entry, resolve_root};
 use crate::manifest::{Descriptor, Document, Index, Manifest};
 use crate::media_type::MediaKind;
 use crate::referrers::REFERRER_LIMIT;
+use crate::transport::ImageSource;
 
 /// Deepest chain of referrers of referrers that is followed.
 const CHAIN_LIMIT: usize = 8;

@@ -2,6 +2,10 @@ use std::collections::HashMap;
 
 use sealpack_format::BlobDigest;
 
+use std::io::Read;
+
+use sealpack_format::reference::Reference;
+
 use super::*;
 use crate::media_type::{DOCKER_LAYER_GZIP, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 

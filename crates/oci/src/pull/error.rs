@@ -5,10 +5,9 @@ use std::io;
 use sealpack_format::{BlobDigest, DiffId};
 
 use super::check::Refusal;
-use super::decode::CorruptBlob;
-use super::scan::ScanError;
 use crate::composefs::{Checked, Claim, Place};
 use crate::error::Error;
+use crate::ingest::{CorruptBlob, IngestError, ScanError};
 use crate::merge::MergeError;
 
 /// Why a pull failed. Layers are counted from 1 at the bottom.
@@ -83,6 +82,22 @@ impl PullError {
                 Ok(error) => Self::Store(error),
                 Err(source) => Self::Read { layer, source },
             },
+        }
+    }
+
+    /// What is wrong with a layer's blob.
+    pub(super) fn of_layer(layer: usize, digest: BlobDigest, error: IngestError) -> Self {
+        let what = || format!("layer {layer}");
+        match error {
+            IngestError::Read(error) => Self::read(layer, error),
+            IngestError::Size { expected_bytes, actual_bytes } => {
+                Self::Source(Error::SizeMismatch { what: what(), expected_bytes, actual_bytes })
+            }
+            IngestError::Digest { expected, actual } => {
+                Self::Source(Error::DigestMismatch { what: what(), expected, actual })
+            }
+            IngestError::Corrupt(source) => Self::Corrupt { layer, digest, source },
+            IngestError::Layer(source) => Self::Layer { layer, digest, source },
         }
     }
 

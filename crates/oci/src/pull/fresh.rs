@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealpack_store::Partial;
 
-use crate::image::{ImageSource, Layer};
+use crate::image::Layer;
+use crate::transport::ImageSource;
 
 /// Reads a layer's blob from `offset` on. The source is asked at the first read: behind a
 /// part that is whole there is nothing to ask for.

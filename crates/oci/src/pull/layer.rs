@@ -2,19 +2,17 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sealpack_format::{BlobDigest, DiffId};
 use sealpack_store::{ObjectForm, Partial, Staging};
 
-use super::decode::{self, Blob, CHUNKS};
 use super::error::PullError;
 use super::fresh::Fresh;
 use super::observer::{Event, Observer};
-use super::scan::{LayerScan, ScanError, Scanned};
-use super::stream::{Chunks, Stream};
-use crate::error::Error;
-use crate::image::{ImageSource, Layer};
+use crate::image::Layer;
+use crate::ingest::{Expected, IngestError, Ingested, Watch, ingest};
+use crate::transport::ImageSource;
 
 /// How often a layer is read anew because its bytes were wrong.
 const ATTEMPTS_MAX: usize = 4;
@@ -107,30 +105,37 @@ impl LayerPull<'_> {
             size_bytes: layer.descriptor.size_bytes,
             resumed_bytes: kept_bytes,
         });
-        let (blob, scanned) = match self.flow(number, layer, partial.as_mut(), kept_bytes) {
-            Ok(flowed) => flowed,
-            // More bytes than there should be, for example.
-            Err(error) if error.is_verification() => return self.reject(layer, partial, kept_bytes, error),
-            Err(error) => {
-                // Nothing is nothing to go on with.
-                partial.filter(|partial| partial.length_bytes() == 0).map_or(Ok(()), Partial::remove)?;
-                return Err(error);
+        let (layer_number, digest) = (number + 1, layer.descriptor.digest);
+        match self.flow(number, layer, partial.as_mut(), kept_bytes) {
+            Ok(ingested) if ingested.diff_id != layer.diff_id => {
+                let (expected, actual) = (layer.diff_id, ingested.diff_id);
+                let error = PullError::DiffId { layer: layer_number, digest, expected, actual };
+                self.reject(layer, partial, kept_bytes, error)
             }
-        };
-        match judge(layer, number, blob, scanned) {
-            Ok(scanned) => {
-                let size_bytes = scanned.size_bytes;
-                scanned.pack.map_or(Ok(None), |pack| pack.finish(&layer.diff_id))?;
-                scanned.record.finish(&layer.diff_id)?;
+            Ok(ingested) => {
+                let size_bytes = ingested.size_bytes;
+                ingested.finish()?;
                 self.staging.commit()?;
                 self.brought().layers.push(layer.diff_id);
                 partial.map_or(Ok(()), Partial::remove)?;
                 self.observer.event(&Event::LayerStored { layer: number, size_bytes });
                 Ok(Outcome::Stored)
             }
-            // A full disk, for example: what was fetched is as good as before.
-            Err(error) if !error.is_content() => Err(error),
-            Err(error) => self.reject(layer, partial, kept_bytes, error),
+            Err(IngestError::Read(error)) => {
+                let error = PullError::read(layer_number, error);
+                // More bytes than there should be, for example.
+                if error.is_verification() {
+                    return self.reject(layer, partial, kept_bytes, error);
+                }
+                // Nothing is nothing to go on with.
+                partial.filter(|partial| partial.length_bytes() == 0).map_or(Ok(()), Partial::remove)?;
+                Err(error)
+            }
+            Err(error) => {
+                let error = PullError::of_layer(layer_number, digest, error);
+                // A full disk, for example: what was fetched is as good as before.
+                if error.is_content() { self.reject(layer, partial, kept_bytes, error) } else { Err(error) }
+            }
         }
     }
 
@@ -155,17 +160,6 @@ impl LayerPull<'_> {
         self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn scan(
-        &self,
-        layer: &Layer,
-        received: mpsc::Receiver<Vec<u8>>,
-        recycle: &mpsc::Sender<Vec<u8>>,
-    ) -> Result<Scanned<'_>, ScanError> {
-        let chunks = Chunks { received, recycle, stop: self.stop };
-        let stream = Stream::new(chunks, &layer.diff_id, layer.descriptor.size_bytes);
-        LayerScan::new(self.staging, self.form, stream)?.run()
-    }
-
     /// How much of the layer an earlier pull has left; more than there can be is thrown away.
     fn usable(&self, layer: &Layer, partial: Option<&mut Partial>) -> Result<u64, PullError> {
         let Some(partial) = partial else { return Ok(0) };
@@ -175,71 +169,27 @@ impl LayerPull<'_> {
         Ok(partial.length_bytes())
     }
 
-    /// Reads, hashes and inflates in one thread; parses, hashes and stores in this one.
+    /// Reads the layer: what is kept of it, then the rest from the source.
     fn flow<'s>(
         &'s self,
         number: usize,
         layer: &Layer,
         partial: Option<&mut Partial>,
         kept_bytes: u64,
-    ) -> Result<(Blob, Result<Scanned<'s>, ScanError>), PullError> {
-        let (chunks, received) = mpsc::sync_channel(CHUNKS);
-        let (recycle, used) = mpsc::channel();
-        let kept = partial.as_deref().map(Partial::reader).transpose()?;
+    ) -> Result<Ingested<'s>, IngestError> {
+        let kept = partial.as_deref().map(Partial::reader).transpose();
+        // The store's error comes out of there again.
+        let kept = kept.map_err(|error| IngestError::Read(io::Error::other(error)))?;
         let fresh =
             Fresh { source: self.source, layer, offset: kept_bytes, stream: None, partial, stop: self.stop };
         let kept = kept.map_or_else(|| Box::new(io::empty()) as Box<dyn Read + Send>, |kept| Box::new(kept));
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(move || {
-                let counted = |bytes| self.observer.event(&Event::LayerAdvanced { layer: number, bytes });
-                decode::decode(kept.chain(fresh), &layer.descriptor.digest, &chunks, &used, counted)
-            });
-            let scanned = self.scan(layer, received, &recycle);
-            let blob = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let blob = blob.map_err(|error| PullError::read(number + 1, error))?;
-            Ok((blob, scanned))
-        })
+        let expected = Expected {
+            digest: layer.descriptor.digest,
+            size_bytes: layer.descriptor.size_bytes,
+            diff_id_algorithm: layer.diff_id.algorithm(),
+        };
+        let advanced = |bytes| self.observer.event(&Event::LayerAdvanced { layer: number, bytes });
+        let watch = Watch { stop: self.stop, advanced: &advanced };
+        ingest(kept.chain(fresh), self.staging, self.form, &expected, &watch)
     }
-}
-
-/// Whether the layer may be believed. The blob's digest speaks first: when it is wrong,
-/// whatever else is wrong follows from that.
-fn judge<'a>(
-    layer: &Layer,
-    number: usize,
-    blob: Blob,
-    scanned: Result<Scanned<'a>, ScanError>,
-) -> Result<Scanned<'a>, PullError> {
-    let (layer_number, digest) = (number + 1, layer.descriptor.digest);
-    let what = || format!("layer {layer_number}");
-    // A store that could not take something says nothing about the blob.
-    let scanned = match scanned {
-        Err(source) if !source.is_content() => {
-            return Err(PullError::Layer { layer: layer_number, digest, source });
-        }
-        other => other,
-    };
-    if blob.size_bytes != layer.descriptor.size_bytes {
-        return Err(PullError::Source(Error::SizeMismatch {
-            what: what(),
-            expected_bytes: layer.descriptor.size_bytes,
-            actual_bytes: blob.size_bytes,
-        }));
-    }
-    if blob.digest != digest {
-        return Err(PullError::Source(Error::DigestMismatch {
-            what: what(),
-            expected: digest,
-            actual: blob.digest,
-        }));
-    }
-    if let Some(source) = blob.corrupt {
-        return Err(PullError::Corrupt { layer: layer_number, digest, source });
-    }
-    let scanned = scanned.map_err(|source| PullError::Layer { layer: layer_number, digest, source })?;
-    if scanned.diff_id != layer.diff_id {
-        let (expected, actual) = (layer.diff_id, scanned.diff_id);
-        return Err(PullError::DiffId { layer: layer_number, digest, expected, actual });
-    }
-    Ok(scanned)
 }

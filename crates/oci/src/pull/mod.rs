@@ -2,16 +2,10 @@
 
 mod check;
 mod composefs;
-pub mod decode;
-mod duplicates;
 mod error;
 mod fresh;
 mod layer;
 mod observer;
-mod paths;
-mod scan;
-mod sink;
-mod stream;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,15 +22,13 @@ use sealpack_store::{
 
 pub use check::{Check, Rebuilt, Refusal, Request};
 pub use composefs::image_id;
-pub use decode::CorruptBlob;
 pub use error::PullError;
 pub use observer::{Event, Observer};
-pub use paths::PathProblem;
-pub use scan::{MemberProblem, ScanError};
 
 use crate::composefs::Checked;
-use crate::image::{ImageSource, Layer, ResolvedImage};
+use crate::image::{Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
+use crate::transport::ImageSource;
 use layer::{Brought, LayerPull};
 
 /// The most layers that are read at once. More would share the same processors and

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::Error;
-
 /// Why a registry did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -143,14 +141,6 @@ pub enum RegistryError {
         /// What is wrong.
         problem: String,
     },
-    /// The registry failed after all its mirrors had.
-    #[error("{error} (before that, {})", mirrors.join("; "))]
-    AfterMirrors {
-        /// The registry's own failure.
-        error: Box<Error>,
-        /// Those of the mirrors.
-        mirrors: Vec<String>,
-    },
 }
 
 impl RegistryError {
@@ -176,7 +166,6 @@ impl RegistryError {
             Self::NotFound { url, .. } if url.contains("/manifests/") => Some(
                 "look at the spelling of registry, repository and tag; some registries hide what needs a login".to_owned(),
             ),
-            Self::AfterMirrors { error, .. } => error.hint(),
             _ => None,
         }
     }

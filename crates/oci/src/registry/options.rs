@@ -8,7 +8,6 @@ use std::time::Duration;
 use sealpack_format::reference::DEFAULT_REGISTRY;
 
 use super::url::{Origin, Scheme, Url};
-use crate::source::SourceError;
 
 /// Settings of the registry client.
 #[derive(Debug, Clone)]
@@ -105,13 +104,21 @@ pub struct Mirror {
     pub(super) prefix: String,
 }
 
+/// A text that names no mirror.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a mirror: {problem}")]
+pub struct MirrorError {
+    text: String,
+    problem: String,
+}
+
 impl FromStr for Mirror {
-    type Err = SourceError;
+    type Err = MirrorError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let scheme_given = text.contains("://");
         let full = if scheme_given { text.to_owned() } else { format!("https://{text}") };
-        let bad = |problem: String| SourceError::mirror(text, problem);
+        let bad = |problem: String| MirrorError { text: text.to_owned(), problem };
         let url = Url::parse(&full).map_err(|error| bad(error.to_string()))?;
         let path = url.request_text().split_off(url.origin.to_string().len());
         let prefix = path.trim_matches('/');

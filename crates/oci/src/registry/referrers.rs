@@ -44,7 +44,7 @@ impl Repository {
                 Err(error) if failures.is_empty() => return Err(error),
                 Err(error) => {
                     let (error, mirrors) = (Box::new(error), failures);
-                    return Err(RegistryError::AfterMirrors { error, mirrors }.into());
+                    return Err(Error::AfterMirrors { error, mirrors });
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MANIFEST_TYPES, OCI_INDEX};
 use crate::referrers::{REFERRER_LIMIT, fallback_tag};
-use crate::target::{ImageTarget, Naming, Open, Pushed, check_manifest};
+use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
 /// How often a list of referrers is written that others write too.
 const WRITE_LIMIT: u32 = 5;

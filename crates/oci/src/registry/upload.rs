@@ -15,7 +15,7 @@ use super::url::{Scheme, Url};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
 use crate::manifest::Descriptor;
-use crate::target::Open;
+use crate::transport::Open;
 
 /// An upload that got on by this much since it last broke counts as working.
 const PROGRESS_BYTES: u64 = 256 * 1024;

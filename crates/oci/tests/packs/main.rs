@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
 
 mod checked;
+mod ingest;
 mod memory;
 mod same_bytes;
 mod tar;

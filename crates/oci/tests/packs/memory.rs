@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest, DiffId};
 use sealpack_oci::error::{Error, Result};
-use sealpack_oci::image::{ImageSource, Layer, ResolvedImage};
+use sealpack_oci::image::{Layer, ResolvedImage};
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::Compression;
+use sealpack_oci::transport::ImageSource;
 
 pub(crate) struct Memory {
     blobs: HashMap<BlobDigest, Vec<u8>>,
@@ -22,11 +23,7 @@ impl Memory {
     pub(crate) fn new(tars: &[Vec<u8>], compression: Compression) -> Self {
         let (mut blobs, mut layers) = (HashMap::new(), Vec::new());
         for tar in tars {
-            let blob = match compression {
-                Compression::Gzip => gzip(tar),
-                Compression::Zstd => zstd::encode_all(tar.as_slice(), 1).unwrap(),
-                _ => tar.clone(),
-            };
+            let blob = compressed(tar, compression);
             let descriptor = Descriptor::of("application/vnd.oci.image.layer.v1.tar", &blob);
             layers.push(Layer { diff_id: diff_id_of(tar), compression, descriptor: descriptor.clone() });
             blobs.insert(descriptor.digest, blob);
@@ -53,6 +50,15 @@ impl Memory {
 
 pub(crate) fn diff_id_of(tar: &[u8]) -> DiffId {
     DiffId::from_slice(Algorithm::Sha256, Descriptor::of("", tar).digest.as_bytes()).unwrap()
+}
+
+/// The blob of a layer.
+pub(crate) fn compressed(tar: &[u8], compression: Compression) -> Vec<u8> {
+    match compression {
+        Compression::Gzip => gzip(tar),
+        Compression::Zstd => zstd::encode_all(tar, 1).unwrap(),
+        _ => tar.to_vec(),
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

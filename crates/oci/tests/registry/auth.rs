@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sealpack_oci::image::ImageSource as _;
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Auth, Fault, Registry, TokenField};
 use tempfile::TempDir;
 

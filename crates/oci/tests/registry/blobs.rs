@@ -1,6 +1,6 @@
 //! Layers over a network that breaks.
 
-use sealpack_oci::image::ImageSource as _;
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Action, Fault, Registry};
 
 use super::*;

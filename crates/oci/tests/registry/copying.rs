@@ -5,12 +5,12 @@ use std::path::Path;
 
 use sealpack_oci::artifact::{Artifact, Part};
 use sealpack_oci::copy::{Copied, CopyOptions, Platforms, copy};
-use sealpack_oci::image::ImageSource;
+use sealpack_oci::layout::ImageChoice;
+use sealpack_oci::layout::LayoutTarget;
 use sealpack_oci::layout::OciLayout;
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::{OCI_INDEX, OCI_MANIFEST};
-use sealpack_oci::source::ImageChoice;
-use sealpack_oci::target::LayoutTarget;
+use sealpack_oci::transport::ImageSource;
 use sealpack_test_registry::{Action, Fault, Image, ImageLayer, Registry, digest_of};
 use tempfile::TempDir;
 

@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use sealpack_oci::environment::Environment;
 use sealpack_oci::error::{Error, Result};
-use sealpack_oci::image::{ImageSource as _, ResolvedImage, resolve};
+use sealpack_oci::image::{ResolvedImage, resolve};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::registry::{ClientOptions, RegistryError, RegistrySource, RetryPolicy, Timeouts};
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Image, ImageLayer, Registry};
 
 /// Settings that wait for nothing longer than a test may.

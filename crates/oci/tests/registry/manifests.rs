@@ -1,7 +1,8 @@
 //! Finding the image: tags, digests, indexes, and documents that are wrong.
 
-use sealpack_oci::image::{ImageSource as _, resolve};
+use sealpack_oci::image::resolve;
 use sealpack_oci::manifest::MANIFEST_LIMIT_BYTES;
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Action, Fault, Image, ImageLayer, Registry, digest_of};
 
 use super::*;

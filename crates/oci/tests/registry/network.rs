@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 
-use sealpack_oci::image::ImageSource as _;
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Action, Fault, Registry, digest_of};
 use tempfile::TempDir;
 

@@ -1,11 +1,11 @@
 //! Manifests into a registry, and referrers where it keeps no list of them.
 
 use sealpack_oci::artifact;
-use sealpack_oci::image::ImageSource as _;
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use sealpack_oci::referrers::fallback_tag;
-use sealpack_oci::target::{ImageTarget as _, Naming, Pushed};
+use sealpack_oci::transport::ImageSource as _;
+use sealpack_oci::transport::{ImageTarget as _, Naming, Pushed};
 use sealpack_test_registry::{Action, Fault, Registry};
 use serde_json::{Value, json};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use sealpack_oci::artifact::{self, Artifact, CREATED, Found, Limits, Part};
-use sealpack_oci::image::ImageSource as _;
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use sealpack_oci::referrers::fallback_tag;
+use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Action, Fault, Registry};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::registry::RegistryTarget;
-use sealpack_oci::target::ImageTarget as _;
+use sealpack_oci::transport::ImageTarget as _;
 use sealpack_test_registry::{Action, Auth, Fault, Registry};
 
 use super::*;

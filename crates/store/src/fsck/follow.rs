@@ -23,14 +23,21 @@ use crate::store::Store;
 pub(super) fn follow(
     store: &Store,
     names: &Names,
-    (found, damaged, packs): (Inventory, DamagedObjects, Packs),
+    (inventory, damaged, packs): (Inventory, DamagedObjects, Packs),
     objects_of: ObjectsOfImage<'_>,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
     let records = &names.records;
-    let mut follow =
-        Follow { store, records, found, damaged, packs, problems: Vec::new(), needed_by: BTreeMap::new() };
+    let mut follow = Follow {
+        store,
+        records,
+        inventory,
+        damaged,
+        packs,
+        problems: Vec::new(),
+        needed_by: BTreeMap::new(),
+    };
     for (kind, damage) in &names.damaged {
         follow.add(*kind, damage.path.clone(), damage.what.clone(), BTreeSet::new());
     }
@@ -50,7 +57,7 @@ pub(super) fn follow(
 struct Follow<'a> {
     store: &'a Store,
     records: &'a [ImageRecord],
-    found: Inventory,
+    inventory: Inventory,
     damaged: DamagedObjects,
     packs: Packs,
     problems: Vec<Problem>,
@@ -66,7 +73,7 @@ impl Follow<'_> {
 
     /// Whether the object is there, undamaged.
     fn has(&self, id: &ObjectId) -> bool {
-        self.found.objects.binary_search(id).is_ok() && !self.damaged.contains(id)
+        self.inventory.objects.binary_search(id).is_ok() && !self.damaged.contains(id)
     }
 
     /// The names of the images for which `uses` holds.
@@ -75,7 +82,7 @@ impl Follow<'_> {
     }
 
     fn layers(&mut self, observer: &dyn Observer) -> Result<u64> {
-        let layers = self.found.layers.clone();
+        let layers = self.inventory.layers.clone();
         for diff_id in &layers {
             let names = self.names_of(|record| record.layers.iter().any(|layer| layer.diff_id == *diff_id));
             let mut objects = Vec::new();
@@ -114,7 +121,7 @@ impl Follow<'_> {
     }
 
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {
-        let images = self.found.images.clone();
+        let images = self.inventory.images.clone();
         for id in &images {
             let names = self.names_of(|record| record.metadata_image == *id);
             let path = self.store.metadata_image_path(id);
@@ -176,7 +183,7 @@ impl Follow<'_> {
     }
 
     fn blobs(&mut self, observer: &dyn Observer) -> Result<u64> {
-        let blobs = self.found.blobs.clone();
+        let blobs = self.inventory.blobs.clone();
         for digest in &blobs {
             match self.store.try_blob(digest) {
                 Ok(_) => {}
@@ -193,7 +200,7 @@ impl Follow<'_> {
     }
 
     fn hash_areas(&mut self) -> Result<()> {
-        for id in self.found.hash_areas.clone() {
+        for id in self.inventory.hash_areas.clone() {
             let names = self.names_of(|record| record.metadata_image == id);
             match self.store.hash_area_of(&id) {
                 Ok((_, area)) if self.store.is_hash_area(&id, &area)? => {}
@@ -210,7 +217,7 @@ impl Follow<'_> {
     }
 
     fn seals(&mut self) -> Result<u64> {
-        for manifest in self.found.seals.clone() {
+        for manifest in self.inventory.seals.clone() {
             let what = match self.store.read_seal(&manifest) {
                 Ok(Some(seal)) => match serde_json::from_slice::<IgnoredAny>(&seal) {
                     Ok(_) => continue,
@@ -223,7 +230,7 @@ impl Follow<'_> {
             let names = self.names_of(|record| record.manifest == manifest);
             self.add(ProblemKind::DamagedSeal, self.store.seal_path(&manifest), what, names);
         }
-        Ok(self.found.seals.len() as u64)
+        Ok(self.inventory.seals.len() as u64)
     }
 
     /// The names of the images in packs that have that pack.
@@ -249,11 +256,11 @@ impl Follow<'_> {
 
     /// Where a layer's pack should be, or the record of it, if it is not there.
     fn missing_pack(&self, layer: &DiffId) -> Option<PathBuf> {
-        if self.found.pack_records.binary_search(layer).is_err() {
+        if self.inventory.pack_records.binary_search(layer).is_err() {
             return Some(self.store.pack_record_path(layer));
         }
         let pack = self.packs.of_layers.get(layer).copied().flatten()?;
-        let is_there = self.found.packs.binary_search(&pack.root_hash).is_ok();
+        let is_there = self.inventory.packs.binary_search(&pack.root_hash).is_ok();
         (!is_there).then(|| self.store.pack_path(&pack.root_hash))
     }
 
@@ -264,17 +271,18 @@ impl Follow<'_> {
             let mut miss = |kind, path| {
                 missing.entry((kind, path)).or_default().insert(record.name.clone());
             };
-            for digest in record.blobs().filter(|digest| !self.found.blobs.contains(digest)) {
+            for digest in record.blobs().filter(|digest| !self.inventory.blobs.contains(digest)) {
                 miss(ProblemKind::MissingBlob, self.store.root.at(blob_path(&digest)));
             }
-            for layer in record.layers.iter().filter(|layer| !self.found.layers.contains(&layer.diff_id)) {
+            for layer in record.layers.iter().filter(|layer| !self.inventory.layers.contains(&layer.diff_id))
+            {
                 miss(ProblemKind::MissingLayer, self.store.layer_path(&layer.diff_id));
             }
             if record.objects == ObjectForm::Packs {
                 let packs = record.layers.iter().filter_map(|layer| self.missing_pack(&layer.diff_id));
                 packs.for_each(|path| miss(ProblemKind::MissingPack, path));
             }
-            if !self.found.images.contains(&record.metadata_image) {
+            if !self.inventory.images.contains(&record.metadata_image) {
                 miss(ProblemKind::MissingImage, self.store.metadata_image_path(&record.metadata_image));
             }
         }
@@ -288,7 +296,7 @@ impl Follow<'_> {
             let names = self.needed_by.remove(&id).unwrap_or_default();
             self.add(ProblemKind::DamagedObject, self.store.object_path(&id), what, names);
         }
-        for path in std::mem::take(&mut self.found.strays) {
+        for path in std::mem::take(&mut self.inventory.strays) {
             let what = "this is nothing that belongs into a store".to_owned();
             self.add(ProblemKind::Stray, self.store.root.at(path), what, BTreeSet::new());
         }

@@ -40,19 +40,19 @@ impl Store {
         observer.event(&Event::Began { phase: Phase::Scan, items: None });
         // Names first: whatever is committed meanwhile was there before its name.
         let names = names::Names::read(self)?;
-        let found = inventory::take(self)?;
+        let inventory = inventory::take(self)?;
         let mut report = names.report();
         observer.event(&Event::Began {
             phase: Phase::Hash,
-            items: Some((found.objects.len() + found.packs.len()) as u64),
+            items: Some((inventory.objects.len() + inventory.packs.len()) as u64),
         });
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok());
         let threads = threads.map_or(1, NonZeroUsize::get);
-        let damaged = objects::hash_objects(self, &found.objects, threads, observer, &mut report)?;
-        let packs = packs::verify_packs(self, &found, threads, observer, &mut report)?;
+        let damaged = objects::hash_objects(self, &inventory.objects, threads, observer, &mut report)?;
+        let packs = packs::verify_packs(self, &inventory, threads, observer, &mut report)?;
         observer.event(&Event::Began { phase: Phase::Follow, items: None });
         report.problems =
-            follow::follow(self, &names, (found, damaged, packs), objects_of, observer, &mut report)?;
+            follow::follow(self, &names, (inventory, damaged, packs), objects_of, observer, &mut report)?;
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }

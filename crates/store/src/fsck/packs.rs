@@ -73,13 +73,13 @@ impl Packs {
 /// Reads the records, and verifies every pack, each by whichever thread is free.
 pub(super) fn verify_packs(
     store: &Store,
-    found: &Inventory,
+    inventory: &Inventory,
     threads: usize,
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Packs> {
     let mut packs = Packs::default();
-    for layer in &found.pack_records {
+    for layer in &inventory.pack_records {
         match store.pack_record(layer) {
             Ok(Some(record)) => drop(packs.of_layers.insert(*layer, record.pack)),
             Ok(None) => {}
@@ -87,7 +87,7 @@ pub(super) fn verify_packs(
             Err(error) => return Err(error),
         }
     }
-    let verified = for_each(threads, &found.packs, Vec::new, |verified: &mut Vec<_>, root_hash| {
+    let verified = for_each(threads, &inventory.packs, Vec::new, |verified: &mut Vec<_>, root_hash| {
         if let Some((result, size_bytes)) = verify(store, root_hash)? {
             verified.push((*root_hash, result));
             observer.event(&Event::Advanced { items: 1, bytes: size_bytes });

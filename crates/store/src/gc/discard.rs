@@ -103,12 +103,12 @@ impl Store {
 
     /// What all that is in the store needs, `layers` apart.
     fn needed_but_for(&self, layers: &[DiffId], objects_of: ObjectsOfImage<'_>) -> Result<Needed> {
-        let found = inventory::take(self)?;
+        let inventory = inventory::take(self)?;
         let mut records = self.undamaged_images()?;
         let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));
-        let mut needed = self.needed(&records, &found.images, objects_of, &())?;
-        for diff_id in found.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {
+        let mut needed = self.needed(&records, &inventory.images, objects_of, &())?;
+        for diff_id in inventory.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {
             self.for_each_object_of_layer(diff_id, |id, _| {
                 needed.objects.push(id);
                 Ok(())

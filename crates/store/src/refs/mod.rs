@@ -5,9 +5,9 @@ mod epoch;
 mod file;
 mod history;
 mod name;
+mod named;
 mod record;
 
-use std::ffi::OsStr;
 use std::path::Path;
 
 pub use accepted::Accepted;
@@ -15,42 +15,14 @@ pub use epoch::Epoch;
 pub use history::HISTORY_MAX;
 pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
+pub use named::Images;
 pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 
 use crate::documents::to_json;
-use crate::error::{Error, RefDamage, Result};
-use crate::lock::Lock;
+use crate::error::{Error, Result};
 use crate::store::Store;
 
-/// All named images, and the files in `refs/` that cannot be used.
-#[derive(Debug, Default)]
-pub struct Images {
-    /// The records, sorted by name.
-    pub records: Vec<ImageRecord>,
-    /// One for each file that is not a record.
-    pub damaged: Vec<RefDamage>,
-}
-
 impl Store {
-    /// The image called `name`, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::Name`] for what cannot be a name; [`Error::RefDamaged`]; failures of the system.
-    pub fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
-        name::check(name)?;
-        file::read(self, &self.refs, OsStr::new(&name::file_name(name)))
-    }
-
-    /// All named images, sorted by name. A damaged file does not hide the others.
-    ///
-    /// # Errors
-    /// Failures of the system.
-    pub fn images(&self) -> Result<Images> {
-        let (mut records, damaged) = file::read_all::<ImageRecord>(self, &self.refs)?;
-        records.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Images { records, damaged })
-    }
-
     /// Gives the image in `record` the name in it; another image that had the name before goes into its
     /// [history](Self::history). Durable on return.
     ///
@@ -104,10 +76,5 @@ impl Store {
         let removed = self.refs.unlink(name::file_name(name))?;
         self.refs.sync()?;
         Ok(removed)
-    }
-
-    /// Keeps others from changing names, histories and epochs.
-    fn lock_names(&self) -> Result<Lock> {
-        Lock::take_for_names(&self.root, self.lock_wait())
     }
 }

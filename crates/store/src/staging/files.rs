@@ -61,6 +61,33 @@ impl Drop for Temporary<'_> {
     }
 }
 
+impl Staging<'_> {
+    /// Begins an object whose digest is not known yet. It costs a file that is thrown away if the
+    /// store turns out to have it.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and other failures of the system.
+    pub fn object_writer(&self) -> Result<ObjectWriter<'_>> {
+        ObjectWriter::new(self)
+    }
+
+    /// Begins a layer's record. All objects in it must be added before it is finished.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and other failures of the system.
+    pub fn layer_writer(&self) -> Result<LayerFile<'_>> {
+        LayerFile::new(self)
+    }
+
+    /// Begins a metadata image.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] and other failures of the system.
+    pub fn metadata_image_writer(&self) -> Result<MetadataImageWriter<'_>> {
+        MetadataImageWriter::new(self)
+    }
+}
+
 /// Takes the content of an object, without a buffer of its own. Dropped unfinished, it leaves nothing.
 pub struct ObjectWriter<'a> {
     file: Temporary<'a>,
@@ -68,7 +95,7 @@ pub struct ObjectWriter<'a> {
 }
 
 impl<'a> ObjectWriter<'a> {
-    pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
+    fn new(staging: &'a Staging<'a>) -> Result<Self> {
         Ok(Self { file: Temporary::new(staging)?, size_bytes: 0 })
     }
 
@@ -142,7 +169,7 @@ pub struct LayerFile<'a> {
 }
 
 impl<'a> LayerFile<'a> {
-    pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
+    fn new(staging: &'a Staging<'a>) -> Result<Self> {
         Ok(Self { buffer: BufWriter::with_capacity(64 * 1024, Temporary::new(staging)?) })
     }
 
@@ -175,7 +202,7 @@ pub struct MetadataImageWriter<'a> {
 }
 
 impl<'a> MetadataImageWriter<'a> {
-    pub(super) fn new(staging: &'a Staging<'a>) -> Result<Self> {
+    fn new(staging: &'a Staging<'a>) -> Result<Self> {
         let buffer = BufWriter::with_capacity(64 * 1024, Temporary::new(staging)?);
         Ok(Self { buffer, hasher: hasher(staging.store.algorithm()) })
     }

@@ -214,31 +214,6 @@ impl<'s> Staging<'s> {
         self.register_object(*id, number, content.len() as u64, added)
     }
 
-    /// Begins an object whose digest is not known yet. It costs a file that is thrown away if the
-    /// store turns out to have it.
-    ///
-    /// # Errors
-    /// [`Error::NoSpace`] and other failures of the system.
-    pub fn object_writer(&self) -> Result<ObjectWriter<'_>> {
-        ObjectWriter::new(self)
-    }
-
-    /// Begins a layer's record. All objects in it must be added before it is finished.
-    ///
-    /// # Errors
-    /// [`Error::NoSpace`] and other failures of the system.
-    pub fn layer_writer(&self) -> Result<LayerFile<'_>> {
-        LayerFile::new(self)
-    }
-
-    /// Begins a metadata image.
-    ///
-    /// # Errors
-    /// [`Error::NoSpace`] and other failures of the system.
-    pub fn metadata_image_writer(&self) -> Result<MetadataImageWriter<'_>> {
-        MetadataImageWriter::new(self)
-    }
-
     /// The root hash that metadata image `id`, which was [finished](MetadataImageWriter::finish) here or is in the store, has as a
     /// dm-verity device.
     ///

@@ -1,5 +1,8 @@
 use std::os::unix::fs::MetadataExt;
 
+use sealpack_format::erofs::{FormatVersion, write_metadata_image};
+use sealpack_format::tree::{Inode, InodeId, Kind, Tree};
+
 use super::*;
 use crate::fault::recorded;
 use crate::{Added, Error, Integrity, ObjectState};
@@ -226,4 +229,50 @@ fn what_is_dropped_unfinished_leaves_nothing() {
     drop(staging);
     assert_eq!(snapshot(fixture.path()), before);
     assert_eq!(std::fs::read_dir(fixture.path().join("tmp")).unwrap().count(), 0);
+}
+
+/// An image with a real metadata image, of a tree with one file.
+fn pull_tree(store: &Store, text: &str) -> (ImageRecord, Tree) {
+    let staging = store.stage().unwrap();
+    let content = content(text);
+    let id = id_of(store, text);
+    staging.add_bytes(&id, &content).unwrap();
+    let LayerItem::Inode(metadata, _) = entry(text, id, 0).item else { unreachable!("an entry is an inode") };
+    let mut tree = Tree::new(metadata.clone());
+    let file = Content::Object { size: content.len() as u64, id };
+    tree.insert(InodeId::ROOT, text.as_bytes(), Inode::new(metadata, Kind::Regular(file))).unwrap();
+    let mut writer = staging.metadata_image_writer().unwrap();
+    write_metadata_image(&tree, FormatVersion::V1, &mut writer).unwrap();
+    let ((manifest, manifest_bytes), image) = (blob_of(text), writer.finish().unwrap());
+    staging.add_blob(&manifest, &manifest_bytes).unwrap();
+    let record = ImageRecord::new(text, manifest, manifest, image);
+    staging.publish(&record).unwrap();
+    (record, tree)
+}
+
+#[test]
+fn the_tree_of_an_image_is_read_from_what_was_checked() {
+    let fixture = fixture();
+    let (record, tree) = pull_tree(&fixture, "x");
+    let read = fixture.tree(&record).unwrap();
+    assert_eq!(read.len(), tree.len());
+    let file = read.lookup(b"/x").unwrap();
+    assert_eq!(read.inode(file).kind, tree.inode(tree.lookup(b"/x").unwrap()).kind);
+    damage(&fixture.metadata_image_path(&record.metadata_image));
+    assert!(fixture.tree(&record).unwrap_err().is_verification());
+    // Of the right digest, and no metadata image.
+    let text = pull(&fixture, "y", &[&["y"]]);
+    assert!(matches!(fixture.tree(&text), Err(Error::ImageUnreadable { .. })));
+}
+
+#[test]
+fn all_objects_of_an_image_must_be_there_to_be_guarded() {
+    let fixture = fixture();
+    let (record, _) = pull_tree(&fixture, "x");
+    let guarded = fixture.integrity() == Integrity::FsVerity;
+    assert_eq!(fixture.all_have_verity(&record).unwrap(), guarded);
+    let id = id_of(&fixture, "x");
+    std::fs::remove_file(fixture.object_path(&id)).unwrap();
+    let error = fixture.all_have_verity(&record).unwrap_err();
+    assert_eq!(error.to_string(), format!("x is incomplete: object {id} is missing"));
 }

@@ -80,3 +80,35 @@ fn figures_count_every_object_once_and_tell_what_is_shared() {
     let sharing = fixture.sharing(&one, &two).unwrap();
     assert_eq!((sharing.objects, sharing.bytes, sharing.layers), (2, 300, 1));
 }
+
+/// The fields have names in the code that are not those on the disk.
+#[test]
+fn the_record_of_an_image_has_on_the_disk_the_fields_that_its_format_names() {
+    let fixture = fixture();
+    let record = pull(&fixture, "a", &[&["x"]]);
+    let json = std::fs::read(fixture.path().join("refs/a.json")).unwrap();
+    let layer = &record.layers[0];
+    let expected = format!(
+        r#"{{
+  "version": 1,
+  "name": "a",
+  "manifest": "{}",
+  "config": "{}",
+  "platform": "linux/amd64",
+  "image": "{}",
+  "image_size_bytes": 4096,
+  "layers": [
+    {{
+      "diff_id": "{}",
+      "blob": "{}",
+      "blob_size_bytes": 7
+    }}
+  ],
+  "objects": "files",
+  "pulled_unix_seconds": 0
+}}
+"#,
+        record.manifest, record.config, record.metadata_image, layer.diff_id, layer.blob
+    );
+    assert_eq!(String::from_utf8(json).unwrap(), expected);
+}

@@ -1,16 +1,13 @@
-use std::collections::HashSet;
 use std::path::PathBuf;
 
-use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
 use sealpack_node::policy::executables::Assumption;
 use sealpack_node::policy::{GivenPolicy, check};
-use sealpack_store::{ImageRecord, Store};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::count;
-use crate::{hint, sealing, show};
+use crate::{hint, show};
 
 /// Predict what a policy does to an image, without a kernel that has it.
 ///
@@ -61,10 +58,7 @@ impl Check {
         let given = GivenPolicy::find(&Kernel::default(), &self.policy)?;
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
-        let tree = context.tree(&store, &record)?;
-        let sealed = if self.assume.is_some() { HashSet::new() } else { sealed(&store, &record)? };
-        let checked =
-            check(&given.policy, &store, &record, &tree, self.assume.map(Assumption::from), sealed)?;
+        let checked = check(&given.policy, &store, &record, self.assume.map(Assumption::from))?;
         show::decisions::checked(context.output, &given.policy, &record, &checked, self.all)?;
         match checked.denied() {
             0 => Ok(()),
@@ -77,11 +71,4 @@ impl Check {
             .hint(hint::of_denial(checked.judged_as))),
         }
     }
-}
-
-/// The root hashes that the image's seal has signatures of.
-fn sealed(store: &Store, record: &ImageRecord) -> Result<HashSet<RootHash>, CommandError> {
-    let Some(seal) = sealing::read(store, record)? else { return Ok(HashSet::new()) };
-    sealing::check(store, record, &seal)?;
-    Ok(seal.statement().root_hashes().copied().collect())
 }

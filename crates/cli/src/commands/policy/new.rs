@@ -82,9 +82,8 @@ impl New {
         let (_lock, store) = context.open_for_reading()?;
         let mut files = AllowedFiles::new(Choice { only: &self.only, except: &self.except });
         for image in &self.digests {
-            let record = context.find(&store, image)?;
-            let tree = context.tree(&store, &record)?;
-            files.add_image(&store, &record, &tree, image, &mut context.output.remarks())?;
+            let record = context.find_whole(&store, image)?;
+            files.add_image(&store, &record, image, &mut context.output.remarks())?;
         }
         Ok(files.into_files())
     }

@@ -2,10 +2,11 @@
 
 use sealpack_format::reference::Reference;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, ResolvedImage};
+use sealpack_oci::image::ResolvedImage;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{Request, pull};
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
@@ -13,7 +14,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::gate::Found;
 use crate::progress;
 use crate::registry_args::RegistryArgs;
-use crate::sealing::StatementArgs;
+use crate::statement::StatementArgs;
 
 /// The image in the store; else the one that `image` means as a source, pulled into packs.
 pub(super) fn find_or_pull(
@@ -23,7 +24,7 @@ pub(super) fn find_or_pull(
     registry: &RegistryArgs,
 ) -> Result<ImageRecord, CommandError> {
     let absent = match context.open_if_there(None)? {
-        Some(store) => match context.find(&store, image) {
+        Some(store) => match context.find_whole(&store, image) {
             Ok(record) => return Ok(record),
             Err(error) => error,
         },

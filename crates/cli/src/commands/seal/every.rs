@@ -4,12 +4,13 @@ use sealpack_format::BlobDigest;
 use sealpack_format::reference::Reference;
 use sealpack_oci::Error;
 use sealpack_oci::environment::Environment;
-use sealpack_oci::image::{ImageSource, is_attestation, resolve_root};
+use sealpack_oci::image::{is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::Request;
 use sealpack_oci::source::Source;
-use sealpack_store::ObjectForm;
+use sealpack_oci::transport::ImageSource;
+use sealpack_store::{ImageRecord, ObjectForm};
 use sealpack_trust::seal::SealingKeys;
 use serde_json::Value;
 
@@ -31,9 +32,12 @@ impl Seal {
         let (root, bytes) = source.root()?;
         let images = images_of(source.as_ref(), &root, &bytes)?;
         let index = (root.digest, bytes.as_slice());
+        // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
+        let wanted = self.statement.wanted()?;
         let mut all = Vec::new();
         for entry in &images {
-            let sealed = self.bring_and_sign(context, source.as_ref(), entry, &name, index, keys)?;
+            let record = Self::bring_one(context, source.as_ref(), entry, &name, index)?;
+            let sealed = self.sign_one(context, record, &wanted, keys)?;
             context.output.detail(|| sealed.to_string());
             all.push(sealed);
         }
@@ -41,15 +45,13 @@ impl Seal {
         context.output.result(&Value::from(values), || all.iter().map(ToString::to_string).collect())
     }
 
-    fn bring_and_sign(
-        &self,
+    fn bring_one(
         context: &Context,
         source: &dyn ImageSource,
         entry: &Descriptor,
         name: &Reference,
         (index, index_bytes): (BlobDigest, &[u8]),
-        keys: &SealingKeys<'_>,
-    ) -> Result<Sealed, CommandError> {
+    ) -> Result<ImageRecord, CommandError> {
         let platform = match &entry.platform {
             Some(platform) => platform.clone(),
             None => Platform::host(),
@@ -72,8 +74,7 @@ impl Seal {
             objects: Some(ObjectForm::Packs),
             check: None,
         };
-        let record = bring::bring(context, source, &image, &request)?;
-        self.sign_one(context, record, keys)
+        bring::bring(context, source, &image, &request)
     }
 }
 

@@ -6,19 +6,18 @@ mod push;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
+use sealpack_node::seals::{self, Wanted};
 use sealpack_oci::target::Target;
-use sealpack_store::{ImageRecord, ObjectForm, Store};
-use sealpack_trust::anchors::Use;
-use sealpack_trust::seal::{Devices, Seal as ImageSeal, SealSigningError, SealingKeys, Signed, Statement};
+use sealpack_store::ImageRecord;
+use sealpack_trust::seal::{Seal as ImageSeal, SealingKeys};
 use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
-use crate::sealing::{self, StatementArgs};
 use crate::signing::{SealSigningArgs, StatementSigningArgs};
+use crate::statement::StatementArgs;
 
 /// Seal an image: sign what it is made of, and the names that it may run under.
 ///
@@ -100,12 +99,10 @@ impl Seal {
         let keys =
             SealingKeys { packs: packs.pair(), statement: statement.as_ref().unwrap_or(&packs).pair() };
         if self.all_platforms {
-            // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
-            self.statement.fix_time()?;
             return self.sign_all(context, &image, &keys);
         }
         let record = bring::find_or_pull(context, &image, &self.statement, &self.registry)?;
-        let sealed = self.sign_one(context, record, &keys)?;
+        let sealed = self.sign_one(context, record, &self.statement.wanted()?, &keys)?;
         context.output.result(&sealed.to_json(), || sealed.to_string())
     }
 
@@ -114,16 +111,13 @@ impl Seal {
         &self,
         context: &Context,
         record: ImageRecord,
+        wanted: &Wanted,
         keys: &SealingKeys<'_>,
     ) -> Result<Sealed, CommandError> {
         let (_lock, store) = context.open_for_reading()?;
-        let (record, seal) = match draft(context, &store, record, &self.statement, self.replace)? {
-            (record, Draft::New(statement)) => (record, ImageSeal::sign(statement, keys)?),
-            (record, Draft::Sealed(mut seal)) => {
-                seal.add_signatures(keys)?;
-                (record, seal)
-            }
-        };
+        let (trust, mut remarks) = (context.trust_store(), context.output.remarks());
+        let (record, draft) = seals::draft(&store, record, &trust, wanted, self.replace, &mut remarks)?;
+        let seal = draft.sign(keys)?;
         store.write_seal(&record.manifest, &seal.to_json())?;
         let published = match self.push {
             true => {
@@ -141,72 +135,6 @@ impl Seal {
         let path = store.seal_path(&record.manifest);
         Ok(Sealed { record, seal, path, published })
     }
-}
-
-/// What is to be signed.
-enum Draft {
-    /// A statement that nobody has signed.
-    New(Statement),
-    /// The seal that the image has, which is to get more signatures.
-    Sealed(ImageSeal),
-}
-
-impl Draft {
-    fn statement(&self) -> &Statement {
-        match self {
-            Self::New(statement) => statement,
-            Self::Sealed(seal) => seal.statement(),
-        }
-    }
-}
-
-/// What is to be signed for an image, which is in packs then, and all of it verified.
-fn draft(
-    context: &Context,
-    store: &Store,
-    record: ImageRecord,
-    wanted: &StatementArgs,
-    replace: bool,
-) -> Result<(ImageRecord, Draft), CommandError> {
-    let record = in_packs(context, store, record)?;
-    let seal = if replace { None } else { sealing::read(store, &record)? };
-    match &seal {
-        Some(seal) if is_by_somebody_trusted(context, seal)? => {
-            context.output.detail(|| format!("{}: signed before by somebody trusted", record.name));
-        }
-        // A signature is for ever: what the store remembers of its packs is no reason to sign them.
-        _ => store.verify_image_packs(&record)?,
-    }
-    let devices = devices_of(store, &record)?;
-    let draft = match seal {
-        None => Draft::New(wanted.statement(&record, devices)?),
-        Some(seal) => {
-            check_is_of(seal.statement(), &devices, &record)
-                .map_err(|error| error.hint("--replace makes a new one"))?;
-            wanted.check(seal.statement(), &record)?;
-            Draft::Sealed(seal)
-        }
-    };
-    Ok((record, draft))
-}
-
-/// Whether the statement and each root hash have a signature that counts in the trust store. Then the root hashes are
-/// as good as when they were signed.
-fn is_by_somebody_trusted(context: &Context, seal: &ImageSeal) -> Result<bool, CommandError> {
-    let (anchors, now) = (context.anchors()?, SystemTime::now());
-    let counts = |(signed, content): (Signed, Vec<u8>)| {
-        let of = if signed == Signed::Statement { Use::Statements } else { Use::Packs };
-        seal.signatures_of(signed).iter().any(|der| {
-            let signer = anchors.verify(of, der, &content);
-            signer.is_ok_and(|certificate| anchors.check_certificate(certificate, now).is_ok())
-        })
-    };
-    Ok(seal.statement().to_be_signed().all(counts))
-}
-
-fn devices_of(store: &Store, record: &ImageRecord) -> Result<Devices, CommandError> {
-    let root_hash = store.ensure_hash_area(&record.metadata_image)?;
-    Ok(sealing::devices(record, root_hash, &sealing::packs_of(store, record)?))
 }
 
 /// What came of sealing an image.
@@ -255,38 +183,5 @@ impl fmt::Display for Sealed {
             )?,
         }
         self.published.iter().try_for_each(|published| write!(f, "{published}"))
-    }
-}
-
-/// The image with its objects in packs, now if they were not before.
-fn in_packs(context: &Context, store: &Store, record: ImageRecord) -> Result<ImageRecord, CommandError> {
-    if record.objects == ObjectForm::Packs {
-        return Ok(record);
-    }
-    context.output.remark(&format!("{}: converting files into packs", record.name));
-    Ok(store.convert(&record, ObjectForm::Packs, &())?.record)
-}
-
-/// That a statement is about just these devices, before anybody signs it too.
-fn check_is_of(statement: &Statement, devices: &Devices, record: &ImageRecord) -> CommandResult {
-    let problem = match statement.check(devices) {
-        Err(error) => error.to_string(),
-        Ok(()) if statement.platform() != record.platform => {
-            format!("it is for {}, not for {}", statement.platform(), record.platform)
-        }
-        Ok(()) if statement.packs() != devices.packs || statement.metadata() != [devices.metadata] => {
-            "it has devices that the image has not".to_owned()
-        }
-        Ok(()) => return Ok(()),
-    };
-    Err(CommandError::refused(format_args!("the seal of {} is not for it: {problem}", record.name)))
-}
-
-impl From<SealSigningError> for CommandError {
-    fn from(error: SealSigningError) -> Self {
-        match error {
-            SealSigningError::Seal(_) => Self::failed(error).hint("--replace makes a new one"),
-            _ => Self::failed(error),
-        }
     }
 }

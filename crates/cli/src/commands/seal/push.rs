@@ -6,7 +6,8 @@ use sealpack_oci::composefs;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::source::Source;
-use sealpack_oci::target::{Naming, Target};
+use sealpack_oci::target::Target;
+use sealpack_oci::transport::Naming;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::pkcs7;
 use sealpack_trust::seal::{ARTIFACT_TYPE, SIGNATURES_MEDIA_TYPE, STATEMENT_MEDIA_TYPE, Seal, SigningPair};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
-use crate::sealing;
+use sealpack_node::seals;
 
 /// Publish the seal of an image, beside the image.
 ///
@@ -45,8 +46,8 @@ pub(crate) struct Push {
 impl Push {
     pub(super) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find(&store, &self.image)?;
-        let Some(seal) = sealing::read(&store, &record)? else {
+        let record = context.find_whole(&store, &self.image)?;
+        let Some(seal) = seals::read(&store, &record)? else {
             return Err(CommandError::failed(format_args!("{} has no seal", record.name))
                 .hint("`sealpack seal IMAGE --key KEY --cert CERT` makes one"));
         };

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::sealing::source_date;
+use crate::statement::source_date;
 use sealpack_node::keys::{read, read_certificate};
 use sealpack_node::new_files::{self, NewFile};
 

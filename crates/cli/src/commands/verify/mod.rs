@@ -8,6 +8,8 @@ use sealpack_oci::platform::Platform;
 use sealpack_oci::source::Source;
 
 use self::report::Report;
+use sealpack_node::find::{Digests, try_find};
+
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::gate::GateArgs;
@@ -56,7 +58,7 @@ impl Verify {
             None => return Ok(None),
         };
         let (_lock, store) = opened;
-        let record = match context.try_find(&store, &self.image)? {
+        let record = match try_find(&store, &self.image, Digests::Beginnings)? {
             Some(record) => record,
             None => return Ok(None),
         };

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::gate::{Gate, GateArgs};
 use crate::output::count;
-use crate::sealing;
+use sealpack_node::seals as node_seals;
 
 /// The most objects that are named one by one when they are damaged.
 const DAMAGED_SHOWN: usize = 16;
@@ -183,10 +183,10 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
 }
 
 /// The packs, none of an image in files.
-fn devices_of(store: &Store, record: &ImageRecord) -> Result<Vec<sealing::ImagePack>, CommandError> {
+fn devices_of(store: &Store, record: &ImageRecord) -> Result<Vec<node_seals::ImagePack>, CommandError> {
     match record.objects {
         ObjectForm::Files => Ok(Vec::new()),
-        ObjectForm::Packs => sealing::packs_of(store, record),
+        ObjectForm::Packs => Ok(node_seals::packs_of(store, record)?),
     }
 }
 
@@ -203,10 +203,10 @@ fn seal(
         record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
     let name: Reference = record.name.parse().map_err(CommandError::failed)?;
     let gate = Gate::new(context.anchors()?, args, &asked_for, &name, Some(store))?;
-    let seal = match sealing::read(store, record) {
+    let seal = match node_seals::read(store, record) {
         Ok(seal) => seal,
         Err(error) => {
-            report.bad("seal", error.message());
+            report.bad("seal", error);
             return Ok(());
         }
     };
@@ -232,7 +232,7 @@ fn compare(
 ) {
     match (root_hash, devices_of(store, record)) {
         (Some(root_hash), Ok(packs)) => {
-            let devices = sealing::devices(record, root_hash, &packs);
+            let devices = node_seals::devices(record, root_hash, &packs);
             let compared = devices.packs.len() + 1;
             match seal.statement().check(&devices) {
                 Ok(()) if is_whole => {

@@ -12,12 +12,12 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
-use super::{ImageTarget, Naming, Open, Pushed, check_manifest};
+use super::source::{REF_NAME, check_marker, open_regular, read_file};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
-use crate::layout::{REF_NAME, check_marker, open_regular, read_file};
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::OCI_INDEX;
+use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 /// How temporary files begin; those of a process that was killed are removed by the next one.

@@ -1,6 +1,7 @@
-//! OCI image layouts: directories with `oci-layout`, `index.json` and `blobs/` (image-spec, image-layout.md).
+//! An OCI layout as a source.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,11 +13,10 @@ use sealpack_format::reference::Reference;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MediaKind, OCI_INDEX};
 use crate::referrers::{Collector, fallback_tag, is_fallback_tag};
-use crate::source::ImageChoice;
+use crate::transport::ImageSource;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,27 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const REFERRERS_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
 const MARKER_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// Which image of a layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageChoice {
+    /// The only one.
+    Only,
+    /// The one with this `org.opencontainers.image.ref.name`.
+    Name(String),
+    /// The one with this digest.
+    Digest(BlobDigest),
+}
+
+impl fmt::Display for ImageChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only => Ok(()),
+            Self::Name(name) => write!(f, ":{name}"),
+            Self::Digest(digest) => write!(f, "@{digest}"),
+        }
+    }
+}
 
 /// A layout in a directory.
 #[derive(Debug)]

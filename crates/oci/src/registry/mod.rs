@@ -11,16 +11,16 @@ use ureq::http::header;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
-use crate::image::ImageSource;
 use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
 use crate::media_type::{MANIFEST_TYPES, MediaKind};
+use crate::transport::ImageSource;
 
 mod ask;
 mod auth;
 mod blob;
 mod challenge;
 mod client;
-mod error;
+pub(crate) mod error;
 mod options;
 mod proxy;
 mod referrers;
@@ -31,7 +31,7 @@ mod upload;
 mod url;
 
 pub use error::RegistryError;
-pub use options::{ClientOptions, Mirror, RetryPolicy, Timeouts};
+pub use options::{ClientOptions, Mirror, MirrorError, RetryPolicy, Timeouts};
 pub use target::RegistryTarget;
 
 use ask::{Answer, Ask};
@@ -133,9 +133,7 @@ impl Repository {
                 }
                 Err(error) if failures.is_empty() => return Err(error),
                 Err(error) => {
-                    return Err(
-                        RegistryError::AfterMirrors { error: Box::new(error), mirrors: failures }.into()
-                    );
+                    return Err(Error::AfterMirrors { error: Box::new(error), mirrors: failures });
                 }
             }
         }

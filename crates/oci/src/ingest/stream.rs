@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use sealpack_format::DiffId;
 use sealpack_format::tar::{self, Event};
+use sealpack_format::{Algorithm, DiffId};
 
-use super::scan::ScanError;
+use super::error::ScanError;
 use crate::hash::BlobHasher;
 
 /// The most bytes of holes in one layer's sparse files; each has to be hashed.
@@ -46,14 +46,14 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// The layer in `chunks`, whose digest should be `expected` and which comes in a blob of `blob_bytes`.
-    pub(super) fn new(chunks: Chunks<'a>, expected: &DiffId, blob_bytes: u64) -> Self {
+    /// The layer in `chunks`, to be hashed by `algorithm`, which comes in a blob of `blob_bytes`.
+    pub(super) fn new(chunks: Chunks<'a>, algorithm: Algorithm, blob_bytes: u64) -> Self {
         Self {
             chunks,
             chunk: Vec::new(),
             position: 0,
             reader: tar::Reader::new(tar::Limits { hole_bytes: HOLES_MAX_BYTES, ..tar::Limits::default() }),
-            diff_id: BlobHasher::new(expected.algorithm()),
+            diff_id: BlobHasher::new(algorithm),
             size_bytes: 0,
             blob_bytes,
         }

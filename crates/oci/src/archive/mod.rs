@@ -9,5 +9,5 @@ mod oci;
 #[cfg(test)]
 mod tests;
 
-pub use docker::DockerArchive;
+pub use docker::{ArchiveChoice, DockerArchive};
 pub use oci::OciArchive;

@@ -10,11 +10,11 @@ use sealpack_format::reference::Reference;
 
 use crate::artifact::LeftOut;
 use crate::error::{Error, Result};
-use crate::image::ImageSource;
 use crate::manifest::Descriptor;
 use crate::media_type::MediaKind;
 use crate::platform::Platform;
-use crate::target::{ImageTarget, Naming, Open, put_bytes};
+use crate::transport::ImageSource;
+use crate::transport::{ImageTarget, Naming, Open, put_bytes};
 
 mod plan;
 

@@ -1,16 +1,13 @@
 //! From a source to one platform's image: index, manifest and config, all verified.
 
-use std::fmt;
-use std::io::Read;
-
 use sealpack_format::DiffId;
-use sealpack_format::reference::Reference;
 
 use crate::composefs::Claim;
 use crate::error::{Error, Result};
 use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
 use crate::media_type::{Compression, MediaKind};
 use crate::platform::Platform;
+use crate::transport::ImageSource;
 
 #[cfg(test)]
 mod tests;
@@ -19,70 +16,6 @@ mod tests;
 pub(crate) const NESTING_LIMIT: usize = 4;
 /// Most entries of an index without a platform that are opened to see what they are.
 const UNLABELLED_LIMIT: usize = 16;
-
-/// Where an image comes from: a registry, a layout or an archive.
-///
-/// What [`root`](Self::root) and [`fetch`](Self::fetch) return is verified. What
-/// [`open`](Self::open) reads is not: its reader hashes and compares.
-pub trait ImageSource: Send + Sync {
-    /// The source as messages name it.
-    fn description(&self) -> String;
-
-    /// The manifest or index that the source names, and its bytes. Where a digest was given,
-    /// the bytes have it.
-    ///
-    /// # Errors
-    /// When there is none, it cannot be had, or it is not the one asked for.
-    fn root(&self) -> Result<(Descriptor, Vec<u8>)>;
-
-    /// A manifest, index or config, its size and digest checked.
-    ///
-    /// # Errors
-    /// When it is missing, larger than [`Descriptor::memory_limit_bytes`], or other bytes than described.
-    fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>>;
-
-    /// The bytes of a layer from `offset` on. A broken transfer is resumed inside. The reader ends
-    /// after exactly [`size_bytes`](Descriptor::size_bytes) or with an error, which
-    /// [`Error::from_read`] unwraps.
-    ///
-    /// # Errors
-    /// When the layer is missing or cannot be had.
-    fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
-
-    /// The manifests that have `subject` as theirs, as the source lists them: with their artifact types and
-    /// annotations, without those that are listed as another type than `artifact_type` if one is given. None where
-    /// a source cannot have any.
-    ///
-    /// A list is the source's word: [`artifact::find`](crate::artifact::find) checks the subject. It is
-    /// also all that there is to know of what was left out.
-    ///
-    /// # Errors
-    /// When the list cannot be had, is none, or is longer than
-    /// [`REFERRER_LIMIT`](crate::referrers::REFERRER_LIMIT) or [`PAGE_LIMIT`](crate::referrers::PAGE_LIMIT).
-    fn referrers(&self, _subject: &Descriptor, _artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
-        Ok(Vec::new())
-    }
-
-    /// Told when the bytes that [`open`](Self::open) gave do not have the digest. Returns whether
-    /// the blob may be read again from another place, a mirror's original for example.
-    fn reject(&self, _descriptor: &Descriptor) -> bool {
-        false
-    }
-
-    /// Whether bytes come over a network, so that those which did arrive are worth keeping.
-    fn is_remote(&self) -> bool {
-        false
-    }
-
-    /// The name for the image when the user gives none; `None` when the source suggests none.
-    fn default_name(&self) -> Option<Reference>;
-}
-
-impl fmt::Debug for dyn ImageSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ImageSource({})", self.description())
-    }
-}
 
 /// One layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

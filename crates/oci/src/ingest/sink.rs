@@ -7,7 +7,7 @@ use sealpack_format::tree::Content;
 use sealpack_kernel::fsverity::hasher;
 use sealpack_store::{ObjectForm, PackFile, Staging};
 
-use super::scan::ScanError;
+use super::error::ScanError;
 use super::stream::{Piece, Stream};
 
 /// Files up to this size are gathered in memory, so that a file that the store has

@@ -1,0 +1,107 @@
+//! What a mount of an image is made of.
+
+use std::path::PathBuf;
+
+use sealpack_format::digest::RootHash;
+use sealpack_mount::{Level, MetadataHashArea, Objects, Pack, Request, Signature, Writable};
+use sealpack_store::{ImageRecord, ObjectForm, Store};
+use sealpack_trust::seal::{Seal, signer_of};
+
+use crate::Error;
+use crate::seals::{self, ImagePack, SealingError, check_parts, packs_of};
+
+/// How an image is to be mounted.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory to mount on.
+    pub target: PathBuf,
+    /// Where changes go; without one the mount is read-only.
+    pub writable: Option<Writable>,
+    /// Read-only even so.
+    pub read_only: bool,
+    /// Nothing can be executed from the mount.
+    pub noexec: bool,
+    /// Set-user-ID bits have no effect.
+    pub nosuid: bool,
+    /// The level below which nothing is mounted.
+    pub required: Level,
+    /// The level above which nothing is tried.
+    pub at_most: Level,
+}
+
+/// What is to be mounted, and how: the request for a plan. The seal that the store has counts where it is of the image and
+/// the options allow signatures.
+///
+/// # Errors
+///
+/// Of the store; [`SealingError`] where the seal is not the image's, or a pack is missing.
+pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<Request, Error> {
+    Ok(Request {
+        image: store.metadata_image_path(&record.metadata_image),
+        image_id: record.metadata_image,
+        objects: objects(store, record, options.at_most)?,
+        writable: options.writable,
+        target: options.target,
+        read_only: options.read_only,
+        noexec: options.noexec,
+        nosuid: options.nosuid,
+        required: options.required,
+        at_most: options.at_most,
+    })
+}
+
+/// Where the contents are, and the signatures if they are to be tried.
+fn objects(store: &Store, record: &ImageRecord, at_most: Level) -> Result<Objects, Error> {
+    if record.objects == ObjectForm::Packs {
+        let seal = if at_most >= Level::Signed { seals::read(store, record)? } else { None };
+        let (metadata, packs) = mount_parts(store, record, seal.as_ref())?;
+        // overlayfs wants two layers, and an image without objects has no pack.
+        if !packs.is_empty() {
+            return Ok(Objects::Packs { metadata, packs });
+        }
+    }
+    Ok(Objects::Files {
+        directories: vec![store.objects_path().to_path_buf()],
+        have_verity: store.all_have_verity(record)?,
+    })
+}
+
+/// What a mount of an image in packs is made of, with the signatures of `seal`, which must be this image's.
+fn mount_parts(
+    store: &Store,
+    record: &ImageRecord,
+    seal: Option<&Seal>,
+) -> Result<(MetadataHashArea, Vec<Pack>), Error> {
+    let packs = packs_of(store, record)?;
+    let area = store.hash_area_path(&record.metadata_image);
+    // A hash area that is there is checked when it is used; without a seal it is not known what to check for.
+    let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.metadata_image.algorithm()));
+    let root_hash = match sealed {
+        Some(sealed) if area.exists() => sealed.root_hash,
+        _ => store.ensure_hash_area(&record.metadata_image)?,
+    };
+    if let Some(seal) = seal {
+        check_parts(store, record, seal, root_hash, &packs)?;
+    }
+    let signatures = |root_hash: &RootHash| -> Vec<Signature> {
+        let signatures = seal.map(|seal| seal.signatures(root_hash)).unwrap_or_default();
+        signatures.iter().map(|der| Signature { der: der.clone(), signer: signer_of(der) }).collect()
+    };
+    let metadata = MetadataHashArea {
+        path: area,
+        data_blocks: record.metadata_image_size_bytes / sealpack_format::verity::BLOCK_BYTES as u64,
+        root_hash,
+        signatures: signatures(&root_hash),
+    };
+    let pack = |pack: ImagePack| {
+        let root_hash = pack.sealed.root_hash;
+        let path = store.pack_path(&root_hash);
+        if !path.exists() {
+            let (name, layers) = (record.name.clone(), pack.sealed.layers);
+            return Err(SealingError::PackMissing { name, path, layers });
+        }
+        let filesystem_blocks = pack.filesystem_blocks;
+        Ok(Pack { path, filesystem_blocks, root_hash, signatures: signatures(&root_hash) })
+    };
+    Ok((metadata, packs.into_iter().map(pack).collect::<Result<_, SealingError>>()?))
+}

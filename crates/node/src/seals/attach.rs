@@ -1,0 +1,177 @@
+//! Seals whose signatures are made elsewhere: a directory with what is to be signed, and the signatures beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::key::Certificate;
+use sealpack_trust::pkcs7;
+use sealpack_trust::seal::{Seal, Signed, Statement};
+
+use super::draft::{check_is_of, devices_of, in_packs};
+use super::{SealingError, read};
+use crate::Error;
+use crate::keys::{self, KeyFileError};
+use crate::new_files::{self, NewFile, NewFileError, directory_of};
+use crate::remark::{Remark, Remarks};
+
+const README: &str = "\
+These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
+PKCS#7, detached, by one signer, without certificates and attributes, in DER or PEM. With OpenSSL, in this directory:
+
+    for file in statement.json *.txt; do
+        openssl smime -sign -binary -noattr -nocerts -outform der \\
+            -signer CERT -inkey KEY -in \"$file\" -out \"$file.p7s\"
+    done
+
+With a key on P-384 add `-md sha384`. The statement may be signed by another key than the root hashes.
+What is signed: statement.json says which image this is, and for which names it may be used. Read it first.
+";
+
+/// The file with the bytes of something that is to be signed.
+fn file_name(signed: Signed) -> String {
+    match signed {
+        Signed::Statement => "statement.json".to_owned(),
+        Signed::RootHash(root_hash) => format!("{root_hash}.txt"),
+    }
+}
+
+/// That a directory can get what is to be signed: it is not there, or empty.
+///
+/// # Errors
+///
+/// [`NewFileError`].
+pub fn check_is_free(directory: &Path) -> Result<(), NewFileError> {
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(NewFileError::Use { path: directory.to_owned(), source }),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(NewFileError::NotEmpty { path: directory.to_owned() }),
+        },
+    }
+}
+
+/// Writes what is to be signed of a statement into a new directory, with a text that says how. The directory is there
+/// with all of it, or not at all. Answers with the names of the files to be signed.
+///
+/// # Errors
+///
+/// [`NewFileError`].
+pub fn write_prepared(directory: &Path, statement: &Statement) -> Result<Vec<String>, NewFileError> {
+    let mut files = vec![("README".to_owned(), README.as_bytes().to_vec())];
+    files.extend(statement.to_be_signed().map(|(signed, content)| (file_name(signed), content)));
+    let failed = |source| NewFileError::Write { path: directory.to_owned(), source };
+    let name = directory.file_name().ok_or_else(|| NewFileError::NoName { path: directory.to_owned() })?;
+    let temporary = format!(".{}.{}.new", name.to_string_lossy(), std::process::id());
+    let temporary = directory_of(directory).join(temporary);
+    fs::create_dir(&temporary).map_err(failed)?;
+    let paths: Vec<PathBuf> = files.iter().map(|(name, _)| temporary.join(name)).collect();
+    let new = files.iter().zip(&paths).map(|((_, bytes), path)| NewFile { path, bytes, mode: 0o644 });
+    let written = new_files::write_all(&new.collect::<Vec<_>>(), false)
+        .and_then(|()| fs::rename(&temporary, directory).map_err(failed));
+    if let Err(error) = written {
+        // What is left of it is under a name that nobody looks at; the error says what went wrong.
+        _ = fs::remove_dir_all(&temporary);
+        return Err(error);
+    }
+    Ok(files.into_iter().skip(1).map(|(name, _)| name).collect())
+}
+
+/// The certificates in files, each fit for signing code.
+///
+/// # Errors
+///
+/// [`KeyFileError`].
+pub fn certificates(paths: &[PathBuf], remarks: Remarks<'_>) -> Result<Vec<Certificate>, KeyFileError> {
+    let mut certificates = Vec::new();
+    for path in paths {
+        let certificate = keys::read_certificate(path)?;
+        let content = |source| KeyFileError::Content { path: path.clone(), source };
+        certificate.check_usage().map_err(content)?;
+        if !certificate.is_valid_at(SystemTime::now()) {
+            remarks(Remark::NotValidNow { path: path.clone() });
+        }
+        certificates.push(certificate);
+    }
+    Ok(certificates)
+}
+
+/// What was signed elsewhere, with the signatures, all of them verified.
+pub struct Attached {
+    directory: PathBuf,
+    statement: Statement,
+    signatures: Vec<(Signed, Vec<u8>)>,
+}
+
+impl Attached {
+    /// Reads a directory that [`write_prepared`] wrote, and the signatures beside its files.
+    ///
+    /// # Errors
+    ///
+    /// [`SealingError`] and [`KeyFileError`], with the file.
+    pub fn read(directory: &Path, certificates: &[Certificate]) -> Result<Self, Error> {
+        let path = directory.join(file_name(Signed::Statement));
+        let statement = Statement::parse(&keys::read(&path)?)
+            .map_err(|source| SealingError::Prepared { path, source })?;
+        let mut signatures = Vec::new();
+        for (signed, content) in statement.to_be_signed() {
+            signatures.push((signed, signature(directory, signed, &content, certificates)?));
+        }
+        Ok(Self { directory: directory.to_owned(), statement, signatures })
+    }
+
+    /// Has the image sealed so: with these signatures alone, or, where it has a seal of the same statement and
+    /// `replace` does not say that it goes, with these besides.
+    ///
+    /// # Errors
+    ///
+    /// [`SealingError`]; of the store.
+    pub fn attach(
+        self,
+        store: &Store,
+        record: ImageRecord,
+        replace: bool,
+        remarks: Remarks<'_>,
+    ) -> Result<(ImageRecord, Seal), Error> {
+        let record = in_packs(store, record, remarks)?;
+        check_is_of(&self.statement, &devices_of(store, &record)?, &record)?;
+        let before = if replace { None } else { read(store, &record)? };
+        let refused = |source| SealingError::Assemble { name: record.name.clone(), source };
+        let seal = match before {
+            None => Seal::assemble(self.statement, self.signatures).map_err(refused)?,
+            Some(mut seal) if seal.statement() == &self.statement => {
+                seal.attach(self.signatures).map_err(refused)?;
+                seal
+            }
+            Some(_) => {
+                let (name, directory) = (record.name.clone(), self.directory);
+                return Err(SealingError::AnotherStatement { name, directory }.into());
+            }
+        };
+        store.write_seal(&record.manifest, &seal.to_json())?;
+        Ok((record, seal))
+    }
+}
+
+/// The signature of something, verified: PKCS#7 in DER.
+fn signature(
+    directory: &Path,
+    signed: Signed,
+    content: &[u8],
+    certificates: &[Certificate],
+) -> Result<Vec<u8>, Error> {
+    let path = directory.join(file_name(signed) + ".p7s");
+    if !path.exists() {
+        return Err(SealingError::SignatureMissing { signed, path }.into());
+    }
+    let der = pkcs7::read_file(&keys::read(&path)?)
+        .map_err(|source| SealingError::NoSignature { path: path.clone(), source })?;
+    let signer = pkcs7::verify_detached(&der, content, certificates)
+        .map_err(|source| SealingError::Signature { path: path.clone(), source })?;
+    if matches!(signed, Signed::RootHash(_)) {
+        signer.check_kernel().map_err(|source| SealingError::Signer { path, source })?;
+    }
+    Ok(der)
+}

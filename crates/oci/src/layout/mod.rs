@@ -1,0 +1,9 @@
+//! OCI image layouts: directories with `oci-layout`, `index.json` and `blobs/` (image-spec, image-layout.md).
+
+mod source;
+mod target;
+
+pub use source::{ImageChoice, OciLayout};
+pub use target::LayoutTarget;
+
+pub(crate) use source::{ExactReader, LayoutIndex, open_regular};
