@@ -108,6 +108,7 @@ from_library! {
     sealpack_oci::pull::PullError => |error| error.is_verification(),
     sealpack_trust::pkcs7::SigningError => |_| false,
     sealpack_node::Error => |error| error.is_verification(),
+    sealpack_gate::Error => |error| error.is_verification(),
 }
 
 /// Errors of the parts of a library, as those of the whole.

@@ -12,6 +12,7 @@ use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
@@ -28,6 +29,9 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
         return Some("pull the image again".to_owned());
     }
+    if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
+        return of_gate(error);
+    }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
@@ -43,9 +47,63 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     hint.map(str::to_owned)
 }
 
+/// What the trust store's refusals mean, and what lies below.
+fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
+    match error {
+        sealpack_gate::Error::Node(sealpack_node::Error::Store(error)) => of(error),
+        sealpack_gate::Error::Node(sealpack_node::Error::Mount(error)) => of(error),
+        sealpack_gate::Error::Node(error) => of(error),
+        sealpack_gate::Error::Oci(error) => of(error),
+        sealpack_gate::Error::Pull(error) => of(error),
+        sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
+        sealpack_gate::Error::NoName { .. } => {
+            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What can be done about a refusal of the trust store's.
+fn of_refusal(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Stripped { .. } => "--allow-rollback takes it all the same, on purpose",
+        Refusal::NotSealed { seals, .. } if seals.iter().any(is_older) => {
+            "--allow-rollback takes an older one, on purpose"
+        }
+        Refusal::NotSealed { seals, .. } if seals.is_empty() => {
+            "`sealpack seal --push` publishes a seal beside the image, and `sealpack copy` takes seals along; rules.toml in \
+             the trust store says which names need one"
+        }
+        Refusal::NotSealed { seals, .. } if seals.iter().any(is_for_other_names) => {
+            "`sealpack seal --name` seals an image for more names; [mirrors] in rules.toml has seals count elsewhere"
+        }
+        Refusal::NotSealed { .. } => {
+            "`sealpack trust list` shows whose seals count; rules.toml in the trust store says which names need one"
+        }
+        _ => "rules.toml in the trust store says so",
+    }
+}
+
+/// Whether a seal is passed over for its epoch alone.
+fn is_older(seal: &PassedOver) -> bool {
+    seal.reasons.iter().all(|reason| reason.contains("this is an older image"))
+}
+
+/// Whether a seal is passed over for its names alone.
+fn is_for_other_names(seal: &PassedOver) -> bool {
+    seal.reasons.iter().all(|reason| reason.starts_with("it may be used for"))
+}
+
 /// Whether an error of a library's is of something that was asked for wrongly.
 pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     use sealpack_node::Error;
+    if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
+        return match error {
+            sealpack_gate::Error::NoName { .. } | sealpack_gate::Error::PacksNeedSha256 => true,
+            sealpack_gate::Error::Node(error) => is_usage(error),
+            _ => false,
+        };
+    }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
         Error::Find(error) => matches!(error, FindError::Reference(_)),

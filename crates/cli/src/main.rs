@@ -1,11 +1,10 @@
 //! The `sealpack` command.
 
+mod args;
 mod commands;
 mod compat;
-mod composefs;
 mod context;
 mod error;
-mod gate;
 mod hint;
 mod listing;
 mod output;

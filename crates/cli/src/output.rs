@@ -56,6 +56,14 @@ impl Output {
         }
     }
 
+    /// Takes the remarks of the library of what comes in and goes out.
+    pub(crate) fn gate_remarks(self) -> impl FnMut(sealpack_gate::Remark) {
+        move |remark| match remark.is_detail() {
+            true => self.detail(|| remark.to_string()),
+            false => self.remark(&remark.to_string()),
+        }
+    }
+
     /// A remark for those who asked for more.
     pub(crate) fn detail(self, text: impl FnOnce() -> String) {
         if self.verbose {

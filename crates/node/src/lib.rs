@@ -12,6 +12,7 @@ pub mod keys;
 pub mod mounted_files;
 pub mod mounting;
 pub mod new_files;
+pub mod place;
 pub mod policy;
 pub mod remark;
 pub mod seals;
