@@ -67,11 +67,6 @@ impl Context {
         Ok((lock, store))
     }
 
-    /// The store, made now if there is none.
-    pub(crate) fn open_or_create(&self, algorithm: Option<Algorithm>) -> Result<Store, CommandError> {
-        Ok(self.place()?.open_or_create(algorithm)?)
-    }
-
     /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.
     pub(crate) fn open_if_there(&self, algorithm: Option<Algorithm>) -> Result<Option<Store>, CommandError> {
         Ok(self.place()?.open_if_there(algorithm)?)
