@@ -7,7 +7,6 @@ use sealpack_format::Algorithm;
 use sealpack_node::find::{Digests, find};
 use sealpack_node::place::StorePlace;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
-use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -41,11 +40,6 @@ impl Context {
     pub(crate) fn trust_store(&self) -> TrustStore {
         let user = rustix::process::geteuid().as_raw();
         TrustStore::new(self.trust.clone(), user, |name| std::env::var_os(name))
-    }
-
-    /// What the trust store says.
-    pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
-        Ok(self.trust_store().read(&mut self.output.remarks())?)
     }
 
     /// The place of the store.

@@ -5,6 +5,7 @@ use sealpack_oci::pull::PullError;
 use sealpack_trust::judge::Refusal;
 
 use crate::publish::PublishError;
+use crate::rollback::RollbackError;
 
 /// Why something did not come in or go out.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,15 @@ pub enum Error {
         /// The image.
         name: String,
     },
+    /// What is there suggests no name that a seal of it could be for.
+    #[error("{from} suggests no name, which its seal could be for")]
+    NoSealedName {
+        /// Where the image is.
+        from: String,
+    },
+    /// Of going back.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     /// Of publishing.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -88,6 +98,8 @@ impl Error {
             | Self::NoImages { .. }
             | Self::TooManyImages { .. }
             | Self::NoSeal { .. }
+            | Self::NoSealedName { .. }
+            | Self::Rollback(_)
             | Self::Publish(_)
             | Self::Reference(_) => false,
         }

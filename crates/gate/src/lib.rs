@@ -13,8 +13,10 @@ mod gate;
 pub mod publish;
 pub mod pull;
 pub mod remark;
+pub mod rollback;
 pub mod seal;
 pub mod seals;
+pub mod verify;
 
 pub use admission::Admission;
 pub use error::Error;
