@@ -10,7 +10,7 @@ use sealpack_format::reference::{ImageName, Reference};
 use sealpack_oci::artifact::{self, Artifact, Limits};
 use sealpack_oci::image::{ResolvedImage, resolve_root};
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Rebuilt, Refusal as NotThis};
+use sealpack_oci::pull::{Objection, Rebuilt};
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
 use sealpack_store::{Accepted, Store};
@@ -317,14 +317,14 @@ impl Judged {
     }
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
-    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, NotThis> {
+    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, Objection> {
         self.check_revocations(rebuilt)?;
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
         let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
         let record = rebuilt.record;
         let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
-            chosen.seal.statement().check(&devices).map_err(|mismatch| NotThis {
+            chosen.seal.statement().check(&devices).map_err(|mismatch| Objection {
                 message: format!(
                     "the seal {} is not what the layers of {} give: {mismatch}",
                     chosen.label, record.name
@@ -344,7 +344,7 @@ impl Judged {
 
 impl Judged {
     /// That nothing of the image was revoked.
-    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), NotThis> {
+    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
         let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
         let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
         let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
@@ -355,7 +355,7 @@ impl Judged {
             image: revoked.image.clone(),
             reason: revoked.reason.clone(),
         };
-        Err(NotThis {
+        Err(Objection {
             message: format!("{} must not be pulled: {failure}", rebuilt.record.name),
             hint: Some("revoked.toml in the trust store says so".to_owned()),
         })

@@ -27,6 +27,6 @@ pub const SIGNATURE_TYPE: &str = "application/vnd.composefs.signature.v1+pkcs7";
 /// The label, in an image's config, that has the digest of its filesystem; older than the annotations.
 pub const LABEL: &str = "containers.composefs.fsverity";
 /// The largest signature in bytes: the kernel takes no larger one (`FS_VERITY_MAX_SIGNATURE_SIZE`).
-pub const SIGNATURE_LIMIT_BYTES: u64 = 16128;
+pub const SIGNATURE_MAX_BYTES: u64 = 16128;
 /// The most layers that an artifact may have. There are four parts of an image and two algorithms.
-pub const ENTRIES_LIMIT: usize = 64;
+pub const ENTRIES_MAX: usize = 64;

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::{CredentialsError, Secret};
 
 /// Most that is read of what a helper says.
-const ANSWER_LIMIT_BYTES: u64 = 256 * 1024;
+const ANSWER_MAX_BYTES: u64 = 256 * 1024;
 /// The user name by which a helper marks an identity token.
 const TOKEN_USER: &str = "<token>";
 
@@ -123,7 +123,7 @@ fn read_aside(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
             // What was read before an error is judged like a short answer.
-            let _ = pipe.take(ANSWER_LIMIT_BYTES).read_to_end(&mut bytes);
+            let _ = pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut bytes);
         }
         let _ = sender.send(bytes);
     });

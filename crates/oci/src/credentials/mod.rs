@@ -19,7 +19,7 @@ use file::AuthFile;
 /// How long a credential helper may take.
 pub const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest file of credentials that is read.
-const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// A way to prove who one is to a registry.
 #[derive(Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use sealpack_store::{
     Store, objects_of_image,
 };
 
-pub use check::{Check, Rebuilt, Refusal, Request};
+pub use check::{Check, Objection, Rebuilt, Request};
 pub use composefs::image_id;
 pub use error::PullError;
 pub use observer::{Event, Observer};

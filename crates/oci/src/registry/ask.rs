@@ -13,7 +13,7 @@ use super::url::Url;
 use crate::error::Result;
 
 /// Most that is read of an error's body.
-const ERROR_BODY_LIMIT_BYTES: u64 = 16 * 1024;
+const ERROR_BODY_MAX_BYTES: u64 = 16 * 1024;
 
 /// What to ask an endpoint for.
 pub(super) struct Ask<'a> {
@@ -161,7 +161,7 @@ pub(super) fn said(response: Response<Body>) -> String {
     let mut bytes = Vec::new();
     let reader = response.into_body().into_reader();
     // A body that breaks off says less; the status is what counts.
-    let _ = reader.take(ERROR_BODY_LIMIT_BYTES).read_to_end(&mut bytes);
+    let _ = reader.take(ERROR_BODY_MAX_BYTES).read_to_end(&mut bytes);
     let text = |value: &serde_json::Value| value.as_str().map(|text| clean(text, 200)).unwrap_or_default();
     match serde_json::from_slice::<Errors>(&bytes) {
         Ok(errors) => {

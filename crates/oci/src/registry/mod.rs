@@ -11,7 +11,7 @@ use ureq::http::header;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::{MANIFEST_TYPES, MediaKind};
 use crate::transport::ImageSource;
 
@@ -155,11 +155,11 @@ impl Repository {
         let announced = answer.header(header::CONTENT_TYPE).map(str::to_owned);
         let claimed = answer.response.headers().get("docker-content-digest");
         let claimed = claimed.and_then(|value| value.to_str().ok()?.parse::<BlobDigest>().ok());
-        if answer.length().is_some_and(|length| length > MANIFEST_LIMIT_BYTES) {
+        if answer.length().is_some_and(|length| length > MANIFEST_MAX_BYTES) {
             return Err(too_large(&what).into());
         }
-        let bytes = answer.read_up_to(MANIFEST_LIMIT_BYTES)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_LIMIT_BYTES) {
+        let bytes = answer.read_up_to(MANIFEST_MAX_BYTES)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {
             return Err(too_large(&what).into());
         }
         // What the registry claims is compared, but the name of the image is what was hashed here.
@@ -198,7 +198,7 @@ impl Repository {
 }
 
 fn too_large(what: &str) -> Error {
-    Error::TooLarge { what: format!("the manifest {what}"), limit_bytes: MANIFEST_LIMIT_BYTES }
+    Error::TooLarge { what: format!("the manifest {what}"), limit_bytes: MANIFEST_MAX_BYTES }
 }
 
 impl ImageSource for RegistrySource {
