@@ -8,6 +8,7 @@
 pub mod error;
 pub mod find;
 pub mod keys;
+pub mod limited;
 pub mod mounting;
 pub mod new_files;
 pub mod remark;

@@ -67,6 +67,9 @@ impl Helper<'_> {
             let said: String = said.trim().chars().take(300).collect();
             return Err(self.failed(format!("failed for {server}: {said}")));
         }
+        if output.len() as u64 > ANSWER_MAX_BYTES {
+            return Err(self.failed(format!("answered with more than {} KiB", ANSWER_MAX_BYTES >> 10)));
+        }
         let answer: Answer = serde_json::from_slice(&output)
             .map_err(|_| self.failed("did not answer with JSON that has Username and Secret".to_owned()))?;
         Ok(match answer.user.as_str() {
@@ -123,7 +126,7 @@ fn read_aside(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
             // What was read before an error is judged like a short answer.
-            let _ = pipe.take(ANSWER_MAX_BYTES).read_to_end(&mut bytes);
+            let _ = pipe.take(ANSWER_MAX_BYTES + 1).read_to_end(&mut bytes);
         }
         let _ = sender.send(bytes);
     });

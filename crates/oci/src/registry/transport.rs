@@ -187,7 +187,10 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryE
     let bad = |problem: String| RegistryError::Certificates { path: path.to_owned(), problem };
     let mut pem = Vec::new();
     let file = fs::File::open(path).map_err(|error| bad(error.to_string()))?;
-    file.take(CERTIFICATES_MAX_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    file.take(CERTIFICATES_MAX_BYTES + 1).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    if pem.len() as u64 > CERTIFICATES_MAX_BYTES {
+        return Err(bad(format!("there are more than {} MiB of it", CERTIFICATES_MAX_BYTES >> 20)));
+    }
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {

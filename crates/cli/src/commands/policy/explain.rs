@@ -1,10 +1,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use sealpack_format::tree::shown;
 use sealpack_kernel::Kernel;
+use sealpack_node::limited::read_at_most;
 use sealpack_trust::policy::audit::{Access, EventId, Explanation, Logged, Record, records};
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ pub(crate) struct Explain {
     file: Option<PathBuf>,
 }
 
-/// More of a log than this is not read.
+/// More of a log than this is refused: what it ends with is what happened last.
 const LOG_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A record, told, with the number of those that differ in time and process only.
@@ -53,7 +54,6 @@ impl Explain {
     }
 
     fn log(&self) -> Result<Vec<u8>, CommandError> {
-        let mut log = Vec::new();
         let (what, read) = match &self.file {
             None => {
                 return Kernel::default().log().map_err(|error| {
@@ -61,15 +61,14 @@ impl Explain {
                 });
             }
             Some(path) if path.as_os_str() == "-" => {
-                ("standard input".to_owned(), io::stdin().take(LOG_MAX_BYTES).read_to_end(&mut log))
+                ("standard input".to_owned(), read_at_most(io::stdin(), LOG_MAX_BYTES))
             }
             Some(path) => {
-                let read = File::open(path).and_then(|file| file.take(LOG_MAX_BYTES).read_to_end(&mut log));
+                let read = File::open(path).and_then(|file| read_at_most(file, LOG_MAX_BYTES));
                 (path.display().to_string(), read)
             }
         };
-        read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))?;
-        Ok(log)
+        read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))
     }
 }
 

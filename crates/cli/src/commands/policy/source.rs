@@ -1,11 +1,11 @@
 //! Where a policy comes from: a file, signed or not, or the kernel.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use sealpack_kernel::Kernel;
 use sealpack_kernel::ipe::Ipe;
+use sealpack_node::limited::read_at_most;
 use sealpack_trust::pkcs7::{Form, Message};
 use sealpack_trust::policy::audit::{KernelRefusal, Step, refusal};
 use sealpack_trust::policy::{Policy, Remark};
@@ -13,7 +13,7 @@ use sealpack_trust::policy::{Policy, Remark};
 use crate::error::CommandError;
 use crate::output::Output;
 
-/// More than any policy has, comments included.
+/// As much as no policy has, comments included.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A policy with where it is from.
@@ -101,9 +101,7 @@ pub(super) fn remarks(source: &Source) -> Vec<Remark> {
 }
 
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_at_most(fs::File::open(path)?, FILE_MAX_BYTES)
 }
 
 /// A signed policy begins as DER does, with a SEQUENCE; no text of a policy can.
