@@ -63,6 +63,42 @@ pub fn under_test() -> Result<PathBuf> {
     Ok(PROGRAM.get_or_init(|| program).clone())
 }
 
+/// What the program reads of its surroundings, besides all that begins with `SEALPACK_`.
+const VARIABLES: [&str; 14] = [
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    "SOURCE_DATE_EPOCH",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// A command that starts the program at `program` where neither the machine nor the user has configured anything,
+/// except below `$HOME`: without variables that it reads, and with an empty trust store instead of the machine's.
+pub fn start(program: impl AsRef<OsStr>) -> Command {
+    let trust_store = paths::target().join("tmp/empty-trust.d");
+    // Where it cannot be made, the program says that it is not there.
+    let _ = std::fs::create_dir_all(&trust_store);
+    let mut command = Command::new(program);
+    for (variable, _) in std::env::vars_os() {
+        if variable.as_encoded_bytes().starts_with(b"SEALPACK_")
+            || VARIABLES.iter().any(|name| variable == *name)
+        {
+            command.env_remove(variable);
+        }
+    }
+    command.env("SEALPACK_TRUST", trust_store);
+    command
+}
+
 /// A store of its own for a test, and the program that works on it.
 #[derive(Debug)]
 pub struct Sealpack {
@@ -89,18 +125,8 @@ impl Sealpack {
 
     /// The command with these arguments; nobody's own configuration plays a part in it.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = start(&self.program);
         command.arg("--store").arg(self.store()).args(arguments).env("HOME", self.dir.path());
-        for variable in [
-            "XDG_DATA_HOME",
-            "XDG_CONFIG_HOME",
-            "XDG_RUNTIME_DIR",
-            "DOCKER_CONFIG",
-            "REGISTRY_AUTH_FILE",
-            "SEALPACK_TRUST",
-        ] {
-            command.env_remove(variable);
-        }
         command
     }
 

@@ -5,7 +5,7 @@ use sealpack_tests::command::{attempt, find, is_root, run, stdout};
 use sealpack_tests::images;
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::Packing;
-use sealpack_tests::program::{Sealpack, under_test};
+use sealpack_tests::program::{Sealpack, start, under_test};
 use sealpack_tests::{paths, skip};
 use serde_json::Value;
 use std::fs;
@@ -45,7 +45,7 @@ fn with_images_of(mark: &[u8]) -> Result<(Sealpack, tempfile::TempDir)> {
 }
 
 fn program(arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(under_test()?);
+    let mut command = start(under_test()?);
     command.args(arguments);
     Ok(command)
 }

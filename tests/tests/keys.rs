@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{attempt, stdout};
-use sealpack_tests::program::under_test;
+use sealpack_tests::program::{start, under_test};
 use serde_json::Value;
 use std::process::Command;
 
@@ -25,9 +25,8 @@ impl Desk {
     }
 
     fn key(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(under_test()?);
+        let mut command = start(under_test()?);
         command.arg("key").args(arguments).current_dir(self.path());
-        command.env_remove("SEALPACK_KEY").env_remove("SEALPACK_CERT");
         Ok(command)
     }
 

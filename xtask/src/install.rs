@@ -1,11 +1,16 @@
 //! `cargo xtask install`: the program, and the names of the composefs tools that it answers to.
 
 use anyhow::{Context, Result, bail};
+use sealpack_tests::command::run as run_command;
 use sealpack_tests::composefs::NAMES;
 use sealpack_tests::program::{self, Profile};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the line tables are, beside the program: gdb and the program's own backtraces look for them there.
+const LINE_TABLES: &str = ".debug/sealpack.debug";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -20,10 +25,36 @@ pub(crate) struct Arguments {
 /// Builds the release and installs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let built = program::build(Profile::Release)?;
-    for line in install(&built, &arguments.prefix, arguments.force)? {
+    let place = tempfile::tempdir()?;
+    let parts = Parts::of(&built, place.path())?;
+    for line in install(&parts, &arguments.prefix, arguments.force)? {
         println!("{line}");
     }
     Ok(())
+}
+
+/// A program, and apart from it what tells the lines of its source.
+struct Parts {
+    program: PathBuf,
+    line_tables: PathBuf,
+}
+
+impl Parts {
+    /// Takes the program `built` apart, into files in `place`.
+    fn of(built: &Path, place: &Path) -> Result<Self> {
+        let parts = Self { program: place.join("sealpack"), line_tables: place.join("sealpack.debug") };
+        let objcopy = |arguments: &[&str], from: &Path, to: &Path| {
+            let mut command = Command::new("objcopy");
+            run_command(command.args(arguments).arg(from).arg(to).current_dir(place))
+                .context("the line tables are taken out with objcopy, of the package binutils")
+        };
+        objcopy(&["--only-keep-debug", "--compress-debug-sections=zlib"], built, &parts.line_tables)?;
+        // The link is the file's name and checksum; it is looked for in known directories.
+        let link = "--add-gnu-debuglink=sealpack.debug";
+        objcopy(&["--strip-all", link], built, &parts.program)?;
+        fs::set_permissions(&parts.line_tables, fs::Permissions::from_mode(0o644))?;
+        Ok(parts)
+    }
 }
 
 /// The directory and the target of the link called `name`.
@@ -32,8 +63,8 @@ fn link(name: &str) -> (&'static str, &'static str) {
     if name.starts_with("mount.") { ("sbin", "../bin/sealpack") } else { ("bin", "sealpack") }
 }
 
-/// Copies the program `built` below `prefix` and makes the links to it. Returns what there is then.
-fn install(built: &Path, prefix: &Path, force: bool) -> Result<Vec<String>> {
+/// Copies the program and its line tables below `prefix` and makes the links to it. Returns what there is then.
+fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
     let links: Vec<(PathBuf, &str)> = NAMES
         .iter()
         .map(|name| {
@@ -48,8 +79,13 @@ fn install(built: &Path, prefix: &Path, force: bool) -> Result<Vec<String>> {
         }
     }
     let program = prefix.join("bin/sealpack");
-    let mut lines = vec![program.display().to_string()];
-    replace(&program, |temporary| fs::copy(built, temporary).map(drop))?;
+    let line_tables = prefix.join("bin").join(LINE_TABLES);
+    let mut lines = Vec::new();
+    for (from, to) in [(&built.line_tables, &line_tables), (&built.program, &program)] {
+        replace(to, |temporary| fs::copy(from, temporary).map(drop))?;
+        let size_mb = fs::metadata(to)?.len() as f64 / 1e6;
+        lines.push(format!("{} ({size_mb:.1} MB)", to.display()));
+    }
     for (path, target) in links {
         replace(&path, |temporary| symlink(target, temporary))?;
         lines.push(format!("{} -> {target}", path.display()));
@@ -77,11 +113,14 @@ mod tests {
     #[test]
     fn links_lead_to_the_program_and_nobody_elses_file_is_replaced_unasked() -> Result<()> {
         let place = tempfile::tempdir()?;
-        let (built, prefix) = (place.path().join("built"), place.path().join("prefix"));
-        fs::write(&built, "1")?;
+        let prefix = place.path().join("prefix");
+        let built =
+            Parts { program: place.path().join("built"), line_tables: place.path().join("built.debug") };
+        fs::write(&built.program, "1")?;
+        fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
-        fs::write(&built, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 5);
+        fs::write(&built.program, "2")?;
+        assert_eq!(install(&built, &prefix, false)?.len(), 6);
         for path in ["bin/mkcomposefs", "bin/composefs-info", "bin/composefs-dump", "sbin/mount.composefs"] {
             assert_eq!(fs::read(prefix.join(path))?, b"2", "{path}");
         }
@@ -93,7 +132,38 @@ mod tests {
         assert_eq!(fs::read(&theirs)?, b"C");
         install(&built, &prefix, true)?;
         assert_eq!(fs::read(&theirs)?, b"2");
-        assert_eq!(fs::read_dir(prefix.join("bin"))?.count(), 4);
+        assert_eq!(fs::read_dir(prefix.join("bin"))?.count(), 5);
+        assert_eq!(fs::read(prefix.join("bin").join(LINE_TABLES))?, b"lines");
+        Ok(())
+    }
+
+    #[test]
+    fn the_backtrace_of_a_stripped_program_has_the_lines_that_are_beside_it() -> Result<()> {
+        let place = tempfile::tempdir()?;
+        let source = place.path().join("main.rs");
+        fs::write(
+            &source,
+            "#[inline(never)]\nfn deep() {\n    panic!(\"here\");\n}\nfn main() {\n    deep();\n}\n",
+        )?;
+        let unstripped = place.path().join("unstripped");
+        let mut rustc = Command::new("rustc");
+        rustc
+            .args(["--edition=2024", "-Copt-level=0", "-Cdebuginfo=line-tables-only", "-o"])
+            .arg(&unstripped);
+        run_command(rustc.arg(&source))?;
+        let prefix = place.path().join("prefix");
+        install(&Parts::of(&unstripped, place.path())?, &prefix, false)?;
+        let program = prefix.join("bin/sealpack");
+        assert!(fs::metadata(&program)?.len() * 2 < fs::metadata(&unstripped)?.len());
+        let backtrace = || -> Result<String> {
+            let output = Command::new(&program).env("RUST_BACKTRACE", "1").output()?;
+            Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let with = backtrace()?;
+        assert!(with.contains("main.rs:6"), "{with}");
+        fs::remove_file(prefix.join("bin").join(LINE_TABLES))?;
+        let without = backtrace()?;
+        assert!(without.contains("main.rs:3") && !without.contains("main.rs:6"), "{without}");
         Ok(())
     }
 }

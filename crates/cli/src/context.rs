@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sealpack_format::Algorithm;
 use sealpack_node::find::{Digests, find};
+use sealpack_node::place::StorePlace;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 use sealpack_trust::anchors::Anchors;
 
@@ -47,11 +48,16 @@ impl Context {
         Ok(self.trust_store().read(&mut self.output.remarks())?)
     }
 
+    /// The place of the store.
+    pub(crate) fn place(&self) -> Result<StorePlace, CommandError> {
+        Ok(StorePlace::new(self.store_path()?, LOCK_WAIT))
+    }
+
     /// The store, which must be there.
     pub(crate) fn open(&self) -> Result<Store, CommandError> {
-        let path = self.store_path()?;
-        self.output.detail(|| format!("store {}", path.display()));
-        Ok(Store::open(path)?.with_lock_wait(LOCK_WAIT))
+        let place = self.place()?;
+        self.output.detail(|| format!("store {}", place.path().display()));
+        Ok(place.open()?)
     }
 
     /// The store, with a lock that keeps what is in it until the command ends.
@@ -63,15 +69,12 @@ impl Context {
 
     /// The store, made now if there is none.
     pub(crate) fn open_or_create(&self, algorithm: Option<Algorithm>) -> Result<Store, CommandError> {
-        Ok(Store::open_or_create(self.store_path()?, algorithm)?.with_lock_wait(LOCK_WAIT))
+        Ok(self.place()?.open_or_create(algorithm)?)
     }
 
     /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.
     pub(crate) fn open_if_there(&self, algorithm: Option<Algorithm>) -> Result<Option<Store>, CommandError> {
-        match Store::open(self.store_path()?) {
-            Err(sealpack_store::Error::Missing { .. } | sealpack_store::Error::Empty { .. }) => Ok(None),
-            _ => self.open_or_create(algorithm).map(Some),
-        }
+        Ok(self.place()?.open_if_there(algorithm)?)
     }
 
     /// The image that `name` means, for who looks at it: the beginning of a digest will do.

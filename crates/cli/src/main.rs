@@ -1,18 +1,16 @@
 //! The `sealpack` command.
 
+mod args;
 mod commands;
 mod compat;
-mod composefs;
 mod context;
 mod error;
-mod executables;
-mod gate;
 mod hint;
 mod listing;
-mod mounted_files;
 mod output;
 mod progress;
 mod registry_args;
+mod show;
 mod signing;
 mod statement;
 

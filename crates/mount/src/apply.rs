@@ -6,7 +6,7 @@ use sealpack_format::digest::ObjectId;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::mountinfo::{self, Mount};
 
-use crate::enforcement;
+use crate::enforcement::{self, ExecutedDevice};
 use crate::error::Error;
 use crate::level::{Assurance, Level};
 use crate::lowers::{Backing, MountedLowers, OpenLowers, explained};
@@ -48,7 +48,7 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     let target = target::open_target(kernel, &plan.target)?;
     let directories = target::open_layers(kernel, plan)?;
     if plan.required == Level::Enforced
-        && let Err(why) = enforcement::in_force(kernel)
+        && let Err(why) = enforcement::in_force_for(kernel, devices_of(plan))
     {
         return Err(Error::NotEnforced { best: Assurance::new(Level::Signed, why) });
     }
@@ -90,10 +90,16 @@ fn assurance_of(kernel: &Kernel, plan: &Plan, lowers: &MountedLowers) -> Assuran
     if assurance.level < Level::Signed || plan.at_most < Level::Enforced {
         return assurance;
     }
-    match enforcement::in_force(kernel) {
+    match enforcement::in_force_for(kernel, devices_of(plan)) {
         Ok(()) => Assurance::new(Level::Enforced, ""),
         Err(why) => Assurance::new(Level::Signed, why),
     }
+}
+
+/// The devices that the mount will be on if it reaches [`Level::Signed`].
+fn devices_of(plan: &Plan) -> impl Iterator<Item = ExecutedDevice> + '_ {
+    let devices = plan.lowers.iter().filter_map(|lower| Some((lower.layer.what(), lower.device.as_ref()?)));
+    devices.map(|(what, device)| ExecutedDevice { what, root_hash: device.root_hash, signed: true })
 }
 
 /// The overlay as planned, with set-user-ID bits if all that is in it was signed.

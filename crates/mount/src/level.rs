@@ -14,7 +14,8 @@ pub enum Level {
     /// pack.
     Signed,
     /// Besides, the kernel refuses to execute what its active policy does not allow: IPE is
-    /// active and enforcing, and its policy denies execution by default.
+    /// active and enforcing, its policy denies execution by default, and allows it from every
+    /// device of the mount.
     Enforced,
 }
 

@@ -23,7 +23,9 @@ mod target;
 
 pub use apply::{Achieved, apply};
 pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
-pub use enforcement::{ActivePolicy, in_force as enforcement_in_force};
+pub use enforcement::{
+    ActivePolicy, ExecutedDevice, in_force as enforcement_in_force, in_force_for as enforcement_in_force_for,
+};
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;

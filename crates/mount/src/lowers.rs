@@ -116,11 +116,8 @@ impl<'p> OpenLowers<'p> {
 }
 
 impl OpenLower<'_> {
-    fn what(&self) -> &'static str {
-        match self.lower.layer {
-            Layer::Pack(_) => "the pack",
-            Layer::Metadata | Layer::Directory(_) => "the metadata image",
-        }
+    const fn what(&self) -> &'static str {
+        self.lower.layer.what()
     }
 
     fn mount(

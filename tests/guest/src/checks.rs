@@ -177,6 +177,10 @@ pub const ALL: &[Check] = &[
     ),
     digests("deny_digest_policy", "others are not, nor files with the same contents and no fs-verity"),
     digests("deny_revoked_pack", "what is on a pack that a later policy revokes is not executed any more"),
+    digests(
+        "enforced_denied_device",
+        "an image with a pack that the active policy denies is mounted as signed, not as enforced",
+    ),
     // The policies of this one have higher versions than all others.
     digests(
         "figure_digest_rules",

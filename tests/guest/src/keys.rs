@@ -4,6 +4,7 @@ use crate::checks::Boot;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
 use sealpack_tests::command::{run, stdout};
+use sealpack_tests::program::start;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -79,7 +80,7 @@ impl Key {
     /// If it fails.
     pub fn of_kind(kind: &str, programs: &Programs) -> Result<Self> {
         Self::made(kind, |key, certificate| {
-            let mut sealpack = Command::new(&programs.sealpack);
+            let mut sealpack = start(&programs.sealpack);
             sealpack.args(["key", "new", "--force", "--type", kind]);
             sealpack.args(["--subject", &format!("sealpack test {kind}"), "--key"]).arg(key);
             run(sealpack.arg("--cert").arg(certificate)).map(drop)

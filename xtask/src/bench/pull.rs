@@ -84,7 +84,7 @@ fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Con
 
 /// `sealpack pull` into an empty store in `dir`, objects kept as `files` or in `packs`.
 pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str, objects: &str) -> Command {
-    let mut command = Command::new(sealpack);
+    let mut command = program::start(sealpack);
     command.arg("--store").arg(dir.join("store"));
     command.args(["--quiet", "pull", "--objects", objects, source, "image"]);
     command

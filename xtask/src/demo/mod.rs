@@ -34,9 +34,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         ensure!(status.success(), "the demo failed");
         return Ok(());
     }
+    say(
+        "Two Debian images go from a registry on this machine into a store; one is run, sealed, published, pulled again and \
+         enforced by a booted kernel. It takes about 8 minutes the first time, most of them to build, and less later.",
+    );
+    step("the Debian packages that it needs");
     packages::provide(&[debian::FOR_TESTS], Missing::InstallOrFail)?;
-    say("Two real images are built, or taken from target/fixtures: Debian with python3, Debian with jq.");
-    let (python, tools) = (images::python()?, images::tools()?);
+    step("an image of Debian with python3, built or taken from target/fixtures");
+    let python = images::python()?;
+    step("an image of Debian with jq, likewise");
+    let tools = images::tools()?;
+    step("sealpack itself, as a release");
+    let sealpack = program::build(Profile::Release)?;
     let place = paths::target().join("demo");
     remove(&place)?;
     let registry = Registry::start(&place)?;
@@ -44,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         registry.push(image, name)?;
     }
     say(&format!("A registry on {} has them now.", registry.host()));
-    let demo = Demo::new(place)?;
+    let demo = Demo { sealpack, place };
     demo.pull_and_compare(&registry)?;
     demo.run_python()?;
     demo.clean_up()?;
@@ -64,10 +73,6 @@ struct Demo {
 }
 
 impl Demo {
-    fn new(place: PathBuf) -> Result<Self> {
-        Ok(Self { sealpack: program::build(Profile::Release)?, place })
-    }
-
     fn pull_and_compare(&self, registry: &Registry) -> Result<()> {
         for name in [PYTHON, TOOLS] {
             self.sealpack(["pull", &format!("{}/{name}", registry.host()), name])?;
@@ -120,7 +125,7 @@ impl Demo {
     }
 
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(&self.sealpack);
+        let mut command = program::start(&self.sealpack);
         command.arg("--store").arg(self.store()).args(arguments);
         command
     }
@@ -172,6 +177,11 @@ impl Drop for Mounted<'_> {
             let _ = command::attempt(Command::new("umount").arg(self.target));
         }
     }
+}
+
+/// Says what is made next, which may take a while.
+pub(crate) fn step(what: &str) {
+    println!("# making ready: {what}");
 }
 
 fn say(line: &str) {

@@ -1,5 +1,6 @@
 //! The demo's end: a stock kernel that enforces, as a table.
 
+use crate::demo::step;
 use crate::packages::{self, Missing};
 use anyhow::Result;
 use sealpack_guest::kernels::Generation;
@@ -12,7 +13,13 @@ const WIDTHS: [usize; 3] = [34, 26, 50];
 
 /// Boots the kernel, with the store `pulled` on its disk, and prints what was tried there and what came of it.
 pub(crate) fn show(generation: Generation, pulled: Option<&Path>) -> Result<()> {
+    step("the Debian packages that booting a kernel needs");
     packages::provide_for_guest(Missing::InstallOrSay)?;
+    if run::why_not().is_none() {
+        step("static programs for the booted machine");
+        sealpack_guest::programs::build()?;
+        step("that machine's kernel and disk");
+    }
     println!("# A stock Debian kernel is booted, with an IPE policy that lets only signed devices execute.");
     match run::demo(generation, pulled)? {
         Demo::Skipped(why) => println!("# skipped: {why}"),

@@ -2,10 +2,10 @@ use sealpack_store::{ImageRecord, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::Seal;
 use serde_json::{Value, json};
 
-use crate::composefs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::{count, size};
+use crate::show;
 use sealpack_node::seals;
 
 /// Show everything the store knows of an image.
@@ -33,7 +33,7 @@ impl Inspect {
         let config = document(&record.config)?;
         let packs = packs_of(&store, &record)?;
         let seal = seals::checked(&store, &record)?;
-        let claims = composefs::of_stored(&store, &record)?;
+        let claims = sealpack_gate::claims::of_stored(&store, &record)?;
         let value = json!({
             "name": record.name,
             "platform": record.platform,
@@ -55,7 +55,7 @@ impl Inspect {
                 Ok(seal) => json_of(seal),
                 Err(problem) => json!({ "problem": problem.to_string() }),
             }),
-            "composefs": composefs::json_of(&claims),
+            "composefs": show::composefs::json_of(&claims),
             "objects": usage.objects,
             "object_bytes": usage.bytes,
             "integrity": integrity_name(store.integrity()),
@@ -74,7 +74,7 @@ impl Inspect {
                 store.algorithm(),
                 size(record.metadata_image_size_bytes)
             );
-            text += &composefs::text_of(&claims, "");
+            text += &show::composefs::text_of(&claims, "");
             text += &match record.objects {
                 ObjectForm::Files => format!(
                     "objects         {}, {}\nintegrity       {}\n",

@@ -1,19 +1,19 @@
 use sealpack_format::Algorithm;
 use sealpack_format::reference::Reference;
+use sealpack_gate::Remark;
+use sealpack_gate::pull::{Admitted, Wanted, pull};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Pulled, Rebuilt, Request, pull};
 use sealpack_oci::source::Source;
-use sealpack_store::{ObjectForm, Store};
+use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
-use crate::composefs;
+use crate::args::GateArgs;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
-use crate::gate::{self, Found, Gate, GateArgs, Judged};
+use crate::error::CommandResult;
 use crate::output::{count, size};
-use crate::progress;
 use crate::registry_args::RegistryArgs;
+use crate::{progress, show};
 
 /// Bring an image into the store.
 ///
@@ -66,60 +66,32 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let options = self.registry.client_options(&self.source);
-        let source = self.source.open(&options, &Environment::of_process(std::env::var_os))?;
-        let Some(name) = self.name.clone().or_else(|| source.default_name()) else {
-            return Err(CommandError::usage(format_args!("{} suggests no name for the image", self.source))
-                .hint("give one behind the source: sealpack pull SOURCE NAME"));
+        let client = self.registry.client_options(&self.source);
+        let environment = Environment::of_process(std::env::var_os);
+        let wanted = Wanted {
+            source: self.source,
+            name: self.name,
+            platform: self.platform.unwrap_or_else(Platform::host),
+            algorithm: self.digest,
+            objects: self.objects,
+            check_composefs: !self.no_composefs_check,
+            demand: self.gate.demand(),
         };
-        if (self.objects, self.digest) == (Some(ObjectForm::Packs), Some(Algorithm::Sha512)) {
-            return Err(CommandError::usage("packs are for stores with sha256 only"));
-        }
-        // A store that is there is looked at before anything is asked for. A new one has its algorithm for
-        // ever, and is not made for a name that turns out to be mistyped, or an image that is refused.
-        let present = context.open_if_there(self.digest)?;
-        if let (Some(store), Some(form)) = (&present, self.objects) {
-            store.check_form(form)?;
-        }
-        let asked_for = gate::asked_for(&self.source, &name);
-        let gate = Gate::new(context.anchors()?, &self.gate, asked_for, &name, present.as_ref())?;
-        gate.check_before()?;
-        let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let mut found = Found::resolve(source.as_ref(), &platform)?;
-        let algorithm = present.as_ref().map_or(self.digest.unwrap_or(Algorithm::Sha256), Store::algorithm);
-        match self.no_composefs_check {
-            true => found.image.composefs.clear(),
-            false => composefs::add_artifacts(source.as_ref(), &mut found.image, context.output)?,
-        }
-        let judged = gate.judge(source.as_ref(), &found, algorithm, context.output)?;
-        judged.remark(context.output);
-        let store = present.map_or_else(|| context.open_or_create(self.digest), Ok)?;
-        let check = |rebuilt: &Rebuilt<'_>| judged.check(&store, rebuilt);
-        let request = Request {
-            name: &name,
-            pulled_as: Some(asked_for),
-            index: found.index(),
-            objects: self.form(&store, &judged),
-            check: Some(&check),
-        };
+        let (place, trust) = (context.place()?, context.trust_store());
         let observer = progress::observer(context.output);
-        let pulled = pull(&store, source.as_ref(), &found.image, &request, observer.as_ref())?;
+        let mut remarks = context.output.gate_remarks();
+        let admitted =
+            pull(&wanted, &place, &trust, (&client, &environment), observer.as_ref(), &mut remarks)?;
         drop(observer);
-        if judged.replaced.get() {
-            let remark = "the seal that the store had of the image said something else, and is replaced";
-            context.output.remark(remark);
+        if admitted.admission().has_replaced_seal() {
+            remarks(Remark::SealReplaced);
         }
-        context.output.result(&json_of(&pulled, &judged), || text_of(&pulled, &judged))
-    }
-
-    /// The form of the objects, where it is not that of the image before: a seal counts in packs.
-    fn form(&self, store: &Store, judged: &Judged) -> Option<ObjectForm> {
-        let packs = || judged.chosen.as_ref().map(|_| ObjectForm::Packs);
-        self.objects.or_else(|| packs().filter(|packs| store.check_form(*packs).is_ok()))
+        context.output.result(&json_of(&admitted), || text_of(&admitted))
     }
 }
 
-fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
+fn json_of(admitted: &Admitted) -> Value {
+    let (pulled, admission) = (admitted.pulled(), admitted.admission());
     let (record, added) = (&pulled.record, &pulled.added);
     json!({
         "name": record.name,
@@ -143,20 +115,21 @@ fn json_of(pulled: &Pulled, judged: &Judged) -> Value {
         "object_bytes_added": added.object_bytes,
         "objects_shared": added.existing_objects,
         "objects_replaced": added.replaced,
-        "seal": judged.chosen.as_ref().map(|chosen| gate::json_of(chosen)),
-        "seals_not_used": judged.passed_over.iter().map(|seal| json!({
+        "seal": admission.chosen().map(show::seal::json_of),
+        "seals_not_used": admission.passed_over().iter().map(|seal| json!({
             "seal": seal.label,
             "reasons": seal.reasons,
         })).collect::<Vec<_>>(),
-        "composefs": composefs::json_of(&pulled.composefs),
+        "composefs": show::composefs::json_of(&pulled.composefs),
     })
 }
 
-fn text_of(pulled: &Pulled, judged: &Judged) -> String {
+fn text_of(admitted: &Admitted) -> String {
+    let (pulled, admission) = (admitted.pulled(), admitted.admission());
     let (record, added) = (&pulled.record, &pulled.added);
     let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
     text += &format!("  metadata image  {}\n", record.metadata_image);
-    text += &composefs::text_of(&pulled.composefs, "  ");
+    text += &show::composefs::text_of(&pulled.composefs, "  ");
     let known = match pulled.layers_converted {
         0 => format!("{} known", pulled.layers_known),
         converted => format!("{} known, {converted} converted", pulled.layers_known),
@@ -176,14 +149,17 @@ fn text_of(pulled: &Pulled, judged: &Judged) -> String {
             added.existing_packs
         ),
     };
-    text += &match &judged.chosen {
-        Some(chosen) => gate::text_of(chosen),
-        None if judged.passed_over.is_empty() => String::new(),
+    text += &match admission.chosen() {
+        Some(chosen) => show::seal::text_of(chosen),
+        None if admission.passed_over().is_empty() => String::new(),
         None => {
-            format!("  not sealed      {} cannot be used\n", count(judged.passed_over.len() as u64, "seal"))
+            format!(
+                "  not sealed      {} cannot be used\n",
+                count(admission.passed_over().len() as u64, "seal")
+            )
         }
     };
-    if judged.chosen.is_some() && record.objects == ObjectForm::Files {
+    if admission.chosen().is_some() && record.objects == ObjectForm::Files {
         text += "  kept as files: the seal counts when the image is kept in packs\n";
     }
     match added.replaced.len() + added.replaced_packs.len() {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::gate::{Gate, GateArgs};
+use sealpack_gate::{Demand, Gate};
 use sealpack_node::seals;
 
 /// The fewest characters of a digest that name an image.
@@ -126,8 +126,7 @@ fn why_not(
     let pulled_as = record.pulled_as.as_ref().unwrap_or(&record.name);
     let [pulled_as, name] = [pulled_as, &record.name].map(|name| name.parse::<Reference>());
     let (pulled_as, name) = (pulled_as.map_err(CommandError::failed)?, name.map_err(CommandError::failed)?);
-    let args = GateArgs::of_rollback();
-    let gate = Gate::new(context.anchors()?, &args, &pulled_as, &name, Some(store))?;
+    let gate = Gate::new(context.anchors()?, Demand::ROLLBACK, &pulled_as, &name, Some(store))?;
     let seals = [Candidate { label: "in the store".to_owned(), seal: Ok(seal) }];
     let judgements = gate.judgements(&seals, &record.manifest, record.index.as_ref(), &record.platform);
     let refusals =

@@ -135,6 +135,16 @@ pub enum Layer {
     Directory(PathBuf),
 }
 
+impl Layer {
+    /// What messages call what is on it.
+    pub(crate) const fn what(&self) -> &'static str {
+        match self {
+            Self::Pack(_) => "the pack",
+            Self::Metadata | Self::Directory(_) => "the metadata image",
+        }
+    }
+}
+
 impl Plan {
     /// Plans `request`.
     ///

@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_format::verity::fsverity_digest;
 use sealpack_kernel::mountinfo::{self, Mount};
 use sealpack_kernel::{Call, Errno, Kernel};
-use sealpack_mount::{Level, Objects, Plan, Request, Writable};
+use sealpack_mount::{Level, Mounted, Objects, Plan, Request, Writable};
 use tempfile::TempDir;
 
 use crate::image::metadata_image;
@@ -32,7 +32,18 @@ impl Fixture {
         Self::in_directory(Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 
+    /// As [`new`](Self::new), with an image that nobody else on the machine has.
+    pub(crate) fn with_an_image_of_its_own() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let content = format!("{} {}", std::process::id(), since_1970.as_nanos());
+        Self::with_small(Path::new(env!("CARGO_TARGET_TMPDIR")), content.as_bytes())
+    }
+
     pub(crate) fn in_directory(parent: &Path) -> Self {
+        Self::with_small(parent, SMALL)
+    }
+
+    fn with_small(parent: &Path, small: &[u8]) -> Self {
         let directory = TempDir::with_prefix_in("a store, \\with: specials ", parent).unwrap();
         let object = fsverity_digest(Algorithm::Sha256, BIG);
         let path = directory.path().join("objects").join(object.object_path());
@@ -41,7 +52,7 @@ impl Fixture {
         for name in ["target", "upper", "work"] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
-        let image = metadata_image(&object, BIG.len(), SMALL);
+        let image = metadata_image(&object, BIG.len(), small);
         fs::write(directory.path().join("image.erofs"), &image).unwrap();
         Self { directory, image_id: fsverity_digest(Algorithm::Sha256, &image) }
     }
@@ -77,6 +88,13 @@ impl Fixture {
 
     pub(crate) fn plan(&self) -> Plan {
         Plan::new(self.request()).unwrap()
+    }
+
+    /// The images that are mounted inside this fixture, of all those that are on the machine.
+    pub(crate) fn mounted(&self) -> Vec<Mounted> {
+        let mut list = sealpack_mount::mounted().unwrap();
+        list.retain(|mounted| mounted.target.starts_with(self.directory.path()));
+        list
     }
 
     /// The loop devices that have a file of this fixture.

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use sealpack_kernel::Errno;
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Backing, Error, Level, Plan, Request, apply, mounted, unmount};
+use sealpack_mount::{Backing, Error, Level, Plan, Request, apply, unmount};
 
 use crate::fixture::{
     BIG, Fixture, SMALL, in_own_namespace, kernel_refusing, mounts, no_file_backed_erofs,
@@ -27,7 +27,7 @@ fn assert_shows_the_image(kernel: &Kernel, fixture: &Fixture) -> Backing {
 fn an_image_is_mounted_read_only_and_recognised() {
     let fixture = Fixture::new();
     in_own_namespace(|| {
-        let kernel = Kernel::new();
+        let (kernel, before) = (Kernel::new(), mounts());
         let achieved = apply(&kernel, &fixture.plan()).unwrap();
         assert_eq!((achieved.image, achieved.read_write), (fixture.image_id, false));
         assert_eq!(achieved.target, fixture.path("target"));
@@ -43,14 +43,15 @@ fn an_image_is_mounted_read_only_and_recognised() {
         }
         assert_eq!(mount.option("metacopy").as_deref().and_then(|v| v.to_str()), Some("on"));
         // Of the metadata image's own mount nothing is to be seen.
-        assert!(mounts().iter().all(|mount| mount.fs_type != "erofs"));
+        let new = mounts().into_iter().filter(|mount| !before.contains(mount));
+        assert_eq!(new.map(|mount| mount.fs_type).collect::<Vec<_>>(), ["overlay"]);
 
-        let list = mounted().unwrap();
+        let list = fixture.mounted();
         assert_eq!(list.len(), 1);
         assert_eq!((list[0].image, &list[0].target), (fixture.image_id, &fixture.path("target")));
         assert!(!list[0].read_write && !list[0].objects_checked);
         unmount(&kernel, &fixture.path("target"), false).unwrap();
-        assert!(mounted().unwrap().is_empty());
+        assert!(fixture.mounted().is_empty());
     });
 }
 
@@ -114,7 +115,7 @@ fn changes_go_to_the_upper_directory_and_are_there_again_at_the_next_mount() {
         let target = fixture.path("target");
         for kernel in [Kernel::new(), kernel_refusing(no_layers_by_descriptor)] {
             let achieved = apply(&kernel, &Plan::new(fixture.writable_request()).unwrap()).unwrap();
-            assert!(achieved.read_write && mounted().unwrap()[0].read_write);
+            assert!(achieved.read_write && fixture.mounted()[0].read_write);
             fs::write(target.join("new"), "changed").unwrap();
             fs::remove_file(target.join("small")).ok();
             unmount(&kernel, &target, false).unwrap();
@@ -122,7 +123,7 @@ fn changes_go_to_the_upper_directory_and_are_there_again_at_the_next_mount() {
         }
         let request = Request { read_only: true, ..fixture.writable_request() };
         let achieved = apply(&Kernel::new(), &Plan::new(request).unwrap()).unwrap();
-        assert!(!achieved.read_write && !mounted().unwrap()[0].read_write);
+        assert!(!achieved.read_write && !fixture.mounted()[0].read_write);
         assert_eq!(fs::read(target.join("new")).unwrap(), b"changed");
         assert!(!target.join("small").exists());
         assert!(fs::write(target.join("new"), "").is_err());
@@ -138,7 +139,7 @@ fn objects_without_fs_verity_cannot_be_read_where_it_is_said_to_be_on_all() {
             let plan = Plan::new(fixture.request_with_verity()).unwrap();
             let achieved = apply(&kernel, &plan).unwrap();
             assert_eq!(achieved.assurance.level, Level::Plain);
-            assert!(mounted().unwrap()[0].objects_checked);
+            assert!(fixture.mounted()[0].objects_checked);
             let error = fs::read(fixture.path("target/big")).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
             assert_eq!(fs::read(fixture.path("target/small")).unwrap(), SMALL);
@@ -207,7 +208,7 @@ fn of_two_who_mount_on_the_same_target_at_once_only_one_succeeds() {
         });
         let error = apply(&kernel, &fixture.plan()).unwrap_err();
         assert!(matches!(error, Error::AlreadyMounted { .. }), "{error}");
-        assert_eq!(mounted().unwrap().len(), 1);
+        assert_eq!(fixture.mounted().len(), 1);
         assert_eq!(fs::read(fixture.path("target/big")).unwrap(), BIG);
         unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
     });
@@ -224,7 +225,7 @@ fn the_same_image_can_be_mounted_twice() {
         let plan = Plan::new(Request { target: other.clone(), ..fixture.request() }).unwrap();
         apply(&kernel, &plan).unwrap();
         assert_eq!(fs::read(other.join("big")).unwrap(), BIG);
-        assert_eq!(mounted().unwrap().len(), 2);
+        assert_eq!(fixture.mounted().len(), 2);
         unmount(&kernel, &other, false).unwrap();
         unmount(&kernel, &fixture.path("target"), false).unwrap();
     });
@@ -275,7 +276,7 @@ fn an_upper_directory_is_not_shared_by_two_mounts() {
     in_own_namespace(|| {
         let kernel = Kernel::new();
         apply(&kernel, &Plan::new(fixture.writable_request()).unwrap()).unwrap();
-        if mounted().unwrap()[0].upper.as_deref() != Some(&*fixture.path("upper")) {
+        if fixture.mounted()[0].upper.as_deref() != Some(&*fixture.path("upper")) {
             eprintln!("skipped: this kernel does not tell the upper directory's path");
         } else {
             let other = fixture.path("other");

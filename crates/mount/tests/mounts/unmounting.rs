@@ -2,7 +2,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Error, apply, images_in_use, mounted, unmount};
+use sealpack_mount::{Error, apply, images_in_use, unmount};
 
 use crate::fixture::{Fixture, SMALL, in_own_namespace, mounts};
 
@@ -54,11 +54,11 @@ fn a_mount_in_use_stays_unless_unmounted_lazily() {
         let mut user = fs::File::open(target.join("small")).unwrap();
         let error = unmount(&kernel, &target, false).unwrap_err();
         assert!(error.to_string().starts_with(&format!("{} is in use: stop what", target.display())));
-        assert_eq!(mounted().unwrap().len(), 1);
+        assert_eq!(fixture.mounted().len(), 1);
 
         let gone = unmount(&kernel, &target, true).unwrap();
         assert_eq!(gone.image, fixture.image_id);
-        assert!(mounted().unwrap().is_empty());
+        assert!(fixture.mounted().is_empty());
         let mut content = Vec::new();
         std::io::Read::read_to_end(&mut user, &mut content).unwrap();
         assert_eq!(content, SMALL);
@@ -88,7 +88,7 @@ fn mounts_below_are_named_when_they_keep_a_mount() {
 
 #[test]
 fn an_image_mounted_in_the_namespace_of_another_process_is_in_use() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::with_an_image_of_its_own();
     let mut child = None;
     in_own_namespace(|| {
         let (kernel, target) = (Kernel::new(), fixture.path("target"));
@@ -101,7 +101,7 @@ fn an_image_mounted_in_the_namespace_of_another_process_is_in_use() {
             .with_private_mounts(|| Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().ok())
             .unwrap();
         unmount(&kernel, &target, false).unwrap();
-        assert!(mounted().unwrap().is_empty());
+        assert!(fixture.mounted().is_empty());
     });
     let Some(mut child) = child else {
         eprintln!("skipped: mounting needs root, and `sleep`");

@@ -10,7 +10,7 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, Subject
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use super::pem::{self, Block};
-use super::{KeyError, PublicKey, Signer, Validity, loadable, oid};
+use super::{KeyError, PublicKey, Signer, Validity, found, loadable, oid};
 
 /// An X.509 certificate (RFC 5280) of a supported key.
 ///
@@ -135,11 +135,17 @@ impl Certificate {
         };
         let mut certificates = Vec::new();
         for block in blocks.iter().filter(is_certificate) {
-            certificates.push(Self::of_der(&block.der)?);
+            certificates.push(Self::of_der(&block.der).map_err(|error| match error {
+                KeyError::Malformed { .. } => {
+                    found::instead_of_certificate(&block.der, WANTED).unwrap_or(error)
+                }
+                error => error,
+            })?);
         }
         if certificates.is_empty() {
-            let label = blocks.first().and_then(|block| block.label.as_deref()).unwrap_or_default();
-            return Err(KeyError::Other { found: pem::found(label), wanted: WANTED });
+            let near =
+                blocks.iter().filter_map(|block| found::near_certificate(block.label.as_deref()?)).next();
+            return Err(near.unwrap_or_else(|| found::in_file(&blocks, WANTED)));
         }
         Ok(certificates)
     }

@@ -43,6 +43,14 @@ pub enum KeyError {
          and `openssl pkcs12 -in FILE -nokeys -clcerts` (certificate)"
     )]
     Pkcs12,
+    /// It is in a form that has to be changed first.
+    #[error("this is {found}; {how}")]
+    Form {
+        /// What it is.
+        found: &'static str,
+        /// How to make of it what is asked for.
+        how: &'static str,
+    },
     /// Something else than what was asked for.
     #[error("this is {found}, not {wanted}")]
     Other {

@@ -9,7 +9,7 @@ use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 
 use super::pem::{self, Block};
-use super::{KeyError, PublicKey, PublicKeyKind, SignError, Signer, oid, public};
+use super::{KeyError, PublicKey, PublicKeyKind, SignError, Signer, found, oid, public};
 
 /// A private key from a file, in this process's memory; the library wipes it when it is dropped.
 pub struct FileKey {
@@ -34,8 +34,7 @@ impl FileKey {
             |block: &&Block| block.label.as_deref().is_none_or(|label| label.ends_with("PRIVATE KEY"));
         let mut keys = blocks.iter().filter(is_key);
         let Some(block) = keys.next() else {
-            let label = blocks.first().and_then(|block| block.label.as_deref()).unwrap_or_default();
-            return Err(KeyError::Other { found: pem::found(label), wanted: WANTED });
+            return Err(found::in_file(&blocks, WANTED));
         };
         match keys.count() {
             0 => Self::of_block(block),
@@ -50,9 +49,9 @@ impl FileKey {
         }
         match label {
             None | Some("PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY") => Self::of_der(&block.der),
-            Some(label) => {
-                Err(KeyError::Unsupported { algorithm: label.trim_end_matches(" PRIVATE KEY").to_owned() })
-            }
+            Some(label) => Err(found::near_key(label).unwrap_or_else(|| KeyError::Unsupported {
+                algorithm: label.trim_end_matches(" PRIVATE KEY").to_owned(),
+            })),
         }
     }
 

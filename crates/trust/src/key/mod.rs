@@ -19,6 +19,7 @@
 mod certificate;
 mod error;
 mod file;
+mod found;
 mod generate;
 mod loadable;
 mod oid;

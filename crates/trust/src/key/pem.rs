@@ -2,7 +2,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::KeyError;
+use super::{KeyError, found};
 
 /// The most bytes of a file with keys or certificates that are looked at.
 const FILE_SIZE_MAX: usize = 1024 * 1024;
@@ -34,20 +34,36 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Block>, KeyError> {
     if bytes.len() > FILE_SIZE_MAX {
         return Err(KeyError::TooLarge { size_bytes: bytes.len(), limit_bytes: FILE_SIZE_MAX });
     }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(KeyError::Pem { line: 1, problem: "UTF-16 text; save it as ASCII or UTF-8" });
+    }
+    if is_bare_base64(bytes) {
+        let problem = "base64 without the lines BEGIN and END around it; `base64 -d` makes DER of it";
+        return Err(KeyError::Pem { line: 1, problem });
+    }
     if is_der(bytes) || !has_begin(bytes) {
         return Ok(vec![Block { label: None, der: Zeroizing::new(bytes.to_vec()), is_encrypted: false }]);
     }
     // What stands around the blocks may be in any encoding; the blocks themselves are ASCII.
     let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
-    let mut lines = text.lines().zip(1..);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    // Lines may end as Unix, Windows or old Macs have it.
+    let ends_removed = |line: &str| line.strip_suffix('\r').map_or(line.len(), str::len);
+    let lines = text.split('\n').flat_map(|line| line[..ends_removed(line)].split('\r'));
+    let mut lines = lines.zip(1..);
     let mut blocks = Vec::new();
     while let Some((line, number)) = lines.next() {
-        if let Some(rest) = line.trim_end().strip_prefix(BEGIN) {
+        if let Some(rest) = line.trim().strip_prefix(BEGIN) {
             let label = rest.strip_suffix(DASHES).ok_or(KeyError::Pem {
                 line: number,
                 problem: "a BEGIN line that does not end in five dashes",
             })?;
             blocks.push(block(label, number, &mut lines)?);
+        } else if blocks.is_empty() && line.contains(BEGIN) {
+            return Err(KeyError::Pem {
+                line: number,
+                problem: "BEGIN does not stand at the beginning of its line",
+            });
         }
     }
     Ok(blocks)
@@ -59,10 +75,7 @@ pub(crate) fn der_of_file(bytes: &[u8], labels: &[&str], wanted: &'static str) -
         [block] if block.label.as_deref().is_none_or(|label| labels.contains(&label)) => {
             Ok(block.der.to_vec())
         }
-        [block] => {
-            let found = found(block.label.as_deref().unwrap_or_default());
-            Err(KeyError::Other { found, wanted })
-        }
+        blocks @ [_] => Err(found::in_file(blocks, wanted)),
         several => Err(KeyError::Several { count: several.len(), what: "PEM blocks" }),
     }
 }
@@ -103,20 +116,18 @@ fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30) && AnyRef::from_der(bytes).is_ok()
 }
 
-fn has_begin(bytes: &[u8]) -> bool {
-    bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
+/// Whether the bytes are nothing but the base64 of DER, as the lines between BEGIN and END are.
+fn is_bare_base64(bytes: &[u8]) -> bool {
+    // A sequence's first byte and a length of two bytes.
+    if !bytes.trim_ascii_start().starts_with(b"MI") {
+        return false;
+    }
+    let digits = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
+    STANDARD.decode(Zeroizing::new(digits.collect::<Vec<u8>>()).as_slice()).map(Zeroizing::new).is_ok()
 }
 
-/// What a PEM block with `label` is.
-pub(super) fn found(label: &str) -> String {
-    match label {
-        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => "a certificate".to_owned(),
-        "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => "a request for a certificate".to_owned(),
-        "PUBLIC KEY" | "RSA PUBLIC KEY" => "a public key".to_owned(),
-        label if label.ends_with("PRIVATE KEY") => "a private key".to_owned(),
-        "" => "something unknown".to_owned(),
-        label => format!("PEM with the label {label:?}"),
-    }
+fn has_begin(bytes: &[u8]) -> bool {
+    bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
 }
 
 /// The PEM form of `der`, in lines of 64 characters (RFC 7468).

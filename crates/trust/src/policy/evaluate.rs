@@ -103,6 +103,14 @@ impl Policy {
         };
         Decision { action: default, by, operation, reason: unmet.reason(facts) }
     }
+
+    /// What the kernel decides when a file on a dm-verity device is to be executed: one of an image in packs, which has
+    /// no fs-verity, and is not on the initramfs.
+    #[must_use]
+    pub fn executes_from(&self, device: Dmverity) -> Decision<'_> {
+        let facts = FileFacts { dmverity: Some(device), ..FileFacts::default() };
+        self.evaluate(Operation::Execute, &facts)
+    }
 }
 
 impl Property {

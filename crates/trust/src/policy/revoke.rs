@@ -2,9 +2,7 @@
 
 use sealpack_format::digest::RootHash;
 
-use super::{
-    Action, Dmverity, FileFacts, Operation, ParseError, Policy, Property, Rule, StatedDigest, Version,
-};
+use super::{Action, Dmverity, Operation, ParseError, Policy, Property, Rule, StatedDigest, Version};
 
 /// Why a policy cannot be made to deny something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +53,7 @@ impl Policy {
     /// Whether it denies executing what is on the signed dm-verity device with this root hash.
     #[must_use]
     pub fn denies_device(&self, root_hash: &RootHash) -> bool {
-        let device = Dmverity { root_hash: Some(*root_hash), signed: true };
-        let facts = FileFacts { dmverity: Some(device), ..FileFacts::default() };
-        self.evaluate(Operation::Execute, &facts).action == Action::Deny
+        self.executes_from(Dmverity { root_hash: Some(*root_hash), signed: true }).action == Action::Deny
     }
 
     /// The text of a policy, comments and all, with denials of everything on a device in front of its rules and the

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
+mod forms;
 mod kernel;
 mod keys;
 mod signatures;

@@ -8,6 +8,7 @@ use sealpack_format::digest::Algorithm;
 use sealpack_format::verity::fsverity_digest;
 use sealpack_tests::command::{run, stdout};
 use sealpack_tests::images::Image;
+use sealpack_tests::program::start;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -76,14 +77,14 @@ fn top_pack(programs: &Programs, store: &Path, image: &str) -> Result<String> {
 }
 
 fn sealpack(programs: &Programs, store: &Path) -> Command {
-    let mut sealpack = Command::new(&programs.sealpack);
+    let mut sealpack = start(&programs.sealpack);
     sealpack.arg("--store").arg(store);
     sealpack
 }
 
 fn sign(programs: &Programs, dir: &Path, name: &str) -> Result<()> {
     let key = Key::trusted()?;
-    let mut sign = Command::new(&programs.sealpack);
+    let mut sign = start(&programs.sealpack);
     sign.args(["policy", "sign"]).arg(dir.join(format!("{name}.txt")));
     sign.arg("--key").arg(key.key()).arg("--cert").arg(key.certificate());
     run(sign.arg("--output").arg(dir.join(format!("{name}.p7b")))).map(drop)

@@ -6,6 +6,7 @@ use crate::programs::Programs;
 use anyhow::{Context, Result};
 use sealpack_tests::command::run;
 use sealpack_tests::images::{self, Image};
+use sealpack_tests::program::start;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -63,7 +64,7 @@ fn seal(programs: &Programs, store: &Path, name: &str, key: &Key) -> Result<()> 
 }
 
 pub(super) fn sealpack(programs: &Programs, store: &Path) -> Command {
-    let mut command = Command::new(&programs.sealpack);
+    let mut command = start(&programs.sealpack);
     command.arg("--store").arg(store);
     command
 }

@@ -11,10 +11,10 @@ use sealpack_store::{ImageRecord, ObjectForm};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::gate::Found;
 use crate::progress;
 use crate::registry_args::RegistryArgs;
 use crate::statement::StatementArgs;
+use sealpack_gate::Found;
 
 /// The image in the store; else the one that `image` means as a source, pulled into packs.
 pub(super) fn find_or_pull(

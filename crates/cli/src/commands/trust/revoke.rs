@@ -2,12 +2,12 @@ use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
+use sealpack_node::standing::{Denial, Keyrings, denial};
 use sealpack_trust::anchors::{AnchorName, RevokedCertificate, RevokedRootHash};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::policy::{Operation, Policy, Rule};
 use serde_json::json;
 
-use super::kernel::{Held, denies};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::statement::source_date;
@@ -105,7 +105,7 @@ impl Revoke {
             names.dedup();
             names
         };
-        let held = Held::read(&Kernel::default());
+        let held = Keyrings::read(&Kernel::default());
         let value = json!({
             "revoked": certificates.iter().map(|certificate| json!({
                 "subject": certificate.subject(),
@@ -152,7 +152,7 @@ impl Revoke {
             new_files::write_all(&[NewFile { path, bytes: text, mode: 0o644 }], true)?;
         }
         let rule = Rule::denying(Operation::Execute, root_hash).to_string();
-        let kernel = denies(&Kernel::default(), root_hash);
+        let kernel = denial(&Kernel::default(), root_hash);
         let value = json!({
             "root_hash": root_hash,
             "rule": rule,
@@ -160,8 +160,8 @@ impl Revoke {
             "trust_store": store.own(),
             "policy": self.policy,
             "policy_changed": matches!(changed, Some(Some(_))),
-            "kernel_denies": kernel.as_ref().ok().map(|(_, denies)| denies),
-            "kernel_policy": kernel.as_ref().ok().map(|(policy, _)| policy),
+            "kernel_denies": kernel.as_ref().ok().map(|denial| denial.denies),
+            "kernel_policy": kernel.as_ref().ok().map(|denial| &denial.policy),
             "kernel_problem": kernel.as_ref().err(),
         });
         context.output.result(&value, || {
@@ -177,8 +177,8 @@ impl Revoke {
                 };
             }
             text + &match &kernel {
-                Ok((policy, true)) => format!("the kernel's policy {policy} denies it\n"),
-                Ok((policy, false)) => {
+                Ok(Denial { policy, denies: true }) => format!("the kernel's policy {policy} denies it\n"),
+                Ok(Denial { policy, denies: false }) => {
                     format!("the kernel's policy {policy} does not deny it yet: it needs the rule above\n")
                 }
                 Err(why) => format!("the kernel does not deny it: {why}\n"),

@@ -2,7 +2,7 @@
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
-use sealpack_mount::{LiveDevice, live_devices, mounted};
+use sealpack_mount::{ExecutedDevice, LiveDevice, live_devices, mounted};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use serde_json::{Value, json};
 
@@ -35,20 +35,29 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
         Err(error) => report.bad("  devices", error),
     }
     let kernel = Kernel::default();
-    match live_devices(&kernel, &root_hashes) {
+    let executed = match live_devices(&kernel, &root_hashes) {
         Ok(devices) => {
             report.fact("devices", devices.iter().map(json_of).collect());
             devices.iter().for_each(|device| describe(report, device));
             if devices.is_empty() {
                 report.note("  devices", "none: the mount is of plain files");
+                return report.note("  enforced", "no: IPE tells files from others by their devices");
             }
+            devices.iter().map(executed_from).collect()
         }
-        Err(error) => report.note("  devices", format!("not known: {error}")),
-    }
-    match sealpack_mount::enforcement_in_force(&kernel) {
+        Err(error) => {
+            report.note("  devices", format!("not known: {error}"));
+            Vec::new()
+        }
+    };
+    match sealpack_mount::enforcement_in_force_for(&kernel, executed) {
         Ok(()) => report.note("  enforced", "yes, by the active IPE policy"),
         Err(why) => report.note("  enforced", format!("no: {why}")),
     }
+}
+
+fn executed_from(device: &LiveDevice) -> ExecutedDevice {
+    ExecutedDevice { what: "the device", root_hash: device.root_hash, signed: device.signed }
 }
 
 fn json_of(device: &LiveDevice) -> Value {

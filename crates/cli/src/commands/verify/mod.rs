@@ -10,9 +10,9 @@ use sealpack_oci::source::Source;
 use self::report::Report;
 use sealpack_node::find::{Digests, try_find};
 
+use crate::args::GateArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::gate::GateArgs;
 use crate::registry_args::RegistryArgs;
 
 /// Verify everything that an image rests on: its blobs, contents, root hashes, seal and signers.

@@ -9,10 +9,11 @@ use serde_json::json;
 
 use super::report::Report;
 use super::seals;
+use crate::args::GateArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::gate::{self, Found, Gate, GateArgs};
 use crate::registry_args::RegistryArgs;
+use sealpack_gate::{Found, Gate};
 
 /// Judges what is at `source` as a pull would, without fetching layers.
 pub(super) fn verify(
@@ -34,7 +35,7 @@ pub(super) fn verify(
         .hint("pull it under a name, and verify that"));
     };
     let store = context.open_if_there(None)?;
-    let gate = Gate::new(context.anchors()?, args, &name, &name, store.as_ref())?;
+    let gate = Gate::new(context.anchors()?, args.demand(), &name, &name, store.as_ref())?;
     gate.check_before()?;
     let found = Found::resolve(opened.as_ref(), platform)?;
     let manifest = found.image.manifest.digest;
@@ -54,7 +55,7 @@ pub(super) fn verify(
         report.good("index", index);
     }
     let algorithm = store.as_ref().map_or(Algorithm::Sha256, Store::algorithm);
-    let candidates = gate::candidates(opened.as_ref(), &found, algorithm)?;
+    let candidates = sealpack_gate::seals::candidates(opened.as_ref(), &found, algorithm)?;
     let judgements = gate.judgements(&candidates, &manifest, found.index_digest(), &found.platform());
     seals::report_on(&mut report, &judgements, false);
     report.note("root hashes", "not computed, as the image is not in the store: `sealpack pull` does");

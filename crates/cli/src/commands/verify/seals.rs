@@ -4,7 +4,7 @@ use sealpack_trust::judge::{Refusal, Verdict};
 use serde_json::{Value, json};
 
 use super::report::Report;
-use crate::gate::Judgement;
+use sealpack_gate::Judgement;
 
 /// Reports on all seals. `must_count` when each of them has to be one that counts: the store has only one.
 pub(super) fn report_on(report: &mut Report, judgements: &[Judgement], must_count: bool) {

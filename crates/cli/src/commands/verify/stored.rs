@@ -16,10 +16,11 @@ use serde_json::json;
 
 use super::report::Report;
 use super::{kernel, seals};
+use crate::args::GateArgs;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::gate::{Gate, GateArgs};
 use crate::output::count;
+use sealpack_gate::Gate;
 use sealpack_node::seals as node_seals;
 
 /// The most objects that are named one by one when they are damaged.
@@ -202,7 +203,7 @@ fn seal(
     let asked_for: Reference =
         record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
     let name: Reference = record.name.parse().map_err(CommandError::failed)?;
-    let gate = Gate::new(context.anchors()?, args, &asked_for, &name, Some(store))?;
+    let gate = Gate::new(context.anchors()?, args.demand(), &asked_for, &name, Some(store))?;
     let seal = match node_seals::read(store, record) {
         Ok(seal) => seal,
         Err(error) => {

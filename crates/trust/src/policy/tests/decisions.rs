@@ -164,3 +164,38 @@ proptest! {
         }
     }
 }
+
+/// What a mount may call enforced depends on its own devices, not on the default alone.
+#[test]
+fn what_is_on_a_device_executes_by_the_first_rule_that_is_about_it() {
+    let signed = |byte| Dmverity { root_hash: Some(root(byte)), signed: true };
+    let unsigned = |byte| Dmverity { root_hash: Some(root(byte)), signed: false };
+    let decided = |rules: &str, device| {
+        let text = policy(rules);
+        let decision = text.executes_from(device);
+        (decision.action, decision.rule_text())
+    };
+    let deny_one = format!("op=EXECUTE dmverity_roothash=sha256:{} action=DENY", hex(1));
+    let allow = "op=EXECUTE dmverity_signature=TRUE action=ALLOW";
+    let default = "DEFAULT op=EXECUTE action=DENY";
+    let before = format!("{default}\n{deny_one}\n{allow}\n");
+    assert_eq!(decided(&before, signed(1)), (Action::Deny, deny_one.clone()));
+    assert_eq!(decided(&before, signed(2)), (Action::Allow, allow.to_owned()));
+    assert_eq!(decided(&before, unsigned(2)), (Action::Deny, default.to_owned()));
+    // Behind the rule that allows, a denial comes too late.
+    assert_eq!(decided(&format!("{default}\n{allow}\n{deny_one}\n"), signed(1)).0, Action::Allow);
+    // By its root hash a device is allowed whoever signed it, and no other is.
+    let by_hash = format!("{default}\nop=EXECUTE dmverity_roothash=sha256:{} action=ALLOW\n", hex(1));
+    assert_eq!(decided(&by_hash, unsigned(1)).0, Action::Allow);
+    assert_eq!(decided(&by_hash, signed(2)), (Action::Deny, default.to_owned()));
+    // The initramfs is not where images are, and rules of other operations say nothing.
+    let early = format!("{default}\nop=EXECUTE boot_verified=TRUE action=ALLOW\nop=KMODULE action=ALLOW\n");
+    assert_eq!(decided(&early, signed(1)), (Action::Deny, default.to_owned()));
+    let not_early = "op=EXECUTE boot_verified=FALSE action=DENY";
+    assert_eq!(decided(&format!("{default}\n{not_early}\n{allow}\n"), signed(1)).1, not_early);
+    let unsigned_only = format!("{default}\nop=EXECUTE dmverity_signature=FALSE action=ALLOW\n");
+    assert_eq!(decided(&unsigned_only, signed(1)).0, Action::Deny);
+    let global =
+        Policy::parse(b"policy_name=a policy_version=1.0.0\nDEFAULT action=DENY\n").expect("a policy");
+    assert_eq!(global.executes_from(signed(1)).rule_text(), "DEFAULT action=DENY");
+}

@@ -2,12 +2,12 @@
 
 use super::Verdict;
 use super::enforcement::{ATTACKED, PROGRAM, Went, allowed, attack, denied, execute, execute_in};
-use super::images::{self, Store};
+use super::images::{self, Mounted, Store};
 use crate::system::BUSYBOX;
 use anyhow::{Result, ensure};
 use sealpack_guest::images::{OTHER_SCRIPT_SAYS, SCRIPT_SAYS};
 use sealpack_kernel::Errno;
-use sealpack_tests::command::stdout;
+use sealpack_tests::command::{attempt, stdout};
 use std::fs;
 use std::process::Command;
 
@@ -41,7 +41,8 @@ pub(crate) fn unsigned_pack() -> Result<Verdict> {
 
 /// The stage's policy revokes the pack of the upper layer of image two.
 pub(crate) fn revoked_pack() -> Result<Verdict> {
-    let (one, two) = (images::signed("one")?, images::signed("two")?);
+    let one = images::signed("one")?;
+    let two = Store::Sealed.mount("two", &images::target("two")?, "signed")?;
     denied("a script on a signed pack that was revoked", || {
         execute_in(two.root(), &["/bin/script"], OTHER_SCRIPT_SAYS)
     })?;
@@ -49,6 +50,28 @@ pub(crate) fn revoked_pack() -> Result<Verdict> {
         execute_in(two.root(), &["/bin/busybox", "echo", "it runs"], "it runs")
     })?;
     allowed("a script of another image", || execute_in(one.root(), &["/bin/script"], SCRIPT_SAYS))?;
+    Ok(Verdict::Shown)
+}
+
+/// The policy allows what is on signed devices, but denies the upper pack of image `two` before that.
+pub(crate) fn denied_device() -> Result<Verdict> {
+    let target = images::target("denied-device")?;
+    let mount = |more: &[&str]| {
+        let mut mount = Store::Sealed.sealpack(["mount", "two"]);
+        attempt(mount.arg(&target).args(more))
+    };
+    let refused = mount(&["--require", "enforced"])?;
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    ensure!(!refused.status.success(), "it was mounted as enforced");
+    let reason = "the active IPE policy digests denies executing what is on the pack with root hash ";
+    ensure!(why.contains(reason) && why.contains(" by op=EXECUTE dmverity_roothash=sha256:"), "{why}");
+    println!("--- {}", why.trim_end());
+    let mounted = mount(&[])?;
+    ensure!(mounted.status.success(), "{mounted:?}");
+    let _two = Mounted::at(&target);
+    let said = String::from_utf8_lossy(&mounted.stdout).into_owned();
+    ensure!(said.contains("signed") && said.contains(reason) && !said.contains("enforced"), "{said}");
+    drop(images::signed("one")?);
     Ok(Verdict::Shown)
 }
 

@@ -84,6 +84,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "allow_digest_policy" => digests::allow,
         "deny_digest_policy" => digests::deny,
         "deny_revoked_pack" => deny::revoked_pack,
+        "enforced_denied_device" => deny::denied_device,
         "figure_digest_rules" => digests::figure,
         "policy_check_agrees" => predictions::agree,
         "allow_dynamic_program" => allow::dynamic_program,

@@ -1,0 +1,5 @@
+//! Options that several commands take.
+
+mod gate;
+
+pub(crate) use gate::GateArgs;

@@ -1,0 +1,152 @@
+//! What came of the seals of an image, and the last word on what its layers gave.
+
+use std::cell::Cell;
+
+use sealpack_format::reference::ImageName;
+use sealpack_node::seals;
+use sealpack_oci::pull::{Objection, Rebuilt};
+use sealpack_store::{Accepted, Store};
+use sealpack_trust::anchors::Revocations;
+use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
+use sealpack_trust::seal::Seal;
+
+/// What came of the seals of an image.
+#[derive(Debug)]
+pub struct Admission {
+    /// The seal that is used.
+    chosen: Option<Box<Chosen>>,
+    /// Others that are good for a further name only.
+    also: Vec<Chosen>,
+    /// Those that are not.
+    passed_over: Vec<PassedOver>,
+    /// Names and epochs to be remembered.
+    epochs: Vec<(ImageName, u64)>,
+    /// Names that the image has no seal for, and that had none before either. The registry decides how long a pull
+    /// takes: one of a sealed image may have come before it ends.
+    unsealed: Vec<ImageName>,
+    /// The root hashes among them are refused with a seal and without: a seal is easily left out.
+    revocations: Revocations,
+    /// Whether the store had a seal of the image that says something else.
+    replaced: Cell<bool>,
+}
+
+impl Admission {
+    /// That nothing is known of seals yet.
+    pub(crate) const fn new(revocations: Revocations) -> Self {
+        Self {
+            chosen: None,
+            also: Vec::new(),
+            passed_over: Vec::new(),
+            epochs: Vec::new(),
+            unsealed: Vec::new(),
+            revocations,
+            replaced: Cell::new(false),
+        }
+    }
+
+    /// The seal that is used, if the image has one that can be.
+    #[must_use]
+    pub fn chosen(&self) -> Option<&Chosen> {
+        self.chosen.as_deref()
+    }
+
+    /// The seals that are not used, with the reasons.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
+    /// Whether the store had a seal of the image that said something else.
+    #[must_use]
+    pub const fn has_replaced_seal(&self) -> bool {
+        self.replaced.get()
+    }
+
+    /// Lets the image have these names without a seal, if no seal of them has come before it ends.
+    pub(crate) fn leave_unsealed(&mut self, names: impl Iterator<Item = ImageName>) {
+        self.unsealed.extend(names);
+    }
+
+    /// Takes in what is said for another name. The seal for the first one is the one that is kept.
+    pub(crate) fn add(&mut self, choice: Choice) {
+        let passed_over = match choice {
+            Choice::Unsealed(passed_over) => passed_over,
+            Choice::Sealed(mut chosen) => {
+                self.epochs.extend(chosen.remember.clone());
+                let passed_over = std::mem::take(&mut chosen.passed_over);
+                match &self.chosen {
+                    None => self.chosen = Some(chosen),
+                    Some(first) if first.label == chosen.label => {}
+                    Some(_) => self.also.push(*chosen),
+                }
+                passed_over
+            }
+        };
+        if self.passed_over.is_empty() {
+            self.passed_over = passed_over;
+        }
+    }
+
+    /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
+    pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, Objection> {
+        self.check_revocations(rebuilt)?;
+        let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
+        let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
+        let record = rebuilt.record;
+        let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
+        for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
+            chosen.seal.statement().check(&devices).map_err(|mismatch| Objection {
+                message: format!(
+                    "the seal {} is not what the layers of {} give: {mismatch}",
+                    chosen.label, record.name
+                ),
+                hint: Some(
+                    "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+                        .to_owned(),
+                ),
+            })?;
+        }
+        let before = store.read_seal(&record.manifest).ok().flatten();
+        let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
+        let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
+        Ok(Accepted { seal: Some(seal.to_json()), epochs, unsealed })
+    }
+}
+
+impl Admission {
+    /// That nothing of the image was revoked.
+    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
+        let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
+        let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
+        let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
+            return Ok(());
+        };
+        let failure = Failure::RevokedRootHash {
+            root_hash: revoked.root_hash,
+            image: revoked.image.clone(),
+            reason: revoked.reason.clone(),
+        };
+        Err(Objection {
+            message: format!("{} must not be pulled: {failure}", rebuilt.record.name),
+            hint: Some("revoked.toml in the trust store says so".to_owned()),
+        })
+    }
+}
+
+/// `seal` with the signatures that the store has over the same statement.
+fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
+    let Some(before) = before.and_then(|json| Seal::parse(json).ok()) else { return seal.clone() };
+    if before.statement() != seal.statement() {
+        replaced.set(true);
+        return seal.clone();
+    }
+    let mut both = before;
+    let signed = seal.statement().to_be_signed().map(|(signed, _)| signed);
+    let theirs =
+        signed.flat_map(|signed| seal.signatures_of(signed).iter().map(move |der| (signed, der.clone())));
+    // More than there may be: those that came now count.
+    match both.attach(theirs) {
+        Ok(()) => both,
+        Err(_) => seal.clone(),
+    }
+}

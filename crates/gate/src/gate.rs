@@ -1,0 +1,224 @@
+//! What the trust store says of an image that is about to get a name.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use sealpack_format::Algorithm;
+use sealpack_format::digest::BlobDigest;
+use sealpack_format::reference::{ImageName, Reference};
+use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
+use sealpack_store::Store;
+use sealpack_trust::anchors::{Anchors, Requirement};
+use sealpack_trust::judge::{
+    Candidate, Choice, Question, Refusal, Verdict, check_before, check_pin, choose, judge,
+};
+
+use crate::Error;
+use crate::admission::Admission;
+use crate::found::Found;
+use crate::remark::{Remark, Remarks};
+use crate::seals::candidates;
+
+/// What is demanded of seals, besides what the rules of the trust store say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demand {
+    /// Only an image with a seal as the trust store wants it, whatever the rules allow.
+    pub sealed: bool,
+    /// An older image too than the name stood for before, or one without a seal where there was one.
+    pub allow_rollback: bool,
+}
+
+impl Demand {
+    /// For an image that is known to be an older one.
+    pub const ROLLBACK: Self = Self { sealed: false, allow_rollback: true };
+
+    const fn requirement(self) -> Requirement {
+        if self.sealed { Requirement::Sealed } else { Requirement::Allow }
+    }
+}
+
+/// What is to be said of the seals of an image under a name.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The name.
+    pub name: String,
+    /// What each is called, and what it was found to be; or why it is none.
+    pub seals: Vec<(String, Result<Verdict, String>)>,
+    /// Why the image must not have the name.
+    pub refusal: Option<Refusal>,
+}
+
+/// The name that something is asked for by: a registry's own; contents of a file have none but the one they get.
+#[must_use]
+pub fn asked_for<'a>(source: &'a Source, name: &'a Reference) -> &'a Reference {
+    match source {
+        Source::Registry(reference) => reference,
+        _ => name,
+    }
+}
+
+/// The trust store's word on images of some names.
+#[derive(Debug)]
+pub struct Gate {
+    anchors: Anchors,
+    demand: Demand,
+    /// The name that is asked for, and, if there is something to say about that one too, the one that the image gets.
+    names: Vec<Asked>,
+}
+
+/// A name with what is remembered of it.
+#[derive(Debug)]
+struct Asked {
+    name: Reference,
+    /// Of the name, and of what it is a mirror of.
+    remembered: BTreeMap<ImageName, u64>,
+}
+
+impl Gate {
+    /// For an image that is asked for as `asked_for` and gets the name `name`.
+    ///
+    /// The second name counts where there is something to say about just that one: a rule for its namespace, a default
+    /// that is stricter than the rule for the first, a pin, or an epoch. Otherwise whoever brings an image from elsewhere could
+    /// give it a name that stands for sealed ones.
+    ///
+    /// # Errors
+    ///
+    /// Of the store, where it does not know what it remembers of a name.
+    pub fn new(
+        anchors: Anchors,
+        demand: Demand,
+        asked_for: &Reference,
+        name: &Reference,
+        store: Option<&Store>,
+    ) -> Result<Self, Error> {
+        let mut names = vec![Asked::new(&anchors, asked_for, store)?];
+        if name != asked_for {
+            let other = Asked::new(&anchors, name, store)?;
+            let rules = anchors.rules();
+            let (demand, asked) = (rules.demand(&other.name), rules.demand(&names[0].name));
+            // A default that demands more than the rule for where the image comes from is something to say, too.
+            let counts = demand.rule.is_some() || demand.require > asked.require;
+            let counts = counts || rules.pin(&other.name).is_some();
+            names.extend(Some(other).filter(|other| counts || !other.remembered.is_empty()));
+        }
+        Ok(Self { anchors, demand, names })
+    }
+
+    /// What can be said before anything is asked of anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`].
+    pub fn check_before(&self) -> Result<(), Error> {
+        for asked in &self.names {
+            check_before(self.anchors.rules(), &asked.name).map_err(Error::Refused)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an image must have a seal: a list of seals that cannot be had is then an error, not a remark.
+    fn must_be_sealed(&self) -> bool {
+        let demands = |asked: &Asked| {
+            let required = self.anchors.rules().demand(&asked.name).require;
+            let was_sealed = !asked.remembered.is_empty() && asked.name.digest().is_none();
+            required >= Requirement::Sealed || was_sealed && !self.demand.allow_rollback
+        };
+        self.demand.requirement() >= Requirement::Sealed || self.names.iter().any(demands)
+    }
+
+    /// Fetches the seals of an image and judges them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`]; that of the way to the seals, where the image needs one.
+    pub fn judge(
+        &self,
+        source: &dyn ImageSource,
+        found: &Found,
+        algorithm: Algorithm,
+        remarks: Remarks<'_>,
+    ) -> Result<Admission, Error> {
+        let manifest = &found.image.manifest.digest;
+        for asked in &self.names {
+            check_pin(self.anchors.rules(), &asked.name, manifest, found.index_digest())
+                .map_err(Error::Refused)?;
+        }
+        let candidates = match candidates(source, found, algorithm) {
+            Err(error) if self.must_be_sealed() => return Err(error.into()),
+            Err(error) => {
+                remarks(Remark::SealsUnknown { why: error.to_string() });
+                Vec::new()
+            }
+            Ok(candidates) => candidates,
+        };
+        let platform = found.platform();
+        let mut admission = Admission::new(self.anchors.revocations().clone());
+        for asked in &self.names {
+            let question = self.question(asked, manifest, found.index_digest(), &platform);
+            let choice = choose(&candidates, &self.anchors, &question);
+            let choice = choice.map_err(Error::Refused)?;
+            let is_free = self.demand.allow_rollback || asked.name.digest().is_some();
+            if matches!(choice, Choice::Unsealed(_)) && !is_free {
+                let names = self.anchors.rules().names(&asked.name);
+                admission.leave_unsealed(names.iter().filter_map(Reference::image_name));
+            }
+            admission.add(choice);
+        }
+        Ok(admission)
+    }
+
+    /// What is to be said of each seal, for each name.
+    #[must_use]
+    pub fn judgements(
+        &self,
+        candidates: &[Candidate],
+        manifest: &BlobDigest,
+        index: Option<&BlobDigest>,
+        platform: &str,
+    ) -> Vec<Judgement> {
+        let of_name = |asked: &Asked| {
+            let question = self.question(asked, manifest, index, platform);
+            let of_seal = |candidate: &Candidate| {
+                let verdict = candidate.seal.as_ref().map(|seal| judge(seal, &self.anchors, &question));
+                (candidate.label.clone(), verdict.map_err(Clone::clone))
+            };
+            Judgement {
+                name: asked.name.to_string(),
+                seals: candidates.iter().map(of_seal).collect(),
+                refusal: choose(candidates, &self.anchors, &question).err(),
+            }
+        };
+        self.names.iter().map(of_name).collect()
+    }
+
+    fn question<'q>(
+        &self,
+        asked: &'q Asked,
+        manifest: &'q BlobDigest,
+        index: Option<&'q BlobDigest>,
+        platform: &'q str,
+    ) -> Question<'q> {
+        Question {
+            name: &asked.name,
+            manifest,
+            index,
+            platform,
+            now: SystemTime::now(),
+            remembered: asked.remembered.clone(),
+            allow_rollback: self.demand.allow_rollback,
+            require: self.demand.requirement(),
+        }
+    }
+}
+
+impl Asked {
+    fn new(anchors: &Anchors, name: &Reference, store: Option<&Store>) -> Result<Self, Error> {
+        let mut remembered = BTreeMap::new();
+        for known in anchors.rules().names(name).iter().filter_map(Reference::image_name) {
+            let epoch = store.map(|store| store.epoch(known.as_str())).transpose()?.flatten();
+            remembered.extend(epoch.map(|epoch| (known, epoch.epoch)));
+        }
+        Ok(Self { name: name.clone(), remembered })
+    }
+}

@@ -1,0 +1,20 @@
+//! What comes in and goes out, and by whose word: pulls, seals, copies, rollbacks and reports under the rules of the trust
+//! store.
+//!
+//! What is worth saying and is no error goes to the caller as a [`Remark`]; what goes wrong is an [`Error`], which knows
+//! whether something was not what a digest, a signature or a rule says.
+
+mod admission;
+pub mod claims;
+pub mod error;
+mod found;
+mod gate;
+pub mod pull;
+pub mod remark;
+pub mod seals;
+
+pub use admission::Admission;
+pub use error::Error;
+pub use found::Found;
+pub use gate::{Demand, Gate, Judgement, asked_for};
+pub use remark::{Remark, Remarks};

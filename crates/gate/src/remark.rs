@@ -1,0 +1,79 @@
+//! What is worth saying about something that went well.
+
+use std::fmt;
+
+use sealpack_trust::judge::PassedOver;
+
+/// Where remarks go while something is done.
+pub type Remarks<'a> = &'a mut dyn FnMut(Remark);
+
+/// Something that whoever asked should know, and that is no error. Its text is a whole sentence for people.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Remark {
+    /// Of what this machine does with its images.
+    Node(sealpack_node::Remark),
+    /// No list of seals could be had, of an image that needs none.
+    SealsUnknown {
+        /// What went wrong.
+        why: String,
+    },
+    /// A seal is not used.
+    PassedOver(PassedOver),
+    /// No list of composefs artifacts could be had.
+    ArtifactsUnknown {
+        /// What went wrong.
+        why: String,
+    },
+    /// There are more composefs artifacts than are looked at.
+    MoreArtifacts {
+        /// How many more.
+        number: usize,
+    },
+    /// A composefs artifact is not about the image.
+    NoArtifact {
+        /// How that shows.
+        why: String,
+    },
+    /// The store had another seal of the image.
+    SealReplaced,
+}
+
+impl Remark {
+    /// Whether only those want to know who asked for more than usual.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        match self {
+            Self::Node(remark) => remark.is_detail(),
+            _ => false,
+        }
+    }
+}
+
+impl From<sealpack_node::Remark> for Remark {
+    fn from(remark: sealpack_node::Remark) -> Self {
+        Self::Node(remark)
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(remark) => remark.fmt(f),
+            Self::SealsUnknown { why } => {
+                write!(f, "warning: whether the image has seals is not known: {why}")
+            }
+            Self::PassedOver(seal) => seal.fmt(f),
+            Self::ArtifactsUnknown { why } => {
+                write!(f, "warning: whether the image has composefs artifacts is not known: {why}")
+            }
+            Self::MoreArtifacts { number } => {
+                write!(f, "{number} more composefs artifacts are not looked at")
+            }
+            Self::NoArtifact { why } => write!(f, "{why}; it is passed over"),
+            Self::SealReplaced => {
+                f.write_str("the seal that the store had of the image said something else, and is replaced")
+            }
+        }
+    }
+}
