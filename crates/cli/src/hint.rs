@@ -158,6 +158,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
             return Some(format!("the kernel would refuse this policy with {errno}"));
         }
         PolicyError::IsSigned { .. } => "give the text; `sealpack policy show` prints it",
+        PolicyError::SignedForm { .. } => {
+            "give the text that was signed; `sealpack policy show` prints it, without its comments"
+        }
         PolicyError::NotSigned { .. } => "the kernel takes signed policies only: `sealpack policy sign` it",
         PolicyError::SignedTooLong { signed_bytes, spare_bytes }
             if signed_bytes.saturating_sub(*spare_bytes) <= SIGNED_MAX_BYTES =>
