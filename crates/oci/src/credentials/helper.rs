@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
-use super::{CredentialsError, Secret};
+use super::secret::{CredentialsError, Secret};
 
 /// Most that is read of what a helper says.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024;
