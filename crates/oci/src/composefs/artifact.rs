@@ -2,7 +2,8 @@
 
 use sealpack_format::BlobDigest;
 
-use super::{ARTIFACT_TYPE, Claim, ENTRIES_MAX, Place, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
+use super::claim::{Claim, Place};
+use super::names::{ARTIFACT_TYPE, ENTRIES_MAX, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::{Descriptor, Document};
 use crate::media_type::OCI_MANIFEST;

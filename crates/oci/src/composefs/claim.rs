@@ -9,7 +9,8 @@ use sealpack_format::{BlobDigest, ObjectId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Key, LABEL, Part, SIGNATURE_MAX_BYTES};
+use super::key::{Key, Part};
+use super::names::{LABEL, SIGNATURE_MAX_BYTES};
 use crate::manifest::Manifest;
 
 /// Where a claim stands.
