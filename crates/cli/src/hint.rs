@@ -96,7 +96,7 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
-        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Find(error) => matches!(error, FindError::Reference(_) | FindError::NoDigest(_)),
         Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
         Error::NewFile(error) => matches!(error, NewFileError::NoName { .. }),
         _ => false,
@@ -106,8 +106,11 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
 const fn of_find(error: &FindError) -> Option<&'static str> {
     match error {
         FindError::Reference(_) => None,
+        FindError::NoDigest(_) => {
+            Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
+        }
         FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
-        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
         _ => None,
