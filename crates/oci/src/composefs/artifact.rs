@@ -2,7 +2,8 @@
 
 use sealpack_format::BlobDigest;
 
-use super::{ARTIFACT_TYPE, Claim, ENTRIES_LIMIT, Place, SIGNATURE_LIMIT_BYTES, SIGNATURE_TYPE};
+use super::claim::{Claim, Place};
+use super::names::{ARTIFACT_TYPE, ENTRIES_MAX, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::{Descriptor, Document};
 use crate::media_type::OCI_MANIFEST;
@@ -32,7 +33,7 @@ pub enum ArtifactError {
         subject: BlobDigest,
     },
     /// It has too many layers.
-    #[error("{what} has {found} layers, more than the limit of {ENTRIES_LIMIT}")]
+    #[error("{what} has {found} layers, more than the limit of {ENTRIES_MAX}")]
     TooMany {
         /// The artifact.
         what: Place,
@@ -41,7 +42,7 @@ pub enum ArtifactError {
     },
     /// A signature is too large for the kernel.
     #[error(
-        "{what}: the signature {digest} has {size_bytes} bytes, more than the limit of {SIGNATURE_LIMIT_BYTES}"
+        "{what}: the signature {digest} has {size_bytes} bytes, more than the limit of {SIGNATURE_MAX_BYTES}"
     )]
     SignatureTooLarge {
         /// The artifact.
@@ -98,7 +99,7 @@ impl Artifact {
         if found.as_ref() != Some(subject) {
             return Err(ArtifactError::Subject { what, found, subject: *subject });
         }
-        if manifest.layers.len() > ENTRIES_LIMIT {
+        if manifest.layers.len() > ENTRIES_MAX {
             return Err(ArtifactError::TooMany { what, found: manifest.layers.len() });
         }
         let mut entries = Vec::new();
@@ -112,7 +113,7 @@ impl Artifact {
     }
 
     /// What it says, in the order of its layers. The blobs of signatures are small, and few:
-    /// [`SIGNATURE_LIMIT_BYTES`], [`ENTRIES_LIMIT`].
+    /// [`SIGNATURE_MAX_BYTES`], [`ENTRIES_MAX`].
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -141,7 +142,7 @@ fn read_layer(what: &Place, layer: Descriptor, entries: &mut Vec<Entry>) -> Resu
     let claims = layer.annotations.iter();
     let claims: Vec<_> = claims.filter_map(|(name, value)| Claim::of_annotation(what, name, value)).collect();
     let is_signature = layer.media_type == SIGNATURE_TYPE && layer.size_bytes > 0;
-    if is_signature && !claims.is_empty() && layer.size_bytes > SIGNATURE_LIMIT_BYTES {
+    if is_signature && !claims.is_empty() && layer.size_bytes > SIGNATURE_MAX_BYTES {
         let (what, digest, size_bytes) = (what.clone(), layer.digest, layer.size_bytes);
         return Err(ArtifactError::SignatureTooLarge { what, digest, size_bytes });
     }

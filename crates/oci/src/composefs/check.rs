@@ -5,7 +5,8 @@ use std::fmt;
 use sealpack_format::verity::fsverity_digest;
 use sealpack_format::{Algorithm, ObjectId};
 
-use super::{Claim, Part, Stated};
+use super::claim::{Claim, Stated};
+use super::key::Part;
 
 /// What an image is.
 #[derive(Debug, Clone, Copy)]

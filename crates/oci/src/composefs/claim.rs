@@ -9,7 +9,8 @@ use sealpack_format::{BlobDigest, ObjectId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Key, LABEL, Part, SIGNATURE_LIMIT_BYTES};
+use super::key::{Key, Part};
+use super::names::{LABEL, SIGNATURE_MAX_BYTES};
 use crate::manifest::Manifest;
 
 /// Where a claim stands.
@@ -132,7 +133,7 @@ fn digest(key: Key, value: &str) -> Stated {
 
 /// The DER in an annotation.
 fn signature(text: &str) -> Result<Vec<u8>, String> {
-    let limit = usize::try_from(SIGNATURE_LIMIT_BYTES).unwrap_or(usize::MAX);
+    let limit = usize::try_from(SIGNATURE_MAX_BYTES).unwrap_or(usize::MAX);
     // Four characters are three bytes.
     if text.len() / 4 * 3 > limit {
         return Err(format!("its signature is longer than {limit} bytes"));

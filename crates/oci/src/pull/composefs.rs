@@ -8,7 +8,8 @@ use sealpack_format::verity::FsVerityHasher;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::Store;
 
-use super::{PullError, merge};
+use super::error::PullError;
+use super::merged::merge;
 use crate::composefs::{Checked, Facts, check, wants_user_xattrs};
 use crate::image::ResolvedImage;
 use crate::merge::XattrRule;

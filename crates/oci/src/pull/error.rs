@@ -4,7 +4,7 @@ use std::io;
 
 use sealpack_format::{BlobDigest, DiffId};
 
-use super::check::Refusal;
+use super::check::Objection;
 use crate::composefs::{Checked, Claim, Place};
 use crate::error::Error;
 use crate::ingest::{CorruptBlob, IngestError, ScanError};
@@ -67,7 +67,7 @@ pub enum PullError {
     Image(#[from] sealpack_format::erofs::WriteError),
     /// The check refused what was made of the layers.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(Objection),
     /// The store did not take something, or does not have what it should.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
