@@ -106,7 +106,7 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
-        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Find(error) => matches!(error, FindError::Reference(_) | FindError::NoDigest(_)),
         Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
         Error::Policy(error) => {
             matches!(error, PolicyError::IsSigned { .. } | PolicyError::NotSigned { .. })
@@ -191,8 +191,11 @@ fn of_policy(error: &PolicyError) -> Option<String> {
 const fn of_find(error: &FindError) -> Option<&'static str> {
     match error {
         FindError::Reference(_) => None,
+        FindError::NoDigest(_) => {
+            Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
+        }
         FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
-        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
         _ => None,
