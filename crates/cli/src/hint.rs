@@ -150,7 +150,7 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
-        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Find(error) => matches!(error, FindError::Reference(_) | FindError::NoDigest(_)),
         Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
         Error::Policy(error) => {
             matches!(error, PolicyError::IsSigned { .. } | PolicyError::NotSigned { .. })
@@ -202,6 +202,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
             return Some(format!("the kernel would refuse this policy with {errno}"));
         }
         PolicyError::IsSigned { .. } => "give the text; `sealpack policy show` prints it",
+        PolicyError::SignedForm { .. } => {
+            "give the text that was signed; `sealpack policy show` prints it, without its comments"
+        }
         PolicyError::NotSigned { .. } => "the kernel takes signed policies only: `sealpack policy sign` it",
         PolicyError::SignedTooLong { signed_bytes, spare_bytes }
             if signed_bytes.saturating_sub(*spare_bytes) <= SIGNED_MAX_BYTES =>
@@ -232,8 +235,11 @@ fn of_policy(error: &PolicyError) -> Option<String> {
 const fn of_find(error: &FindError) -> Option<&'static str> {
     match error {
         FindError::Reference(_) => None,
+        FindError::NoDigest(_) => {
+            Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
+        }
         FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
-        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
         _ => None,

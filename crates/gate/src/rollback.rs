@@ -1,8 +1,8 @@
 //! A name given back to an image that had it before.
 
-use sealpack_format::BlobDigest;
 use sealpack_format::digest::DiffId;
 use sealpack_format::reference::Reference;
+use sealpack_format::{Algorithm, BlobDigest};
 use sealpack_node::seals;
 use sealpack_node::trust_store::TrustStore;
 use sealpack_store::{ImageRecord, Store};
@@ -27,7 +27,9 @@ pub enum RollbackError {
         name: String,
     },
     /// What was given is no digest, nor the beginning of one that is long enough.
-    #[error("{digest:?} is no beginning of a digest: that has at least {minimum} digits, lowercase hexadecimal")]
+    #[error(
+        "{digest:?}: give at least {minimum} digits of a digest, lowercase hexadecimal, alone or behind sha256:"
+    )]
     Digits {
         /// What was given.
         digest: String,
@@ -112,12 +114,16 @@ fn by_digest<'h>(
     digest: &str,
     name: &str,
 ) -> Result<&'h ImageRecord, RollbackError> {
+    // Another algorithm's name finds nothing. The beginning will do here: every image in the history had the name.
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     if hex.len() < DIGEST_PREFIX_MIN || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(RollbackError::Digits { digest: digest.to_owned(), minimum: DIGEST_PREFIX_MIN });
     }
+    let mut found = history.iter().filter(|record| {
+        let is_asked = hex == digest || record.manifest.algorithm() == Algorithm::Sha256;
+        is_asked && record.manifest.hex().starts_with(hex)
+    });
     let (digest, name) = (digest.to_owned(), name.to_owned());
-    let mut found = history.iter().filter(|record| record.manifest.hex().starts_with(hex));
     match (found.next(), found.next()) {
         (Some(record), None) => Ok(record),
         (Some(_), Some(_)) => Err(RollbackError::Several { digest, name }),

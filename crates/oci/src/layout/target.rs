@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::source::{REF_NAME, check_marker, open_regular, read_file};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::OCI_INDEX;
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
@@ -146,7 +146,7 @@ impl LayoutTarget {
         flock(&lock, FlockOperation::LockExclusive)
             .map_err(|error| Error::file("lock", &self.directory, error.into()))?;
         let path = self.directory.join("index.json");
-        let bytes = read_file(&path, MANIFEST_LIMIT_BYTES)?;
+        let bytes = read_file(&path, MANIFEST_MAX_BYTES)?;
         let what = path.display().to_string();
         let Document::Index(_) = Document::parse(&what, Some(OCI_INDEX), &bytes)? else {
             return Err(Error::malformed(what, "it is no index"));
@@ -158,8 +158,8 @@ impl LayoutTarget {
             return Ok(());
         }
         let bytes = index.to_string().into_bytes();
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_LIMIT_BYTES) {
-            return Err(Error::TooLarge { what, limit_bytes: MANIFEST_LIMIT_BYTES });
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {
+            return Err(Error::TooLarge { what, limit_bytes: MANIFEST_MAX_BYTES });
         }
         self.write_file(&path, &bytes)
     }
