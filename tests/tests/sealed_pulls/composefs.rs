@@ -1,6 +1,6 @@
 //! Artifacts of the composefs project beside an image: published with its seal, and checked when it is pulled.
 
-use super::market::{Market, REPOSITORY, image, said};
+use super::market::{Market, REPOSITORY, said};
 use anyhow::{Context, Result, ensure};
 use sealpack_format::Algorithm;
 use sealpack_format::verity::fsverity_digest;
