@@ -139,6 +139,14 @@ impl Directory {
         }
     }
 
+    /// Opens what is at `name` for writing, a pipe or a device; waits for the other end of a pipe.
+    ///
+    /// # Errors
+    /// A link; no permission.
+    pub fn open_to_write(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
+        self.open_file(name.as_ref(), OFlags::WRONLY | OFlags::NOCTTY, 0)
+    }
+
     /// Opens the file `name` to lock it, and makes it before if it is not there. Only who may write to the directory can
     /// open it: a lock on something that all may read could be taken by anybody, and kept.
     ///

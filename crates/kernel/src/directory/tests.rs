@@ -9,7 +9,6 @@ const USER: u32 = 54321;
 
 /// A directory that everybody may search, with `users/` of a user and `secret/` that only root may use; `None`, said,
 /// without root.
-#[expect(clippy::print_stdout, reason = "the runner keeps what tests print")]
 fn place() -> Option<tempfile::TempDir> {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can act as other users");
