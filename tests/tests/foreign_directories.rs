@@ -128,9 +128,9 @@ impl Place {
             }
             Writer::Objects => {
                 let store = format!("--digest-store={}", path("objects")?);
-                Tools::ours()?.attempt("mkcomposefs", &[&store, "--print-digest-only", &self.text("source")?])
+                Tools::ours()?.attempt("mkcomposefs", [&store, "--print-digest-only", &self.text("source")?])
             }
-            Writer::Image => Tools::ours()?.attempt("mkcomposefs", &[&self.text("source")?, &path("image")?]),
+            Writer::Image => Tools::ours()?.attempt("mkcomposefs", [&self.text("source")?, &path("image")?]),
         }
     }
 
