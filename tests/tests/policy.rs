@@ -85,6 +85,24 @@ fn pull_image(place: &Place) -> Result<()> {
 }
 
 #[test]
+fn a_policy_and_a_log_that_are_too_large_are_refused_and_not_cut() -> Result<()> {
+    let place = Place::new()?;
+    let policy = place.write("policy.pol", place.new_policy(&["strict"])?)?;
+    fs::OpenOptions::new().append(true).open(&policy)?.set_len(16 * 1024 * 1024 + 1)?;
+    let shown = place.sealpack.attempt(["policy", "show", &policy])?;
+    ensure!(!shown.status.success() && said(&shown).contains("more than 16777216 bytes"), "{}", said(&shown));
+    let log = place.write("audit.log", "")?;
+    fs::OpenOptions::new().write(true).open(&log)?.set_len(256 * 1024 * 1024 + 1)?;
+    let explained = place.sealpack.attempt(["policy", "explain", &log])?;
+    let text = said(&explained);
+    ensure!(
+        !explained.status.success() && text.contains(&log) && text.contains("more than 256 MiB"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_new_policy_is_the_documented_text_and_shown_as_what_it_means() -> Result<()> {
     let place = Place::new()?;
     let root = "ab".repeat(32);

@@ -68,11 +68,6 @@ impl CommandError {
         self.hint.as_deref()
     }
 
-    /// Of errors that know whether verification failed.
-    pub(crate) fn classed(message: impl fmt::Display, is_verification: bool) -> Self {
-        if is_verification { Self::refused(message) } else { Self::failed(message) }
-    }
-
     /// An error of a library's, with what the command line knows to do about it.
     fn of(error: impl Error + Send + Sync + 'static, is_verification: bool) -> Self {
         let kind = match hint::is_usage(&error) {
@@ -132,6 +127,7 @@ from_part! {
     sealpack_node::find::FindError,
     sealpack_node::keys::KeyFileError,
     sealpack_node::new_files::NewFileError,
+    sealpack_node::policy::PolicyError,
     sealpack_node::seals::SealingError,
     sealpack_node::trust_store::TrustStoreError,
 }

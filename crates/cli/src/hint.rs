@@ -3,13 +3,19 @@
 
 use std::error::Error;
 
+use sealpack_node::Remark;
 use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
 use sealpack_node::new_files::{FileKind, NewFileError};
+use sealpack_node::policy::PolicyError;
+use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::seals::SealingError;
+use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
+use sealpack_trust::policy::SIGNED_MAX_BYTES;
+use sealpack_trust::policy::profile::RecipeError;
 use sealpack_trust::seal::SealSigningError;
 
 /// The advice for an error of a library's.
@@ -32,6 +38,10 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
+        sealpack_node::Error::Policy(error) => return of_policy(error),
+        sealpack_node::Error::Store(sealpack_store::Error::RootUnreadable { .. }) => {
+            Some("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside")
+        }
         _ => None,
     };
     hint.map(str::to_owned)
@@ -96,18 +106,96 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
-        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Find(error) => matches!(error, FindError::Reference(_) | FindError::NoDigest(_)),
         Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
+        Error::Policy(error) => {
+            matches!(error, PolicyError::IsSigned { .. } | PolicyError::NotSigned { .. })
+        }
         Error::NewFile(error) => matches!(error, NewFileError::NoName { .. }),
         _ => false,
     })
 }
 
+/// A remark of a library's, with what the command line knows to do about it.
+pub(crate) fn with_remark(remark: &Remark) -> String {
+    match remark {
+        Remark::ExecutablesInside { .. } => format!("{remark}; `sealpack policy check` lists them"),
+        _ => remark.to_string(),
+    }
+}
+
+/// What to do where a machine lacks something that is no feature of its kernel.
+pub(crate) const fn of_lack(lack: Lack) -> &'static str {
+    match lack {
+        Lack::OwnCertificate => {
+            "enroll your certificate: in the firmware's db (.platform), with the boot loader (mokutil, .machine), or \
+             with Linux 7.2 in .dm-verity"
+        }
+        Lack::Policy => "`sealpack policy` makes, signs, loads and activates one",
+    }
+}
+
+/// What to do where a policy would deny something of an image that was judged so.
+pub(crate) const fn of_denial(judged_as: JudgedAs) -> &'static str {
+    match judged_as {
+        JudgedAs::Packs(SignedBy::Nobody) => "`sealpack seal` the image, or see what --assume sealed gives",
+        JudgedAs::Packs(_) => "pull a newer version of the image, or change the rule that denies them",
+        JudgedAs::FilesWithoutVerity => {
+            "digest rules need a store on a filesystem with fs-verity; or `sealpack seal` the image, which puts it \
+             into packs; --assume shows what either gives"
+        }
+        JudgedAs::FilesWithVerity | JudgedAs::FilesTakenToHaveVerity => {
+            "allow the files' digests with `sealpack policy new --digests`, or keep the image in packs and seal it; \
+             --assume shows what either gives"
+        }
+    }
+}
+
+fn of_policy(error: &PolicyError) -> Option<String> {
+    let hint = match error {
+        PolicyError::Text { source, .. } => {
+            let errno = source.problem.kernel_errno();
+            return Some(format!("the kernel would refuse this policy with {errno}"));
+        }
+        PolicyError::IsSigned { .. } => "give the text; `sealpack policy show` prints it",
+        PolicyError::SignedForm { .. } => {
+            "give the text that was signed; `sealpack policy show` prints it, without its comments"
+        }
+        PolicyError::NotSigned { .. } => "the kernel takes signed policies only: `sealpack policy sign` it",
+        PolicyError::SignedTooLong { signed_bytes, spare_bytes }
+            if signed_bytes.saturating_sub(*spare_bytes) <= SIGNED_MAX_BYTES =>
+        {
+            "--without-comments makes it fit"
+        }
+        PolicyError::SignedTooLong { .. } => {
+            "have fewer rules, or seal the images into packs: one rule allows them all"
+        }
+        PolicyError::Recipe(RecipeError::AllowsNothing) => {
+            "leave out --no-signed-devices, or name images with --digests"
+        }
+        PolicyError::Recipe(RecipeError::TooLong { .. }) => {
+            "take what is needed with --only, leave the rest out with --except (such as \
+             /usr/lib/x86_64-linux-gnu/gconv), or seal the images into packs: one rule allows them all"
+        }
+        PolicyError::NoIpe => {
+            "it needs Linux 6.12 or later with CONFIG_SECURITY_IPE, `ipe` among the security modules (lsm= on the \
+             kernel's command line) and securityfs mounted on /sys/kernel/security; `sealpack doctor` tells which"
+        }
+        PolicyError::Refused { refusal, .. } => refusal.advice,
+        PolicyError::Executables(ExecutablesError::Missing { .. }) => "pull the image again",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 const fn of_find(error: &FindError) -> Option<&'static str> {
     match error {
         FindError::Reference(_) => None,
+        FindError::NoDigest(_) => {
+            Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
+        }
         FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
-        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
         _ => None,

@@ -7,6 +7,7 @@ use sealpack_node::Remark;
 use serde_json::Value;
 
 use crate::error::CommandError;
+use crate::hint;
 
 /// Where a command's results and remarks go.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +47,12 @@ impl Output {
 
     /// Takes the remarks of a library.
     pub(crate) fn remarks(self) -> impl FnMut(Remark) {
-        move |remark| match remark.is_detail() {
-            true => self.detail(|| remark.to_string()),
-            false => self.remark(&remark.to_string()),
+        move |remark| {
+            let text = hint::with_remark(&remark);
+            match remark.is_detail() {
+                true => self.detail(|| text),
+                false => self.remark(&text),
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -65,8 +66,8 @@ impl Token {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
-        for variable in ["SEALPACK_PIN", "SEALPACK_KEY", "SEALPACK_CERT", "SEALPACK_TRUST", "SEALPACK_STORE"]
-        {
+        let ours = |variable: &OsString| variable.as_encoded_bytes().starts_with(b"SEALPACK_");
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| ours(variable)) {
             command.env_remove(variable);
         }
         command

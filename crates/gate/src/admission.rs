@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use sealpack_format::reference::ImageName;
 use sealpack_node::seals;
-use sealpack_oci::pull::{Rebuilt, Refusal as Objection};
+use sealpack_oci::pull::{Objection, Rebuilt};
 use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};

@@ -3,6 +3,7 @@
 use crate::find::FindError;
 use crate::keys::KeyFileError;
 use crate::new_files::NewFileError;
+use crate::policy::PolicyError;
 use crate::seals::SealingError;
 use crate::trust_store::TrustStoreError;
 
@@ -31,6 +32,9 @@ pub enum Error {
     /// Of the trust store.
     #[error(transparent)]
     TrustStore(#[from] TrustStoreError),
+    /// Of policies.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 }
 
 impl Error {
@@ -41,6 +45,7 @@ impl Error {
         match self {
             Self::Store(error) => error.is_verification(),
             Self::Mount(error) => error.is_verification(),
+            Self::Policy(error) => error.is_verification(),
             Self::Sealing(error) => error.is_verification(),
             Self::KeyFile(_) | Self::Find(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }

@@ -5,14 +5,18 @@
 //! What is worth saying and is no error goes to the caller as a [`Remark`]; what goes wrong is an [`Error`], which
 //! knows whether something was not what a digest, a signature or a required level says.
 
+pub mod collect;
 pub mod error;
 pub mod find;
 pub mod keys;
+pub mod mounted_files;
 pub mod mounting;
 pub mod new_files;
 pub mod place;
+pub mod policy;
 pub mod remark;
 pub mod seals;
+pub mod standing;
 pub mod trust_store;
 
 pub use error::Error;

@@ -38,6 +38,30 @@ pub enum Remark {
         /// The file's permission bits.
         mode: u32,
     },
+    /// What can be executed of an image, but is inside its metadata image, where no digest allows it.
+    ExecutablesInside {
+        /// What the image was called.
+        image: String,
+        /// How many files.
+        count: u64,
+    },
+    /// A record in a log that cannot be read.
+    RecordUnreadable {
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Devices that nobody uses any more could not be removed.
+    LeftoversStay {
+        /// Why.
+        why: String,
+    },
+    /// The mounts of processes of other users, of which only root sees all; but then only root mounts.
+    HiddenMounts {
+        /// Of how many processes.
+        processes: usize,
+    },
     /// The contents of an image are put into packs first.
     IntoPacks {
         /// The image.
@@ -54,7 +78,7 @@ impl Remark {
     /// Whether only those want to know who asked for more than usual.
     #[must_use]
     pub const fn is_detail(&self) -> bool {
-        matches!(self, Self::SignedBefore { .. })
+        matches!(self, Self::SignedBefore { .. } | Self::HiddenMounts { .. })
     }
 }
 
@@ -79,6 +103,17 @@ impl fmt::Display for Remark {
                 "warning: others than its owner may use the private key {} (mode {mode:04o}); `chmod 600` stops that",
                 path.display()
             ),
+            Self::ExecutablesInside { image, count } => write!(
+                f,
+                "note: {count} executable file{} of {image} have at most 64 bytes and are inside its metadata image, \
+                 where no digest allows them: they will not be executed",
+                if *count == 1 { "" } else { "s" }
+            ),
+            Self::RecordUnreadable { line, why } => write!(f, "line {line}: {why}"),
+            Self::LeftoversStay { why } => write!(f, "warning: {why}"),
+            Self::HiddenMounts { processes } => {
+                write!(f, "the mounts of {processes} processes of other users could not be read")
+            }
             Self::IntoPacks { name } => write!(f, "{name}: converting files into packs"),
             Self::SignedBefore { name } => write!(f, "{name}: signed before by somebody trusted"),
         }

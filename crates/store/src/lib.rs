@@ -16,6 +16,10 @@
 //! The library does not print and does not look at the environment; [`location`] computes
 //! the usual place of a store from what it is given.
 
+// From the bottom up, each using only what is above it in this list:
+//   hash, places, holders, problem; error; observer; dir; documents, lock, verified, integrity; meta; store
+//   objects, blobs, partial, seals; layers; refs; packs; images, hash_areas; contents, usage; inventory
+//   staging; convert, gc, fsck
 mod blobs;
 mod contents;
 mod convert;

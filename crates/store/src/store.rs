@@ -67,12 +67,7 @@ impl Store {
         let path = absolute(path.as_ref())?;
         let root = open_root(&path)?;
         check_owner(&root)?;
-        let Some((_, algorithm)) = Meta::read(&root)? else {
-            return Err(foreign_entry(&root)?.map_or_else(
-                || Error::Empty { path: path.clone() },
-                |found| Error::Foreign { path: path.clone(), found },
-            ));
-        };
+        let algorithm = algorithm_of(&root)?;
         let kernel = Kernel::new();
         let integrity = Integrity::of_filesystem(&kernel, &root)?;
         Ok(Self {
@@ -243,6 +238,23 @@ fn check_owner(root: &Dir) -> Result<()> {
     Err(Error::Owner { path: root.path().to_owned(), owner: stat.st_uid, user })
 }
 
+/// What the store in `root` says of itself, or why it is none.
+fn algorithm_of(root: &Dir) -> Result<Algorithm> {
+    if let Some((_, algorithm)) = Meta::read(root)? {
+        return Ok(algorithm);
+    }
+    let found = foreign_entry(root)?;
+    // Made by somebody else meanwhile, it is a store, and what was found is in it rightly.
+    if let Some((_, algorithm)) = Meta::read(root)? {
+        return Ok(algorithm);
+    }
+    let path = root.path().to_owned();
+    Err(match found {
+        Some(found) => Error::Foreign { path, found },
+        None => Error::Empty { path },
+    })
+}
+
 /// Makes a store at `path`. Answers whether there was none before.
 ///
 /// `meta.json` comes last and makes it a store. What is left when this is interrupted before is
@@ -259,6 +271,8 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     check_owner(&root)?;
     if root.stat(places::META)?.is_none()
         && let Some(found) = foreign_entry(&root)?
+        // As in `algorithm_of`.
+        && root.stat(places::META)?.is_none()
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }

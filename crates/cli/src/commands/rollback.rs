@@ -1,3 +1,4 @@
+use sealpack_format::Algorithm;
 use sealpack_format::reference::Reference;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::judge::{Candidate, Failure};
@@ -70,14 +71,18 @@ fn by_digest<'h>(
     digest: &str,
     name: &str,
 ) -> Result<&'h ImageRecord, CommandError> {
-    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    // Another algorithm's name finds nothing. The beginning will do here: every image in the history had the name.
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     if hex.len() < DIGEST_PREFIX_MIN || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(CommandError::usage(format_args!(
-            "--to {digest}: give at least {DIGEST_PREFIX_MIN} digits of a digest, lowercase hexadecimal"
+            "--to {digest}: give at least {DIGEST_PREFIX_MIN} digits of a digest, lowercase hexadecimal, alone or behind sha256:"
         ))
         .hint("`sealpack history` shows the digests"));
     }
-    let mut found = history.iter().filter(|record| record.manifest.hex().starts_with(hex));
+    let mut found = history.iter().filter(|record| {
+        let is_asked = hex == digest || record.manifest.algorithm() == Algorithm::Sha256;
+        is_asked && record.manifest.hex().starts_with(hex)
+    });
     match (found.next(), found.next()) {
         (Some(record), None) => Ok(record),
         (Some(_), Some(_)) => Err(CommandError::failed(format_args!(

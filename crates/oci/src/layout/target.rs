@@ -17,10 +17,10 @@ use rustix::fs::{FlockOperation, flock};
 use sealpack_kernel::directory::Directory;
 use serde_json::{Value, json};
 
-use super::source::{MARKER_LIMIT_BYTES, REF_NAME, check_version, read_open};
+use super::source::{MARKER_MAX_BYTES, REF_NAME, check_version, read_open};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::OCI_INDEX;
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
@@ -146,7 +146,7 @@ impl LayoutTarget {
         }
         check(directory, INDEX_NAME, INDEX_NAME)?;
         if check(directory, MARKER_NAME, MARKER_NAME)? {
-            let marker = self.read(directory, MARKER_NAME, MARKER_LIMIT_BYTES)?;
+            let marker = self.read(directory, MARKER_NAME, MARKER_MAX_BYTES)?;
             check_version(&self.description(), &marker)?;
             return Ok(true);
         }
@@ -269,7 +269,7 @@ impl LayoutTarget {
     fn list(&self, entry: &Descriptor, name: Option<&str>) -> Result<()> {
         let directory = self.occupy()?;
         let _lock = self.lock(directory)?;
-        let bytes = self.read(directory, INDEX_NAME, MANIFEST_LIMIT_BYTES)?;
+        let bytes = self.read(directory, INDEX_NAME, MANIFEST_MAX_BYTES)?;
         let what = self.path.join(INDEX_NAME).display().to_string();
         let Document::Index(_) = Document::parse(&what, Some(OCI_INDEX), &bytes)? else {
             return Err(Error::malformed(what, "it is no index"));
@@ -281,8 +281,8 @@ impl LayoutTarget {
             return Ok(());
         }
         let bytes = index.to_string().into_bytes();
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_LIMIT_BYTES) {
-            return Err(Error::TooLarge { what, limit_bytes: MANIFEST_LIMIT_BYTES });
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {
+            return Err(Error::TooLarge { what, limit_bytes: MANIFEST_MAX_BYTES });
         }
         self.write_file(directory, &[INDEX_NAME], &bytes)
     }

@@ -28,7 +28,7 @@ impl<'a> Request<'a> {
 }
 
 /// Says whether an image may get its name, and what is kept with it then.
-pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Accepted, Refusal>;
+pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Accepted, Objection>;
 
 /// What was made of an image's layers.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ pub struct Rebuilt<'a> {
 /// Why an image does not get its name.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct Objection {
     /// What is wrong.
     pub message: String,
     /// What the user could do about it, if there is something.

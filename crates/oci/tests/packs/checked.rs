@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use sealpack_format::digest::{DiffId, RootHash};
-use sealpack_oci::pull::{Rebuilt, Refusal};
+use sealpack_oci::pull::{Objection, Rebuilt};
 use sealpack_store::{Accepted, ImageRecord};
 
 use super::*;
@@ -21,7 +21,7 @@ fn pull_with(
     let check = |rebuilt: &Rebuilt<'_>| {
         let packs = rebuilt.packs.iter().map(|pack| (pack.layer, pack.pack.root_hash)).collect();
         assert!(seen.lock().unwrap().replace((rebuilt.record.clone(), rebuilt.root_hash, packs)).is_none());
-        answer.clone().map_err(|why| Refusal { message: why.to_owned(), hint: Some("do not".into()) })
+        answer.clone().map_err(|why| Objection { message: why.to_owned(), hint: Some("do not".into()) })
     };
     let name = "localhost/image:1".parse().unwrap();
     let request = Request { check: Some(&check), ..Request::new(&name, Some(form)) };

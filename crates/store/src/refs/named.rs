@@ -20,7 +20,7 @@ impl Store {
     /// The image called `name`, if there is one.
     ///
     /// # Errors
-    /// [`Error::Name`] for what cannot be a name; [`Error::RefDamaged`]; failures of the system.
+    /// [`Error::Name`](crate::Error::Name) for what cannot be a name; [`Error::RefDamaged`](crate::Error::RefDamaged); failures of the system.
     pub fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
         name::check(name)?;
         file::read(self, &self.refs, OsStr::new(&name::file_name(name)))

@@ -1,10 +1,9 @@
 use sealpack_kernel::Kernel;
-use sealpack_trust::policy::audit::Step;
-use serde_json::json;
+use sealpack_node::policy::activate;
 
-use super::source;
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
+use crate::show;
 
 /// Have a loaded policy decide, instead of the one that does.
 ///
@@ -19,14 +18,7 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let kernel = Kernel::default();
-        let ipe = source::ipe(&kernel)?;
-        let what = format!("to activate policy {}", self.name);
-        ipe.activate(&self.name).map_err(|error| source::refused(Step::Activate, &what, &error))?;
-        let enforcing = ipe.is_enforcing().map_err(CommandError::failed)?;
-        context.output.result(&json!({ "name": self.name, "active": true, "enforcing": enforcing }), || {
-            let state = if enforcing { "enforced" } else { "IPE is not enforcing, so it denies nothing" };
-            format!("policy {}: active, {state}", self.name)
-        })
+        let enforcing = activate(&Kernel::default(), &self.name)?;
+        show::policy::activated(context.output, &self.name, enforcing)
     }
 }

@@ -1,13 +1,11 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::ActivePolicy;
-use sealpack_trust::policy::audit::Step;
-use serde_json::json;
+use sealpack_node::policy::{GivenPolicy, load};
 
-use super::source::{self, Origin};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::CommandResult;
+use crate::show;
 
 /// Give a signed policy to the kernel.
 ///
@@ -31,40 +29,8 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let source = source::read(&self.file)?;
-        let Origin::Signed { der, .. } = &source.origin else {
-            let error = format_args!("{} is not signed", self.file.display()).to_string();
-            return Err(CommandError::usage(error)
-                .hint("the kernel takes signed policies only: `sealpack policy sign` it"));
-        };
-        let kernel = Kernel::default();
-        let ipe = source::ipe(&kernel)?;
-        let (name, version) = (source.policy.name().to_string(), source.policy.version().to_string());
-        let what = format!("policy {name} version {version}");
-        let policies = ipe.policies().map_err(CommandError::failed)?;
-        let updates = self.update && policies.iter().any(|policy| policy.name == name);
-        if updates {
-            ipe.update(&name, der).map_err(|error| source::refused(Step::Update, &what, &error))?;
-        } else {
-            ipe.load(der).map_err(|error| source::refused(Step::Load, &what, &error))?;
-        }
-        if self.activate {
-            ipe.activate(&name).map_err(|error| source::refused(Step::Activate, &what, &error))?;
-        }
-        let active = ActivePolicy::read(&ipe).map_err(CommandError::failed)?;
-        let is_active = active.is_some_and(|active| active.name == name);
-        let enforcing = ipe.is_enforcing().map_err(CommandError::failed)?;
-        let done = if updates { "updated" } else { "loaded" };
-        let value = json!({
-            "name": name, "version": version, "done": done, "active": is_active, "enforcing": enforcing,
-        });
-        context.output.result(&value, || {
-            let state = match (is_active, enforcing) {
-                (true, true) => "active and enforced",
-                (true, false) => "active; IPE is not enforcing, so it denies nothing",
-                (false, _) => "not active",
-            };
-            format!("{what}: {done}, {state}")
-        })
+        let given = GivenPolicy::read(&self.file)?;
+        let loaded = load(&Kernel::default(), &given, self.update, self.activate)?;
+        show::policy::loaded(context.output, &loaded)
     }
 }

@@ -5,7 +5,6 @@ mod load;
 mod new;
 mod show;
 mod sign;
-mod source;
 
 use crate::context::Context;
 use crate::error::CommandResult;

@@ -1,19 +1,14 @@
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use sealpack_format::digest::RootHash;
-use sealpack_format::tree::{Content, Kind};
-use sealpack_store::Store;
-use sealpack_trust::policy::profile::{AllowedFile, Profile, Recipe, RecipeError};
+use sealpack_node::new_files::{self, NewFile};
+use sealpack_node::policy::{AllowedFiles, Choice, PolicyError, revoked};
+use sealpack_trust::policy::profile::{AllowedFile, Profile, Recipe};
 use sealpack_trust::policy::{PolicyName, Version};
-use serde_json::json;
 
-use super::source;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::executables::{StoredObjects, candidates};
-use crate::output::count;
-use sealpack_node::new_files::{self, NewFile};
+use crate::show;
 
 /// Write a policy.
 ///
@@ -69,32 +64,15 @@ impl New {
             name: self.name,
             version: self.version,
             signed_devices: !self.no_signed_devices,
-            revoked: revoked(context, self.revoke)?,
+            revoked: revoked(&context.trust_store().revocations()?, self.revoke),
         };
-        let text = recipe.text().map_err(explained)?;
-        let policy = recipe.policy().map_err(explained)?;
-        source::remark(context.output, &policy.remarks());
+        let text = recipe.text().map_err(PolicyError::from)?;
+        let policy = recipe.policy().map_err(PolicyError::from)?;
+        show::policy::remarks(context.output, &policy.remarks());
         if let Some(path) = &self.output {
             new_files::write_all(&[NewFile { path, bytes: &text, mode: 0o644 }], self.force)?;
         }
-        let value = json!({
-            "name": policy.name().to_string(),
-            "version": policy.version().to_string(),
-            "profile": self.profile.name(),
-            "rules": policy.rules().len(),
-            "file": self.output,
-            "text": String::from_utf8_lossy(&text),
-        });
-        context.output.result(&value, || match &self.output {
-            Some(path) => format!(
-                "{}: policy {} version {}, {}",
-                path.display(),
-                policy.name(),
-                policy.version(),
-                count(policy.rules().len() as u64, "rule")
-            ),
-            None => String::from_utf8_lossy(&text).into_owned(),
-        })
+        show::policy::made(context.output, self.profile, &policy, &text, self.output.as_deref())
     }
 
     fn files(&self, context: &Context) -> Result<Vec<AllowedFile>, CommandError> {
@@ -102,93 +80,11 @@ impl New {
             return Ok(Vec::new());
         }
         let (_lock, store) = context.open_for_reading()?;
-        let mut files = Vec::new();
+        let mut files = AllowedFiles::new(Choice { only: &self.only, except: &self.except });
         for image in &self.digests {
-            self.add_image(context, &store, image, &mut files)?;
+            let record = context.find_whole(&store, image)?;
+            files.add_image(&store, &record, image, &mut context.output.remarks())?;
         }
-        // Images share files; the first to have one names it.
-        let mut seen = HashSet::new();
-        files.retain(|file: &AllowedFile| seen.insert((file.operation, file.digest)));
-        Ok(files)
-    }
-
-    fn add_image(
-        &self,
-        context: &Context,
-        store: &Store,
-        image: &str,
-        files: &mut Vec<AllowedFile>,
-    ) -> CommandResult {
-        let record = context.find_whole(store, image)?;
-        let tree = store.tree(&record)?;
-        let objects = StoredObjects::open(store, &record)?;
-        let mut inline = 0;
-        for file in candidates(&tree, &objects)? {
-            let is_below = |top: &String| is_at_or_below(&file.path, top.as_bytes());
-            if self.except.iter().any(is_below) || !(self.only.is_empty() || self.only.iter().any(is_below)) {
-                continue;
-            }
-            match &tree.inode(file.inode).kind {
-                Kind::Regular(Content::Object { id, .. }) => {
-                    let (operation, digest, path) = (file.operation, *id, file.path.into());
-                    files.push(AllowedFile { operation, digest, path });
-                }
-                Kind::Regular(Content::Inline(bytes)) if !bytes.is_empty() => inline += 1,
-                _ => {}
-            }
-        }
-        if inline > 0 {
-            context.output.remark(&format!(
-                "note: {} of {image} have at most 64 bytes and are inside its metadata image, where no digest allows \
-                 them: they will not be executed; `sealpack policy check` lists them",
-                count(inline, "executable file")
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// The root hashes given and those revoked in the trust store, each once.
-fn revoked(context: &Context, given: Vec<RootHash>) -> Result<Vec<RootHash>, CommandError> {
-    let revocations = context.trust_store().revocations()?;
-    let mut seen = HashSet::new();
-    let all = given.into_iter().chain(revocations.root_hashes.iter().map(|revoked| revoked.root_hash));
-    Ok(all.filter(|root_hash| seen.insert(*root_hash)).collect())
-}
-
-/// Whether `path` is `top` or in it.
-fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
-    let end = top.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let top = top.get(..end).unwrap_or_default();
-    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-fn explained(error: RecipeError) -> CommandError {
-    let hint = match &error {
-        RecipeError::AllowsNothing => "leave out --no-signed-devices, or name images with --digests",
-        RecipeError::TooLong { .. } => {
-            "take what is needed with --only, leave the rest out with --except (such as /usr/lib/x86_64-linux-gnu/gconv), \
-             or seal the images into packs: one rule allows them all"
-        }
-    };
-    CommandError::failed(&error).hint(hint)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_at_or_below;
-
-    #[test]
-    fn exceptions_are_whole_names() {
-        for (path, top, expected) in [
-            ("/usr/lib/a", "/usr/lib", true),
-            ("/usr/lib/a", "/usr/lib//", true),
-            ("/usr/lib", "/usr/lib", true),
-            ("/usr/lib64/a", "/usr/lib", false),
-            ("/usr", "/usr/lib", false),
-            ("/usr", "/", true),
-        ] {
-            assert_eq!(is_at_or_below(path.as_bytes(), top.as_bytes()), expected, "{path} {top}");
-        }
+        Ok(files.into_files())
     }
 }

@@ -1,12 +1,12 @@
 use std::time::SystemTime;
 
 use sealpack_kernel::Kernel;
+use sealpack_node::standing::{Denial, Keyrings, denial};
 use sealpack_trust::anchors::{AnchorName, Anchors, Use};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-use super::kernel::{Held, denies};
 use super::uses;
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -37,7 +37,7 @@ impl List {
         let (rules_file, _) = store.rules()?;
         let rows = rows(store.entries(&mut context.output.remarks())?);
         let kernel = Kernel::default();
-        let held = Held::read(&kernel);
+        let held = Keyrings::read(&kernel);
         let certificates: Vec<&Certificate> = rows.iter().map(|row| &row.certificate).collect();
         let only_in_kernel = held.others(&certificates);
         let missing = missing(&anchors);
@@ -47,7 +47,7 @@ impl List {
             "kernel_only": only_in_kernel.iter().map(|(keyring, description)| json!({
                 "keyring": keyring, "description": description,
             })).collect::<Vec<_>>(),
-            "kernel_unreadable": held.unreadable,
+            "kernel_unreadable": held.unreadable(),
             "rules": rules_file,
             "missing_signers": missing,
             "revoked_certificates": anchors.revocations().certificates.iter().map(|revoked| json!({
@@ -59,7 +59,7 @@ impl List {
             "revoked_root_hashes": anchors.revocations().root_hashes.iter().map(|revoked| json!({
                 "root_hash": revoked.root_hash, "image": revoked.image, "reason": revoked.reason,
                 "revoked": revoked.revoked.map(|date| date.to_string()),
-                "kernel_denies": denies(&kernel, &revoked.root_hash).ok().map(|(_, denies)| denies),
+                "kernel_denies": denial(&kernel, &revoked.root_hash).ok().map(|denial| denial.denies),
             })).collect::<Vec<_>>(),
         });
         context.output.result(&value, || {
@@ -67,7 +67,7 @@ impl List {
             for (keyring, description) in &only_in_kernel {
                 text += &format!("in the kernel only: {description} ({keyring})\n");
             }
-            for problem in &held.unreadable {
+            for problem in held.unreadable() {
                 text += &format!("cannot be read: {problem}\n");
             }
             for (prefix, name) in &missing {
@@ -98,7 +98,7 @@ impl Row {
         end.map_or_else(|| "-".to_owned(), |end| end.to_string())
     }
 
-    fn json(&self, anchors: &Anchors, held: &Held) -> Value {
+    fn json(&self, anchors: &Anchors, held: &Keyrings) -> Value {
         json!({
             "name": self.name.as_str(),
             "uses": self.uses.iter().map(|of| of.name()).collect::<Vec<_>>(),
@@ -137,7 +137,7 @@ fn missing(anchors: &Anchors) -> Vec<(String, String)> {
     missing.map(|(prefix, name)| (prefix, name.to_string())).collect()
 }
 
-fn certificates_text(rows: &[Row], anchors: &Anchors, held: &Held) -> String {
+fn certificates_text(rows: &[Row], anchors: &Anchors, held: &Keyrings) -> String {
     if rows.is_empty() {
         return "the trust store has no certificates; `sealpack trust add` adds one\n".to_owned();
     }
@@ -171,9 +171,9 @@ fn revoked_text(anchors: &Anchors, kernel: &Kernel) -> String {
     }
     for revoked in &anchors.revocations().root_hashes {
         let of = revoked.image.as_ref().map(|image| format!(" of {image}")).unwrap_or_default();
-        let state = match denies(kernel, &revoked.root_hash) {
-            Ok((policy, true)) => format!("the kernel's policy {policy} denies it"),
-            Ok((policy, false)) => format!("the kernel's policy {policy} does NOT deny it"),
+        let state = match denial(kernel, &revoked.root_hash) {
+            Ok(Denial { policy, denies: true }) => format!("the kernel's policy {policy} denies it"),
+            Ok(Denial { policy, denies: false }) => format!("the kernel's policy {policy} does NOT deny it"),
             Err(why) => format!("the kernel does not deny it: {why}"),
         };
         text +=

@@ -1,5 +1,4 @@
 mod add;
-mod kernel;
 mod list;
 mod remove;
 mod revoke;

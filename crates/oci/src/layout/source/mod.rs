@@ -13,7 +13,7 @@ use sealpack_format::reference::Reference;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, Index, MANIFEST_MAX_BYTES};
 use crate::media_type::{MediaKind, OCI_INDEX};
 use crate::referrers::{Collector, fallback_tag, is_fallback_tag};
 use crate::transport::ImageSource;
@@ -26,9 +26,9 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name that containerd and BuildKit write beside it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Most bytes of manifests that refer to something, whose annotations are kept in memory.
-const REFERRERS_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+const REFERRERS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
-pub(crate) const MARKER_LIMIT_BYTES: u64 = 64 * 1024;
+pub(crate) const MARKER_MAX_BYTES: u64 = 64 * 1024;
 
 /// Which image of a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl OciLayout {
     /// When the directory is no layout of version 1, or has no such image, or several.
     pub fn open(directory: &Path, choice: ImageChoice) -> Result<Self> {
         let what = format!("oci:{}{choice}", directory.display());
-        let marker = read_file(&directory.join("oci-layout"), MARKER_LIMIT_BYTES)?;
-        let index = read_file(&directory.join("index.json"), MANIFEST_LIMIT_BYTES)?;
+        let marker = read_file(&directory.join("oci-layout"), MARKER_MAX_BYTES)?;
+        let index = read_file(&directory.join("index.json"), MANIFEST_MAX_BYTES)?;
         let fallback = directory.canonicalize().ok();
         let fallback = fallback.as_deref().unwrap_or(directory).file_name().and_then(|name| name.to_str());
         let layout = LayoutIndex::read(what, &marker, index, choice, fallback)?;
@@ -110,7 +110,7 @@ impl ImageSource for OciLayout {
             |descriptor| self.fetch(descriptor),
             |digest| {
                 let path = self.blob_path(&Descriptor::new("", *digest, 0));
-                read_file(&path, MANIFEST_LIMIT_BYTES)
+                read_file(&path, MANIFEST_MAX_BYTES)
             },
         )
     }
@@ -231,9 +231,9 @@ impl LayoutIndex {
             let document = Document::parse(&what, Some(&entry.media_type), &bytes)?;
             if let Some(subject) = document.subject() {
                 found_bytes = found_bytes.saturating_add(entry.size_bytes);
-                if found_bytes > REFERRERS_LIMIT_BYTES {
+                if found_bytes > REFERRERS_MAX_BYTES {
                     let what = format!("the referrers in {}", self.what);
-                    return Err(Error::TooLarge { what, limit_bytes: REFERRERS_LIMIT_BYTES });
+                    return Err(Error::TooLarge { what, limit_bytes: REFERRERS_MAX_BYTES });
                 }
                 found.push((subject.digest, document.as_referrer(entry)));
             }

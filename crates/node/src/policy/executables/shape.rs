@@ -2,14 +2,14 @@
 
 /// How much of a file tells what it is: the kernel reads 256 bytes for `#!` (`BINPRM_BUF_SIZE`),
 /// and a program's headers with its loader's path are in the first page.
-pub(crate) const HEAD_BYTES: usize = 4096;
+pub const HEAD_BYTES: usize = 4096;
 
 /// How much of a script's first line the kernel reads.
 const SCRIPT_LINE_BYTES: usize = 256;
 
 /// What a file is to somebody who executes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
     /// An ELF file.
     Elf(Elf),
     /// A file that begins with `#!` and an interpreter.
@@ -20,32 +20,34 @@ pub(crate) enum Shape {
 
 /// An ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Elf {
+pub struct Elf {
     /// Whether it is a program or a library, which are mapped to be executed. Object files, kernel
     /// modules and core dumps are not.
-    pub(crate) is_mapped: bool,
+    pub is_mapped: bool,
     /// The dynamic loader's path (`PT_INTERP`).
-    pub(crate) loader: Option<Vec<u8>>,
+    pub loader: Option<Vec<u8>>,
 }
 
 /// A script.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Script {
+pub struct Script {
     /// The path after `#!`.
-    pub(crate) interpreter: Vec<u8>,
+    pub interpreter: Vec<u8>,
     /// The rest of the line, which the interpreter gets as one argument.
-    pub(crate) argument: Option<Vec<u8>>,
+    pub argument: Option<Vec<u8>>,
 }
 
 impl Shape {
     /// What a file is that begins with `head`: its first [`HEAD_BYTES`], or all of it.
-    pub(crate) fn of(head: &[u8]) -> Self {
+    #[must_use]
+    pub fn of(head: &[u8]) -> Self {
         let script = || script(head).map(Self::Script);
         elf(head).map(Self::Elf).or_else(script).unwrap_or(Self::Other)
     }
 
     /// The word for it.
-    pub(crate) const fn name(&self) -> &'static str {
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Elf(Elf { loader: Some(_), .. }) => "program",
             Self::Elf(_) => "elf",

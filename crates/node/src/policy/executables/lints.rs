@@ -8,12 +8,13 @@ use super::{Candidate, Shape, interpreter};
 
 /// Something to know of an image that is to run under a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lint {
+pub struct Lint {
     /// The word that machines get for it.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// The file that it is about, if one.
-    pub(crate) path: Option<Vec<u8>>,
-    pub(crate) text: String,
+    pub path: Option<Vec<u8>>,
+    /// What there is to know, without the path.
+    pub text: String,
 }
 
 /// Code that is made at run time lives in memory that is no file, which no rule but one without
@@ -49,7 +50,8 @@ const INTERPRETERS: &[&str] = &[
 ];
 
 /// What is to be known of `candidates`, those of an image with files `tree`.
-pub(crate) fn lints(tree: &Tree, candidates: &[Candidate]) -> Vec<Lint> {
+#[must_use]
+pub fn lints(tree: &Tree, candidates: &[Candidate]) -> Vec<Lint> {
     let mut lints: Vec<Lint> = candidates.iter().filter_map(|file| missing_interpreter(tree, file)).collect();
     lints.extend(candidates.iter().filter_map(run_time_code));
     lints.extend(candidates.iter().filter_map(|file| privileges(tree, file)));

@@ -9,8 +9,11 @@ use super::*;
 struct Contents(HashMap<ObjectId, Vec<u8>>);
 
 impl Heads for Contents {
-    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, CommandError> {
-        self.0.get(id).cloned().ok_or_else(|| CommandError::failed(id))
+    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, ExecutablesError> {
+        self.0
+            .get(id)
+            .cloned()
+            .ok_or_else(|| ExecutablesError::Missing { image: String::new(), what: id.to_string() })
     }
 }
 

@@ -1,9 +1,10 @@
 //! What in an image can be executed, or loaded by the kernel, and what a policy makes of it.
 
-mod facts;
-mod heads;
+mod error;
 mod lints;
+mod mounting;
 mod shape;
+mod stored;
 
 use std::collections::HashMap;
 
@@ -12,35 +13,42 @@ use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree};
 use sealpack_format::walk;
 use sealpack_trust::policy::Operation;
 
-use crate::error::CommandError;
-
-pub(crate) use facts::{Assumption, Facts, Place};
-pub(crate) use heads::StoredObjects;
-pub(crate) use lints::{Lint, lints};
-pub(crate) use shape::{Elf, Shape};
+pub use error::ExecutablesError;
+pub use lints::{Lint, lints};
+pub use mounting::{AsMounted, Assumption, BytesIn, JudgedAs, SignedBy};
+pub use shape::{Elf, HEAD_BYTES, Script, Shape};
+pub use stored::StoredObjects;
 
 /// Reads how objects begin.
-pub(crate) trait Heads {
-    /// The first [`HEAD_BYTES`](shape::HEAD_BYTES) bytes of an object, or all of a smaller one.
-    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, CommandError>;
+pub trait Heads {
+    /// The first [`HEAD_BYTES`] bytes of an object, or all of a smaller one.
+    ///
+    /// # Errors
+    /// If the object is not there, cannot be read, or is not what its digest says.
+    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, ExecutablesError>;
 }
 
 /// A file of an image that a policy is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// Its absolute path in the image. A file with several names is there under each.
-    pub(crate) path: Vec<u8>,
-    pub(crate) inode: InodeId,
+    pub path: Vec<u8>,
+    /// Its inode in the image's tree.
+    pub inode: InodeId,
     /// What would be done with it.
-    pub(crate) operation: Operation,
-    pub(crate) shape: Shape,
+    pub operation: Operation,
+    /// What it is by how it begins.
+    pub shape: Shape,
     /// Whether anybody has the execute permission.
-    pub(crate) executable_bit: bool,
+    pub executable_bit: bool,
 }
 
 /// All files of an image that can be executed (with an executable bit, ELF programs and libraries
 /// without one too, scripts) and those that the kernel loads: modules and firmware. By path.
-pub(crate) fn candidates(tree: &Tree, heads: &dyn Heads) -> Result<Vec<Candidate>, CommandError> {
+///
+/// # Errors
+/// The first object whose beginning cannot be read.
+pub fn candidates(tree: &Tree, heads: &dyn Heads) -> Result<Vec<Candidate>, ExecutablesError> {
     let mut known = HashMap::new();
     let mut found = Vec::new();
     for (path, id) in walk::walk(tree, InodeId::ROOT, b"/", true) {
@@ -58,7 +66,8 @@ pub(crate) fn candidates(tree: &Tree, heads: &dyn Heads) -> Result<Vec<Candidate
 
 /// The file that the kernel would start for `shape` first: the interpreter of a script, or the
 /// dynamic loader of a program. Its path as stated, and its inode if the image has it.
-pub(crate) fn interpreter<'s>(tree: &Tree, shape: &'s Shape) -> Option<(&'s [u8], Option<InodeId>)> {
+#[must_use]
+pub fn interpreter<'s>(tree: &Tree, shape: &'s Shape) -> Option<(&'s [u8], Option<InodeId>)> {
     let path = match shape {
         Shape::Script(script) => script.interpreter.as_slice(),
         Shape::Elf(Elf { loader: Some(loader), .. }) => loader.as_slice(),
@@ -74,7 +83,7 @@ fn shape_of(
     content: &Content,
     heads: &dyn Heads,
     known: &mut HashMap<ObjectId, Shape>,
-) -> Result<Shape, CommandError> {
+) -> Result<Shape, ExecutablesError> {
     match content {
         Content::Inline(bytes) => Ok(Shape::of(bytes)),
         Content::Object { id, .. } => match known.get(id) {

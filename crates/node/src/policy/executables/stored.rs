@@ -10,12 +10,10 @@ use sealpack_format::pack::{PackError, PackObject, PackReader};
 use sealpack_kernel::sha256::leaf_hash;
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 
-use super::Heads;
-use super::shape::HEAD_BYTES;
-use crate::error::CommandError;
+use super::{ExecutablesError, HEAD_BYTES, Heads};
 
 /// The objects of an image in a store, in either form.
-pub(crate) struct StoredObjects<'s> {
+pub struct StoredObjects<'s> {
     store: &'s Store,
     image: &'s str,
     packs: Vec<(RootHash, PackReader<File>)>,
@@ -25,7 +23,10 @@ pub(crate) struct StoredObjects<'s> {
 
 impl<'s> StoredObjects<'s> {
     /// Opens the packs of an image that has some.
-    pub(crate) fn open(store: &'s Store, record: &'s ImageRecord) -> Result<Self, CommandError> {
+    ///
+    /// # Errors
+    /// If a pack is missing, or is none.
+    pub fn open(store: &'s Store, record: &'s ImageRecord) -> Result<Self, ExecutablesError> {
         let mut objects = Self { store, image: &record.name, packs: Vec::new(), places: HashMap::new() };
         if record.objects == ObjectForm::Packs {
             for layer in store.image_packs(record)? {
@@ -36,20 +37,22 @@ impl<'s> StoredObjects<'s> {
     }
 
     /// The root hash of the pack that an object is in.
-    pub(crate) fn pack_of(&self, id: &ObjectId) -> Option<RootHash> {
+    #[must_use]
+    pub fn pack_of(&self, id: &ObjectId) -> Option<RootHash> {
         let (index, _) = self.places.get(id)?;
         self.packs.get(*index).map(|(root_hash, _)| *root_hash)
     }
 
     /// Whether the image is kept in packs, and has any objects.
-    pub(crate) const fn has_packs(&self) -> bool {
+    #[must_use]
+    pub const fn has_packs(&self) -> bool {
         !self.packs.is_empty()
     }
 
-    fn add_pack(&mut self, root_hash: RootHash) -> Result<(), CommandError> {
+    fn add_pack(&mut self, root_hash: RootHash) -> Result<(), ExecutablesError> {
         let file = self.store.open_pack(&root_hash)?;
-        let file = file.ok_or_else(|| self.missing(format_args!("pack {root_hash}")))?;
-        let reader = PackReader::open(file).map_err(|error| unreadable(&root_hash, &error))?;
+        let file = file.ok_or_else(|| self.missing(format!("pack {root_hash}")))?;
+        let reader = PackReader::open(file).map_err(|source| ExecutablesError::Pack { root_hash, source })?;
         for object in reader.objects() {
             self.places.entry(object.id).or_insert((self.packs.len(), *object));
         }
@@ -57,14 +60,13 @@ impl<'s> StoredObjects<'s> {
         Ok(())
     }
 
-    fn missing(&self, what: std::fmt::Arguments<'_>) -> CommandError {
-        CommandError::failed(format_args!("{} is incomplete: {what} is missing", self.image))
-            .hint("pull the image again")
+    fn missing(&self, what: String) -> ExecutablesError {
+        ExecutablesError::Missing { image: self.image.to_owned(), what }
     }
 }
 
 impl Heads for StoredObjects<'_> {
-    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, CommandError> {
+    fn head(&self, id: &ObjectId) -> Result<Vec<u8>, ExecutablesError> {
         let mut head = Head::default();
         if let Some((index, object)) = self.places.get(id)
             && let Some((root_hash, reader)) = self.packs.get(*index)
@@ -72,19 +74,15 @@ impl Heads for StoredObjects<'_> {
             return match reader.read(object, leaf_hash(), &mut head) {
                 Ok(()) => Ok(head.bytes),
                 Err(PackError::Output(_)) if head.is_full() => Ok(head.bytes),
-                Err(error) => Err(unreadable(root_hash, &error)),
+                Err(source) => Err(ExecutablesError::Pack { root_hash: *root_hash, source }),
             };
         }
         let file = self.store.open_object(id)?;
-        let file = file.ok_or_else(|| self.missing(format_args!("object {id}")))?;
+        let file = file.ok_or_else(|| self.missing(format!("object {id}")))?;
         let copied = io::copy(&mut file.take(HEAD_BYTES as u64), &mut head);
-        copied.map_err(|error| CommandError::failed(format_args!("cannot read object {id}: {error}")))?;
+        copied.map_err(|source| ExecutablesError::Read { id: *id, source })?;
         Ok(head.bytes)
     }
-}
-
-fn unreadable(root_hash: &RootHash, error: &PackError) -> CommandError {
-    CommandError::refused(format_args!("pack {root_hash}: {error}"))
 }
 
 /// Takes the beginning of what is written, and then no more.

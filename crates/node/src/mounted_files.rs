@@ -6,21 +6,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sealpack_mount::Mounted;
+use sealpack_store::ImageRecord;
 use sealpack_trust::policy::audit::{AccessedFile, FileOfImage, Relation};
 
-use crate::context::Context;
-
 /// The images that are mounted now, with their names in the store.
-pub(crate) struct MountedFiles(Vec<(Mounted, String)>);
+#[derive(Debug)]
+pub struct MountedFiles(Vec<(Mounted, String)>);
 
 impl MountedFiles {
-    /// Whatever can be known: without a store, images are called by their digests.
-    pub(crate) fn now(context: &Context) -> Self {
+    /// Those that can be seen from here, called as in `records`; others by the digests of their metadata images.
+    #[must_use]
+    pub fn now(records: &[ImageRecord]) -> Self {
         let mounted = sealpack_mount::mounted().unwrap_or_default();
-        let names = context.open_for_reading().and_then(|(_lock, store)| Ok(store.images()?.records));
-        let names = names.unwrap_or_default();
         let name_of = |mounted: &Mounted| {
-            let named = names.iter().find(|record| record.metadata_image == mounted.image);
+            let named = records.iter().find(|record| record.metadata_image == mounted.image);
             named.map_or_else(|| mounted.image.to_string(), |record| record.name.clone())
         };
         let named = |mounted: Mounted| (name_of(&mounted), mounted);
@@ -30,7 +29,8 @@ impl MountedFiles {
     /// What is known of a file in a record. The kernel tells its path as the process saw it: below
     /// the image's mount, or, for a process whose root directory the image is, from there; in
     /// that case the inode numbers must agree.
-    pub(crate) fn find(&self, file: &AccessedFile) -> Option<FileOfImage> {
+    #[must_use]
+    pub fn find(&self, file: &AccessedFile) -> Option<FileOfImage> {
         let path = Path::new(OsStr::from_bytes(file.path.as_deref()?));
         let below = |mounted: &Mounted| path.strip_prefix(&mounted.target).ok().map(Path::to_path_buf);
         // The last mount on a directory is the one that is seen; the deepest directory counts.

@@ -1,0 +1,194 @@
+//! Where a machine stands.
+
+use std::path::Path;
+
+use sealpack_kernel::keyring::TrustedKeyring;
+use sealpack_kernel::probe::{Feature, Purpose, Report, Status, VerityParameters};
+use sealpack_node::standing::{HeldKey, IpeState, KeyringContents, Reach, Standing};
+use sealpack_trust::policy::Policy;
+use serde_json::{Value, json};
+
+use crate::error::CommandResult;
+use crate::hint;
+use crate::output::{Output, count};
+
+/// What the machine is asked for, with the words for it.
+const PURPOSES: [(Purpose, &str, &str); 7] = [
+    (Purpose::Mount, "mount", "mount images"),
+    (Purpose::MountWell, "mount_well", "mount them in the best way"),
+    (Purpose::Verified, "verified", "verified mounts: bytes are checked when they are read"),
+    (Purpose::Signed, "signed", "signed mounts: the kernel accepted signatures"),
+    (Purpose::Enforced, "enforced", "enforced mounts: nothing else is executed"),
+    (Purpose::Hardening, "hardening", "keep enforcement from being undone"),
+    (Purpose::Rootless, "rootless", "use without root"),
+];
+
+/// Shows what was found out of a machine, with the store there.
+pub(crate) fn standing(output: Output, standing: &Standing, store: &Path) -> CommandResult {
+    output.result(&json_of(standing, store), || text_of(standing, store))
+}
+
+fn text_of(standing: &Standing, store: &Path) -> String {
+    let Standing { report, keyrings, verity_parameters, ipe, levels } = standing;
+    let mut text = format!("kernel {}, store {}\n", report.release, store.display());
+    text += &features_text(report);
+    text += "\nlevels that mounts can reach:\n";
+    levels.iter().for_each(|reach| text += &reach_text(reach));
+    text += "\ncertificates that the kernel trusts:\n";
+    for (which, contents) in keyrings.iter() {
+        text += &format!("  {:<23}  {}\n", which.name(), summary(which, contents, verity_parameters));
+        for key in contents.keys() {
+            text += &match key {
+                HeldKey::Certificate(description) => format!("    {description}\n"),
+                HeldKey::Keyring(name) => format!("    includes {name}\n"),
+            };
+        }
+    }
+    text += &format!("\ndm-verity: {}\n", parameters_text(verity_parameters));
+    text + &format!("IPE: {}\n", ipe_text(ipe))
+}
+
+fn features_text(report: &Report) -> String {
+    let mut text = String::new();
+    for (purpose, _, title) in PURPOSES {
+        let of_purpose = || report.features.iter().filter(move |feature| feature.id.purpose() == purpose);
+        if of_purpose().next().is_some() {
+            let verdict = if report.can(purpose) { "yes" } else { "no" };
+            text += &format!("\n{title}: {verdict}\n");
+            of_purpose().for_each(|feature| text += &feature_text(feature));
+        }
+    }
+    text
+}
+
+fn feature_text(feature: &Feature) -> String {
+    let mark = match feature.status {
+        Status::Available => "ok     ",
+        Status::Missing => "missing",
+        Status::Unknown => "unknown",
+    };
+    let mut text = format!("  {mark}  {}: {}\n", feature.id.name(), feature.detail);
+    if let Some(advice) = feature.advice() {
+        text += &format!("           {advice}\n");
+    }
+    text
+}
+
+fn reach_text(Reach { level, how, lack }: &Reach) -> String {
+    let (mark, how) = match how {
+        Ok(with) => ("yes", with.to_string()),
+        Err(obstacle) => ("no ", obstacle.to_string()),
+    };
+    let advice = lack.map(|lack| format!("                 {}\n", hint::of_lack(lack))).unwrap_or_default();
+    format!("  {mark}  {level:<8}  {how}\n{advice}")
+}
+
+fn summary(which: TrustedKeyring, contents: &KeyringContents, parameters: &VerityParameters) -> String {
+    match contents {
+        KeyringContents::Absent => return "not in this kernel".to_owned(),
+        KeyringContents::Unreadable(why) => return format!("cannot be read: {why}"),
+        KeyringContents::Held(_) => {}
+    }
+    let state = match parameters.keyring_unsealed {
+        Some(true) if which == TrustedKeyring::DmVerity => {
+            "; open since the boot (keyring_unsealed): they count only once it is restricted"
+        }
+        Some(false) if which == TrustedKeyring::DmVerity => {
+            "; sealed since the boot (dm_verity.keyring_unsealed=1 leaves it open)"
+        }
+        _ => "",
+    };
+    count(contents.certificates().count() as u64, "certificate") + state
+}
+
+const fn parameters_text(parameters: &VerityParameters) -> &'static str {
+    match parameters.require_signatures {
+        Some(true) => "devices without a signature are refused (dm_verity.require_signatures is set)",
+        Some(false) => "devices without a signature are accepted (dm_verity.require_signatures is not set)",
+        None => "not loaded, or built without the check of signatures",
+    }
+}
+
+fn ipe_text(ipe: &Result<IpeState, String>) -> String {
+    let ipe = match ipe {
+        Ok(ipe) => ipe,
+        Err(why) => return why.clone(),
+    };
+    let enforcing = if ipe.enforcing { "enforcing" } else { "only logging what it would deny" };
+    let Some(policy) = &ipe.policy else { return format!("{enforcing}, but no policy is active") };
+    let denies = match &policy.parsed {
+        Ok(parsed) if parsed.denies_execute_by_default() => "which denies execution by default".to_owned(),
+        Ok(_) => "which does not deny execution by default".to_owned(),
+        Err(why) => format!("which cannot be read: {why}"),
+    };
+    format!("{enforcing}; the policy {policy} is active, {denies}")
+}
+
+fn json_of(standing: &Standing, store: &Path) -> Value {
+    let Standing { report, keyrings, verity_parameters, ipe, levels } = standing;
+    let can = PURPOSES.map(|(purpose, key, _)| (key.to_owned(), Value::from(report.can(purpose))));
+    json!({
+        "kernel": report.release,
+        "store": store,
+        "can": Value::Object(can.into_iter().collect()),
+        "features": report.features.iter().map(feature_json).collect::<Vec<_>>(),
+        "levels": Value::Object(levels.iter().map(reach_json).collect()),
+        "keyrings": keyrings.iter().map(|(which, contents)| keyring_json(which, contents)).collect::<Vec<_>>(),
+        "dm_verity": {
+            "require_signatures": verity_parameters.require_signatures,
+            "keyring_unsealed": verity_parameters.keyring_unsealed,
+        },
+        "ipe": ipe_json(ipe),
+    })
+}
+
+fn feature_json(feature: &Feature) -> Value {
+    json!({
+        "name": feature.id.name(),
+        "status": match feature.status {
+            Status::Available => "available",
+            Status::Missing => "missing",
+            Status::Unknown => "unknown",
+        },
+        "detail": feature.detail,
+        "why": feature.id.why(),
+        "advice": feature.advice(),
+    })
+}
+
+fn reach_json(Reach { level, how, lack }: &Reach) -> (String, Value) {
+    let value = json!({
+        "reachable": how.is_ok(),
+        "with": how.as_ref().ok().map(ToString::to_string),
+        "why_not": how.as_ref().err().map(ToString::to_string),
+        "advice": lack.map(hint::of_lack),
+    });
+    (level.name().to_owned(), value)
+}
+
+fn keyring_json(which: TrustedKeyring, contents: &KeyringContents) -> Value {
+    match contents {
+        KeyringContents::Held(_) => json!({
+            "name": which.name(),
+            "present": true,
+            "certificates": contents.certificates().collect::<Vec<_>>(),
+            "includes": contents.included().collect::<Vec<_>>(),
+        }),
+        KeyringContents::Absent => json!({ "name": which.name(), "present": false }),
+        KeyringContents::Unreadable(why) => json!({ "name": which.name(), "present": null, "error": why }),
+    }
+}
+
+fn ipe_json(ipe: &Result<IpeState, String>) -> Value {
+    match ipe {
+        Ok(ipe) => json!({
+            "enforcing": ipe.enforcing,
+            "active_policy": ipe.policy.as_ref().map(|policy| json!({
+                "name": policy.name,
+                "version": policy.version.to_string(),
+                "denies_execute_by_default": policy.parsed.as_ref().ok().map(Policy::denies_execute_by_default),
+            })),
+        }),
+        Err(why) => json!({ "unavailable": why }),
+    }
+}

@@ -1,0 +1,52 @@
+//! Removing from a store what neither its images nor the machine's mounts need.
+
+use std::time::Duration;
+
+use sealpack_kernel::Kernel;
+use sealpack_store::{GcOptions, GcReport, LockKind, Store, objects_of_image};
+
+use crate::Error;
+use crate::remark::{Remark, Remarks};
+
+/// What is collected.
+#[derive(Debug, Clone, Copy)]
+pub struct Collection {
+    /// Only find out what would be removed.
+    pub dry_run: bool,
+    /// How many of the images that each name had before are kept, the newest ones, with what they need.
+    pub keep_previous: usize,
+    /// How long to wait for others that use the store.
+    pub wait: Duration,
+}
+
+/// Removes what no image needs; devices that nobody uses any more go first. What is mounted stays, named or not.
+///
+/// # Errors
+/// Of the store, above all [`RootUnreadable`](sealpack_store::Error::RootUnreadable) and
+/// [`Locked`](sealpack_store::Error::Locked); of mounting, where it is not known what is mounted.
+pub fn collect(
+    store: &Store,
+    kernel: &Kernel,
+    collection: Collection,
+    remarks: Remarks<'_>,
+) -> Result<GcReport, Error> {
+    let Collection { dry_run, keep_previous, wait } = collection;
+    // From here on nobody mounts anything; what is mounted was mounted before.
+    let lock = store.lock(LockKind::Exclusive, wait)?;
+    if !dry_run && let Err(error) = sealpack_mount::remove_leftovers(kernel) {
+        remarks(Remark::LeftoversStay { why: error.to_string() });
+    }
+    let in_use = sealpack_mount::images_in_use()?;
+    if in_use.unreadable_processes > 0 {
+        remarks(Remark::HiddenMounts { processes: in_use.unreadable_processes });
+    }
+    let is_here = |id: &_| store.metadata_image_path(id).exists();
+    let options = GcOptions {
+        dry_run,
+        keep_previous,
+        keep_images: in_use.images.into_iter().filter(is_here).collect(),
+        keep_packs: sealpack_mount::root_hashes_in_use(kernel)?,
+        wait,
+    };
+    Ok(store.gc_locked(&lock, &options, &objects_of_image, &())?)
+}
