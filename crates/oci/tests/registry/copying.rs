@@ -22,7 +22,7 @@ fn wanted(platforms: Platforms) -> CopyOptions {
     CopyOptions { platforms, referrers: true }
 }
 
-fn usual() -> CopyOptions {
+pub(crate) fn usual() -> CopyOptions {
     wanted(Platforms::Usual(platform()))
 }
 
