@@ -10,8 +10,7 @@ use sealpack_mount::{Level, Plan};
 use sealpack_node::{mounting, place::StorePlace, trust_store::TrustStore};
 use sealpack_oci::{environment::Environment, platform::Platform, registry::ClientOptions};
 
-// An example prints.
-#[expect(clippy::print_stdout, clippy::print_stderr)]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn Error>> {
     let [_, image, target] =
         std::env::args().collect::<Vec<_>>().try_into().map_err(|_| "REFERENCE DIRECTORY")?;
