@@ -9,10 +9,7 @@ mod hint;
 mod listing;
 mod output;
 mod progress;
-mod registry_args;
 mod show;
-mod signing;
-mod statement;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,11 @@
 //! Options that several commands take.
 
 mod gate;
+mod registry;
+mod signing;
+mod statement;
 
 pub(crate) use gate::GateArgs;
+pub(crate) use registry::RegistryArgs;
+pub(crate) use signing::{KeyArgs, SealSigningArgs, SigningArgs, StatementSigningArgs};
+pub(crate) use statement::{StatementArgs, source_date};

@@ -5,11 +5,11 @@ use sealpack_oci::source::Source;
 use sealpack_oci::target::Target;
 use serde_json::{Value, json};
 
+use crate::args::RegistryArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::output::{count, size};
 use crate::progress;
-use crate::registry_args::RegistryArgs;
 
 /// Copy an image, with its seals, from one place to another.
 ///

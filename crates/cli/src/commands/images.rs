@@ -2,6 +2,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::hint;
 use crate::listing;
 use crate::output::{size, table};
 use sealpack_format::tree::Time;
@@ -22,7 +23,7 @@ impl Images {
         let images = store.images()?;
         let usage = store.usage(&images.records)?;
         for damage in &images.damaged {
-            context.output.remark(&format!("warning: {damage}"));
+            context.output.remark(&format!("warning: {damage}; {}", hint::OF_RECORD));
         }
         let listed = || images.records.iter().zip(&usage);
         let value = json!({

@@ -8,11 +8,10 @@ use sealpack_oci::source::Source;
 use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
-use crate::args::GateArgs;
+use crate::args::{GateArgs, RegistryArgs};
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::output::{count, size};
-use crate::registry_args::RegistryArgs;
 use crate::{progress, show};
 
 /// Bring an image into the store.

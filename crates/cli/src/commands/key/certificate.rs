@@ -5,9 +5,9 @@ use sealpack_trust::key::{self, Certificate};
 
 use super::json_of_new;
 use super::subject::SubjectArgs;
+use crate::args::KeyArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::KeyArgs;
 use sealpack_node::new_files::{self, NewFile};
 
 /// Make a certificate for a key that is there, such as one in a token.

@@ -1,9 +1,9 @@
 use sealpack_trust::pkcs7;
 use serde_json::json;
 
+use crate::args::SigningArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::SigningArgs;
 use sealpack_node::keys::SigningKey;
 
 /// Check that a key and a certificate belong together, by signing something.

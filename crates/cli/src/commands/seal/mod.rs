@@ -14,11 +14,9 @@ use sealpack_store::ImageRecord;
 use sealpack_trust::seal::SealingKeys;
 use serde_json::Value;
 
+use crate::args::{RegistryArgs, SealSigningArgs, StatementArgs, StatementSigningArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::registry_args::RegistryArgs;
-use crate::signing::{SealSigningArgs, StatementSigningArgs};
-use crate::statement::StatementArgs;
 use crate::{progress, show};
 
 /// Seal an image: sign what it is made of, and the names that it may run under.

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use sealpack_node::seals;
 use serde_json::json;
 
+use crate::args::StatementArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::statement::StatementArgs;
 
 /// Write what is to be signed, for a key that is somewhere else.
 ///
@@ -30,6 +30,20 @@ pub(crate) struct Prepare {
     replace: bool,
 }
 
+/// What is written beside the files.
+const README: &str = "\
+These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
+PKCS#7, detached, by one signer, without certificates and attributes, in DER or PEM. With OpenSSL, in this directory:
+
+    for file in statement.json *.txt; do
+        openssl smime -sign -binary -noattr -nocerts -outform der \\
+            -signer CERT -inkey KEY -in \"$file\" -out \"$file.p7s\"
+    done
+
+With a key on P-384 add `-md sha384`. The statement may be signed by another key than the root hashes.
+What is signed: statement.json says which image this is, and for which names it may be used. Read it first.
+";
+
 impl Prepare {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         seals::check_is_free(&self.out)?;
@@ -39,7 +53,7 @@ impl Prepare {
         let wanted = self.statement.wanted()?;
         let (record, draft) = seals::draft(&store, record, &trust, &wanted, self.replace, &mut remarks)?;
         let statement = draft.statement();
-        let files = seals::write_prepared(&self.out, statement)?;
+        let files = seals::write_prepared(&self.out, statement, README)?;
         let value = json!({
             "name": record.name,
             "manifest": record.manifest,

@@ -3,9 +3,9 @@ use sealpack_gate::seal::{Publish, publish};
 use sealpack_oci::target::Target;
 
 use super::environment;
+use crate::args::RegistryArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::registry_args::RegistryArgs;
 use crate::show;
 
 /// Publish the seal of an image, beside the image.

@@ -8,9 +8,9 @@ use sealpack_trust::key::Certificate;
 use sealpack_trust::policy::{Operation, Rule};
 use serde_json::json;
 
+use crate::args::source_date;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::statement::source_date;
 use sealpack_node::keys::read_certificate;
 use sealpack_node::new_files::{self, NewFile};
 use sealpack_node::policy::denying;

@@ -1,9 +1,11 @@
 //! What to do about an error, as far as it can be known from the error alone: all advice that names a command or an
 //! option of this program is here, or with the command whose mistake it is.
 
+mod carrying;
+mod kept;
+
 use std::error::Error;
 
-use sealpack_gate::NotAdmitted;
 use sealpack_gate::publish::PublishError;
 use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
@@ -22,19 +24,19 @@ use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
 use sealpack_trust::seal::SealSigningError;
 
+use carrying::{of_pull, of_way};
+pub(crate) use kept::{OF_RECORD, of_store};
+
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
-        return error.hint();
+        return of_way(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
-        return match error {
-            PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
-            error => error.hint(),
-        };
+        return of_pull(error);
     }
-    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
-        return Some("pull the image again".to_owned());
+    if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
+        return of_store(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
@@ -46,9 +48,7 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
         sealpack_node::Error::Policy(error) => return of_policy(error),
-        sealpack_node::Error::Store(sealpack_store::Error::RootUnreadable { .. }) => {
-            Some("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside")
-        }
+        sealpack_node::Error::Store(error) => of_store(error),
         _ => None,
     };
     hint.map(str::to_owned)
@@ -106,17 +106,6 @@ const fn of_publish(error: &PublishError) -> Option<&'static str> {
         ),
         _ => None,
     }
-}
-
-/// What can be done about layers that are not what was sealed, or were revoked.
-fn of_not_admitted(error: &NotAdmitted) -> String {
-    let hint = match error {
-        NotAdmitted::Seal { .. } => {
-            "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
-        }
-        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
-    };
-    hint.to_owned()
 }
 
 /// What can be done about a refusal of the trust store's.
