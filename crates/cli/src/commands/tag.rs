@@ -1,8 +1,8 @@
 use sealpack_format::reference::Reference;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::show;
 
 /// Give an image a further name.
 ///
@@ -26,7 +26,6 @@ impl Tag {
         // Its seal goes on being for the name that it was pulled by.
         record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);
         store.set_image(&record)?;
-        let value = json!({ "name": record.name, "metadata_image": record.metadata_image });
-        context.output.result(&value, || record.name.clone())
+        show::image::tagged(context.output, &record)
     }
 }

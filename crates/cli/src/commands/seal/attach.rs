@@ -43,7 +43,7 @@ impl Attach {
             .map_err(|error| advised(error, &self.directory))?;
         let path = store.seal_path(&record.manifest);
         let sealed = Sealed { record, seal, path, published: None };
-        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
+        show::seal::sealed(context.output, &sealed)
     }
 }
 

@@ -12,7 +12,6 @@ use sealpack_oci::source::Source;
 use sealpack_oci::target::Target;
 use sealpack_store::ImageRecord;
 use sealpack_trust::seal::SealingKeys;
-use serde_json::Value;
 
 use crate::args::{RegistryArgs, SealSigningArgs, StatementArgs, StatementSigningArgs};
 use crate::context::Context;
@@ -111,7 +110,7 @@ impl Seal {
         }
         let record = if self.pull { self.bring(context, &image)? } else { find(context, &image)? };
         let sealed = self.sign_one(context, record, &self.statement.wanted()?, &keys)?;
-        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
+        show::seal::sealed(context.output, &sealed)
     }
 
     /// What the source has now, in the store.
@@ -140,8 +139,7 @@ impl Seal {
             context.output.detail(|| show::seal::sealed_text(&sealed));
             all.push(sealed);
         }
-        let values: Vec<Value> = all.iter().map(show::seal::sealed_json).collect();
-        context.output.result(&Value::from(values), || all.iter().map(show::seal::sealed_text).collect())
+        show::seal::all_sealed(context.output, &all)
     }
 
     /// Seals an image that the store has, and publishes the seal if so wanted.

@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
 use sealpack_node::seals;
-use serde_json::json;
 
 use crate::args::StatementArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::show;
 
 /// Write what is to be signed, for a key that is somewhere else.
 ///
@@ -54,23 +54,6 @@ impl Prepare {
         let (record, draft) = seals::draft(&store, record, &trust, &wanted, self.replace, &mut remarks)?;
         let statement = draft.statement();
         let files = seals::write_prepared(&self.out, statement, README)?;
-        let value = json!({
-            "name": record.name,
-            "manifest": record.manifest,
-            "directory": self.out,
-            "to_be_signed": files,
-            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "epoch": statement.epoch(),
-        });
-        context.output.result(&value, || {
-            format!(
-                "{}: {} files to be signed in {}, with a README; then: sealpack seal attach {} {} --cert CERT",
-                record.name,
-                files.len(),
-                self.out.display(),
-                self.image,
-                self.out.display()
-            )
-        })
+        show::seal::prepared(context.output, &record, statement, &files, (&self.image, &self.out))
     }
 }

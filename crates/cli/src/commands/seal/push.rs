@@ -45,8 +45,6 @@ impl Push {
         let wanted =
             Publish { place: &place, composefs: self.composefs_artifact, way: (&client, &environment) };
         let published = publish(&store, &record, wanted, &mut context.output.gate_remarks())?;
-        context
-            .output
-            .result(&show::seal::published_json(&published), || show::seal::published_text(&published))
+        show::seal::published(context.output, &published)
     }
 }
