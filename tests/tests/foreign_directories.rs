@@ -301,3 +301,43 @@ fn a_sticky_directory_of_root_is_written_as_before() -> Result<()> {
     }
     Ok(())
 }
+
+/// A directory that was there with mode 0755 stayed so: whoever got in could read what only root may read in an image,
+/// and keep the locks.
+#[test]
+fn a_store_that_others_can_get_into_is_closed_to_them_and_their_locks_do_not_count() -> Result<()> {
+    let Some(place) = Place::new()? else { return Ok(()) };
+    let store = place.sealpack.store();
+    mode(&store, 0o755)?;
+    mode(&store.join("refs"), 0o755)?;
+    mode(store.parent().context("a store lies somewhere")?, 0o755)?;
+    let doctor = place.sealpack.json(["doctor"])?;
+    ensure!(doctor["store_loose_mode"] == "0755", "{doctor:#}");
+    let told = String::from_utf8(place.sealpack.run(["doctor"])?.stdout)?;
+    ensure!(told.contains("the store's mode is 0755"), "{told}");
+
+    let mut other = std::process::Command::new("sh");
+    other
+        .args(["-c", "flock -x 0 && echo locked && exec sleep 100"])
+        .stdin(fs::File::open(store.join("refs"))?);
+    std::os::unix::process::CommandExt::uid(&mut other, USER);
+    let mut other = other.stdout(std::process::Stdio::piped()).spawn()?;
+    let mut said_so = [0; 6];
+    std::io::Read::read_exact(other.stdout.as_mut().context("its output")?, &mut said_so)?;
+    let start = Instant::now();
+    let tagged = place.sealpack.attempt(["tag", "busybox", "other"])?;
+    let took = start.elapsed();
+    other.kill()?;
+    other.wait()?;
+    ensure!(tagged.status.success(), "{}", said(&tagged));
+    ensure!(took < Duration::from_secs(10), "it waited for {took:?}");
+    ensure!(store.metadata()?.permissions().mode() & 0o777 == 0o700);
+
+    mode(&store, 0o755)?;
+    let output = place.sealpack.attempt(["--json", "fsck"])?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(output.status.code() == Some(3) && report["problems"][0]["kind"] == "LooseMode", "{report:#}");
+    place.sealpack.run(["fsck"])?;
+    ensure!(place.sealpack.json(["doctor"])?["store_loose_mode"].is_null());
+    Ok(())
+}
