@@ -56,9 +56,7 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
-        sealpack_gate::Error::NoName { .. } => {
-            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
-        }
+        sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
         _ => None,
     }
 }

@@ -66,7 +66,7 @@ fn is_digest(text: &str) -> bool {
 pub(super) fn name_of(source: &dyn ImageSource) -> Result<Reference, CommandError> {
     source.default_name().ok_or_else(|| {
         CommandError::failed(format_args!("{} suggests no name for the image", source.description()))
-            .hint("`sealpack pull SOURCE NAME` gives it one")
+            .hint("`sealpack pull SOURCE --name NAME` gives it one")
     })
 }
 
