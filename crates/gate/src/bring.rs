@@ -9,7 +9,7 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Observer, Request, pull};
+use sealpack_oci::pull::{Observer, Request, Word, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
@@ -38,7 +38,8 @@ pub fn bring(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check: None };
+    let request =
+        Request { name: &name, pulled_as: None, index: found.index(), objects, word: Word::Nobodys };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 
@@ -110,7 +111,7 @@ impl Images {
             pulled_as: Some(&self.name),
             index: (*index != entry.digest).then_some((*index, index_bytes.as_slice())),
             objects: Some(ObjectForm::Packs),
-            check: None,
+            word: Word::Nobodys,
         };
         into_store(place, source, &image, &request, observer)
     }
