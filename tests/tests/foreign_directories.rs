@@ -85,7 +85,7 @@ impl Place {
         give(&place.at("home"))?;
         let [key, certificate] = [place.text("own.key")?, place.text("own.crt")?];
         place.sealpack.run(["key", "new", "--type", "p256", "--key", &key, "--cert", &certificate])?;
-        place.sealpack.run(["pull", &images::busybox()?.source(), "busybox"])?;
+        place.sealpack.run(["pull", &images::busybox()?.source(), "--name", "busybox"])?;
         Ok(Some(place))
     }
 
@@ -316,12 +316,7 @@ fn a_store_that_others_can_get_into_is_closed_to_them_and_their_locks_do_not_cou
     let told = String::from_utf8(place.sealpack.run(["doctor"])?.stdout)?;
     ensure!(told.contains("the store's mode is 0755"), "{told}");
 
-    let mut other = std::process::Command::new("sh");
-    other
-        .args(["-c", "flock -x 0 && echo locked && exec sleep 100"])
-        .stdin(fs::File::open(store.join("refs"))?);
-    std::os::unix::process::CommandExt::uid(&mut other, USER);
-    let mut other = other.stdout(std::process::Stdio::piped()).spawn()?;
+    let mut other = locked_by_another_user(&store.join("refs"))?;
     let mut said_so = [0; 6];
     std::io::Read::read_exact(other.stdout.as_mut().context("its output")?, &mut said_so)?;
     let start = Instant::now();
@@ -340,4 +335,12 @@ fn a_store_that_others_can_get_into_is_closed_to_them_and_their_locks_do_not_cou
     place.sealpack.run(["fsck"])?;
     ensure!(place.sealpack.json(["doctor"])?["store_loose_mode"].is_null());
     Ok(())
+}
+
+/// A process of the other user that takes a lock on `path` and says so. This one does not keep the descriptor.
+fn locked_by_another_user(path: &Path) -> Result<std::process::Child> {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "flock -x 0 && echo locked && exec sleep 100"]).stdin(fs::File::open(path)?);
+    std::os::unix::process::CommandExt::uid(&mut command, USER);
+    Ok(command.stdout(std::process::Stdio::piped()).spawn()?)
 }
