@@ -70,6 +70,8 @@ pub enum ProblemKind {
     MissingBlob,
     /// Something that no store has there.
     Stray,
+    /// Others than its owner could get into the store.
+    LooseMode,
 }
 
 impl ProblemKind {
@@ -94,6 +96,7 @@ impl ProblemKind {
             Self::MissingLayer => "missing_layer",
             Self::MissingPack => "missing_pack",
             Self::MissingBlob => "missing_blob",
+            Self::LooseMode => "loose_mode",
             Self::Stray => "stray",
         }
     }

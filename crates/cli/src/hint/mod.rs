@@ -63,9 +63,7 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
-        sealpack_gate::Error::NoName { .. } => {
-            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
-        }
+        sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
         sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
         sealpack_gate::Error::NoSeal { .. } => {
             Some("`sealpack seal IMAGE --key KEY --cert CERT` makes one".to_owned())

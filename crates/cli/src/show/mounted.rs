@@ -1,6 +1,6 @@
 //! Mounts of images.
 
-use sealpack_mount::{Achieved, Backing, Plan, Unmounted};
+use sealpack_mount::{Achieved, Backing, Mounted, Plan};
 use serde_json::json;
 
 use super::parts;
@@ -36,7 +36,7 @@ pub(crate) fn mounted(output: Output, achieved: &Achieved) -> CommandResult {
 }
 
 /// Shows what is mounted no more.
-pub(crate) fn unmounted(output: Output, unmounted: &Unmounted) -> CommandResult {
+pub(crate) fn unmounted(output: Output, unmounted: &Mounted) -> CommandResult {
     let value = json!({
         "target": unmounted.target,
         "metadata_image": parts::metadata_image(&unmounted.image, None),
