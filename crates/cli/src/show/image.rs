@@ -104,7 +104,8 @@ pub(crate) fn known(output: Output, store: &Store, known: &Known) -> CommandResu
         "objects": usage.objects,
         "object_bytes": usage.bytes,
         "integrity": integrity_word(store.integrity()),
-        "documents": { "manifest_document": manifest, "config_document": config },
+        "manifest_document": manifest,
+        "config_document": config,
     });
     output.result(&parts::with(parts::image(record), more), || known_text(store, known))
 }
