@@ -11,6 +11,7 @@ use sealpack_format::tar::{self, Event, MemberKind};
 
 use crate::error::{Error, Result};
 use crate::layout::{ExactReader, open_regular};
+use crate::media_type::{Compression, unsupported_compression};
 
 /// How much of the archive is read at once.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -189,14 +190,21 @@ fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn refuse_compressed(path: &Path, file: &File) -> Result<()> {
-    let mut start = [0; 6];
+    let mut start = [0; 16];
     let count = file.read_at(&mut start, 0).map_err(|source| Error::file("read", path, source))?;
-    let (name, tool) = match &start[..count] {
-        [0x1f, 0x8b, ..] => ("gzip", "gunzip"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("zstd", "unzstd"),
-        [b'B', b'Z', b'h', ..] => ("bzip2", "bunzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => ("xz", "unxz"),
-        _ => return Ok(()),
+    let start = &start[..count];
+    let name = match Compression::of_magic(start) {
+        Compression::Plain => unsupported_compression(start).map(str::to_owned),
+        compression => Some(compression.to_string()),
+    };
+    let Some(name) = name else { return Ok(()) };
+    let tool = match name.as_str() {
+        "gzip" | "compress (.Z)" | "pack (.z)" => "gunzip",
+        "zstd" => "unzstd",
+        "bzip2" => "bunzip2",
+        "xz" | "lzma" => "unxz",
+        "lz4" => "unlz4",
+        _ => "unpack",
     };
     let problem = format!(
         "the archive is compressed with {name}, so that blobs cannot be read in place; {tool} it first"
