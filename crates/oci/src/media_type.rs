@@ -91,6 +91,25 @@ impl fmt::Display for Compression {
     }
 }
 
+/// Whether a media type does not say what something is for: there is none, or it is outside of the vendors' tree (RFC 6838,
+/// section 3.2), where it names a format at most. Registries and proxies put such types in the place of what was pushed.
+#[must_use]
+pub fn says_no_use(media_type: &str) -> bool {
+    let subtype = media_type.split_once('/').map_or("", |(_, subtype)| subtype);
+    !subtype.trim_start().to_ascii_lowercase().starts_with("vnd.")
+}
+
+/// Whether a media type is of a layer in whatever packing, unless that is encrypted.
+#[must_use]
+pub fn is_some_layer(media_type: &str) -> bool {
+    let prefixes = [
+        "application/vnd.oci.image.layer.",
+        "application/vnd.docker.image.rootfs.",
+        "application/vnd.docker.container.image.rootfs.",
+    ];
+    prefixes.iter().any(|prefix| media_type.starts_with(prefix)) && !media_type.ends_with("+encrypted")
+}
+
 /// What a media type is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaKind {
@@ -105,7 +124,7 @@ pub enum MediaKind {
     /// A layer.
     Layer(Compression),
     /// A layer that may not be distributed, or lies elsewhere.
-    ForeignLayer,
+    ForeignLayer(Compression),
     /// Anything else.
     Other,
 }
@@ -124,10 +143,17 @@ impl MediaKind {
             OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Self::Layer(Compression::Gzip),
             OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Self::Layer(Compression::Zstd),
             "application/vnd.oci.image.layer.nondistributable.v1.tar"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Self::ForeignLayer,
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar" => {
+                Self::ForeignLayer(Compression::Plain)
+            }
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+                Self::ForeignLayer(Compression::Gzip)
+            }
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd" => {
+                Self::ForeignLayer(Compression::Zstd)
+            }
             _ => Self::Other,
         }
     }

@@ -20,12 +20,14 @@ mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod coding;
 pub(crate) mod error;
 mod options;
 mod proxy;
 mod referrers;
 mod retry;
 mod target;
+mod tls;
 mod transport;
 mod upload;
 mod url;
@@ -215,7 +217,7 @@ impl ImageSource for RegistrySource {
     }
 
     fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let is_manifest = descriptor.kind().is_manifest();
+        let is_manifest = descriptor.names_manifest();
         let what = match is_manifest {
             true => format!("the manifest {} of {}", descriptor.digest, self.0.reference.name()),
             false => self.0.blob_name(descriptor),

@@ -40,7 +40,7 @@ pub(super) fn find_or_pull(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check: None };
+    let request = Request { index: found.index(), ..Request::new(&name, objects) };
     bring(context, source.as_ref(), &found.image, &request)
 }
 

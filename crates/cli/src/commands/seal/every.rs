@@ -6,7 +6,7 @@ use sealpack_oci::Error;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
-use sealpack_oci::platform::Platform;
+use sealpack_oci::platform::{Platform, StatedPlatform};
 use sealpack_oci::pull::Request;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
@@ -52,14 +52,12 @@ impl Seal {
         name: &Reference,
         (index, index_bytes): (BlobDigest, &[u8]),
     ) -> Result<ImageRecord, CommandError> {
-        let platform = match &entry.platform {
-            Some(platform) => platform.clone(),
-            None => Platform::host(),
-        };
+        let stated = entry.platform.as_ref().and_then(StatedPlatform::platform);
+        let platform = stated.clone().unwrap_or_else(Platform::host);
         let bytes = source.fetch(entry)?;
         let image = match resolve_root(source, entry.clone(), bytes.clone(), &platform) {
             // A single image is sealed for whatever it is for.
-            Err(Error::WrongPlatform { actual, .. }) if entry.platform.is_none() => {
+            Err(Error::WrongPlatform { actual, .. }) if stated.is_none() => {
                 resolve_root(source, entry.clone(), bytes, &actual)?
             }
             other => other?,
@@ -68,11 +66,9 @@ impl Seal {
         let by_digest = format!("{}@{}", name.name(), entry.digest);
         let by_digest: Reference = by_digest.parse().map_err(CommandError::failed)?;
         let request = Request {
-            name: &by_digest,
             pulled_as: Some(name),
             index: (index != entry.digest).then_some((index, index_bytes)),
-            objects: Some(ObjectForm::Packs),
-            check: None,
+            ..Request::new(&by_digest, Some(ObjectForm::Packs))
         };
         bring::bring(context, source, &image, &request)
     }
