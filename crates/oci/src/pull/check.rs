@@ -15,6 +15,9 @@ pub struct Request<'a> {
     pub index: Option<(BlobDigest, &'a [u8])>,
     /// The form of its objects. `None`: that of the image that has the name, files when there is none.
     pub objects: Option<ObjectForm>,
+    /// Whether what is wrong of what the image [says about its composefs digests](crate::image::ResolvedImage::composefs)
+    /// refuses it. Such claims are nobody's: where the check knows better, they need only be told.
+    pub refuse_wrong_claims: bool,
     /// Asked before the image gets its name.
     pub check: Option<Check<'a>>,
 }
@@ -23,7 +26,7 @@ impl<'a> Request<'a> {
     /// To pull without a condition.
     #[must_use]
     pub const fn new(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        Self { name, pulled_as: None, index: None, objects, check: None }
+        Self { name, pulled_as: None, index: None, objects, refuse_wrong_claims: true, check: None }
     }
 }
 
