@@ -80,7 +80,25 @@ fn pull_image(place: &Place) -> Result<()> {
         file("lib/notes", 0o644, &[b'n'; 200]),
     ]);
     let image = images::at(&place.path("image"), &[(layer, Packing::Gzip)])?;
-    place.sealpack.run(["pull", &image.source(), "one"])?;
+    place.sealpack.run(["pull", &image.source(), "--name", "one"])?;
+    Ok(())
+}
+
+#[test]
+fn a_policy_and_a_log_that_are_too_large_are_refused_and_not_cut() -> Result<()> {
+    let place = Place::new()?;
+    let policy = place.write("policy.pol", place.new_policy(&["strict"])?)?;
+    fs::OpenOptions::new().append(true).open(&policy)?.set_len(16 * 1024 * 1024 + 1)?;
+    let shown = place.sealpack.attempt(["policy", "show", &policy])?;
+    ensure!(!shown.status.success() && said(&shown).contains("more than 16777216 bytes"), "{}", said(&shown));
+    let log = place.write("audit.log", "")?;
+    fs::OpenOptions::new().write(true).open(&log)?.set_len(256 * 1024 * 1024 + 1)?;
+    let explained = place.sealpack.attempt(["policy", "explain", &log])?;
+    let text = said(&explained);
+    ensure!(
+        !explained.status.success() && text.contains(&log) && text.contains("more than 256 MiB"),
+        "{text}"
+    );
     Ok(())
 }
 
@@ -282,7 +300,7 @@ fn an_image_without_objects_is_on_no_device_though_it_is_sealed() -> Result<()> 
     let place = Place::new()?;
     let short = Entry::new("short", Member::File(b"#!/bin/sh\n".to_vec())).mode(0o755);
     let image = images::at(&place.path("image"), &[(archive(&[short]), Packing::Gzip)])?;
-    place.sealpack.run(["pull", "--objects", "packs", &image.source(), "one"])?;
+    place.sealpack.run(["pull", "--objects", "packs", &image.source(), "--name", "one"])?;
     let policy = place.write("final", place.new_policy(&["final"])?)?;
     let (checked, status) = place.check(&[&policy, "one", "--assume", "sealed"])?;
     assert_eq!((status, &checked["denied"]), (Some(3), &1.into()));

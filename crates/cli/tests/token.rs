@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, reason = "a skipped test says why")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -65,8 +66,8 @@ impl Token {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env("SOFTHSM2_CONF", self.path("softhsm2.conf"));
-        for variable in ["SEALPACK_PIN", "SEALPACK_KEY", "SEALPACK_CERT", "SEALPACK_TRUST", "SEALPACK_STORE"]
-        {
+        let ours = |variable: &OsString| variable.as_encoded_bytes().starts_with(b"SEALPACK_");
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| ours(variable)) {
             command.env_remove(variable);
         }
         command
@@ -239,8 +240,16 @@ fn an_image_is_sealed_by_keys_in_a_token_one_for_the_packs_and_one_for_the_state
         token.says(&["key", "certificate", "--key", &uri, "--cert", &certificate, "--subject", name])?;
     }
     archive(&token)?;
-    let pull =
-        ["--store", "store", "pull", "docker-archive:image.tar", "tool:1", "--platform", "linux/amd64"];
+    let pull = [
+        "--store",
+        "store",
+        "pull",
+        "docker-archive:image.tar",
+        "--name",
+        "tool:1",
+        "--platform",
+        "linux/amd64",
+    ];
     token.says(&pull)?;
     let [packs, statements] = ["packs", "statements"].map(|name| token.uri(&format!("object={name}")));
     let seal = ["--store", "store", "seal", "tool:1", "--key", &packs, "--cert", "packs.crt"];

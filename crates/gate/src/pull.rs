@@ -105,7 +105,7 @@ pub fn pull(
         objects: form(wanted, &store, &admission),
         // Whoever may write to a registry may put a claim beside an image; a good seal is by somebody with a key.
         refuse_wrong_claims: admission.chosen().is_none(),
-        check: Some(&check),
+        word: pull::Word::Of(&check),
     };
     let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
     let wrong = pulled.composefs.iter().filter(|checked| checked.outcome.is_refusal());

@@ -182,12 +182,18 @@ impl Error {
         matches!(self, Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::TooLong { .. })
     }
 
-    /// Whether what was asked for is not there.
+    /// Whether a blob that was asked for is not there.
     pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NoBlob { .. }) || self.is_absence()
+    }
+
+    /// Whether what was asked for by its name is simply not there.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
         match self {
-            Self::NoBlob { .. } => true,
             Self::Registry(error) => matches!(**error, RegistryError::NotFound { .. }),
-            Self::AfterMirrors { error, .. } => error.is_missing(),
+            Self::AfterMirrors { error, .. } => error.is_absence(),
+            Self::NoImage { .. } => true,
             _ => false,
         }
     }

@@ -9,25 +9,25 @@ use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 
 /// Most referrers of one image that are listed.
-pub const REFERRER_LIMIT: usize = 1000;
+pub const REFERRERS_MAX: usize = 1000;
 /// Most pages of a registry's list of referrers; each is at most as large as a manifest.
-pub const PAGE_LIMIT: usize = 32;
+pub const PAGES_MAX: usize = 32;
 /// Longest hex part of a fallback tag.
-const TAG_HEX_LIMIT: usize = 64;
+const TAG_HEX_MAX: usize = 64;
 
 /// The tag under which the referrers of `subject` are listed where there is no API for it: `sha256-<hex>`
 /// (distribution-spec, "Referrers tag schema").
 #[must_use]
 pub fn fallback_tag(subject: &BlobDigest) -> String {
     let hex = subject.hex();
-    format!("{}-{}", subject.algorithm(), &hex[..hex.len().min(TAG_HEX_LIMIT)])
+    format!("{}-{}", subject.algorithm(), &hex[..hex.len().min(TAG_HEX_MAX)])
 }
 
 /// Whether `name` is a fallback tag, which names no image.
 pub(crate) fn is_fallback_tag(name: &str) -> bool {
     let hex = name.strip_prefix("sha256-").or_else(|| name.strip_prefix("sha512-"));
     hex.is_some_and(|hex| {
-        hex.len() == TAG_HEX_LIMIT && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        hex.len() == TAG_HEX_MAX && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
@@ -55,9 +55,9 @@ impl<'a> Collector<'a> {
             if !entry.names_manifest() || entry.digest == self.subject || !self.seen.insert(entry.digest) {
                 continue;
             }
-            if self.seen.len() > REFERRER_LIMIT {
+            if self.seen.len() > REFERRERS_MAX {
                 let (what, of) = (self.what.clone(), "referrers");
-                return Err(Error::TooMany { what, limit: REFERRER_LIMIT, of });
+                return Err(Error::TooMany { what, limit: REFERRERS_MAX, of });
             }
             let is_other = |wanted| entry.artifact_type.as_deref().is_some_and(|listed| listed != wanted);
             if !self.artifact_type.is_some_and(is_other) {
@@ -69,7 +69,7 @@ impl<'a> Collector<'a> {
 
     /// The error of a list that does not end.
     pub(crate) fn too_many_pages(&self) -> Error {
-        Error::TooMany { what: self.what.clone(), limit: PAGE_LIMIT, of: "pages of referrers" }
+        Error::TooMany { what: self.what.clone(), limit: PAGES_MAX, of: "pages of referrers" }
     }
 
     /// Whether nothing at all was listed, of whatever type.

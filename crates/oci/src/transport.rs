@@ -6,7 +6,7 @@ use std::io::Read;
 use sealpack_format::reference::Reference;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 
 /// Where an image comes from: a registry, a layout or an archive.
 ///
@@ -46,7 +46,7 @@ pub trait ImageSource: Send + Sync {
     ///
     /// # Errors
     /// When the list cannot be had, is none, or is longer than
-    /// [`REFERRER_LIMIT`](crate::referrers::REFERRER_LIMIT) or [`PAGE_LIMIT`](crate::referrers::PAGE_LIMIT).
+    /// [`REFERRERS_MAX`](crate::referrers::REFERRERS_MAX) or [`PAGES_MAX`](crate::referrers::PAGES_MAX).
     fn referrers(&self, _subject: &Descriptor, _artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
         Ok(Vec::new())
     }
@@ -156,8 +156,8 @@ pub fn put_bytes(target: &dyn ImageTarget, blob: &Descriptor, bytes: &[u8]) -> R
 
 /// Reads a manifest that is about to be written, and checks that it is the one described.
 pub(crate) fn check_manifest(what: &str, manifest: &Descriptor, bytes: &[u8]) -> Result<Document> {
-    if manifest.size_bytes > MANIFEST_LIMIT_BYTES {
-        return Err(Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_LIMIT_BYTES });
+    if manifest.size_bytes > MANIFEST_MAX_BYTES {
+        return Err(Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_MAX_BYTES });
     }
     manifest.verify(what, bytes)?;
     Document::parse(what, Some(&manifest.media_type), bytes)

@@ -22,7 +22,7 @@ pub(crate) const VERSION: u64 = 1;
 /// The features that a program must know to use a store that has them.
 const KNOWN_INCOMPAT: [&str; 2] = [Feature::Packs.name(), Feature::History.name()];
 
-/// More bytes than a sane file has.
+/// As many bytes as no sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// What a store has from the time that it is needed.
@@ -101,8 +101,12 @@ impl Meta {
     pub(crate) fn read(root: &Dir) -> Result<Option<(Self, Algorithm)>> {
         let Some(file) = root.read(META)? else { return Ok(None) };
         let mut json = Vec::new();
-        let read = file.take(MAX_BYTES).read_to_end(&mut json);
+        let read = file.take(MAX_BYTES + 1).read_to_end(&mut json);
         read.map_err(|e| Error::io("read", root.at(META), e))?;
+        if json.len() as u64 > MAX_BYTES {
+            let what = format!("it has more than {MAX_BYTES} bytes");
+            return Err(Error::Meta { path: root.at(META), what });
+        }
         Self::parse(&json, root).map(Some)
     }
 
@@ -130,5 +134,25 @@ impl Meta {
         let algorithm =
             algorithm.map_err(|_| damaged(format!("unknown \"algorithm\" {:?}", meta.algorithm)))?;
         Ok((meta, algorithm))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_and_not_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        drop(Store::create(&path, Algorithm::Sha256).unwrap());
+        let mut file = std::fs::OpenOptions::new().append(true).open(path.join(META)).unwrap();
+        // Cut, it would be what it was before.
+        file.write_all(&vec![b' '; 64 * 1024]).unwrap();
+        let error = Store::open(&path).unwrap_err().to_string();
+        assert!(error.contains(META) && error.contains("more than 65536 bytes"), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, Read, Write};
 
 /// Longest head of a request, and longest form, that is read.
-const REQUEST_LIMIT_BYTES: usize = 64 * 1024;
+const REQUEST_MAX_BYTES: usize = 64 * 1024;
 /// Longest content of an upload that is read.
-const CONTENT_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+const CONTENT_MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Request {
     /// The head of the next request of a connection; `None` when there is none any more.
     pub(crate) fn read_head(stream: &mut impl BufRead) -> io::Result<Option<Self>> {
         let mut lines = Vec::new();
-        let mut limited = stream.take(REQUEST_LIMIT_BYTES as u64);
+        let mut limited = stream.take(REQUEST_MAX_BYTES as u64);
         loop {
             let mut line = String::new();
             if limited.read_line(&mut line)? == 0 {
@@ -74,9 +74,9 @@ impl Request {
     /// Reads the content, `most` bytes of it.
     pub(crate) fn read_content(&mut self, stream: &mut impl BufRead, most: usize) -> io::Result<()> {
         let length: usize = self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        self.content = vec![0; length.min(CONTENT_LIMIT_BYTES).min(most)];
+        self.content = vec![0; length.min(CONTENT_MAX_BYTES).min(most)];
         stream.read_exact(&mut self.content)?;
-        let start = &self.content[..self.content.len().min(REQUEST_LIMIT_BYTES)];
+        let start = &self.content[..self.content.len().min(REQUEST_MAX_BYTES)];
         self.body = String::from_utf8_lossy(start).into_owned();
         Ok(())
     }

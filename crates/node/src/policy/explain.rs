@@ -7,7 +7,7 @@ use sealpack_trust::policy::audit::{Access, EventId, Explanation, Logged, Record
 use crate::mounted_files::MountedFiles;
 use crate::remark::{Remark, Remarks};
 
-/// More of a log than this need not be read, in bytes.
+/// More of a log than this is not read, in bytes.
 pub const LOG_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A record, told, with the number of those that differ in time and process only.

@@ -18,7 +18,7 @@ use super::members::{Extent, Members};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
 use crate::json;
-use crate::manifest::{CONFIG_LIMIT_BYTES, Config, Descriptor, LAYER_LIMIT, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{CONFIG_MAX_BYTES, Config, Descriptor, LAYERS_MAX, MANIFEST_MAX_BYTES};
 use crate::media_type::{
     Compression, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, DOCKER_MANIFEST,
 };
@@ -112,19 +112,19 @@ impl DockerArchive {
             };
             return Err(Error::malformed(path.display().to_string(), problem));
         }
-        let listing = members.read_small("manifest.json", MANIFEST_LIMIT_BYTES)?;
+        let listing = members.read_small("manifest.json", MANIFEST_MAX_BYTES)?;
         let images = read_listing(&what, &listing)?;
         let image = choose(&what, &images, &choice)?;
         let config_name = image.config.as_deref().ok_or_else(|| {
             Error::malformed(format!("{what}: manifest.json"), "the image has no config there")
         })?;
-        let config_bytes = members.read_small(config_name, CONFIG_LIMIT_BYTES)?;
+        let config_bytes = members.read_small(config_name, CONFIG_MAX_BYTES)?;
         let config = Config::parse(&format!("{what}: {config_name}"), &config_bytes)?;
         let names = &image.layers;
-        if names.len() != config.diff_ids.len() || names.len() > LAYER_LIMIT {
+        if names.len() != config.diff_ids.len() || names.len() > LAYERS_MAX {
             let (layers, diff_ids) = (names.len(), config.diff_ids.len());
             let problem =
-                format!("it has {layers} layers (the limit is {LAYER_LIMIT}) and {diff_ids} diff_ids");
+                format!("it has {layers} layers (the limit is {LAYERS_MAX}) and {diff_ids} diff_ids");
             return Err(Error::malformed(what, problem));
         }
         let mut layers = HashMap::new();

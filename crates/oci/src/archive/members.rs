@@ -16,9 +16,9 @@ use crate::media_type::{Compression, unsupported_compression};
 /// How much of the archive is read at once.
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Most members of an archive; a layer has a handful of them, a layout one for each blob.
-const MEMBER_LIMIT: usize = 100_000;
+const MEMBERS_MAX: usize = 100_000;
 /// Longest chain of links.
-const LINK_LIMIT: usize = 8;
+const LINKS_MAX: usize = 8;
 
 /// The regular files and links of an archive, by their paths.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ impl Members {
                     event => indexer.add(event, position - input.len() as u64),
                 }
             }
-            if indexer.entries.len() > MEMBER_LIMIT {
-                let problem = format!("the archive has more than {MEMBER_LIMIT} members");
+            if indexer.entries.len() > MEMBERS_MAX {
+                let problem = format!("the archive has more than {MEMBERS_MAX} members");
                 return Err(Error::malformed(path.display().to_string(), problem));
             }
         }
@@ -92,7 +92,7 @@ impl Members {
             |problem: &str| Error::malformed(self.path.display().to_string(), format!("{name:?} {problem}"));
         let mut path = normalise(b"", name.as_bytes()).ok_or_else(|| problem("leads out of the archive"))?;
         let mut link = None;
-        for _ in 0..LINK_LIMIT {
+        for _ in 0..LINKS_MAX {
             match self.entries.get(&path) {
                 Some(Entry::File(extent)) => return Ok(*extent),
                 Some(Entry::Link(Some(target), said)) => {

@@ -9,7 +9,7 @@ use sealpack_format::reference::Reference;
 use super::members::Members;
 use crate::error::{Error, Result};
 use crate::layout::{ImageChoice, LayoutIndex};
-use crate::manifest::{Descriptor, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, MANIFEST_MAX_BYTES};
 use crate::transport::ImageSource;
 
 /// An OCI layout in a tar file.
@@ -37,8 +37,8 @@ impl OciArchive {
             };
             return Err(Error::malformed(path.display().to_string(), problem));
         }
-        let marker = members.read_small("oci-layout", MANIFEST_LIMIT_BYTES)?;
-        let index = members.read_small("index.json", MANIFEST_LIMIT_BYTES)?;
+        let marker = members.read_small("oci-layout", MANIFEST_MAX_BYTES)?;
+        let index = members.read_small("index.json", MANIFEST_MAX_BYTES)?;
         let fallback = path.file_name().and_then(|name| name.to_str());
         let layout = LayoutIndex::read(what, &marker, index, choice, fallback)?;
         Ok(Self { members, layout })
@@ -57,7 +57,7 @@ impl ImageSource for OciArchive {
     fn root(&self) -> Result<(Descriptor, Vec<u8>)> {
         self.layout.root(
             |descriptor| self.fetch(descriptor),
-            |digest| self.members.read_small(&member(digest), MANIFEST_LIMIT_BYTES),
+            |digest| self.members.read_small(&member(digest), MANIFEST_MAX_BYTES),
         )
     }
 

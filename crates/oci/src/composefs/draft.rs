@@ -6,7 +6,8 @@ use sealpack_format::verity::{fsverity_digest, signed_bytes};
 use sealpack_format::{Algorithm, ObjectId};
 use serde::Serialize;
 
-use super::{ARTIFACT_TYPE, Key, Part, SIGNATURE_LIMIT_BYTES, SIGNATURE_TYPE};
+use super::key::{Key, Part};
+use super::names::{ARTIFACT_TYPE, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::media_type::{OCI_EMPTY, OCI_MANIFEST};
@@ -19,7 +20,7 @@ const EMPTY: &[u8] = b"{}";
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
     /// A signature is empty, or too large for the kernel.
-    #[error("the signature of the {part} has {size_bytes} bytes; 1 to {SIGNATURE_LIMIT_BYTES} are possible")]
+    #[error("the signature of the {part} has {size_bytes} bytes; 1 to {SIGNATURE_MAX_BYTES} are possible")]
     SignatureSize {
         /// What it is a signature of.
         part: Part,
@@ -93,7 +94,7 @@ impl Draft {
     /// [`DraftError::SignatureSize`].
     pub fn sign(&mut self, part: Part, der: Vec<u8>) -> Result<(), DraftError> {
         let size_bytes = der.len();
-        if !(1..=SIGNATURE_LIMIT_BYTES).contains(&u64::try_from(size_bytes).unwrap_or(u64::MAX)) {
+        if !(1..=SIGNATURE_MAX_BYTES).contains(&u64::try_from(size_bytes).unwrap_or(u64::MAX)) {
             return Err(DraftError::SignatureSize { part, size_bytes });
         }
         if let Some((_, signature)) = self.parts.get_mut(&part) {

@@ -4,23 +4,23 @@ use std::collections::{BTreeSet, VecDeque};
 
 use sealpack_format::BlobDigest;
 
-use super::{CopyOptions, Platforms};
+use super::options::{CopyOptions, Platforms};
 use crate::artifact::{LeftOut, fetch_referrer, is_contents};
 use crate::error::{Error, Result};
-use crate::image::{NESTING_LIMIT, check_entry, resolve_root};
+use crate::image::{NESTING_MAX, check_entry, resolve_root};
 use crate::manifest::{Descriptor, Document, Index, Manifest};
 use crate::media_type::MediaKind;
-use crate::referrers::REFERRER_LIMIT;
+use crate::referrers::REFERRERS_MAX;
 use crate::transport::ImageSource;
 
 /// Deepest chain of referrers of referrers that is followed.
-const CHAIN_LIMIT: usize = 8;
+const CHAIN_MAX: usize = 8;
 /// Most manifests and indexes: each image of them costs requests for its referrers.
-const MANIFESTS_LIMIT: usize = 4096;
+const MANIFESTS_MAX: usize = 4096;
 /// Most configs and layers.
-const BLOBS_LIMIT: usize = 65_536;
+const BLOBS_MAX: usize = 65_536;
 /// Most bytes of manifests and indexes, which are kept in memory.
-const MANIFESTS_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
+const MANIFESTS_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A manifest or index to be written.
 #[derive(Debug)]
@@ -79,20 +79,20 @@ impl Plan {
             return Ok(());
         }
         let what = format!("{} in {}", descriptor.digest, source.description());
-        if self.seen_manifests.len() > MANIFESTS_LIMIT {
+        if self.seen_manifests.len() > MANIFESTS_MAX {
             let what = source.description();
-            return Err(Error::TooMany { what, limit: MANIFESTS_LIMIT, of: "manifests and indexes" });
+            return Err(Error::TooMany { what, limit: MANIFESTS_MAX, of: "manifests and indexes" });
         }
         self.manifests_bytes += descriptor.size_bytes;
-        if self.manifests_bytes > MANIFESTS_LIMIT_BYTES {
+        if self.manifests_bytes > MANIFESTS_MAX_BYTES {
             let what = format!("the manifests of {}", source.description());
-            return Err(Error::TooLarge { what, limit_bytes: MANIFESTS_LIMIT_BYTES });
+            return Err(Error::TooLarge { what, limit_bytes: MANIFESTS_MAX_BYTES });
         }
         match Document::parse(&what, Some(&descriptor.media_type), &bytes)? {
             Document::Manifest(manifest) => self.add_blobs(source, &what, *manifest)?,
             Document::Index(Index { manifests, .. }) => {
-                if depth >= NESTING_LIMIT {
-                    let problem = format!("indexes are nested more than {NESTING_LIMIT} deep");
+                if depth >= NESTING_MAX {
+                    let problem = format!("indexes are nested more than {NESTING_MAX} deep");
                     return Err(Error::malformed(what, problem));
                 }
                 for entry in manifests {
@@ -121,8 +121,8 @@ impl Plan {
             }
             self.blobs.push(blob);
         }
-        if self.seen_blobs.len() > BLOBS_LIMIT {
-            return Err(Error::TooMany { what: what.to_owned(), limit: BLOBS_LIMIT, of: "blobs up to it" });
+        if self.seen_blobs.len() > BLOBS_MAX {
+            return Err(Error::TooMany { what: what.to_owned(), limit: BLOBS_MAX, of: "blobs up to it" });
         }
         Ok(())
     }
@@ -137,13 +137,13 @@ impl Plan {
                 if self.seen_manifests.contains(&entry.digest) {
                     continue;
                 }
-                if found.len() >= REFERRER_LIMIT {
+                if found.len() >= REFERRERS_MAX {
                     let what = source.description();
-                    return Err(Error::TooMany { what, limit: REFERRER_LIMIT, of: "referrers in all" });
+                    return Err(Error::TooMany { what, limit: REFERRERS_MAX, of: "referrers in all" });
                 }
-                if depth >= CHAIN_LIMIT {
+                if depth >= CHAIN_MAX {
                     let what = source.description();
-                    return Err(Error::TooMany { what, limit: CHAIN_LIMIT, of: "referrers in a chain" });
+                    return Err(Error::TooMany { what, limit: CHAIN_MAX, of: "referrers in a chain" });
                 }
                 match fetch_referrer(source, &entry, &subject) {
                     Ok((_, bytes)) => self.add(source, entry.clone(), bytes, 0, &mut found)?,

@@ -11,8 +11,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sealpack_format::reference::DEFAULT_REGISTRY;
 use serde::Deserialize;
 
-use super::{CredentialsError, FILE_LIMIT_BYTES, Secret};
+use super::secret::{CredentialsError, Secret};
 use crate::json;
+
+/// Largest file of credentials that is read.
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// The key of Docker Hub in docker's files and for helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -64,9 +67,9 @@ impl AuthFile {
             Err(error) => return Err(failed(error)),
         };
         let mut bytes = Vec::new();
-        file.take(FILE_LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         let malformed = |problem: String| CredentialsError::Malformed { path: path.to_owned(), problem };
-        if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_LIMIT_BYTES) {
+        if u64::try_from(bytes.len()).is_ok_and(|size| size > FILE_MAX_BYTES) {
             return Err(malformed("the file is larger than 1 MiB".to_owned()));
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
-use super::{CredentialsError, Secret};
+use super::secret::{CredentialsError, Secret};
 use crate::json;
 
 /// Most that is read of what a helper says.
-const ANSWER_LIMIT_BYTES: u64 = 256 * 1024;
+const ANSWER_MAX_BYTES: u64 = 256 * 1024;
 /// The user name by which a helper marks an identity token.
 const TOKEN_USER: &str = "<token>";
 
@@ -59,6 +59,10 @@ impl Helper<'_> {
             kill(&mut child);
         }
         let (output, errors, success) = answer?;
+        // Before its exit status: nobody read on, which may be what it failed for.
+        if output.len() as u64 > ANSWER_MAX_BYTES {
+            return Err(self.failed(format!("answered with more than {} KiB", ANSWER_MAX_BYTES >> 10)));
+        }
         let said = String::from_utf8_lossy(if output.is_empty() { &errors } else { &output });
         if !success {
             // The protocol tells "none" only by this sentence.
@@ -124,7 +128,7 @@ fn read_aside(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8
         let mut bytes = Vec::new();
         if let Some(pipe) = pipe {
             // What was read before an error is judged like a short answer.
-            let _ = pipe.take(ANSWER_LIMIT_BYTES).read_to_end(&mut bytes);
+            let _ = pipe.take(ANSWER_MAX_BYTES + 1).read_to_end(&mut bytes);
         }
         let _ = sender.send(bytes);
     });

@@ -174,6 +174,8 @@ fn helpers_that_fail_are_named() {
     };
     assert!(message("broken").contains("broken (named in"));
     assert!(message("broken").contains("vault is sealed"));
+    home.helper("endless", r#"printf '{"Username":"u","Secret":"%0300000d"}' 1"#);
+    assert!(message("endless").contains("answered with more than 256 KiB"), "{}", message("endless"));
     assert!(message("babble").contains("did not answer with JSON"));
     assert!(message("absent").contains("docker-credential-absent is not in PATH"));
     assert!(message("../x").contains("slash"));

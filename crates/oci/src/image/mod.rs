@@ -13,9 +13,9 @@ use crate::transport::ImageSource;
 mod tests;
 
 /// Deepest nesting of indexes that is followed.
-pub(crate) const NESTING_LIMIT: usize = 4;
+pub(crate) const NESTING_MAX: usize = 4;
 /// Most entries of an index without a platform that are opened to see what they are.
-const UNLABELLED_LIMIT: usize = 16;
+const UNLABELLED_MAX: usize = 16;
 
 /// One layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +90,8 @@ fn descend(
     seen: &mut Vec<Platform>,
 ) -> Result<Option<ResolvedImage>> {
     let what = format!("{} ({})", source.description(), descriptor.digest);
-    if depth > NESTING_LIMIT {
-        return Err(Error::malformed(what, format!("indexes are nested deeper than {NESTING_LIMIT}")));
+    if depth > NESTING_MAX {
+        return Err(Error::malformed(what, format!("indexes are nested deeper than {NESTING_MAX}")));
     }
     let bytes = bytes.map_or_else(|| source.fetch(&descriptor), Ok)?;
     let document = Document::parse(&what, Some(&descriptor.media_type), &bytes)?;
@@ -143,7 +143,7 @@ fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform
         }
     }
     labelled.sort_by_key(|(distance, _)| *distance);
-    let images = unlabelled.into_iter().filter(|entry| entry.names_manifest()).take(UNLABELLED_LIMIT);
+    let images = unlabelled.into_iter().filter(|entry| entry.names_manifest()).take(UNLABELLED_MAX);
     // The best labelled entry is the answer; there is no looking further when it is broken.
     match labelled.first() {
         Some((_, best)) => vec![*best],

@@ -105,7 +105,7 @@ fn attestations_are_no_images() {
 fn endless_nesting_ends() {
     let mut memory = Memory::default();
     let mut inner = memory.image("amd64");
-    for _ in 0..=NESTING_LIMIT {
+    for _ in 0..=NESTING_MAX {
         inner = memory.index(&[inner]);
     }
     assert!(memory.resolve("linux/amd64").unwrap_err().to_string().contains("nested deeper than 4"));

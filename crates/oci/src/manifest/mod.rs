@@ -21,13 +21,13 @@ mod tests;
 
 /// Largest index or manifest in bytes: what registries have to accept (distribution-spec,
 /// "Pushing manifests"), and other clients' limit as well.
-pub const MANIFEST_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+pub const MANIFEST_MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// Largest config in bytes.
-pub const CONFIG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+pub const CONFIG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Most layers of one image; docker builds at most 127.
-pub const LAYER_LIMIT: usize = 500;
+pub const LAYERS_MAX: usize = 500;
 /// Most entries of one index.
-const INDEX_LIMIT: usize = 4096;
+const INDEX_ENTRIES_MAX: usize = 4096;
 
 /// A reference by content: media type, digest and size of a blob (image-spec, descriptor.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Descriptor {
     /// Largest size at which the blob may be read into memory: 4 MiB, a config 16 MiB.
     #[must_use]
     pub fn memory_limit_bytes(&self) -> u64 {
-        if self.kind() == MediaKind::Config { CONFIG_LIMIT_BYTES } else { MANIFEST_LIMIT_BYTES }
+        if self.kind() == MediaKind::Config { CONFIG_MAX_BYTES } else { MANIFEST_MAX_BYTES }
     }
 
     /// Refuses a blob that is too large to be read into memory, before anything is read.
@@ -211,7 +211,7 @@ impl Document {
             return Err(Error::malformed(what, "its schemaVersion is not 2"));
         }
         match kind {
-            MediaKind::Index => wire.into_index(what, INDEX_LIMIT).map(Self::Index),
+            MediaKind::Index => wire.into_index(what, INDEX_ENTRIES_MAX).map(Self::Index),
             _ => wire.into_manifest(what).map(|manifest| Self::Manifest(Box::new(manifest))),
         }
     }
@@ -394,10 +394,10 @@ impl WireDocument {
         let (Some(config), Some(layers)) = (self.config, self.layers.into_vec()) else {
             return Err(Error::malformed(what, "it lacks its config or its layers"));
         };
-        if layers.len() > LAYER_LIMIT {
+        if layers.len() > LAYERS_MAX {
             return Err(Error::malformed(
                 what,
-                format!("it has {} layers, more than the limit of {LAYER_LIMIT}", layers.len()),
+                format!("it has {} layers, more than the limit of {LAYERS_MAX}", layers.len()),
             ));
         }
         Ok(Manifest {

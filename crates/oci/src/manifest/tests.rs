@@ -87,7 +87,7 @@ fn malformed_documents_say_where() {
 
 #[test]
 fn more_layers_than_anyone_builds_are_refused() {
-    let layers = vec![descriptor(OCI_LAYER_GZIP); LAYER_LIMIT + 1].join(",");
+    let layers = vec![descriptor(OCI_LAYER_GZIP); LAYERS_MAX + 1].join(",");
     let config = descriptor(OCI_CONFIG);
     let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#);
     assert!(problem(None, &text).contains("501 layers, more than the limit of 500"));
@@ -123,7 +123,7 @@ fn verify_tells_wrong_sizes_from_wrong_bytes() {
 #[test]
 fn large_documents_are_refused_before_they_are_read() {
     let mut descriptor = Descriptor::of(OCI_MANIFEST, b"abc");
-    descriptor.size_bytes = MANIFEST_LIMIT_BYTES + 1;
+    descriptor.size_bytes = MANIFEST_MAX_BYTES + 1;
     assert!(matches!(descriptor.check_fits_memory("x"), Err(Error::TooLarge { .. })));
     descriptor.media_type = OCI_CONFIG.to_owned();
     descriptor.check_fits_memory("x").unwrap();

@@ -8,8 +8,9 @@ use sealpack_format::verity::FsVerityHasher;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::Store;
 
-use super::{PullError, merge};
-use crate::composefs::{Checked, Facts, check, wants_user_xattrs};
+use super::error::PullError;
+use super::merged::merge;
+use crate::composefs::{Checked, Computed, check, wants_user_xattrs};
 use crate::image::ResolvedImage;
 use crate::merge::XattrRule;
 
@@ -43,13 +44,13 @@ pub(super) fn check_image(
         true => Some(image_id(store, layers, XattrRule::CapabilitiesAndUser)?),
         false => None,
     };
-    let facts = Facts { image_with_user: with_user, ..facts(image, Some(id)) };
-    refuse_wrong(check(&image.composefs, &facts), refuse)
+    let computed = Computed { image_with_user: with_user, ..facts(image, Some(id)) };
+    refuse_wrong(check(&image.composefs, &computed), refuse)
 }
 
-fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Facts<'_> {
+fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Computed<'_> {
     let (manifest, config) = (&image.manifest_bytes, &image.config_bytes);
-    Facts { manifest, config, image: id, image_with_user: None }
+    Computed { manifest, config, image: id, image_with_user: None }
 }
 
 fn refuse_wrong(checked: Vec<Checked>, refuse: bool) -> Result<Vec<Checked>, PullError> {

@@ -4,8 +4,8 @@ use std::io;
 
 use sealpack_format::{BlobDigest, DiffId};
 
-use super::check::Refusal;
-use crate::composefs::{Checked, Claim, Place};
+use super::check::Objection;
+use crate::composefs::{Checked, Claim, ClaimedIn};
 use crate::error::Error;
 use crate::ingest::{CorruptBlob, IngestError, ScanError};
 use crate::merge::MergeError;
@@ -80,7 +80,7 @@ pub enum PullError {
     Image(#[from] sealpack_format::erofs::WriteError),
     /// The check refused what was made of the layers.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(Objection),
     /// The store did not take something, or does not have what it should.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -161,7 +161,6 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
-            Self::Refused(refusal) => refusal.hint.clone(),
             Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
             _ => None,
         }
@@ -171,7 +170,7 @@ impl PullError {
 /// Why a claim may be wrong although nothing bad has happened.
 fn hint_about(claim: &Claim) -> &'static str {
     match claim.place {
-        Place::Labels => {
+        ClaimedIn::Labels => {
             "labels are inherited: this one may be about the image that this one was built from, or, if it was made \
              before composefs-rs 0.7, about another format; `--no-composefs-check` pulls the image all the same"
         }

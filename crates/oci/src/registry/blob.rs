@@ -7,12 +7,13 @@ use std::thread;
 
 use ureq::http::header;
 
-use super::Repository;
-use super::ask::{Answer, Ask};
-use super::client::{Cause, Failure, Temporary};
+use super::answer::Answer;
+use super::ask::Ask;
 use super::coding::{Coding, gunzip};
 use super::error::RegistryError;
-use super::transport::{clean, describe_io};
+use super::failure::{Cause, Failure, Temporary};
+use super::http::{clean, describe_io};
+use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 

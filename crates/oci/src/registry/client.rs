@@ -2,71 +2,30 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ureq::http::{HeaderMap, HeaderValue, Method, header};
 
-use super::ask::{Answer, Ask, RequestBody, Target, location, said};
-use super::auth::{Access, Audience, Authorization};
+use super::access::{Access, Audience, Authorization};
+use super::answer::{Answer, location, said};
+use super::ask::{Ask, RequestBody, Target};
 use super::challenge;
 use super::error::RegistryError;
+use super::failure::{Cause, Failure, Temporary};
+use super::http::{Transport, TransportError, clean, drain};
 use super::options::{ClientOptions, RetryPolicy};
 use super::retry::retry_after;
-use super::transport::{Transport, TransportError, clean, drain};
 use super::url::{Origin, Scheme, Url};
 use crate::credentials::{CredentialStore, Credentials};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 
 /// Most redirects that are followed.
-const REDIRECT_LIMIT: usize = 10;
+const REDIRECTS_MAX: usize = 10;
 /// Largest answer of a token service.
-const TOKEN_LIMIT_BYTES: u64 = 1024 * 1024;
+const TOKEN_MAX_BYTES: u64 = 1024 * 1024;
 /// How often somebody who is not there at all is asked again.
 const NOBODY_RETRIES: u32 = 2;
-
-/// What became of one attempt.
-pub(super) enum Failure {
-    /// Trying again cannot help.
-    Final(Error),
-    /// Trying again may help.
-    Temporary(Temporary),
-}
-
-pub(super) struct Temporary {
-    pub(super) url: String,
-    pub(super) cause: Cause,
-    pub(super) retry_after: Option<Duration>,
-}
-
-pub(super) enum Cause {
-    Network { problem: String, proxy: Option<String>, nobody: bool },
-    Status { status: u16, said: String },
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
-}
-
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Self {
-        Self::Final(error.into())
-    }
-}
-
-impl Temporary {
-    pub(super) fn into_error(self, attempts: u32) -> Error {
-        let url = self.url;
-        match self.cause {
-            Cause::Network { problem, proxy, .. } => {
-                RegistryError::Unreachable { url, proxy, attempts, problem }.into()
-            }
-            Cause::Status { status, said } => RegistryError::Status { url, status, attempts, said }.into(),
-        }
-    }
-}
 
 /// A place where a repository can be read: the registry or one of its mirrors.
 pub(super) struct Endpoint {
@@ -362,7 +321,7 @@ impl Client {
     fn send(&self, url: &Url, ask: &Ask<'_>, authorization: Option<&HeaderValue>) -> Result<Answer, Failure> {
         let mut target = url.clone();
         let mut authorization = authorization;
-        for _ in 0..=REDIRECT_LIMIT {
+        for _ in 0..=REDIRECTS_MAX {
             let sent = self.transport.send(&target, ask, authorization);
             let response = sent.map_err(|error| failure(&target, error))?;
             let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
@@ -380,7 +339,7 @@ impl Client {
             drain(response);
             target = next;
         }
-        let problem = format!("there are more than {REDIRECT_LIMIT}");
+        let problem = format!("there are more than {REDIRECTS_MAX}");
         Err(RegistryError::Redirect { url: url.to_string(), problem }.into())
     }
 
@@ -405,11 +364,11 @@ impl Client {
                 let (status, said) = (answer.status(), said(answer.response));
                 return Err(RegistryError::Status { url: url.to_string(), status, attempts: 1, said }.into());
             }
-            let bytes = check_status(&ask, answer)?.read_up_to(TOKEN_LIMIT_BYTES)?;
-            if u64::try_from(bytes.len()).is_ok_and(|length| length <= TOKEN_LIMIT_BYTES) {
+            let bytes = check_status(&ask, answer)?.read_up_to(TOKEN_MAX_BYTES)?;
+            if u64::try_from(bytes.len()).is_ok_and(|length| length <= TOKEN_MAX_BYTES) {
                 return Ok(bytes);
             }
-            let (what, limit_bytes) = (format!("the answer of {url}"), TOKEN_LIMIT_BYTES);
+            let (what, limit_bytes) = (format!("the answer of {url}"), TOKEN_MAX_BYTES);
             Err(Error::TooLarge { what, limit_bytes }.into())
         };
         Ok(self.repeat(self.retry.retries, attempt)?)

@@ -3,15 +3,17 @@
 use sealpack_format::BlobDigest;
 use ureq::http::header;
 
-use super::Repository;
-use super::ask::{Answer, Ask, Target};
-use super::client::{Client, Endpoint, Failure};
+use super::answer::Answer;
+use super::ask::{Ask, Target};
+use super::client::{Client, Endpoint};
 use super::error::RegistryError;
+use super::failure::Failure;
+use super::repository::Repository;
 use super::url::{Url, form};
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::{MANIFEST_TYPES, MediaKind, OCI_INDEX};
-use crate::referrers::{Collector, PAGE_LIMIT, fallback_tag};
+use crate::referrers::{Collector, PAGES_MAX, fallback_tag};
 
 /// What a registry without the API answers: 404 by the specification; the others occur.
 const WITHOUT_API: [u16; 5] = [400, 404, 405, 406, 501];
@@ -76,7 +78,7 @@ impl Lister<'_> {
         let filter = artifact_type.map(|wanted| format!("?{}", form(&[("artifactType", wanted)])));
         let path = format!("referrers/{}{}", self.subject.digest, filter.unwrap_or_default());
         let mut target = Target::Path(path);
-        for number in 0..PAGE_LIMIT {
+        for number in 0..PAGES_MAX {
             let mut ask = Ask::get("").accept(&[OCI_INDEX]).expecting(&[200, 400, 404, 405, 406, 501]);
             ask.target = target;
             let page = self.client.ask(self.endpoint, &ask, |answer| self.read_page(answer, number > 0))?;
@@ -136,13 +138,13 @@ pub(super) fn read_fallback(
 
 /// A list's bytes, no more than a manifest may have.
 fn read_limited(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
-    let too_large = || Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_LIMIT_BYTES };
-    if answer.length().is_some_and(|length| length > MANIFEST_LIMIT_BYTES) {
+    let too_large = || Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_MAX_BYTES };
+    if answer.length().is_some_and(|length| length > MANIFEST_MAX_BYTES) {
         return Err(too_large().into());
     }
-    let bytes = answer.read_up_to(MANIFEST_LIMIT_BYTES)?;
+    let bytes = answer.read_up_to(MANIFEST_MAX_BYTES)?;
     match u64::try_from(bytes.len()) {
-        Ok(length) if length <= MANIFEST_LIMIT_BYTES => Ok(bytes),
+        Ok(length) if length <= MANIFEST_MAX_BYTES => Ok(bytes),
         _ => Err(too_large().into()),
     }
 }

@@ -16,13 +16,13 @@ use super::url::{api_host, form};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::manifest::{Descriptor, Document, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::{MANIFEST_TYPES, OCI_INDEX};
-use crate::referrers::{REFERRER_LIMIT, fallback_tag};
+use crate::referrers::{REFERRERS_MAX, fallback_tag};
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
 /// How often a list of referrers is written that others write too.
-const WRITE_LIMIT: u32 = 5;
+const WRITES_MAX: u32 = 5;
 
 /// A repository to be written to, and the name for what is written.
 ///
@@ -79,7 +79,7 @@ impl RegistryTarget {
     fn list_referrer(&self, subject: &Descriptor, entry: &Descriptor) -> Result<String> {
         let what = tag_name(&self.endpoint, subject);
         let tag = fallback_tag(&subject.digest);
-        for repetition in 1..=WRITE_LIMIT {
+        for repetition in 1..=WRITES_MAX {
             let Some(index) = self.extended(&what, subject, entry)? else { return Ok(tag) };
             self.put(&tag, &Descriptor::of(OCI_INDEX, &index), &index)?;
             if self.extended(&what, subject, entry)?.is_none() {
@@ -88,7 +88,7 @@ impl RegistryTarget {
             std::thread::sleep(self.client.retry.delay(repetition, None));
         }
         let entry = entry.digest.to_string();
-        Err(RegistryError::Raced { what, entry, attempts: WRITE_LIMIT }.into())
+        Err(RegistryError::Raced { what, entry, attempts: WRITES_MAX }.into())
     }
 
     /// The list with `entry` added; `None` if it has it. What is in it stays as it is.
@@ -100,16 +100,16 @@ impl RegistryTarget {
         if listed.iter().any(|listed| listed.digest == entry.digest) {
             return Ok(None);
         }
-        if listed.len() >= REFERRER_LIMIT {
-            return Err(Error::TooMany { what: what.to_owned(), limit: REFERRER_LIMIT - 1, of: "entries" });
+        if listed.len() >= REFERRERS_MAX {
+            return Err(Error::TooMany { what: what.to_owned(), limit: REFERRERS_MAX - 1, of: "entries" });
         }
         let mut index: Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::malformed(what, error))?;
         json::entries_of(&mut index, "manifests").push(entry.to_json());
         index["mediaType"] = OCI_INDEX.into();
         let bytes = index.to_string().into_bytes();
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_LIMIT_BYTES) {
-            return Err(Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_LIMIT_BYTES });
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {
+            return Err(Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_MAX_BYTES });
         }
         Ok(Some(bytes))
     }

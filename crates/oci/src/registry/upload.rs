@@ -8,9 +8,11 @@ use std::io::Read;
 
 use ureq::http::{Method, header};
 
-use super::ask::{Answer, Ask, RequestBody};
-use super::client::{Cause, Client, Endpoint, Failure, Temporary};
+use super::answer::Answer;
+use super::ask::{Ask, RequestBody};
+use super::client::{Client, Endpoint};
 use super::error::RegistryError;
+use super::failure::{Cause, Failure, Temporary};
 use super::url::{Scheme, Url};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
@@ -20,7 +22,7 @@ use crate::transport::Open;
 /// An upload that got on by this much since it last broke counts as working.
 const PROGRESS_BYTES: u64 = 256 * 1024;
 /// Largest chunk that is sent because a registry demands it; it is kept in memory.
-const CHUNK_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+const CHUNK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The upload of one blob, whose state is what the registry has confirmed.
 pub(super) struct Upload<'a> {
@@ -118,7 +120,7 @@ impl<'a> Upload<'a> {
             Ok((new_location(&answer)?, smallest))
         })?;
         match smallest {
-            Some(smallest) if smallest > CHUNK_LIMIT_BYTES => self.whole = true,
+            Some(smallest) if smallest > CHUNK_MAX_BYTES => self.whole = true,
             Some(smallest) => self.chunk_bytes = self.chunk_bytes.max(smallest),
             None => {}
         }

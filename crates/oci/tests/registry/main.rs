@@ -5,6 +5,7 @@ mod as_it_is;
 mod auth;
 mod blobs;
 mod copying;
+mod foreign_layouts;
 mod manifests;
 mod network;
 mod pushing;

@@ -1,7 +1,7 @@
 //! Finding the image: tags, digests, indexes, and documents that are wrong.
 
 use sealpack_oci::image::resolve;
-use sealpack_oci::manifest::MANIFEST_LIMIT_BYTES;
+use sealpack_oci::manifest::MANIFEST_MAX_BYTES;
 use sealpack_oci::transport::ImageSource as _;
 use sealpack_test_registry::{Action, Fault, Image, ImageLayer, Registry, digest_of};
 
@@ -102,7 +102,7 @@ fn a_manifest_without_end_is_cut_at_the_limit() {
     let registry = registry_with_image();
     registry.fault(Fault::new("/manifests/", Action::EndlessBody));
     let error = failure(&registry, "app:1");
-    assert!(matches!(error, Error::TooLarge { limit_bytes: MANIFEST_LIMIT_BYTES, .. }), "{error}");
+    assert!(matches!(error, Error::TooLarge { limit_bytes: MANIFEST_MAX_BYTES, .. }), "{error}");
 }
 
 #[test]

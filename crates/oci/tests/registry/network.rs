@@ -205,6 +205,19 @@ fn a_ca_file_without_a_certificate_is_named() {
 }
 
 #[test]
+fn a_ca_file_that_is_too_large_is_refused_and_not_cut() {
+    let directory = TempDir::new().unwrap();
+    let registry = Registry::start_tls();
+    let options = trusting(&registry, &directory);
+    let path = options.ca_files[0].clone();
+    // Whole certificates, and behind them more than is read.
+    let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.set_len(8 * 1024 * 1024 + 1).unwrap();
+    let error = source_with(&registry, "app:1", &options, &nowhere()).root().unwrap_err().to_string();
+    assert!(error.contains(path.to_str().unwrap()) && error.contains("more than 8 MiB"), "{error}");
+}
+
+#[test]
 fn a_redirect_from_tls_to_plain_http_is_refused() {
     let registry = Registry::start_tls();
     registry.put_image("app", "1", &image());

@@ -110,7 +110,8 @@ fn pem_is_read_however_editors_and_mail_have_left_it() -> Result<()> {
     let plain_key = String::from_utf8(bench.read("it.key")?)?;
     let old = plain.replace("CERTIFICATE", "X509 CERTIFICATE");
     ensure!(Certificate::parse(old.as_bytes())? == certificate);
-    let forms: [(&str, fn(&str) -> String); 6] = [
+    type Change = fn(&str) -> String;
+    let forms: [(&str, Change); 6] = [
         ("a byte order mark", |text| format!("\u{feff}{text}")),
         ("ends of lines as on Windows", |text| text.replace('\n', "\r\n")),
         ("both", |text| format!("\u{feff}{}", text.replace('\n', "\r\n"))),

@@ -34,22 +34,29 @@ impl Explain {
     }
 
     fn log(&self) -> Result<Vec<u8>, CommandError> {
-        let mut log = Vec::new();
         let (what, read) = match &self.file {
             None => {
                 return Kernel::default().log().map_err(|error| {
                     CommandError::failed(error).hint("give a log as a file, or run it as root")
                 });
             }
-            Some(path) if path.as_os_str() == "-" => {
-                ("standard input".to_owned(), io::stdin().take(LOG_MAX_BYTES).read_to_end(&mut log))
-            }
+            Some(path) if path.as_os_str() == "-" => ("standard input".to_owned(), read_log(io::stdin())),
             Some(path) => {
-                let read = File::open(path).and_then(|file| file.take(LOG_MAX_BYTES).read_to_end(&mut log));
+                let read = File::open(path).and_then(read_log);
                 (path.display().to_string(), read)
             }
         };
-        read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))?;
-        Ok(log)
+        read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))
     }
+}
+
+/// All of a log. A part of it would say nothing of what happened last.
+fn read_log(log: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    log.take(LOG_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LOG_MAX_BYTES {
+        let problem = format!("it has more than {} MiB", LOG_MAX_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
 }

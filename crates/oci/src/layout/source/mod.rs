@@ -13,7 +13,7 @@ use sealpack_format::reference::Reference;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, Index, MANIFEST_LIMIT_BYTES};
+use crate::manifest::{Descriptor, Document, Index, MANIFEST_MAX_BYTES};
 use crate::media_type::{MediaKind, OCI_INDEX};
 use crate::referrers::{Collector, fallback_tag, is_fallback_tag};
 use crate::transport::ImageSource;
@@ -26,9 +26,9 @@ pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name that containerd and BuildKit write beside it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Most bytes of manifests that refer to something, whose annotations are kept in memory.
-const REFERRERS_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+const REFERRERS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
-const MARKER_LIMIT_BYTES: u64 = 64 * 1024;
+pub(crate) const MARKER_MAX_BYTES: u64 = 64 * 1024;
 
 /// Which image of a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +65,8 @@ impl OciLayout {
     /// When the directory is no layout of version 1, or has no such image, or several.
     pub fn open(directory: &Path, choice: ImageChoice) -> Result<Self> {
         let what = format!("oci:{}{choice}", directory.display());
-        let marker = read_file(&directory.join("oci-layout"), MARKER_LIMIT_BYTES)?;
-        let index = read_file(&directory.join("index.json"), MANIFEST_LIMIT_BYTES)?;
+        let marker = read_file(&directory.join("oci-layout"), MARKER_MAX_BYTES)?;
+        let index = read_file(&directory.join("index.json"), MANIFEST_MAX_BYTES)?;
         let fallback = directory.canonicalize().ok();
         let fallback = fallback.as_deref().unwrap_or(directory).file_name().and_then(|name| name.to_str());
         let layout = LayoutIndex::read(what, &marker, index, choice, fallback)?;
@@ -110,7 +110,7 @@ impl ImageSource for OciLayout {
             |descriptor| self.fetch(descriptor),
             |digest| {
                 let path = self.blob_path(&Descriptor::new("", *digest, 0));
-                read_file(&path, MANIFEST_LIMIT_BYTES)
+                read_file(&path, MANIFEST_MAX_BYTES)
             },
         )
     }
@@ -231,9 +231,9 @@ impl LayoutIndex {
             let document = Document::parse(&what, Some(&entry.media_type), &bytes)?;
             if let Some(subject) = document.subject() {
                 found_bytes = found_bytes.saturating_add(entry.size_bytes);
-                if found_bytes > REFERRERS_LIMIT_BYTES {
+                if found_bytes > REFERRERS_MAX_BYTES {
                     let what = format!("the referrers in {}", self.what);
-                    return Err(Error::TooLarge { what, limit_bytes: REFERRERS_LIMIT_BYTES });
+                    return Err(Error::TooLarge { what, limit_bytes: REFERRERS_MAX_BYTES });
                 }
                 found.push((subject.digest, document.as_referrer(entry)));
             }
@@ -262,13 +262,8 @@ impl LayoutIndex {
     }
 }
 
-/// Checks that there is a layout of a known version in `directory`.
-pub(crate) fn check_marker(what: &str, directory: &Path) -> Result<()> {
-    check_version(what, &read_file(&directory.join("oci-layout"), MARKER_LIMIT_BYTES)?)
-}
-
 /// Checks the bytes of `oci-layout`.
-fn check_version(what: &str, marker: &[u8]) -> Result<()> {
+pub(crate) fn check_version(what: &str, marker: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     struct Marker {
         #[serde(rename = "imageLayoutVersion")]
@@ -379,11 +374,15 @@ fn default_name(root: &Root, choice: &ImageChoice, fallback: Option<&str>) -> Op
 
 /// A small file whole.
 pub(crate) fn read_file(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
-    let (file, size_bytes) = open_regular(path)?;
+    read_open(&open_regular(path)?.0, path, limit_bytes)
+}
+
+/// Reads all of a file that is at `path`, if it is not longer than `limit_bytes`.
+pub(crate) fn read_open(file: &File, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| Error::file("read", path, source))?;
-    if size_bytes > limit_bytes || u64::try_from(bytes.len()).is_ok_and(|length| length > limit_bytes) {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > limit_bytes) {
         return Err(Error::TooLarge { what: path.display().to_string(), limit_bytes });
     }
     Ok(bytes)

@@ -232,6 +232,6 @@ fn a_referrer_that_is_listed_again_and_again_is_read_once_and_all_of_them_have_a
     let again = std::iter::repeat_n(named(1, 300), 1000).chain(lists).collect();
     // The list is looked at as a referrer and as a list.
     assert_eq!(listed(again).unwrap(), (1, 3));
-    let large = (0..17).map(|number| named(number, MANIFEST_LIMIT_BYTES)).collect();
+    let large = (0..17).map(|number| named(number, MANIFEST_MAX_BYTES)).collect();
     assert!(matches!(listed(large), Err(Error::TooLarge { .. })));
 }

@@ -23,9 +23,9 @@ use crate::environment::Environment;
 use crate::error::Error;
 
 /// Largest file of certificates.
-const CERTIFICATES_LIMIT_BYTES: u64 = 8 * 1024 * 1024;
+const CERTIFICATES_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Largest header of an answer.
-const HEADER_LIMIT_BYTES: usize = 64 * 1024;
+const HEADER_MAX_BYTES: usize = 64 * 1024;
 
 /// What a failed request was, for who decides whether to try again.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Transport {
             .user_agent(concat!("sealpack/", env!("CARGO_PKG_VERSION")))
             // Blobs are hashed as they are stored.
             .accept_encoding("identity")
-            .max_response_header_size(HEADER_LIMIT_BYTES)
+            .max_response_header_size(HEADER_MAX_BYTES)
             .max_idle_connections_per_host(16)
             .timeout_resolve(Some(self.timeouts.connect))
             .timeout_connect(Some(self.timeouts.connect))
@@ -192,7 +192,10 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryE
     let bad = |problem: String| RegistryError::Certificates { path: path.to_owned(), problem };
     let mut pem = Vec::new();
     let file = fs::File::open(path).map_err(|error| bad(error.to_string()))?;
-    file.take(CERTIFICATES_LIMIT_BYTES).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    file.take(CERTIFICATES_MAX_BYTES + 1).read_to_end(&mut pem).map_err(|error| bad(error.to_string()))?;
+    if pem.len() as u64 > CERTIFICATES_MAX_BYTES {
+        return Err(bad(format!("there are more than {} MiB of it", CERTIFICATES_MAX_BYTES >> 20)));
+    }
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {
