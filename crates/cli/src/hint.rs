@@ -3,6 +3,9 @@
 
 use std::error::Error;
 
+use sealpack_gate::NotAdmitted;
+use sealpack_gate::publish::PublishError;
+use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
 use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
@@ -12,6 +15,7 @@ use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_oci::pull::PullError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
@@ -23,8 +27,11 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
         return error.hint();
     }
-    if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
-        return error.hint();
+    if let Some(error) = error.downcast_ref::<PullError>() {
+        return match error {
+            PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
+            error => error.hint(),
+        };
     }
     if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
         return Some("pull the image again".to_owned());
@@ -56,11 +63,58 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
-        sealpack_gate::Error::NoName { .. } => {
-            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
+        sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
+        sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
+        sealpack_gate::Error::NoSeal { .. } => {
+            Some("`sealpack seal IMAGE --key KEY --cert CERT` makes one".to_owned())
+        }
+        sealpack_gate::Error::NoSealedName { .. } => Some("pull it under a name, and verify that".to_owned()),
+        sealpack_gate::Error::Rollback(error) => of_rollback(error).map(str::to_owned),
+        sealpack_gate::Error::Publish(error) => of_publish(error).map(str::to_owned),
+        _ => None,
+    }
+}
+
+const fn of_rollback(error: &RollbackError) -> Option<&'static str> {
+    match error {
+        RollbackError::NoName { .. } => Some("`sealpack images` lists what it has"),
+        RollbackError::Digits { .. } => Some("`sealpack history` shows the digests"),
+        RollbackError::Several { .. } => Some("give more of the digest"),
+        RollbackError::NotThere { .. } => Some(
+            "`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise",
+        ),
+        RollbackError::NoneBefore { .. } => {
+            Some("`sealpack history` lists what is; --to takes any of it, sealed or not")
+        }
+        RollbackError::Incomplete { .. } => {
+            Some("`sealpack fsck` names what is; pulling the image by its digest brings it back")
         }
         _ => None,
     }
+}
+
+const fn of_publish(error: &PublishError) -> Option<&'static str> {
+    match error {
+        PublishError::NoImage { .. } => {
+            Some("`sealpack copy` brings the image there; --to names another place")
+        }
+        PublishError::Stale { .. } => Some(
+            "`sealpack seal --pull` seals the other one; --stale publishes the seal of the one that the store has all the \
+             same",
+        ),
+        _ => None,
+    }
+}
+
+/// What can be done about layers that are not what was sealed, or were revoked.
+fn of_not_admitted(error: &NotAdmitted) -> String {
+    let hint = match error {
+        NotAdmitted::Seal { .. } => {
+            "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+        }
+        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
+    };
+    hint.to_owned()
 }
 
 /// What can be done about a refusal of the trust store's.
@@ -99,7 +153,11 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     use sealpack_node::Error;
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return match error {
-            sealpack_gate::Error::NoName { .. } | sealpack_gate::Error::PacksNeedSha256 => true,
+            sealpack_gate::Error::NoName { .. }
+            | sealpack_gate::Error::PacksNeedSha256
+            | sealpack_gate::Error::NameUnsaid { .. }
+            | sealpack_gate::Error::NoSealedName { .. }
+            | sealpack_gate::Error::Rollback(RollbackError::Digits { .. }) => true,
             sealpack_gate::Error::Node(error) => is_usage(error),
             _ => false,
         };
