@@ -116,8 +116,8 @@ fn a_layer_that_is_kept_elsewhere_is_refused_only_where_it_is_not_there() -> Res
     ] {
         let mut foreign = with_manifest(other(), |it| it["layers"][0]["mediaType"] = media_type.into())?;
         let registry = Registry::start();
-        case.sealpack.run(["pull", &case.layout(&foreign)?, "from-layout"])?;
-        case.sealpack.run(["pull", &serve(&registry, &foreign), "from-registry"])?;
+        case.sealpack.run(["pull", &case.layout(&foreign)?, "--name", "from-layout"])?;
+        case.sealpack.run(["pull", &serve(&registry, &foreign), "--name", "from-registry"])?;
         foreign =
             with_manifest(image_of_nothing_else()?, |it| it["layers"][0]["mediaType"] = media_type.into())?;
         foreign.layers.clear();

@@ -99,11 +99,10 @@ fn a_claim_of_nobody_does_not_stop_a_sealed_image() -> Result<()> {
     market.publish(&market.seal(5)?);
     let wrong = fsverity_digest(Algorithm::Sha256, b"another config").to_string();
     let digest = publish(&market, &wrong, &market.manifest());
-    let output = market.run(&["--json", "pull", &market.name()])?;
-    let remark = said(&output);
+    let remark = said(&market.run(&["pull", &market.name()])?);
     ensure!([&digest, &wrong].iter().all(|word| remark.contains(*word)), "{remark}");
     ensure!(remark.contains("as its seal says"), "{remark}");
-    let pulled: Value = serde_json::from_slice(&output.stdout)?;
+    let pulled = market.json(&["pull", &market.name()])?;
     ensure!(outcomes(&pulled)? == [("config", "wrong", false)], "{pulled:#}");
     // A digest that is none, and one of the image's, is no better.
     publish(&market, "sha256:none", &market.manifest());
