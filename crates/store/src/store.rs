@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct Store {
     lock_wait: Duration,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
+    /// Whether no seal is where earlier versions put them.
+    pub(crate) seals_settled: AtomicBool,
 }
 
 impl std::fmt::Debug for Store {
@@ -82,6 +85,7 @@ impl Store {
             integrity,
             lock_wait: LOCK_WAIT,
             enabled: Mutex::default(),
+            seals_settled: AtomicBool::new(false),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::images::ObjectsOfImage;
 use crate::observer::{Event, Observer};
 use crate::places::{
-    PACKS, blob_path, hash_area_path, layer_path, metadata_image_path, pack_path, pack_record_path, seal_path,
+    PACKS, SealName, blob_path, hash_area_path, layer_path, metadata_image_path, pack_path, pack_record_path,
 };
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
@@ -70,7 +70,10 @@ impl Store {
                 used.pack |= record.objects == ObjectForm::Packs;
             }
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
-            needed.files.insert(seal_path(&record.manifest));
+            // A dry run leaves the seals of an old store where they are.
+            let manifest = record.manifest;
+            let names = [record.statement, None].map(|statement| SealName { manifest, statement });
+            needed.files.extend(names.iter().map(SealName::path));
             needed.add_image(&record.metadata_image);
             // One that fsck has set aside: its layers say what is needed.
             if record.objects == ObjectForm::Files
