@@ -2,7 +2,7 @@
 //! image as one filesystem, with or without PKCS#7 signatures (composefs-rs, `sealing_spec.rs`).
 //!
 //! They are in annotations of the image, in its label [`LABEL`], or in an artifact that refers to it. Everything that
-//! is found is a [`Claim`]; [`check`] holds claims against what the image is, [`Artifact`] reads an artifact, and
+//! is found is a [`Claim`]; [`check`] holds claims against what the image is, [`ComposefsArtifact`] reads an artifact, and
 //! [`Draft`] makes one. Nothing here reads files or asks a registry.
 
 mod artifact;
@@ -14,9 +14,9 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-pub use artifact::{Artifact, ArtifactError, Entry};
-pub use check::{Checked, Facts, Outcome, Unchecked, check, wants_user_xattrs};
-pub use claim::{Claim, Place, Stated};
+pub use artifact::{ArtifactError, ComposefsArtifact, Entry};
+pub use check::{Checked, Computed, Outcome, Unchecked, check, wants_user_xattrs};
+pub use claim::{Claim, ClaimedIn, Stated};
 pub use draft::{Built, Draft, DraftError};
 pub use key::{Key, Part};
 pub use names::{ARTIFACT_TYPE, ENTRIES_MAX, LABEL, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
