@@ -3,6 +3,8 @@
 
 use std::error::Error;
 
+use sealpack_gate::publish::PublishError;
+use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
 use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
@@ -59,6 +61,44 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::NoName { .. } => {
             Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
         }
+        sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
+        sealpack_gate::Error::NoSeal { .. } => {
+            Some("`sealpack seal IMAGE --key KEY --cert CERT` makes one".to_owned())
+        }
+        sealpack_gate::Error::NoSealedName { .. } => Some("pull it under a name, and verify that".to_owned()),
+        sealpack_gate::Error::Rollback(error) => of_rollback(error).map(str::to_owned),
+        sealpack_gate::Error::Publish(error) => of_publish(error).map(str::to_owned),
+        _ => None,
+    }
+}
+
+const fn of_rollback(error: &RollbackError) -> Option<&'static str> {
+    match error {
+        RollbackError::NoName { .. } => Some("`sealpack images` lists what it has"),
+        RollbackError::Digits { .. } => Some("`sealpack history` shows the digests"),
+        RollbackError::Several { .. } => Some("give more of the digest"),
+        RollbackError::NotThere { .. } => Some(
+            "`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise",
+        ),
+        RollbackError::NoneBefore { .. } => {
+            Some("`sealpack history` lists what is; --to takes any of it, sealed or not")
+        }
+        RollbackError::Incomplete { .. } => {
+            Some("`sealpack fsck` names what is; pulling the image by its digest brings it back")
+        }
+        _ => None,
+    }
+}
+
+const fn of_publish(error: &PublishError) -> Option<&'static str> {
+    match error {
+        PublishError::NoImage { .. } => {
+            Some("`sealpack copy` brings the image there; --to names another place")
+        }
+        PublishError::Stale { .. } => Some(
+            "`sealpack seal --pull` seals the other one; --stale publishes the seal of the one that the store has all the \
+             same",
+        ),
         _ => None,
     }
 }
@@ -99,7 +139,11 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     use sealpack_node::Error;
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return match error {
-            sealpack_gate::Error::NoName { .. } | sealpack_gate::Error::PacksNeedSha256 => true,
+            sealpack_gate::Error::NoName { .. }
+            | sealpack_gate::Error::PacksNeedSha256
+            | sealpack_gate::Error::NameUnsaid { .. }
+            | sealpack_gate::Error::NoSealedName { .. }
+            | sealpack_gate::Error::Rollback(RollbackError::Digits { .. }) => true,
             sealpack_gate::Error::Node(error) => is_usage(error),
             _ => false,
         };

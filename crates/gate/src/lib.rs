@@ -5,13 +5,18 @@
 //! whether something was not what a digest, a signature or a rule says.
 
 mod admission;
+pub mod bring;
 pub mod claims;
 pub mod error;
 mod found;
 mod gate;
+pub mod publish;
 pub mod pull;
 pub mod remark;
+pub mod rollback;
+pub mod seal;
 pub mod seals;
+pub mod verify;
 
 pub use admission::Admission;
 pub use error::Error;

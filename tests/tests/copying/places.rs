@@ -13,7 +13,7 @@ fn sealed() -> Result<Option<(Workshop, [Registry; 2])>> {
     let workshop = Workshop::new()?;
     let [first, second] = registries.each_ref().map(|registry| format!("{}/prod/app:1", registry.host()));
     workshop.copy(&[&images::busybox()?.source(), &first])?;
-    let made = workshop.seal(&[&first, "--name", &first, "--name", &second, "--push"])?;
+    let made = workshop.seal(&[&first, "--pull", "--name", &first, "--name", &second, "--push"])?;
     ensure!(made["published"]["fallback_tag"].is_string(), "the registry has a list of its own? {made:#}");
     Ok(Some((workshop, registries)))
 }
@@ -108,7 +108,7 @@ fn a_seal_is_put_into_a_layout_too() -> Result<()> {
     let workshop = Workshop::new()?;
     let layout = format!("oci:{}:app", workshop.path("layout").display());
     workshop.copy(&[&images::busybox()?.source(), &layout])?;
-    let made = workshop.seal(&[&layout, "--name", "example.org/app:1"])?;
+    let made = workshop.seal(&[&layout, "--pull", "--name", "example.org/app:1"])?;
     let stored = made["name"].as_str().context("no name")?;
     let published = workshop.sealpack.json(["seal", "push", stored, "--to", &layout])?;
     ensure!(published["fallback_tag"].is_null(), "{published:#}");

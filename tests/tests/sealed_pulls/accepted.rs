@@ -203,14 +203,14 @@ fn a_layout_does_not_name_what_is_sealed() -> Result<()> {
     ];
     market.run(&["key", "new", "--key", &key, "--cert", &cert])?;
     let seal = ["seal", &source, "--key", &key, "--cert", &cert];
-    for more in [&[][..], &["--all-platforms"]] {
+    for more in ["--pull", "--all-platforms"] {
         judge_output(
-            &market.attempt(&[&seal, more].concat())?,
+            &market.attempt(&[&seal[..], &[more]].concat())?,
             Exit::Usage,
             &["is from no registry", "--name"],
         )?;
     }
-    let value = market.json(&[&seal[..], &["--name", "localhost/mine:1"]].concat())?;
+    let value = market.json(&[&seal[..], &["--pull", "--name", "localhost/mine:1"]].concat())?;
     ensure!(value["names"] == json!(["localhost/mine:1"]), "{value}");
     Ok(())
 }
