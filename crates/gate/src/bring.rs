@@ -9,11 +9,11 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Observer, Request, pull};
+use sealpack_oci::pull::{Check, Observer, Rebuilt, Request, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
-use sealpack_store::{ImageRecord, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, ObjectForm};
 
 use crate::{Error, Found};
 
@@ -38,7 +38,10 @@ pub fn bring(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check: None };
+    // What comes is sealed next: whoever does that knows that the name may have had a sealed image.
+    let agreed = |_: &Rebuilt<'_>| Ok(Accepted { agreed: true, ..Accepted::default() });
+    let check: Option<Check<'_>> = Some(&agreed);
+    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 

@@ -1,6 +1,8 @@
 //! What the store keeps of a seal with the image that it is of.
 
-use sealpack_format::digest::BlobDigest;
+use sealpack_format::digest::{Algorithm, BlobDigest};
+
+use crate::hash::blob_digest;
 
 /// A seal, for the store's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +11,14 @@ pub struct KeptSeal {
     pub statement: BlobDigest,
     /// The bytes, at most [`SEAL_MAX_BYTES`](sealpack_format::limits::SEAL_MAX_BYTES) of them.
     pub json: Vec<u8>,
+}
+
+impl KeptSeal {
+    /// The seal in `json` whose statement has these bytes.
+    #[must_use]
+    pub fn new(statement: &[u8], json: Vec<u8>) -> Self {
+        Self { statement: blob_digest(Algorithm::Sha256, statement), json }
+    }
 }
 
 /// What is to be remembered of a seal for a name.

@@ -159,9 +159,12 @@ fn short_life_with_history() {
         let epoch = known.as_ref().map_or(epoch, |known| known.epoch.max(epoch));
         let before = known.iter().flat_map(|known| known.platforms.values());
         let created_unix_seconds = before.map(|image| image.created_unix_seconds + 1).max().unwrap_or(epoch);
-        let accepted =
-            Accepted { seal: Some(kept(SEAL)), epochs: vec![AcceptedEpoch { created_unix_seconds, ..epoch_for("two", epoch) }], ..Accepted::default() };
-        store.stage().unwrap().publish_with(&named, &accepted).unwrap();
+        let accepted = Accepted {
+            seal: Some(kept(SEAL)),
+            epochs: vec![AcceptedEpoch { created_unix_seconds, ..epoch_for("two", epoch) }],
+            ..Accepted::default()
+        };
+        let named = store.stage().unwrap().publish_with(&named, &accepted).unwrap();
         store.remove_image(&format!("{text}-once")).unwrap();
         named
     };

@@ -192,8 +192,11 @@ fn fill_up_with_history() {
     let before = pull(&store, "a", &[&["x"]]);
     let mut named = pull(&store, "b", &[&["y"]]);
     named.name = "a".into();
-    let accepted =
-        Accepted { seal: Some(kept(format!("{:2999}}}", "{").as_bytes())), epochs: vec![epoch_for("a", 7)], ..Accepted::default() };
+    let accepted = Accepted {
+        seal: Some(kept(format!("{:2999}}}", "{").as_bytes())),
+        epochs: vec![epoch_for("a", 7)],
+        ..Accepted::default()
+    };
     let filler = directory.join("filler");
     let mut refused = 0;
     for left_bytes in (0..).step_by(4096) {

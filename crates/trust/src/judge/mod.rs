@@ -261,7 +261,9 @@ fn too_old(
     }
     let created = statement.created().unix_seconds();
     let is_not_later = |seen: &Remembered| match &seen.image {
-        Some((manifest, before)) if seen.epoch == epoch && manifest != question.manifest => created <= *before,
+        Some((manifest, before)) if seen.epoch == epoch && manifest != question.manifest => {
+            created <= *before
+        }
         _ => false,
     };
     if let Some((name, Remembered { image: Some((manifest, _)), .. })) =

@@ -389,7 +389,11 @@ fn another_image_of_the_epoch_that_was_seen_is_refused_unless_it_was_sealed_late
     let failures = |image: char, seen: u64, created_before: u64, allow_rollback: bool| {
         let remembered = Remembered { epoch: seen, image: Some((digest(image), created_before)) };
         let remembered = BTreeMap::from([(NAME.parse().expect("a name"), remembered)]);
-        failures(&seal(contents(8), &one), &known, &Question { remembered, allow_rollback, ..asked.question() })
+        failures(
+            &seal(contents(8), &one),
+            &known,
+            &Question { remembered, allow_rollback, ..asked.question() },
+        )
     };
     let same = "its epoch is 8, with which docker.io/library/debian:12 was already seen as sha256:bbbb";
     for created_before in [created, created + 1] {
@@ -407,7 +411,8 @@ fn another_image_of_the_epoch_that_was_seen_is_refused_unless_it_was_sealed_late
 fn a_name_that_is_given_needs_a_seal_that_is_no_older_for_whatever_name() {
     let one = signer("one");
     let known = anchors(&[("one", &one)], "", "");
-    let given = |epoch| Some(("docker.io/prod/app:current".parse().expect("a name"), Remembered::epoch(epoch)));
+    let given =
+        |epoch| Some(("docker.io/prod/app:current".parse().expect("a name"), Remembered::epoch(epoch)));
     let seals = [candidate("a", seal(contents(8), &one))];
     // By digest as well: what the name means here is not in it.
     for name in [NAME.to_owned(), format!("{NAME}@{}", digest('a'))] {
@@ -416,7 +421,10 @@ fn a_name_that_is_given_needs_a_seal_that_is_no_older_for_whatever_name() {
         assert!(matches!(choose(&seals, &known, &question(8)), Ok(Choice::Sealed(_))));
         for seals in [&seals[..], &[]] {
             let error = choose(seals, &known, &question(9)).expect_err("older").to_string();
-            assert!(error.starts_with("docker.io/prod/app:current was sealed before, with epoch 9, but"), "{error}");
+            assert!(
+                error.starts_with("docker.io/prod/app:current was sealed before, with epoch 9, but"),
+                "{error}"
+            );
         }
         let on_purpose = Question { allow_rollback: true, ..question(9) };
         assert!(matches!(choose(&[], &known, &on_purpose), Ok(Choice::Unsealed(_))));
@@ -506,8 +514,10 @@ fn a_seal_that_was_taken_away_is_a_rollback() {
     let one = signer("one");
     let known = anchors(&[("one", &one)], "", "");
     let asked = Asked::new(NAME);
-    let seen =
-        Question { remembered: BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(8))]), ..asked.question() };
+    let seen = Question {
+        remembered: BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(8))]),
+        ..asked.question()
+    };
     let error = choose(&[], &known, &seen).expect_err("a rollback").to_string();
     assert_eq!(
         error,
