@@ -210,7 +210,7 @@ fn no_image_gets_a_name_with_the_digest_of_another() -> Result<()> {
     let name = format!("{PROD}@{digest}");
     let words = format!("{name} names the image of its digest, and this is sha256:{}", desk.hex);
     desk.node.refuses(Exit::Refused, ["tag", &desk.name(), &name], &[&words])?;
-    let pulled = desk.node.attempt(["pull", &desk.name(), &name])?;
+    let pulled = desk.node.attempt(["pull", &desk.name(), "--name", &name])?;
     ensure!(pulled.status.code() == Some(3), "a pull gave a name with another image's digest");
     desk.node.refuses(Exit::Failed, ["inspect", &name], &["the store has no image"])?;
     let own = format!("{PROD}@sha256:{}", desk.hex);

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 
+use sealpack_gate::NotAdmitted;
 use sealpack_gate::publish::PublishError;
 use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
@@ -14,6 +15,7 @@ use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_oci::pull::PullError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
@@ -25,8 +27,11 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
         return error.hint();
     }
-    if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
-        return error.hint();
+    if let Some(error) = error.downcast_ref::<PullError>() {
+        return match error {
+            PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
+            error => error.hint(),
+        };
     }
     if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
         return Some("pull the image again".to_owned());
@@ -64,9 +69,7 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
-        sealpack_gate::Error::NoName { .. } => {
-            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
-        }
+        sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
         sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
         sealpack_gate::Error::NoSeal { .. } => {
             Some("`sealpack seal IMAGE --key KEY --cert CERT` makes one".to_owned())
@@ -107,6 +110,17 @@ const fn of_publish(error: &PublishError) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// What can be done about layers that are not what was sealed, or were revoked.
+fn of_not_admitted(error: &NotAdmitted) -> String {
+    let hint = match error {
+        NotAdmitted::Seal { .. } => {
+            "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+        }
+        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
+    };
+    hint.to_owned()
 }
 
 /// What can be done about a refusal of the trust store's.

@@ -9,7 +9,7 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Check, Observer, Rebuilt, Request, pull};
+use sealpack_oci::pull::{Observer, Rebuilt, Request, Word, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
@@ -40,8 +40,8 @@ pub fn bring(
     let objects = Some(ObjectForm::Packs);
     // What comes is sealed next: whoever does that knows that the name may have had a sealed image.
     let agreed = |_: &Rebuilt<'_>| Ok(Accepted { agreed: true, ..Accepted::default() });
-    let check: Option<Check<'_>> = Some(&agreed);
-    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check };
+    let request =
+        Request { name: &name, pulled_as: None, index: found.index(), objects, word: Word::Of(&agreed) };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 
@@ -113,7 +113,7 @@ impl Images {
             pulled_as: Some(&self.name),
             index: (*index != entry.digest).then_some((*index, index_bytes.as_slice())),
             objects: Some(ObjectForm::Packs),
-            check: None,
+            word: Word::Nobodys,
         };
         into_store(place, source, &image, &request, observer)
     }

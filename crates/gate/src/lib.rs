@@ -18,7 +18,7 @@ pub mod seal;
 pub mod seals;
 pub mod verify;
 
-pub use admission::Admission;
+pub use admission::{Admission, NotAdmitted};
 pub use error::Error;
 pub use found::Found;
 pub use gate::{Demand, Gate, Judgement, asked_for};

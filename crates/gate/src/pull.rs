@@ -103,7 +103,7 @@ pub fn pull(
         pulled_as: Some(asked_for),
         index: found.index(),
         objects: form(wanted, &store, &admission),
-        check: Some(&check),
+        word: pull::Word::Of(&check),
     };
     let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
     Ok(Admitted { pulled, admission })

@@ -35,7 +35,7 @@ fn what_the_store_has_not_is_asked_of_nobody_unless_it_is_to_be_brought() -> Res
         ensure!(registry.requests().is_empty(), "something was asked for");
         if attempt == 0 {
             // The same with a store as without one.
-            workshop.sealpack.run(["pull", &images::busybox()?.source(), "busybox"])?;
+            workshop.sealpack.run(["pull", &images::busybox()?.source(), "--name", "busybox"])?;
         }
     }
     let sealed = workshop.seal(&[&name, "--pull", "--push"])?;

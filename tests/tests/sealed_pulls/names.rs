@@ -77,7 +77,7 @@ const CURRENT: &str = "docker.io/prod/app:current";
 fn given() -> Result<Market> {
     let market = Market::new()?;
     market.publish(&market.seal(5)?);
-    market.run(&["pull", "--require", "sealed", &market.name(), CURRENT])?;
+    market.run(&["pull", "--require", "sealed", &market.name(), "--name", CURRENT])?;
     market.registry.put_image("some/app", "v2", &image(2));
     Ok(market)
 }
@@ -90,18 +90,18 @@ fn unsealed(market: &Market) -> String {
 fn a_name_that_was_given_to_a_sealed_image_gets_no_unsealed_one_by_a_pull() -> Result<()> {
     let market = given()?;
     let words = [CURRENT, "was sealed before, with epoch 5, but it has no seal", "--allow-rollback"];
-    market.refuses_source(&unsealed(&market), &[CURRENT], &words)?;
+    market.refuses_source(&unsealed(&market), &["--name", CURRENT], &words)?;
     // By digest neither, nor from a file.
     let digest = digest_of(&image(2).manifest);
     let by_digest = format!("{}@{digest}", market.name().trim_end_matches(":v1"));
-    market.refuses_source(&by_digest, &[CURRENT], &words)?;
+    market.refuses_source(&by_digest, &["--name", CURRENT], &words)?;
     let layout = format!("oci:{}:x", market.path("layout").display());
     market.run(&["copy", &unsealed(&market), &layout])?;
-    market.refuses_source(&layout, &[CURRENT], &words)?;
+    market.refuses_source(&layout, &["--name", CURRENT], &words)?;
     // Not after the name is gone, either.
     market.run(&["rm", CURRENT])?;
-    market.refuses_source(&unsealed(&market), &[CURRENT], &words)?;
-    market.run(&["pull", "--allow-rollback", &unsealed(&market), CURRENT])?;
+    market.refuses_source(&unsealed(&market), &["--name", CURRENT], &words)?;
+    market.run(&["pull", "--allow-rollback", &unsealed(&market), "--name", CURRENT])?;
     Ok(())
 }
 
@@ -109,18 +109,18 @@ fn a_name_that_was_given_to_a_sealed_image_gets_no_unsealed_one_by_a_pull() -> R
 fn a_name_that_was_given_gets_sealed_images_that_are_no_older_from_wherever() -> Result<()> {
     let market = given()?;
     let later = publish(&market, &image(3), 6, 1000)?;
-    market.run(&["pull", "--require", "sealed", &market.name(), CURRENT])?;
+    market.run(&["pull", "--require", "sealed", &market.name(), "--name", CURRENT])?;
     assert_eq!(current(&market, CURRENT)?, later);
     market.registry.put_image("some/app", "v1", &market.image);
     let words = [CURRENT, "was already seen with 6"];
     let old = format!("{}@{}", market.name().trim_end_matches(":v1"), market.manifest());
-    market.refuses_source(&old, &[CURRENT], &words)
+    market.refuses_source(&old, &["--name", CURRENT], &words)
 }
 
 #[test]
 fn no_tag_and_no_rollback_gives_an_unsealed_image_the_name_of_a_sealed_one() -> Result<()> {
     let market = given()?;
-    market.run(&["pull", &unsealed(&market), "unsealed"])?;
+    market.run(&["pull", &unsealed(&market), "--name", "unsealed"])?;
     let before = current(&market, CURRENT)?;
     let state = market.node.state()?;
     let words = [CURRENT, "had an image with a seal of epoch 5", "has none here", "--allow-rollback"];
@@ -149,7 +149,7 @@ fn a_tag_of_a_sealed_image_is_remembered_as_a_pull_is() -> Result<()> {
     market.run(&["pull", &market.name()])?;
     market.run(&["tag", &market.name(), CURRENT])?;
     market.registry.put_image("some/app", "v2", &image(2));
-    market.refuses_source(&unsealed(&market), &[CURRENT], &["was sealed before, with epoch 5"])?;
+    market.refuses_source(&unsealed(&market), &["--name", CURRENT], &["was sealed before, with epoch 5"])?;
     // An older one that is sealed is no better, and one that is not older is.
     let later = publish(&market, &image(4), 6, 1000)?;
     market.run(&["pull", &market.name()])?;

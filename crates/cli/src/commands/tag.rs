@@ -28,7 +28,16 @@ pub(crate) struct Tag {
 impl Tag {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find_whole(&store, &self.image)?;
+        let record = context.find_whole(&store, &self.image).map_err(|error| {
+            // As with `ln`, what is there comes first.
+            match context.find_whole(&store, &self.name.to_string()) {
+                Ok(there) => error.hint(format_args!(
+                    "there is an image {}: what is there comes first, then the new name",
+                    there.name
+                )),
+                Err(_) => error,
+            }
+        })?;
         let record = naming::tag(&store, &record, &self.name, self.allow_rollback)?;
         let value = json!({ "name": record.name, "metadata_image": record.metadata_image });
         context.output.result(&value, || record.name.clone())

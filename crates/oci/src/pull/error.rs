@@ -147,7 +147,6 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
-            Self::Refused(refusal) => refusal.hint.clone(),
             Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
             _ => None,
         }

@@ -21,7 +21,7 @@ use sealpack_store::{
     Store, objects_of_image,
 };
 
-pub use check::{Check, Objection, Rebuilt, Request};
+pub use check::{Check, Objection, Rebuilt, Request, Word};
 pub use composefs::image_id;
 pub use error::PullError;
 pub use observer::{Event, Observer};
@@ -127,9 +127,9 @@ fn bring_in(
     }
     let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
-    let accepted = match request.check {
-        Some(check) => ask(&staging, &record, check)?,
-        None => Accepted::default(),
+    let accepted = match request.word {
+        Word::Of(check) => ask(&staging, &record, check)?,
+        Word::Nobodys => Accepted::default(),
     };
     let added = staging.figures();
     let record = staging.publish_with(&record, &accepted)?;
