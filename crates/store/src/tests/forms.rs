@@ -308,7 +308,7 @@ fn damage_of_packs_their_records_hash_areas_and_seals_is_found() {
         damage(&store.pack_record_path(&layer));
     });
     finds(&[DamagedImageTree], |store, record| damage(&store.hash_area_path(&record.metadata_image)));
-    finds(&[DamagedSeal], |store, record| drop(write_seal(store, &record, b"{").unwrap()));
+    finds(&[DamagedSeal], |store, record| drop(write_seal(store, record, b"{").unwrap()));
 }
 
 #[test]
