@@ -12,7 +12,9 @@ use sealpack_node::place::StorePlace;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [store, image, target] = arguments.as_slice() else { return Err("plan STORE IMAGE DIRECTORY".into()) };
+    let [store, image, target] = arguments.as_slice() else {
+        return Err("plan STORE IMAGE DIRECTORY".into());
+    };
     let place = StorePlace::new(PathBuf::from(store), Duration::from_secs(10));
     let (_lock, store) = place.open_for_reading()?;
     let record = find(&store, image, Digests::Beginnings)?;
