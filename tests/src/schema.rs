@@ -167,7 +167,7 @@ fn collect(schema: &Value, fields: &mut BTreeSet<(String, String)>) {
 /// What a field is; that it may be null is left out.
 fn kind_of(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
-        return name.to_owned();
+        return name.trim_start_matches("#/$defs/").to_owned();
     }
     if let Some(ways) = schema["anyOf"].as_array() {
         let kinds: BTreeSet<String> = ways.iter().filter(|way| way["type"] != "null").map(kind_of).collect();

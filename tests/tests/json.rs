@@ -41,6 +41,7 @@ impl Desk {
             let layers = [(base.clone(), Packing::Gzip), (archive(&[file("changed", seed)]), Packing::Gzip)];
             images::at(&dir.path().join(name), &layers)?;
         }
+        std::fs::create_dir(dir.path().join("trust.d"))?;
         Ok(Self { sealpack: Sealpack::new()?, dir, seen: RefCell::default() })
     }
 

@@ -29,7 +29,7 @@ impl Convert {
         let record = find_name(&store, &self.image)?;
         let before = record.objects;
         let converted = store.convert(&record, self.to, &())?;
-        let is_sealed = store.read_seal(&converted.record.manifest)?.is_some();
+        let is_sealed = store.read_seal(&converted.record)?.is_some();
         show::pulled::converted(context.output, &converted, before, is_sealed)
     }
 }

@@ -43,6 +43,11 @@ fn of_registry(error: &RegistryError) -> Option<String> {
         RegistryError::Tls { plain: true, .. } => {
             Some("if the registry speaks plain HTTP only, say so with `--plain-http`".to_owned())
         }
+        RegistryError::Tls { wrong_name: true, .. } => Some(
+            "the server's certificate is trusted, but not for this name: use a name that it has, or give the server one with \
+             this name or address among its subjectAltNames"
+                .to_owned(),
+        ),
         RegistryError::Tls { .. } => {
             Some("if the registry has a certificate of its own, name its CA with `--ca FILE`".to_owned())
         }
@@ -113,9 +118,13 @@ mod tests {
 
     #[test]
     fn a_server_without_tls_and_one_with_another_ca_get_the_option_that_helps() {
-        let tls = |plain| RegistryError::Tls { url: String::new(), problem: String::new(), plain };
-        assert!(of(tls(true)).contains("`--plain-http`"));
-        assert!(of(tls(false)).contains("`--ca FILE`"));
+        let tls = |plain, wrong_name| {
+            let (url, problem) = (String::new(), String::new());
+            RegistryError::Tls { url, problem, plain, wrong_name }
+        };
+        assert!(of(tls(true, false)).contains("`--plain-http`"));
+        assert!(of(tls(false, false)).contains("`--ca FILE`"));
+        assert!(of(tls(false, true)).contains("not for this name"));
     }
 
     #[test]

@@ -14,17 +14,13 @@ use crate::error::CommandResult;
 use crate::hint;
 use crate::output::{Output, count, size, table};
 
-fn is_sealed(store: &Store, record: &ImageRecord) -> bool {
-    store.seal_path(&record.manifest).exists()
-}
-
 fn pulled(record: &ImageRecord) -> String {
     let seconds = i64::try_from(record.pulled_unix_seconds).unwrap_or(i64::MAX);
     date(Time { seconds, nanoseconds: 0 })
 }
 
 fn kept_in(store: &Store, record: &ImageRecord) -> String {
-    format!("{}{}", record.objects, if is_sealed(store, record) { ", sealed" } else { "" })
+    format!("{}{}", record.objects, if seals::is_there(store, record) { ", sealed" } else { "" })
 }
 
 /// Shows the images of a store, and which of its names are damaged.
@@ -46,7 +42,7 @@ pub(crate) fn list(
         "store": store.path(),
         "algorithm": store.algorithm().name(),
         "images": listed().map(|(record, usage)| parts::with(parts::image(record), json!({
-            "sealed": is_sealed(store, record),
+            "sealed": seals::is_there(store, record),
             "packs": usage.packs,
             "own_packs": usage.own_packs,
             "objects": usage.objects,
@@ -205,7 +201,8 @@ pub(crate) struct Past {
 pub(crate) fn past(output: Output, store: &Store, past: &Past) -> CommandResult {
     let Past { name, current, earlier, remembered } = past;
     let image = |record: &ImageRecord| {
-        let more = json!({ "sealed": is_sealed(store, record), "epoch": seals::epoch_of(store, record) });
+        let more =
+            json!({ "sealed": seals::is_there(store, record), "epoch": seals::epoch_of(store, record) });
         parts::with(parts::image(record), more)
     };
     let value = json!({

@@ -27,6 +27,8 @@ pub enum RegistryError {
         problem: String,
         /// Whether the server does not speak TLS at all.
         plain: bool,
+        /// Whether the server's certificate is a good one, for other names.
+        wrong_name: bool,
     },
     /// The server answered with an error.
     #[error("{url} answered {status}{}{}", tries(*attempts), colon(said))]
@@ -141,6 +143,13 @@ pub enum RegistryError {
         /// What is wrong.
         problem: String,
     },
+}
+
+impl RegistryError {
+    /// No TLS, for a reason that has no advice of its own.
+    pub(super) fn tls(url: String, problem: String) -> Self {
+        Self::Tls { url, problem, plain: false, wrong_name: false }
+    }
 }
 
 fn tries(attempts: u32) -> String {
