@@ -128,7 +128,7 @@ fn keys_and_trust(desk: &Desk) -> Result<()> {
 }
 
 fn seals(desk: &Desk) -> Result<()> {
-    let name = ["--name", "registry.example.org/one:1"];
+    let name = ["--name", "one", "--name", "registry.example.org/one:1"];
     desk.prints("seal prepare", &[&["one", "--out", "to-be-signed"], &name[..]].concat())?;
     for entry in std::fs::read_dir(desk.dir.path().join("to-be-signed"))? {
         let path = entry?.path();

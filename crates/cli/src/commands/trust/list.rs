@@ -15,7 +15,7 @@ use crate::show::anchors::{Listed, Row};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack trust list
-  sealpack trust list --json | jq '.certificates[] | select(.kernel == [])'")]
+  sealpack trust list --json | jq '.certificates[] | select(.kernel_keyrings == [])'")]
 pub(crate) struct List {}
 
 impl List {
