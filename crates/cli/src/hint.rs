@@ -16,6 +16,7 @@ use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_oci::pull::PullError;
+use sealpack_oci::registry::RegistryError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
@@ -25,10 +26,11 @@ use sealpack_trust::seal::SealSigningError;
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
-        return error.hint();
+        return of_oci(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return match error {
+            PullError::Source(error) => of_oci(error),
             PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
             error => error.hint(),
         };
@@ -58,6 +60,22 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         _ => None,
     };
     hint.map(str::to_owned)
+}
+
+/// What can be done about the way to an image.
+fn of_oci(error: &sealpack_oci::Error) -> Option<String> {
+    match error {
+        sealpack_oci::Error::AfterMirrors { error, .. } => of_oci(error),
+        sealpack_oci::Error::Registry(error) => match &**error {
+            RegistryError::Tls { wrong_name: true, .. } => Some(
+                "the server's certificate is trusted, but not for this name: use a name that it has, or give the server one \
+                 with this name or address among its subjectAltNames"
+                    .to_owned(),
+            ),
+            error => error.hint(),
+        },
+        error => error.hint(),
+    }
 }
 
 /// What the trust store's refusals mean, and what lies below.
