@@ -12,19 +12,22 @@ use sealpack_node::policy::executables::{ExecutablesError, JudgedAs, SignedBy};
 use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
+use sealpack_oci::pull::PullError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
 use sealpack_trust::seal::SealSigningError;
 
+use crate::args::option_of;
+
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
         return error.hint();
     }
-    if let Some(error) = error.downcast_ref::<sealpack_oci::pull::PullError>() {
-        return error.hint();
+    if let Some(error) = error.downcast_ref::<PullError>() {
+        return of_pull(error);
     }
     if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
         return Some("pull the image again".to_owned());
@@ -45,6 +48,14 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         _ => None,
     };
     hint.map(str::to_owned)
+}
+
+/// What raises a limit, and what the library knows to do.
+fn of_pull(error: &PullError) -> Option<String> {
+    error.over_limit().map_or_else(
+        || error.hint(),
+        |over| Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit))),
+    )
 }
 
 /// What the trust store's refusals mean, and what lies below.

@@ -8,7 +8,7 @@ use sealpack_oci::source::Source;
 use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
-use crate::args::GateArgs;
+use crate::args::{GateArgs, LimitArgs};
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::output::{count, size};
@@ -59,6 +59,8 @@ pub(crate) struct Pull {
     #[arg(long)]
     no_composefs_check: bool,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     gate: GateArgs,
@@ -75,6 +77,7 @@ impl Pull {
             algorithm: self.digest,
             objects: self.objects,
             check_composefs: !self.no_composefs_check,
+            limits: self.limits.limits(),
             demand: self.gate.demand(),
         };
         let (place, trust) = (context.place()?, context.trust_store());

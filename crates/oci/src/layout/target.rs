@@ -227,6 +227,23 @@ fn remove_temporaries(directory: &Path) -> io::Result<()> {
 }
 
 impl ImageTarget for LayoutTarget {
+    fn check_room(&self, blobs: &[Descriptor]) -> Result<()> {
+        let missing = blobs.iter().filter(|blob| !self.blob_path(blob).exists());
+        let needed_bytes = missing.fold(0, |sum: u64, blob| sum.saturating_add(blob.size_bytes));
+        // The directory is made when something is written to it.
+        let mut there = self.directory.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let place = there.find(|path| path.exists()).unwrap_or(Path::new("."));
+        let failed = |error: rustix::io::Errno| Error::file("look at", place, error.into());
+        let stat = rustix::fs::statvfs(place).map_err(failed)?;
+        // What is set aside for the superuser is there for the superuser.
+        let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+        let free_bytes = blocks.saturating_mul(stat.f_frsize);
+        if stat.f_blocks == 0 || needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        Err(Error::NoRoom { what: self.description(), needed_bytes, free_bytes })
+    }
+
     fn description(&self) -> String {
         match &self.name {
             Some(name) => format!("oci:{}:{name}", self.directory.display()),

@@ -4,6 +4,8 @@ use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
 use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
 
+use crate::budget::Limits;
+
 /// Under what name, how, and on what condition an image is to be pulled.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -15,15 +17,17 @@ pub struct Request<'a> {
     pub index: Option<(BlobDigest, &'a [u8])>,
     /// The form of its objects. `None`: that of the image that has the name, files when there is none.
     pub objects: Option<ObjectForm>,
+    /// How much it may take.
+    pub limits: Limits,
     /// Asked before the image gets its name.
     pub check: Option<Check<'a>>,
 }
 
 impl<'a> Request<'a> {
-    /// To pull without a condition.
+    /// To pull without a condition, within the usual limits.
     #[must_use]
     pub const fn new(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        Self { name, pulled_as: None, index: None, objects, check: None }
+        Self { name, pulled_as: None, index: None, objects, limits: Limits::USUAL, check: None }
     }
 }
 

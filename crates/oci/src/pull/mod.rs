@@ -2,6 +2,7 @@
 
 mod check;
 mod composefs;
+mod declared;
 mod error;
 mod fresh;
 mod layer;
@@ -25,6 +26,7 @@ pub use composefs::image_id;
 pub use error::PullError;
 pub use observer::{Event, Observer};
 
+use crate::budget::{Budget, Limits};
 use crate::composefs::Checked;
 use crate::image::{Layer, ResolvedImage};
 use crate::merge::{Merger, XattrRule};
@@ -54,6 +56,7 @@ pub struct Pulled {
 
 /// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, as `request` says.
 ///
+/// What the layers say of their sizes is held against the limits and the free space before one is fetched.
 /// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
 /// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be.
@@ -99,6 +102,9 @@ fn bring_in(
     composefs::check_documents(image)?;
     let staging = store.stage()?;
     let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
+    declared::check(store, source, &missing, &request.limits)?;
+    let converted: Vec<DiffId> = convertible.iter().map(|(_, layer)| layer.diff_id).collect();
+    store.check_room(store.bytes_to_convert(&converted, form)?)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
@@ -109,13 +115,15 @@ fn bring_in(
     for (layer, known) in &known {
         observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });
     }
-    let pull =
-        LayerPull { staging: &staging, form, source, observer, stop: &AtomicBool::new(false), brought };
+    let (stop, budget) = (AtomicBool::new(false), Budget::new(request.limits));
+    let pull = LayerPull { staging: &staging, form, source, observer, budget: &budget, stop: &stop, brought };
     bring_all(&pull, &missing, &convertible)?;
     observer.event(&Event::Merging);
     let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    let tree = merge(store, &diff_ids, XattrRule::default())?;
-    let composefs = composefs::check_image(store, image, &diff_ids, &tree)?;
+    let (tree, memory_bytes) = merge(store, &diff_ids, XattrRule::default(), request.limits)?;
+    let memory_bytes = request.limits.memory_bytes.saturating_sub(memory_bytes);
+    let left = Limits { memory_bytes, ..request.limits };
+    let composefs = composefs::check_image(store, image, &diff_ids, &tree, left)?;
     let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
@@ -231,9 +239,14 @@ fn bring_all(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// The image's tree, from the records of its layers.
-fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, PullError> {
-    let mut merger = Merger::new(xattrs);
+/// The image's tree, from the records of its layers, and how much memory it is counted for.
+fn merge(
+    store: &Store,
+    layers: &[DiffId],
+    xattrs: XattrRule,
+    limits: Limits,
+) -> Result<(Tree, u64), PullError> {
+    let mut merger = Merger::new(xattrs, limits);
     for layer in layers {
         let missing = || StoreError::LayerMissing(*layer);
         // The merger reads twice: opened here already, so that a missing record has its own error.
@@ -244,7 +257,8 @@ fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, Pu
             Err(error) => Err(std::io::Error::other(error).into()),
         })?;
     }
-    Ok(merger.finish())
+    let memory_bytes = merger.memory_bytes();
+    Ok((merger.finish(), memory_bytes))
 }
 
 fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {

@@ -9,6 +9,7 @@ use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ImageRecord, ObjectForm};
 
+use crate::args::LimitArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::progress;
@@ -22,6 +23,7 @@ pub(super) fn find_or_pull(
     image: &str,
     statement: &StatementArgs,
     registry: &RegistryArgs,
+    limits: LimitArgs,
 ) -> Result<ImageRecord, CommandError> {
     let absent = match context.open_if_there(None)? {
         Some(store) => match context.find_whole(&store, image) {
@@ -40,7 +42,7 @@ pub(super) fn find_or_pull(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request = Request { name: &name, pulled_as: None, index: found.index(), objects, check: None };
+    let request = Request { index: found.index(), limits: limits.limits(), ..Request::new(&name, objects) };
     bring(context, source.as_ref(), &found.image, &request)
 }
 

@@ -36,7 +36,7 @@ impl Seal {
         let wanted = self.statement.wanted()?;
         let mut all = Vec::new();
         for entry in &images {
-            let record = Self::bring_one(context, source.as_ref(), entry, &name, index)?;
+            let record = self.bring_one(context, source.as_ref(), entry, &name, index)?;
             let sealed = self.sign_one(context, record, &wanted, keys)?;
             context.output.detail(|| sealed.to_string());
             all.push(sealed);
@@ -46,6 +46,7 @@ impl Seal {
     }
 
     fn bring_one(
+        &self,
         context: &Context,
         source: &dyn ImageSource,
         entry: &Descriptor,
@@ -72,6 +73,7 @@ impl Seal {
             pulled_as: Some(name),
             index: (index != entry.digest).then_some((index, index_bytes)),
             objects: Some(ObjectForm::Packs),
+            limits: self.limits.limits(),
             check: None,
         };
         bring::bring(context, source, &image, &request)

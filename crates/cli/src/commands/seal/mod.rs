@@ -13,6 +13,7 @@ use sealpack_store::ImageRecord;
 use sealpack_trust::seal::{Seal as ImageSeal, SealingKeys};
 use serde_json::{Value, json};
 
+use crate::args::LimitArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
@@ -72,6 +73,8 @@ pub(crate) struct Seal {
     #[arg(long, requires = "push")]
     composefs_artifact: bool,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -101,7 +104,7 @@ impl Seal {
         if self.all_platforms {
             return self.sign_all(context, &image, &keys);
         }
-        let record = bring::find_or_pull(context, &image, &self.statement, &self.registry)?;
+        let record = bring::find_or_pull(context, &image, &self.statement, &self.registry, self.limits)?;
         let sealed = self.sign_one(context, record, &self.statement.wanted()?, &keys)?;
         context.output.result(&sealed.to_json(), || sealed.to_string())
     }
