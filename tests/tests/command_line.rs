@@ -39,7 +39,7 @@ fn with_images_of(mark: &[u8]) -> Result<(Sealpack, tempfile::TempDir)> {
     for (name, top) in [("one", one), ("other", other)] {
         let image =
             images::at(&dir.path().join(name), &[(base.clone(), Packing::Gzip), (top, Packing::Gzip)])?;
-        sealpack.run(["pull", &image.source(), name])?;
+        sealpack.run(["pull", &image.source(), "--name", name])?;
     }
     Ok((sealpack, dir))
 }
@@ -142,7 +142,7 @@ fn wrong_usage_has_exit_status_2_and_leaves_standard_output_alone() -> Result<()
 fn pull_answers_in_json() -> Result<()> {
     let (sealpack, dir) = with_images()?;
     let source = images::Image::in_layout(dir.path().join("one"), "latest").source();
-    let mut command = sealpack.command(["--json", "pull", &source, "again"]);
+    let mut command = sealpack.command(["--json", "pull", &source, "--name", "again"]);
     let output = run(&mut command)?;
     let value: Value = serde_json::from_slice(&output.stdout)?;
     has(
@@ -164,7 +164,7 @@ fn a_first_pull_tells_of_its_layers_in_json() -> Result<()> {
     let (_, dir) = with_images()?;
     let sealpack = Sealpack::new()?;
     let source = images::Image::in_layout(dir.path().join("one"), "latest").source();
-    let output = run(&mut sealpack.command(["--json", "pull", &source, "one"]))?;
+    let output = run(&mut sealpack.command(["--json", "pull", &source, "--name", "one"]))?;
     let progress = String::from_utf8(output.stderr)?;
     let events: Vec<Value> = progress.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     for name in ["layer_started", "layer_stored"] {
@@ -340,7 +340,7 @@ fn quiet_leaves_only_the_result_and_verbose_says_more() -> Result<()> {
     let (sealpack, dir) = with_images()?;
     let source = images::Image::in_layout(dir.path().join("one"), "latest").source();
     let stderr_of = |option: &[&str]| -> Result<String> {
-        let output = run(sealpack.command(["pull", &source, "again"]).args(option))?;
+        let output = run(sealpack.command(["pull", &source, "--name", "again"]).args(option))?;
         ensure!(!output.stdout.is_empty(), "the result is missing");
         Ok(String::from_utf8(output.stderr)?)
     };
@@ -357,9 +357,11 @@ fn nothing_that_moves_the_cursor_is_written_where_there_is_no_terminal() -> Resu
     let (sealpack, dir) = with_images()?;
     let other = Sealpack::new()?;
     let source = images::Image::in_layout(dir.path().join("one"), "latest").source();
-    for output in
-        [other.run(["pull", &source, "x"])?, sealpack.run(["doctor"])?, sealpack.attempt(["inspect", "no"])?]
-    {
+    for output in [
+        other.run(["pull", &source, "--name", "x"])?,
+        sealpack.run(["doctor"])?,
+        sealpack.attempt(["inspect", "no"])?,
+    ] {
         for bytes in [&output.stdout, &output.stderr] {
             ensure!(
                 !bytes.iter().any(|byte| [0x1b, b'\r'].contains(byte)),
@@ -400,7 +402,7 @@ fn a_reader_that_has_enough_is_no_error() -> Result<()> {
     let name = |number: usize| format!("{}-{number}", "a-rather-long-name".repeat(5));
     entries.extend((0..3000).map(|number| Entry::new(name(number), Member::Fifo)));
     let image = images::at(&dir.path().join("layout"), &[(archive(&entries), Packing::Gzip)])?;
-    sealpack.run(["pull", &image.source(), "many"])?;
+    sealpack.run(["pull", &image.source(), "--name", "many"])?;
     for arguments in
         [&["ls", "many"][..], &["ls", "-lR", "many"], &["--json", "ls", "many"], &["cat", "many", "large"]]
     {

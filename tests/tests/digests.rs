@@ -15,7 +15,7 @@ fn compare(build: impl FnOnce() -> Result<Image>) -> Result<()> {
     let image = build()?;
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         let sealpack = Sealpack::new()?;
-        sealpack.run(["pull", "--digest", algorithm.name(), &image.source(), "image"])?;
+        sealpack.run(["pull", "--digest", algorithm.name(), &image.source(), "--name", "image"])?;
         let (ours, theirs) = (sealpack.image_digest("image")?, cfsctl.image_digest(&image, algorithm)?);
         assert_eq!(ours, theirs, "{} with {}", image.dir().display(), algorithm.name());
     }
@@ -33,7 +33,7 @@ fn compare_debian(build: impl FnOnce() -> Result<Image>) -> Result<()> {
 
 fn digest(image: &Image, algorithm: Algorithm) -> Result<String> {
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", "--digest", algorithm.name(), &image.source(), "image"])?;
+    sealpack.run(["pull", "--digest", algorithm.name(), &image.source(), "--name", "image"])?;
     sealpack.image_digest("image")
 }
 
@@ -74,7 +74,7 @@ fn an_opaque_marker_hides_only_what_is_in_lower_layers_wherever_it_stands_in_its
 #[test]
 fn a_file_in_a_directory_that_no_member_names_is_kept() -> Result<()> {
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", &images::gaps()?.source(), "image"])?;
+    sealpack.run(["pull", &images::gaps()?.source(), "--name", "image"])?;
     for (path, text) in [("/usr/lib/deep/file", "found"), ("/other/file", "found too")] {
         assert_eq!(sealpack.run(["cat", "image", path])?.stdout, text.as_bytes());
     }

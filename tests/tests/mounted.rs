@@ -19,7 +19,7 @@ struct Mounted {
 impl Mounted {
     fn new(image: &Image) -> Result<Self> {
         let sealpack = Sealpack::new()?;
-        sealpack.run(["pull", &image.source(), "image"])?;
+        sealpack.run(["pull", &image.source(), "--name", "image"])?;
         let target = sealpack.store().with_file_name("mnt");
         fs::create_dir(&target)?;
         let mounted = Self { target, sealpack };
@@ -157,7 +157,7 @@ fn fsck_erofs_finds_nothing_wrong_with_a_metadata_image() -> Result<()> {
         return Ok(());
     };
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", &images::oddities()?.source(), "image"])?;
+    sealpack.run(["pull", &images::oddities()?.source(), "--name", "image"])?;
     let is_image = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "erofs");
     let files = sealpack.files()?;
     let image = files.iter().find(is_image).context("the store has no metadata image")?;

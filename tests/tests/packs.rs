@@ -22,7 +22,7 @@ fn with_packs() -> Result<(Sealpack, tempfile::TempDir)> {
     let dir = tempfile::tempdir_in(paths::fixtures())?;
     let image = images::at(&dir.path().join("image"), &layers.map(|layer| (layer, Packing::Zstd)))?;
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", "--objects", "packs", &image.source(), "image"])?;
+    sealpack.run(["pull", "--objects", "packs", &image.source(), "--name", "image"])?;
     Ok((sealpack, dir))
 }
 
@@ -97,7 +97,7 @@ fn a_changed_pack_is_found_named_and_brought_back() -> Result<()> {
     ensure!(found.status.code() == Some(3) && text.contains(&path.display().to_string()), "{text}");
     ensure!(text.contains("needed by docker.io/library/image:latest"), "{text}");
     let source = images::Image::in_layout(dir.path().join("image"), "latest").source();
-    sealpack.run(["pull", &source, "image"])?;
+    sealpack.run(["pull", &source, "--name", "image"])?;
     ensure!(fs::read(&path)? == good, "the name keeps its form, and the pack its bytes");
     ensure!(sealpack.json(["fsck"])?["clean"] == true);
     Ok(())
@@ -108,12 +108,14 @@ fn a_store_of_sha512_says_that_it_has_no_packs() -> Result<()> {
     let (_other, dir) = with_packs()?;
     let source = images::Image::in_layout(dir.path().join("image"), "latest").source();
     let sealpack = Sealpack::new()?;
-    let refused = sealpack.attempt(["pull", "--digest", "sha512", "--objects", "packs", &source, "image"])?;
+    let refused =
+        sealpack.attempt(["pull", "--digest", "sha512", "--objects", "packs", &source, "--name", "image"])?;
     ensure!(refused.status.code() == Some(2) && !sealpack.store().exists(), "{refused:?}");
-    sealpack.run(["pull", "--digest", "sha512", &source, "image"])?;
-    for arguments in
-        [&["convert", "image", "--to", "packs"][..], &["pull", "--objects", "packs", &source, "image"]]
-    {
+    sealpack.run(["pull", "--digest", "sha512", &source, "--name", "image"])?;
+    for arguments in [
+        &["convert", "image", "--to", "packs"][..],
+        &["pull", "--objects", "packs", &source, "--name", "image"],
+    ] {
         let refused = sealpack.attempt(arguments)?;
         let text = String::from_utf8(refused.stderr)?;
         ensure!(refused.status.code() == Some(1) && text.contains("packs need sha256"), "{text}");

@@ -80,7 +80,7 @@ fn pull_image(place: &Place) -> Result<()> {
         file("lib/notes", 0o644, &[b'n'; 200]),
     ]);
     let image = images::at(&place.path("image"), &[(layer, Packing::Gzip)])?;
-    place.sealpack.run(["pull", &image.source(), "one"])?;
+    place.sealpack.run(["pull", &image.source(), "--name", "one"])?;
     Ok(())
 }
 
@@ -300,7 +300,7 @@ fn an_image_without_objects_is_on_no_device_though_it_is_sealed() -> Result<()> 
     let place = Place::new()?;
     let short = Entry::new("short", Member::File(b"#!/bin/sh\n".to_vec())).mode(0o755);
     let image = images::at(&place.path("image"), &[(archive(&[short]), Packing::Gzip)])?;
-    place.sealpack.run(["pull", "--objects", "packs", &image.source(), "one"])?;
+    place.sealpack.run(["pull", "--objects", "packs", &image.source(), "--name", "one"])?;
     let policy = place.write("final", place.new_policy(&["final"])?)?;
     let (checked, status) = place.check(&[&policy, "one", "--assume", "sealed"])?;
     assert_eq!((status, &checked["denied"]), (Some(3), &1.into()));

@@ -37,7 +37,7 @@ impl Desk {
     /// And with that image in the store.
     fn with_image(mark: u8) -> Result<Self> {
         let desk = Self::with_layout(mark)?;
-        desk.shows(&[&["--quiet", "pull", "oci:layout", "one"]])?;
+        desk.shows(&[&["--quiet", "pull", "oci:layout", "--name", "one"]])?;
         Ok(desk)
     }
 
@@ -103,14 +103,15 @@ fn a_pull_and_what_is_told_of_its_image() -> Result<()> {
         return Ok(());
     }
     let desk = Desk::with_layout(2)?;
-    let shown = desk.shows(&[&["pull", "oci:layout", "one"], &["pull", "oci:layout", "one"]])?;
+    let shown =
+        desk.shows(&[&["pull", "oci:layout", "--name", "one"], &["pull", "oci:layout", "--name", "one"]])?;
     assert_snapshot!(shown, @r##"
-    $ sealpack pull oci:layout one
+    $ sealpack pull oci:layout --name one
     docker.io/library/one:latest
       manifest        sha256:59198cc9b1e1738c152c1019801f299c9d410b0b250e7c877de187108008e3c7
       metadata image  843879a1cc7d73b25c5ce4eca41acac0c608ec8223b3cb872dd8d06194564deb
       2 layers (0 known), 2 objects added (10.0 kB), 0 were there
-    $ sealpack pull oci:layout one
+    $ sealpack pull oci:layout --name one
     docker.io/library/one:latest
       manifest        sha256:59198cc9b1e1738c152c1019801f299c9d410b0b250e7c877de187108008e3c7
       metadata image  843879a1cc7d73b25c5ce4eca41acac0c608ec8223b3cb872dd8d06194564deb
@@ -168,12 +169,12 @@ fn a_pull_into_packs_and_its_image() -> Result<()> {
     }
     let desk = Desk::with_layout(2)?;
     let shown = desk.shows(&[
-        &["pull", "--objects", "packs", "oci:layout", "one"],
+        &["pull", "--objects", "packs", "oci:layout", "--name", "one"],
         &["images"],
         &["inspect", "one"],
     ])?;
     assert_snapshot!(shown, @r##"
-    $ sealpack pull --objects packs oci:layout one
+    $ sealpack pull --objects packs oci:layout --name one
     docker.io/library/one:latest
       manifest        sha256:59198cc9b1e1738c152c1019801f299c9d410b0b250e7c877de187108008e3c7
       metadata image  843879a1cc7d73b25c5ce4eca41acac0c608ec8223b3cb872dd8d06194564deb
@@ -329,7 +330,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
         &["history", "one"],
         &["pull", "oci:nowhere"],
         &["pull", "One"],
-        &["pull", "docker-archive:nowhere.tar", "one"],
+        &["pull", "docker-archive:nowhere.tar", "--name", "one"],
         &["umount", "."],
         &["fsck"],
     ])?;
@@ -350,11 +351,11 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     error: cannot open nowhere/oci-layout: No such file or directory (os error 2)
     exit status 1
     $ sealpack pull One
-    error: invalid value 'One' for '<SOURCE>': "One" is not an image reference: the name must be in lower case; is "one" meant?
+    error: invalid value 'One' for '<SOURCE>...': "One" is not an image reference: the name must be in lower case; is "one" meant?
 
     For more information, try '--help'.
     exit status 2
-    $ sealpack pull docker-archive:nowhere.tar one
+    $ sealpack pull docker-archive:nowhere.tar --name one
     error: cannot open nowhere.tar: No such file or directory (os error 2)
     exit status 1
     $ sealpack umount .

@@ -23,7 +23,7 @@ impl Desk {
             let arguments = ["key", "new", "--key", &key, "--cert", &certificate];
             desk.sealpack.run(arguments.into_iter().chain(["--type", kind, "--subject", name]))?;
         }
-        desk.sealpack.run(["pull", &images::busybox()?.source(), "busybox"])?;
+        desk.sealpack.run(["pull", &images::busybox()?.source(), "--name", "busybox"])?;
         Ok(desk)
     }
 
@@ -315,7 +315,7 @@ fn a_pack_that_was_swapped_is_not_mounted() -> Result<()> {
     }
     let desk = Desk::new()?;
     desk.sealed("one", &[])?;
-    desk.sealpack.run(["pull", &images::oddities()?.source(), "oddities", "--objects", "packs"])?;
+    desk.sealpack.run(["pull", &images::oddities()?.source(), "--name", "oddities", "--objects", "packs"])?;
     let packs = desk.sealpack.store().join("packs/sha256");
     let sealed = desk.sealed("one", &[])?;
     let root_hash = sealed["pack_root_hashes"][0].as_str().context("no pack")?;

@@ -28,7 +28,7 @@ impl Desk {
             let arguments = ["key", "new", "--type", kind, "--subject", name, "--key", &key, "--cert"];
             desk.sealpack.run(arguments.into_iter().chain([certificate.as_str()]))?;
         }
-        desk.sealpack.run(["pull", &images::busybox()?.source(), "busybox"])?;
+        desk.sealpack.run(["pull", &images::busybox()?.source(), "--name", "busybox"])?;
         Ok(Some(desk))
     }
 

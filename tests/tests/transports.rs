@@ -19,7 +19,7 @@ fn has(program: &str) -> bool {
 
 fn digest_of(source: &str) -> Result<String> {
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", source, "image"])?;
+    sealpack.run(["pull", source, "--name", "image"])?;
     sealpack.image_digest("image")
 }
 
@@ -78,11 +78,11 @@ fn a_layer_that_the_store_has_is_not_fetched_again() -> Result<()> {
     registry.push(&python, "demo/python:1")?;
     registry.push(&tools, "demo/tools:1")?;
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", &format!("{}/demo/python:1", registry.host()), "python"])?;
+    sealpack.run(["pull", &format!("{}/demo/python:1", registry.host()), "--name", "python"])?;
     // Whoever asks for it now gets an error.
     let digest = base.file_name().context("a blob has a name")?.to_string_lossy().into_owned();
     std::fs::remove_file(registry.blob_path(&digest)).context("the registry keeps blobs elsewhere")?;
-    sealpack.run(["pull", &format!("{}/demo/tools:1", registry.host()), "tools"])?;
+    sealpack.run(["pull", &format!("{}/demo/tools:1", registry.host()), "--name", "tools"])?;
     assert_eq!(sealpack.image_digest("tools")?, digest_of(&tools.source())?);
     Ok(())
 }
@@ -91,9 +91,9 @@ fn a_layer_that_the_store_has_is_not_fetched_again() -> Result<()> {
 fn the_same_pull_a_second_time_changes_no_file_of_the_store() -> Result<()> {
     let image = images::oddities()?;
     let sealpack = Sealpack::new()?;
-    sealpack.run(["pull", &image.source(), "image"])?;
+    sealpack.run(["pull", &image.source(), "--name", "image"])?;
     let (files, digest) = (sealpack.files()?, sealpack.image_digest("image")?);
-    sealpack.run(["pull", &image.source(), "image"])?;
+    sealpack.run(["pull", &image.source(), "--name", "image"])?;
     assert_eq!(sealpack.files()?, files);
     assert_eq!(sealpack.image_digest("image")?, digest);
     Ok(())

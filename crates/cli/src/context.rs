@@ -7,7 +7,6 @@ use sealpack_format::Algorithm;
 use sealpack_node::find::{Digests, find};
 use sealpack_node::place::StorePlace;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
-use sealpack_trust::anchors::Anchors;
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -43,11 +42,6 @@ impl Context {
         TrustStore::new(self.trust.clone(), user, |name| std::env::var_os(name))
     }
 
-    /// What the trust store says.
-    pub(crate) fn anchors(&self) -> Result<Anchors, CommandError> {
-        Ok(self.trust_store().read(&mut self.output.remarks())?)
-    }
-
     /// The place of the store.
     pub(crate) fn place(&self) -> Result<StorePlace, CommandError> {
         Ok(StorePlace::new(self.store_path()?, LOCK_WAIT))
@@ -65,11 +59,6 @@ impl Context {
         let store = self.open()?;
         let lock = store.lock(LockKind::Shared, LOCK_WAIT)?;
         Ok((lock, store))
-    }
-
-    /// The store, made now if there is none.
-    pub(crate) fn open_or_create(&self, algorithm: Option<Algorithm>) -> Result<Store, CommandError> {
-        Ok(self.place()?.open_or_create(algorithm)?)
     }
 
     /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.

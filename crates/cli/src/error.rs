@@ -13,7 +13,8 @@ pub(crate) struct CommandError {
     hint: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// From what says least to what says most, as their exit statuses are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     /// It could not be done.
     Failed,
@@ -40,6 +41,20 @@ impl CommandError {
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self
+    }
+
+    /// Adds advice to what there may be.
+    pub(crate) fn also_hint(self, hint: impl fmt::Display) -> Self {
+        match self.hint.clone() {
+            Some(first) => self.hint(format_args!("{first}; {hint}")),
+            None => self.hint(hint),
+        }
+    }
+
+    /// Says which one of several things it is about.
+    pub(crate) fn about(self, what: &str) -> Self {
+        let error = format!("{what}: {}", self.error).into();
+        Self { error, ..self }
     }
 
     /// 1 failed, 2 usage, 3 refused because verification failed.
@@ -77,6 +92,28 @@ impl CommandError {
         };
         let hint = hint::of(&error);
         Self { kind, error: error.into(), hint }
+    }
+}
+
+/// What failed of several things that do not depend on each other.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    count: usize,
+    worst: Option<Kind>,
+}
+
+impl Failures {
+    /// Counts one, which has been told.
+    pub(crate) fn add(&mut self, error: &CommandError) {
+        self.count += 1;
+        self.worst = self.worst.max(Some(error.kind));
+    }
+
+    /// The command's result, where it was about `all` things.
+    pub(crate) fn result(self, all: usize, thing: &str) -> CommandResult {
+        let Some(kind) = self.worst else { return Ok(()) };
+        let message = format!("{} of {all} {thing}s failed", self.count);
+        Err(CommandError { kind, ..CommandError::failed(message) })
     }
 }
 

@@ -3,6 +3,9 @@
 
 use std::error::Error;
 
+use sealpack_gate::NotAdmitted;
+use sealpack_gate::publish::PublishError;
+use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
 use sealpack_node::find::FindError;
 use sealpack_node::keys::KeyFileError;
@@ -52,10 +55,13 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// What raises a limit, and what the library knows to do.
 fn of_pull(error: &PullError) -> Option<String> {
-    error.over_limit().map_or_else(
-        || error.hint(),
-        |over| Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit))),
-    )
+    match (error.over_limit(), error) {
+        (Some(over), _) => {
+            Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)))
+        }
+        (None, PullError::Refused(objection)) => objection.reason().downcast_ref().map(of_not_admitted),
+        (None, error) => error.hint(),
+    }
 }
 
 /// What the trust store's refusals mean, and what lies below.
@@ -67,11 +73,58 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
-        sealpack_gate::Error::NoName { .. } => {
-            Some("give one behind the source: sealpack pull SOURCE NAME".to_owned())
+        sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
+        sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
+        sealpack_gate::Error::NoSeal { .. } => {
+            Some("`sealpack seal IMAGE --key KEY --cert CERT` makes one".to_owned())
+        }
+        sealpack_gate::Error::NoSealedName { .. } => Some("pull it under a name, and verify that".to_owned()),
+        sealpack_gate::Error::Rollback(error) => of_rollback(error).map(str::to_owned),
+        sealpack_gate::Error::Publish(error) => of_publish(error).map(str::to_owned),
+        _ => None,
+    }
+}
+
+const fn of_rollback(error: &RollbackError) -> Option<&'static str> {
+    match error {
+        RollbackError::NoName { .. } => Some("`sealpack images` lists what it has"),
+        RollbackError::Digits { .. } => Some("`sealpack history` shows the digests"),
+        RollbackError::Several { .. } => Some("give more of the digest"),
+        RollbackError::NotThere { .. } => Some(
+            "`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise",
+        ),
+        RollbackError::NoneBefore { .. } => {
+            Some("`sealpack history` lists what is; --to takes any of it, sealed or not")
+        }
+        RollbackError::Incomplete { .. } => {
+            Some("`sealpack fsck` names what is; pulling the image by its digest brings it back")
         }
         _ => None,
     }
+}
+
+const fn of_publish(error: &PublishError) -> Option<&'static str> {
+    match error {
+        PublishError::NoImage { .. } => {
+            Some("`sealpack copy` brings the image there; --to names another place")
+        }
+        PublishError::Stale { .. } => Some(
+            "`sealpack seal --pull` seals the other one; --stale publishes the seal of the one that the store has all the \
+             same",
+        ),
+        _ => None,
+    }
+}
+
+/// What can be done about layers that are not what was sealed, or were revoked.
+fn of_not_admitted(error: &NotAdmitted) -> String {
+    let hint = match error {
+        NotAdmitted::Seal { .. } => {
+            "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
+        }
+        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
+    };
+    hint.to_owned()
 }
 
 /// What can be done about a refusal of the trust store's.
@@ -110,14 +163,18 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
     use sealpack_node::Error;
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return match error {
-            sealpack_gate::Error::NoName { .. } | sealpack_gate::Error::PacksNeedSha256 => true,
+            sealpack_gate::Error::NoName { .. }
+            | sealpack_gate::Error::PacksNeedSha256
+            | sealpack_gate::Error::NameUnsaid { .. }
+            | sealpack_gate::Error::NoSealedName { .. }
+            | sealpack_gate::Error::Rollback(RollbackError::Digits { .. }) => true,
             sealpack_gate::Error::Node(error) => is_usage(error),
             _ => false,
         };
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {
-        Error::Find(error) => matches!(error, FindError::Reference(_)),
+        Error::Find(error) => matches!(error, FindError::Reference(_) | FindError::NoDigest(_)),
         Error::Sealing(error) => matches!(error, SealingError::NameWithDigest(_)),
         Error::Policy(error) => {
             matches!(error, PolicyError::IsSigned { .. } | PolicyError::NotSigned { .. })
@@ -169,6 +226,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
             return Some(format!("the kernel would refuse this policy with {errno}"));
         }
         PolicyError::IsSigned { .. } => "give the text; `sealpack policy show` prints it",
+        PolicyError::SignedForm { .. } => {
+            "give the text that was signed; `sealpack policy show` prints it, without its comments"
+        }
         PolicyError::NotSigned { .. } => "the kernel takes signed policies only: `sealpack policy sign` it",
         PolicyError::SignedTooLong { signed_bytes, spare_bytes }
             if signed_bytes.saturating_sub(*spare_bytes) <= SIGNED_MAX_BYTES =>
@@ -199,8 +259,11 @@ fn of_policy(error: &PolicyError) -> Option<String> {
 const fn of_find(error: &FindError) -> Option<&'static str> {
     match error {
         FindError::Reference(_) => None,
+        FindError::NoDigest(_) => {
+            Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
+        }
         FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
-        FindError::SeveralImages(_) => Some("give more of the digest"),
+        FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
         _ => None,

@@ -240,8 +240,16 @@ fn an_image_is_sealed_by_keys_in_a_token_one_for_the_packs_and_one_for_the_state
         token.says(&["key", "certificate", "--key", &uri, "--cert", &certificate, "--subject", name])?;
     }
     archive(&token)?;
-    let pull =
-        ["--store", "store", "pull", "docker-archive:image.tar", "tool:1", "--platform", "linux/amd64"];
+    let pull = [
+        "--store",
+        "store",
+        "pull",
+        "docker-archive:image.tar",
+        "--name",
+        "tool:1",
+        "--platform",
+        "linux/amd64",
+    ];
     token.says(&pull)?;
     let [packs, statements] = ["packs", "statements"].map(|name| token.uri(&format!("object={name}")));
     let seal = ["--store", "store", "seal", "tool:1", "--key", &packs, "--cert", "packs.crt"];

@@ -1,17 +1,18 @@
 //! A directory of objects, as `mkcomposefs --digest-store` fills it: each under the path that
-//! its fs-verity digest gives, with fs-verity enabled where the filesystem has it.
+//! its fs-verity digest gives, with fs-verity enabled where the filesystem has it. All is written below a descriptor of
+//! that directory, with no more rights than its owner has ([`Directory`]).
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 use sealpack_format::ObjectId;
 use sealpack_kernel::Kernel;
+use sealpack_kernel::directory::Directory;
 use sealpack_kernel::fsverity::FileHasher;
 
 /// So many new objects get their names together.
@@ -26,7 +27,7 @@ const FLUSHED_SINGLY: usize = 16;
 pub struct Objects<'k> {
     kernel: &'k Kernel,
     path: PathBuf,
-    directory: OwnedFd,
+    directory: Directory,
     /// The number of the next temporary file.
     next: AtomicU64,
 }
@@ -74,10 +75,7 @@ impl<'k> Objects<'k> {
     /// Something in the way, or no permission.
     pub fn open(kernel: &'k Kernel, path: &Path) -> Result<Self, ObjectError> {
         let failed = |doing| move |error| ObjectError::Io { doing, path: path.to_owned(), error };
-        std::fs::create_dir_all(path).map_err(failed("make the directory"))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())
-            .map_err(|errno| failed("open")(errno.into()))?;
+        let directory = Directory::open_or_make(path, 0o755).map_err(failed("make the directory"))?;
         Ok(Self { kernel, path: path.to_owned(), directory, next: AtomicU64::new(0) })
     }
 
@@ -87,33 +85,35 @@ impl<'k> Objects<'k> {
         Batch { objects: self, pending: BTreeMap::new() }
     }
 
-    fn error(&self, doing: &'static str, name: &str) -> impl FnOnce(Errno) -> ObjectError {
+    fn error(&self, doing: &'static str, name: &str) -> impl FnOnce(io::Error) -> ObjectError {
         let path = self.path.join(name);
-        move |errno| ObjectError::Io { doing, path, error: errno.into() }
+        move |error| ObjectError::Io { doing, path, error }
     }
 
-    fn has(&self, name: &str) -> bool {
-        rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    /// Whether the object is there at `path`, which has two names.
+    fn has(&self, path: &str) -> Result<bool, ObjectError> {
+        let (parent, name) = path.split_once('/').unwrap_or_default();
+        let Some(parent) = self.directory.sub(parent).map_err(self.error("open", parent))? else {
+            return Ok(false);
+        };
+        Ok(parent.stat(name).map_err(self.error("look at", path))?.is_some())
     }
 
     fn flush(&self, name: &str) -> Result<(), ObjectError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.directory, name, flags, Mode::empty())
-            .and_then(rustix::fs::fsync)
-            .map_err(self.error("flush", name))
+        let file = self.directory.read(name).and_then(there);
+        file.and_then(|file| file.sync_all()).map_err(self.error("flush", name))
     }
 
     /// A new file with a name that nobody else uses.
     fn temporary(&self) -> Result<(String, File), ObjectError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let name = format!(".tmp-{}-{number}", std::process::id());
-            match rustix::fs::openat(&self.directory, &name, flags, Mode::from(0o600)) {
-                Ok(fd) => return Ok((name, fd.into())),
+            match self.directory.create(&name, 0o600) {
+                Ok(file) => return Ok((name, file)),
                 // Left behind by a process of the same number.
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(self.error("make", &name)(errno)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(self.error("make", &name)(error)),
             }
         }
     }
@@ -131,14 +131,17 @@ impl<'k> Objects<'k> {
                 false
             }
         };
-        rustix::fs::fchmod(&file, Mode::from(0o644)).map_err(self.error("change the mode of", name))?;
+        rustix::fs::fchmod(&file, Mode::from(0o644))
+            .map_err(|errno| self.error("change the mode of", name)(errno.into()))?;
+        // fs-verity wants nobody to write to it any more. It is enabled with this process's rights, so never on another
+        // file that got the name.
+        let readable = self.directory.read(name).and_then(there).map_err(failed("open"))?;
+        if !is_same(&file, &readable) {
+            return Err(failed("open")(io::Error::other("it is another file now")));
+        }
         drop(file);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let readable = rustix::fs::openat(&self.directory, name, flags, Mode::empty())
-            .map_err(self.error("open", name))?;
         if !is_checked {
-            let copy = File::from(readable.try_clone().map_err(failed("open"))?);
-            let (actual, _) = FileHasher::new(id.algorithm()).hash(&copy).map_err(failed("read"))?;
+            let (actual, _) = FileHasher::new(id.algorithm()).hash(&readable).map_err(failed("read"))?;
             if actual != *id {
                 return Err(ObjectError::Changed(*id));
             }
@@ -156,7 +159,7 @@ impl Batch<'_> {
     /// A failing filesystem; a source that is not the object any more.
     pub fn add(&mut self, id: &ObjectId, source: Source<'_>) -> Result<(), ObjectError> {
         let path = id.object_path();
-        if self.pending.contains_key(&path) || self.objects.has(&path) {
+        if self.pending.contains_key(&path) || self.objects.has(&path)? {
             return Ok(());
         }
         let (name, file) = self.objects.temporary()?;
@@ -177,18 +180,16 @@ impl Batch<'_> {
         let objects = self.objects;
         let directory = &objects.directory;
         if self.pending.len() > FLUSHED_SINGLY {
-            rustix::fs::syncfs(directory).map_err(objects.error("flush", ""))?;
+            rustix::fs::syncfs(directory).map_err(|errno| objects.error("flush", "")(errno.into()))?;
         } else {
             self.pending.values().try_for_each(|name| objects.flush(name))?;
         }
         while let Some(next) = self.pending.first_entry() {
             let (path, name) = (next.key(), next.get());
-            let (parent, _) = path.split_once('/').unwrap_or_default();
-            match rustix::fs::mkdirat(directory, parent, Mode::from(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(objects.error("make the directory", parent)(errno)),
-            }
-            rustix::fs::renameat(directory, name, directory, path).map_err(objects.error("make", path))?;
+            let (parent, object) = path.split_once('/').unwrap_or_default();
+            let below = directory.make_sub(parent, 0o755);
+            let below = below.map_err(objects.error("make the directory", parent))?;
+            directory.rename(name, &below, object).map_err(objects.error("make", path))?;
             next.remove();
         }
         Ok(())
@@ -199,9 +200,20 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         for name in self.pending.values() {
             // There is nobody to tell, and the name says that it is of no use.
-            _ = rustix::fs::unlinkat(&self.objects.directory, name, AtFlags::empty());
+            _ = self.objects.directory.unlink(name);
         }
     }
+}
+
+/// A file that has to be there.
+fn there(file: Option<File>) -> io::Result<File> {
+    file.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |file: &File| file.metadata().ok().map(|found| (found.dev(), found.ino()));
+    place(one).is_some() && place(one) == place(other)
 }
 
 /// Copies all of `source`: by sharing its blocks where the filesystem can, otherwise within

@@ -8,7 +8,30 @@ use sealpack_oci::pull::{Objection, Rebuilt};
 use sealpack_store::{Accepted, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
-use sealpack_trust::seal::Seal;
+use sealpack_trust::seal::{Mismatch, Seal};
+
+/// Why an image is not admitted once its layers are known.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// The layers give something else than the seal says.
+    #[error("the seal {label} is not what the layers of {name} give: {source}")]
+    Seal {
+        /// The seal: its digest.
+        label: String,
+        /// The image.
+        name: String,
+        /// How that shows.
+        source: Mismatch,
+    },
+    /// A root hash of the image was revoked.
+    #[error("{name} must not be pulled: {failure}")]
+    Revoked {
+        /// The image.
+        name: String,
+        /// Which, and why.
+        failure: Failure,
+    },
+}
 
 /// What came of the seals of an image.
 #[derive(Debug)]
@@ -95,15 +118,9 @@ impl Admission {
         let record = rebuilt.record;
         let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
-            chosen.seal.statement().check(&devices).map_err(|mismatch| Objection {
-                message: format!(
-                    "the seal {} is not what the layers of {} give: {mismatch}",
-                    chosen.label, record.name
-                ),
-                hint: Some(
-                    "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
-                        .to_owned(),
-                ),
+            chosen.seal.statement().check(&devices).map_err(|source| {
+                let (label, name) = (chosen.label.clone(), record.name.clone());
+                Objection::new(NotAdmitted::Seal { label, name, source })
             })?;
         }
         let before = store.read_seal(&record.manifest).ok().flatten();
@@ -126,10 +143,7 @@ impl Admission {
             image: revoked.image.clone(),
             reason: revoked.reason.clone(),
         };
-        Err(Objection {
-            message: format!("{} must not be pulled: {failure}", rebuilt.record.name),
-            hint: Some("revoked.toml in the trust store says so".to_owned()),
-        })
+        Err(Objection::new(NotAdmitted::Revoked { name: rebuilt.record.name.clone(), failure }))
     }
 }
 

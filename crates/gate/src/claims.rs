@@ -3,7 +3,7 @@
 use sealpack_format::DiffId;
 use sealpack_oci::budget::Limits;
 use sealpack_oci::composefs::{
-    ARTIFACT_TYPE, Artifact, ArtifactError, Checked, Claim, Facts, check, wants_user_xattrs,
+    ARTIFACT_TYPE, ArtifactError, Checked, Claim, ComposefsArtifact, Computed, check, wants_user_xattrs,
 };
 use sealpack_oci::image::ResolvedImage;
 use sealpack_oci::manifest::{Descriptor, Document};
@@ -53,7 +53,7 @@ fn claims(
     image: &ResolvedImage,
     entry: &Descriptor,
 ) -> Result<Vec<Claim>, ArtifactError> {
-    let artifact = Artifact::parse(entry.digest, &source.fetch(entry)?, &image.manifest.digest)?;
+    let artifact = ComposefsArtifact::parse(entry.digest, &source.fetch(entry)?, &image.manifest.digest)?;
     Ok(artifact.claims(|blob| source.fetch(blob))?)
 }
 
@@ -70,7 +70,7 @@ pub fn of_stored(store: &Store, record: &ImageRecord) -> Result<Vec<Checked>, Er
         true => Some(image_id(store, &layers, XattrRule::CapabilitiesAndUser, Limits::NONE)?),
         false => None,
     };
-    let facts = Facts {
+    let facts = Computed {
         manifest: &manifest,
         config: &config,
         image: Some(record.metadata_image),

@@ -4,6 +4,9 @@ use sealpack_format::reference::ReferenceError;
 use sealpack_oci::pull::PullError;
 use sealpack_trust::judge::Refusal;
 
+use crate::publish::PublishError;
+use crate::rollback::RollbackError;
+
 /// Why something did not come in or go out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,6 +32,46 @@ pub enum Error {
     /// Objects with SHA-512 digests are in no packs.
     #[error("packs are for stores with sha256 only")]
     PacksNeedSha256,
+    /// Nobody has said which names the seal of something that is from no registry is for.
+    #[error("{from} is from no registry, so that its name is only what whoever made it says")]
+    NameUnsaid {
+        /// Where the image is.
+        from: String,
+    },
+    /// An index has nothing that could be sealed.
+    #[error("{from} is an index without any image")]
+    NoImages {
+        /// Where it is.
+        from: String,
+    },
+    /// An index has more images than are sealed.
+    #[error("{from} has {number} images; at most {limit} are sealed")]
+    TooManyImages {
+        /// Where it is.
+        from: String,
+        /// How many it has.
+        number: usize,
+        /// How many are sealed at most.
+        limit: usize,
+    },
+    /// An image whose seal is to be published has none.
+    #[error("{name} has no seal")]
+    NoSeal {
+        /// The image.
+        name: String,
+    },
+    /// What is there suggests no name that a seal of it could be for.
+    #[error("{from} suggests no name, which its seal could be for")]
+    NoSealedName {
+        /// Where the image is.
+        from: String,
+    },
+    /// Of going back.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// Of publishing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// A name in a record that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -49,7 +92,16 @@ impl Error {
             Self::Oci(error) => error.is_verification(),
             Self::Pull(error) => error.is_verification(),
             Self::Refused(_) => true,
-            Self::NoName { .. } | Self::PacksNeedSha256 | Self::Reference(_) => false,
+            Self::NoName { .. }
+            | Self::PacksNeedSha256
+            | Self::NameUnsaid { .. }
+            | Self::NoImages { .. }
+            | Self::TooManyImages { .. }
+            | Self::NoSeal { .. }
+            | Self::NoSealedName { .. }
+            | Self::Rollback(_)
+            | Self::Publish(_)
+            | Self::Reference(_) => false,
         }
     }
 }

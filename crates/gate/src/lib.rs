@@ -5,15 +5,20 @@
 //! whether something was not what a digest, a signature or a rule says.
 
 mod admission;
+pub mod bring;
 pub mod claims;
 pub mod error;
 mod found;
 mod gate;
+pub mod publish;
 pub mod pull;
 pub mod remark;
+pub mod rollback;
+pub mod seal;
 pub mod seals;
+pub mod verify;
 
-pub use admission::Admission;
+pub use admission::{Admission, NotAdmitted};
 pub use error::Error;
 pub use found::Found;
 pub use gate::{Demand, Gate, Judgement, asked_for};

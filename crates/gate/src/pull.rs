@@ -107,7 +107,7 @@ pub fn pull(
         index: found.index(),
         objects: form(wanted, &store, &admission),
         limits: wanted.limits,
-        check: Some(&check),
+        word: pull::Word::Of(&check),
     };
     let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
     Ok(Admitted { pulled, admission })

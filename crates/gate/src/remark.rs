@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sealpack_format::BlobDigest;
 use sealpack_trust::judge::PassedOver;
 
 /// Where remarks go while something is done.
@@ -37,6 +38,32 @@ pub enum Remark {
     },
     /// The store had another seal of the image.
     SealReplaced,
+    /// The store has no image of the name, and what a registry has is looked at instead.
+    NotInStore {
+        /// The name.
+        name: String,
+    },
+    /// An image in a name's history is not what the name goes back to.
+    NotBackTo {
+        /// Its manifest.
+        manifest: BlobDigest,
+        /// Why not.
+        why: String,
+    },
+    /// A seal that is published is for no name in the repository that it is put in.
+    NoNameThere {
+        /// The repository.
+        place: String,
+    },
+    /// A seal is published where the name means another image by now, on purpose.
+    Stale {
+        /// The place.
+        target: String,
+        /// What its name means.
+        now: BlobDigest,
+        /// The manifest of the image that the seal is for.
+        manifest: BlobDigest,
+    },
 }
 
 impl Remark {
@@ -74,6 +101,21 @@ impl fmt::Display for Remark {
             Self::SealReplaced => {
                 f.write_str("the seal that the store had of the image said something else, and is replaced")
             }
+            Self::NotInStore { name } => {
+                write!(
+                    f,
+                    "remark: the store has no image {name}: what the registry has is judged, by its seals there"
+                )
+            }
+            Self::NotBackTo { manifest, why } => write!(f, "passing over {manifest}: {why}"),
+            Self::NoNameThere { place } => write!(
+                f,
+                "remark: the seal is for no name in {place}; it counts there only for those whose rules call it a mirror"
+            ),
+            Self::Stale { target, now, manifest } => write!(
+                f,
+                "remark: {target} is another image there now, {now}; the seal is for {manifest}, which the store has"
+            ),
         }
     }
 }

@@ -3,9 +3,11 @@
 //! Every system call that changes the machine goes through a [`Kernel`], in the file of its
 //! topic: [`dm`], [`fsverity`], [`ipe`], [`keyring`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
 //! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
-//! mounted and [`probe`] finds out what this machine can do.
+//! mounted and [`probe`] finds out what this machine can do. A [`directory::Directory`] is what files are written below,
+//! with no more rights than its owner has.
 
 mod call;
+pub mod directory;
 pub mod dm;
 pub mod fsverity;
 #[allow(unsafe_code, reason = "ioctl requests that no crate wraps")]

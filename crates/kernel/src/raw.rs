@@ -116,6 +116,25 @@ pub(crate) fn keyctl_restrict(keyring: i32) -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_keyctl, RESTRICT_KEYRING, keyring, none, none) }).map(drop)
 }
 
+/// `setfsuid(user)`: with whose rights the calling thread, and no other, uses files (kernel/sys.c, `__sys_setfsuid`).
+/// Answers with who it was before, and says nothing of a failure.
+pub(crate) fn set_fs_user(user: u32) -> u32 {
+    // SAFETY: takes a number and touches no memory of the caller's. It is the system call itself: a thread's own matter
+    // to the kernel, which no C library spreads to the others.
+    before(unsafe { libc::syscall(libc::SYS_setfsuid, user) })
+}
+
+/// `setfsgid(group)`: as [`set_fs_user`] with groups.
+pub(crate) fn set_fs_group(group: u32) -> u32 {
+    // SAFETY: as for setfsuid.
+    before(unsafe { libc::syscall(libc::SYS_setfsgid, group) })
+}
+
+/// Numbers of users and groups have 32 bits, which the call's answer has to be cut to.
+fn before(answer: libc::c_long) -> u32 {
+    answer as u32
+}
+
 fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result < 0 {
         let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);

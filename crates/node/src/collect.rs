@@ -31,6 +31,9 @@ pub fn collect(
     remarks: Remarks<'_>,
 ) -> Result<GcReport, Error> {
     let Collection { dry_run, keep_previous, wait } = collection;
+    // What names need takes long to find out, and nobody has to wait for that.
+    let mut options = GcOptions { dry_run, keep_previous, wait, ..GcOptions::default() };
+    let marked = store.mark(&options, &objects_of_image, &())?;
     // From here on nobody mounts anything; what is mounted was mounted before.
     let lock = store.lock(LockKind::Exclusive, wait)?;
     if !dry_run && let Err(error) = sealpack_mount::remove_leftovers(kernel) {
@@ -41,12 +44,7 @@ pub fn collect(
         remarks(Remark::HiddenMounts { processes: in_use.unreadable_processes });
     }
     let is_here = |id: &_| store.metadata_image_path(id).exists();
-    let options = GcOptions {
-        dry_run,
-        keep_previous,
-        keep_images: in_use.images.into_iter().filter(is_here).collect(),
-        keep_packs: sealpack_mount::root_hashes_in_use(kernel)?,
-        wait,
-    };
-    Ok(store.gc_locked(&lock, &options, &objects_of_image, &())?)
+    options.keep_images = in_use.images.into_iter().filter(is_here).collect();
+    options.keep_packs = sealpack_mount::root_hashes_in_use(kernel)?;
+    Ok(store.gc_locked(&lock, &options, marked, &objects_of_image, &())?)
 }

@@ -1,5 +1,6 @@
 //! Which image of the store a text means.
 
+use sealpack_format::digest::{Algorithm, BlobDigest};
 use sealpack_format::reference::{Reference, ReferenceError};
 use sealpack_store::{ImageRecord, Store};
 
@@ -9,7 +10,10 @@ use crate::Error;
 const DIGEST_PREFIX_MIN: usize = 8;
 
 /// The digits of a SHA-256 digest in hexadecimal.
-const DIGEST_DIGITS: usize = 64;
+const SHA256_DIGITS: usize = 64;
+
+/// Those of the longest digest, SHA-512.
+const DIGITS_MAX: usize = 128;
 
 /// Why no image, or no single one, is meant.
 #[derive(Debug, thiserror::Error)]
@@ -18,11 +22,14 @@ pub enum FindError {
     /// It is neither a reference nor a digest.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// It is written as a digest is, and none that names images.
+    #[error("{0:?} names no image: a digest is sha256: and 8 to 64 digits of 0-9 a-f, or such digits alone")]
+    NoDigest(String),
     /// The store does not have it.
     #[error("the store has no image {0}")]
     Missing(String),
-    /// It is the beginning of digests of different images.
-    #[error("{0} is the beginning of several images' digests")]
+    /// It is the beginning of digests of different images, or the digest of an index that these are from.
+    #[error("{0} is the beginning of several images' digests, or the digest of an index of them")]
     SeveralImages(String),
     /// It is the digest of an image that has several names, where one is wanted.
     #[error("{text} has several names: {}", names.join(", "))]
@@ -50,26 +57,61 @@ pub enum Digests {
 /// A text that names an image.
 enum Asked {
     Reference(Reference),
-    /// `sha256:…`, or hexadecimal digits alone, which may be a reference as well; lowercase.
-    Digest {
-        digits: String,
-        or: Option<Reference>,
-    },
+    Digest(AskedDigest),
+}
+
+/// A digest, or the beginning of one.
+struct AskedDigest {
+    /// As it was given.
+    text: String,
+    /// Its digits in hexadecimal, lowercase.
+    digits: String,
+    /// The algorithm in front of it; digits alone may be of any.
+    algorithm: Option<Algorithm>,
+    /// What digits alone are as well.
+    or: Option<Reference>,
 }
 
 impl Asked {
     /// A digest is `sha256:` or nothing, then digits, and nothing else: what stands behind a colon in a reference is a
     /// tag, whatever it looks like.
-    fn parse(text: &str) -> Result<Self, ReferenceError> {
-        let is_digits = |digits: &str| {
-            (DIGEST_PREFIX_MIN..=DIGEST_DIGITS).contains(&digits.len())
+    fn parse(text: &str) -> Result<Self, FindError> {
+        let is_digits = |digits: &str, max: usize| {
+            (DIGEST_PREFIX_MIN..=max).contains(&digits.len())
                 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
-        match text.strip_prefix("sha256:") {
-            Some(digits) if is_digits(digits) => Ok(Self::Digest { digits: digits.to_owned(), or: None }),
-            None if is_digits(text) => Ok(Self::Digest { digits: text.to_owned(), or: text.parse().ok() }),
+        let digest = |digits: &str, algorithm, or| {
+            Self::Digest(AskedDigest { text: text.to_owned(), digits: digits.to_owned(), algorithm, or })
+        };
+        match text.split_once(':') {
+            Some(("sha256", digits)) if is_digits(digits, SHA256_DIGITS) => {
+                Ok(digest(digits, Some(Algorithm::Sha256), None))
+            }
+            // As a reference it would be an image that is called like an algorithm.
+            Some(("sha256" | "sha384" | "sha512", _)) => Err(FindError::NoDigest(text.to_owned())),
+            None if is_digits(text, DIGITS_MAX) => Ok(digest(text, None, text.parse().ok())),
             _ => Ok(Self::Reference(text.parse()?)),
         }
+    }
+}
+
+impl AskedDigest {
+    /// Whether `hex`, of that algorithm, is the digest, or begins so.
+    fn begins(&self, algorithm: Algorithm, hex: &str) -> bool {
+        self.algorithm.is_none_or(|asked| asked == algorithm) && hex.starts_with(&self.digits)
+    }
+
+    /// Each digest that names the image and begins so.
+    fn of(&self, record: &ImageRecord) -> impl Iterator<Item = String> {
+        let metadata_image = (record.metadata_image.algorithm(), record.metadata_image.to_string());
+        let of_blob = |digest: &BlobDigest| (digest.algorithm(), digest.hex());
+        let digests =
+            [Some(of_blob(&record.manifest)), record.index.as_ref().map(of_blob), Some(metadata_image)];
+        digests
+            .into_iter()
+            .flatten()
+            .filter(|(algorithm, hex)| self.begins(*algorithm, hex))
+            .map(|(_, hex)| hex)
     }
 }
 
@@ -83,25 +125,30 @@ pub fn find(store: &Store, text: &str, digests: Digests) -> Result<ImageRecord, 
     if let Some(record) = try_find(store, text, digests)? {
         return Ok(record);
     }
-    let meant = text.parse::<Reference>().map_err(FindError::Reference)?;
-    Err(FindError::Missing(meant.to_string()).into())
+    let meant = match Asked::parse(text)? {
+        Asked::Reference(reference) | Asked::Digest(AskedDigest { or: Some(reference), .. }) => {
+            reference.to_string()
+        }
+        Asked::Digest(asked) => asked.text,
+    };
+    Err(FindError::Missing(meant).into())
 }
 
 /// As [`find`], but `None` when the store has no such image.
 ///
 /// # Errors
 ///
-/// As [`find`], but a text that is no reference names no image.
+/// As [`find`], but a text that is neither a reference nor a digest names no image.
 pub fn try_find(store: &Store, text: &str, digests: Digests) -> Result<Option<ImageRecord>, Error> {
     match Asked::parse(text) {
-        Err(_) => Ok(None),
+        Err(FindError::Reference(_)) => Ok(None),
+        Err(error) => Err(error.into()),
         Ok(Asked::Reference(reference)) => by_reference(store, &reference),
-        Ok(Asked::Digest { digits, or }) => {
-            let named =
-                or.map_or(Ok(None), |reference| Ok::<_, Error>(store.image(&reference.to_string())?))?;
-            match named {
+        Ok(Asked::Digest(asked)) => {
+            let name = asked.or.as_ref().map(ToString::to_string);
+            match name.map_or(Ok(None), |name| store.image(&name))? {
                 Some(record) => Ok(Some(record)),
-                None => by_digest(store, text, &digits, digests),
+                None => by_digest(store, &asked, digests),
             }
         }
     }
@@ -138,28 +185,25 @@ fn by_reference(store: &Store, reference: &Reference) -> Result<Option<ImageReco
         repository.is_ok_and(|name| name == reference.name())
             && (record.manifest == *digest || record.index == Some(*digest))
     };
-    Ok(store.images()?.records.into_iter().find(is_meant))
+    let found: Vec<ImageRecord> = store.images()?.records.into_iter().filter(is_meant).collect();
+    only(found, &reference.to_string())
 }
 
-fn by_digest(
-    store: &Store,
-    text: &str,
-    digits: &str,
-    digests: Digests,
-) -> Result<Option<ImageRecord>, Error> {
-    let begins = |record: &ImageRecord| {
-        let index = record.index.as_ref().is_some_and(|index| index.hex().starts_with(digits));
-        index
-            || record.manifest.hex().starts_with(digits)
-            || record.metadata_image.to_string().starts_with(digits)
-    };
-    let found: Vec<ImageRecord> = store.images()?.records.into_iter().filter(begins).collect();
-    // Several names of one image are one image.
+fn by_digest(store: &Store, asked: &AskedDigest, digests: Digests) -> Result<Option<ImageRecord>, Error> {
+    let mut found = store.images()?.records;
+    found.retain(|record| asked.of(record).next().is_some());
+    let is_whole = found.iter().flat_map(|record| asked.of(record)).any(|hex| hex == asked.digits);
+    let found = only(found, &asked.text)?;
+    if found.is_some() && digests == Digests::Whole && !is_whole {
+        return Err(FindError::Beginning(asked.text.clone()).into());
+    }
+    Ok(found)
+}
+
+/// The one image among these. Several names of one image are one image.
+fn only(found: Vec<ImageRecord>, text: &str) -> Result<Option<ImageRecord>, Error> {
     if found.windows(2).any(|pair| pair[0].manifest != pair[1].manifest) {
         return Err(FindError::SeveralImages(text.to_owned()).into());
-    }
-    if !found.is_empty() && digests == Digests::Whole && digits.len() < DIGEST_DIGITS {
-        return Err(FindError::Beginning(text.to_owned()).into());
     }
     Ok(found.into_iter().next())
 }

@@ -1,13 +1,16 @@
 //! Files that belong together: all of them are written, or none.
+//!
+//! Each is written below a descriptor of its directory, with no more rights than that directory's owner has
+//! ([`Directory`]).
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{FileType, RenameFlags};
 use rustix::io::Errno;
+use sealpack_kernel::directory::Directory;
 
 /// Why files were not made; none of them is there then.
 #[derive(Debug, thiserror::Error)]
@@ -95,16 +98,22 @@ pub struct NewFile<'a> {
 /// Writes `files`, or none of them. Each is whole on the disk before it gets its name. Files that are there are
 /// replaced only if `replace` says so, and only regular ones; if a later one fails, they are put back.
 pub fn write_all(files: &[NewFile<'_>], replace: bool) -> Result<(), NewFileError> {
-    files.iter().try_for_each(|file| check_place(file.path))?;
+    let mut places = Vec::new();
+    for file in files {
+        let (directory, name) =
+            Directory::of_file(file.path).map_err(|error| cannot_write(file.path, error))?;
+        check(&directory, &name, file.path)?;
+        places.push((directory, name));
+    }
     let mut staged = Vec::new();
-    let result = stage_all(files, &mut staged).and_then(|()| place_all(files, &mut staged, replace));
+    let result = stage_all(files, &places, &mut staged).and_then(|()| place_all(files, &mut staged, replace));
     if result.is_err() {
         staged.iter().rev().for_each(Staged::undo);
     }
-    staged.iter().for_each(|file| remove(&file.temporary));
-    for file in files {
+    staged.iter().for_each(|file| file.remove(&file.temporary));
+    for (directory, _) in &places {
         // The names are there; what is asked for now is that a power cut does not take them.
-        _ = File::open(directory_of(file.path)).and_then(|directory| directory.sync_all());
+        _ = directory.sync();
     }
     result
 }
@@ -112,14 +121,21 @@ pub fn write_all(files: &[NewFile<'_>], replace: bool) -> Result<(), NewFileErro
 /// Refuses a place that has something other than a regular file. A device or a link gives its name to nobody:
 /// as root, a new file would take the place of /dev/null, or of /dev/stdout, which is a link.
 pub fn check_place(path: &Path) -> Result<(), NewFileError> {
-    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
-    let kind = found.file_type();
-    let what = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => FileKind::Directory,
-        () if kind.is_symlink() => FileKind::Link,
-        () if kind.is_char_device() || kind.is_block_device() => FileKind::Device,
-        () => FileKind::SocketOrPipe,
+    match Directory::of_file(path) {
+        Ok((directory, name)) => check(&directory, &name, path),
+        // Nothing can be there.
+        Err(_) => Ok(()),
+    }
+}
+
+fn check(directory: &Directory, name: &OsStr, path: &Path) -> Result<(), NewFileError> {
+    let Ok(Some(found)) = directory.stat(name) else { return Ok(()) };
+    let what = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Link,
+        FileType::CharacterDevice | FileType::BlockDevice => FileKind::Device,
+        FileType::Socket | FileType::Fifo | FileType::Unknown => FileKind::SocketOrPipe,
     };
     Err(NewFileError::Kind { path: path.to_owned(), what })
 }
@@ -130,9 +146,10 @@ pub fn directory_of(path: &Path) -> &Path {
 }
 
 /// A file under a name that it has for the moment.
-struct Staged {
-    temporary: PathBuf,
-    path: PathBuf,
+struct Staged<'d> {
+    directory: &'d Directory,
+    temporary: OsString,
+    name: &'d OsStr,
     state: State,
 }
 
@@ -146,64 +163,67 @@ enum State {
     Exchanged,
 }
 
-fn stage_all(files: &[NewFile<'_>], staged: &mut Vec<Staged>) -> Result<(), NewFileError> {
-    for file in files {
+fn stage_all<'d>(
+    files: &[NewFile<'_>],
+    places: &'d [(Directory, OsString)],
+    staged: &mut Vec<Staged<'d>>,
+) -> Result<(), NewFileError> {
+    for (file, (directory, name)) in files.iter().zip(places) {
         let failed = |error: io::Error| cannot_write(file.path, error);
-        let mut name = std::ffi::OsString::from(".");
-        name.push(file.path.file_name().unwrap_or_default());
-        name.push(format!(".{}.new", std::process::id()));
-        let temporary = directory_of(file.path).join(name);
-        let mut options = OpenOptions::new();
-        let mut opened =
-            options.write(true).create_new(true).mode(file.mode).open(&temporary).map_err(failed)?;
-        staged.push(Staged { temporary, path: file.path.to_owned(), state: State::Waiting });
+        let mut temporary = OsString::from(".");
+        temporary.push(name);
+        temporary.push(format!(".{}.new", std::process::id()));
+        let mut opened = directory.create(&temporary, file.mode).map_err(failed)?;
+        staged.push(Staged { directory, temporary, name, state: State::Waiting });
         opened.write_all(file.bytes).and_then(|()| opened.sync_all()).map_err(failed)?;
     }
     Ok(())
 }
 
-fn place_all(files: &[NewFile<'_>], staged: &mut [Staged], replace: bool) -> Result<(), NewFileError> {
+fn place_all(files: &[NewFile<'_>], staged: &mut [Staged<'_>], replace: bool) -> Result<(), NewFileError> {
     for (file, staged) in files.iter().zip(staged) {
-        staged.state = staged.place(replace).map_err(|error| match error {
-            Errno::EXIST if !replace => NewFileError::IsThere { path: file.path.to_owned() },
-            error => cannot_write(file.path, error.into()),
+        staged.state = staged.place(replace).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists if !replace => NewFileError::IsThere { path: file.path.to_owned() },
+            _ => cannot_write(file.path, error),
         })?;
     }
     Ok(())
 }
 
-impl Staged {
-    fn place(&self, replace: bool) -> Result<State, Errno> {
-        match self.rename(RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(State::Placed),
-            Err(Errno::EXIST) if replace => self.rename(RenameFlags::EXCHANGE).map(|()| State::Exchanged),
+impl Staged<'_> {
+    fn place(&self, replace: bool) -> io::Result<State> {
+        let Err(error) = self.rename(RenameFlags::NOREPLACE) else { return Ok(State::Placed) };
+        match Errno::from_io_error(&error) {
+            Some(Errno::EXIST) if replace => self.rename(RenameFlags::EXCHANGE).map(|()| State::Exchanged),
             // A filesystem without these flags: a link replaces nothing either.
-            Err(Errno::INVAL) if !replace => {
-                rustix::fs::link(&self.temporary, &self.path)?;
+            Some(Errno::INVAL) if !replace => {
+                self.directory.link(&self.temporary, self.name)?;
                 Ok(State::Placed)
             }
-            Err(Errno::INVAL) => rustix::fs::rename(&self.temporary, &self.path).map(|()| State::Placed),
-            Err(error) => Err(error),
+            Some(Errno::INVAL) => {
+                self.directory.rename(&self.temporary, self.directory, self.name).map(|()| State::Placed)
+            }
+            _ => Err(error),
         }
     }
 
     fn undo(&self) {
         match self.state {
             State::Waiting => {}
-            State::Placed => remove(&self.path),
+            State::Placed => self.remove(self.name),
             // Both were possible a moment ago; what went wrong is reported already.
             State::Exchanged => _ = self.rename(RenameFlags::EXCHANGE),
         }
     }
 
-    fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
-        renameat_with(CWD, &self.temporary, CWD, &self.path, flags)
+    fn rename(&self, flags: RenameFlags) -> io::Result<()> {
+        self.directory.rename_with(&self.temporary, self.directory, self.name, flags)
     }
-}
 
-fn remove(path: &Path) {
-    // It may be gone, which is what is wanted.
-    _ = fs::remove_file(path);
+    fn remove(&self, name: &OsStr) {
+        // It may be gone, which is what is wanted.
+        _ = self.directory.unlink(name);
+    }
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> NewFileError {
@@ -212,6 +232,7 @@ fn cannot_write(path: &Path, source: io::Error) -> NewFileError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -255,7 +276,8 @@ mod tests {
         let one = directory.path().join("one");
         fs::write(&one, b"old").expect("one");
         let (files, mut staged) = ([file(&one, b"new")], Vec::new());
-        stage_all(&files, &mut staged).expect("the new one is written");
+        let places = [Directory::of_file(&one).expect("its directory")];
+        stage_all(&files, &places, &mut staged).expect("the new one is written");
         place_all(&files, &mut staged, true).expect("the new one has its name");
         assert_eq!(fs::read(&one).expect("one"), b"new");
         staged[0].undo();

@@ -1,13 +1,13 @@
 //! The trust store: directories with certificates, rules and revocations.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
+use sealpack_kernel::directory::Directory;
 use sealpack_trust::anchors::{
     AnchorError, AnchorName, AnchorNameError, Anchors, Revocations, Rules, TomlError, Use,
 };
@@ -242,7 +242,8 @@ impl TrustStore {
     pub fn remove(&self, paths: &[PathBuf]) -> Result<(), TrustStoreError> {
         let _lock = self.lock_own()?;
         for path in paths {
-            fs::remove_file(path).map_err(|error| cannot("remove", path, error))?;
+            let removed = Directory::of_file(path).and_then(|(directory, name)| directory.unlink(name));
+            removed.map_err(|error| cannot("remove", path, error))?;
         }
         Ok(())
     }
@@ -274,16 +275,14 @@ impl TrustStore {
 
     /// Keeps others from changing it while it is read. Who may not change it reads without: each file is whole.
     fn lock_for_reading(&self) -> Result<Vec<File>, TrustStoreError> {
-        let opened = self.directories.iter().filter_map(|directory| File::open(directory.join(LOCK)).ok());
+        let open = |directory: &PathBuf| Directory::open(directory).ok()?.read(LOCK).ok()?;
+        let opened = self.directories.iter().filter_map(open);
         opened.map(|file| lock(file, self.own(), FlockOperation::NonBlockingLockShared)).collect()
     }
 
     fn lock_own(&self) -> Result<File, TrustStoreError> {
-        let path = self.own().join(LOCK);
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
-        let file = file.map_err(|error| cannot("open", &path, error))?;
+        let file = Directory::open(self.own()).and_then(|directory| directory.lock_file(LOCK));
+        let file = file.map_err(|error| cannot("open", &self.own().join(LOCK), error))?;
         lock(file, self.own(), FlockOperation::NonBlockingLockExclusive)
     }
 }
@@ -356,8 +355,8 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TrustStoreError> {
 }
 
 fn make_directory(path: &Path) -> Result<(), TrustStoreError> {
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
-    made.map_err(|error| cannot("make the directory", path, error))
+    let made = Directory::open_or_make(path, 0o755);
+    made.map(drop).map_err(|error| cannot("make the directory", path, error))
 }
 
 fn named(path: &Path, source: TomlError) -> TrustStoreError {

@@ -126,7 +126,7 @@ pub struct Limits {
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Artifacts {
     /// The artifacts with their manifests' digests, the newest first.
     pub artifacts: Vec<(BlobDigest, Artifact)>,
     /// What was listed but does not count.
@@ -153,13 +153,13 @@ pub fn find(
     subject: &Descriptor,
     artifact_type: &str,
     limits: &Limits,
-) -> Result<Found> {
+) -> Result<Artifacts> {
     let mut listed = source.referrers(subject, Some(artifact_type))?;
     let created = |entry: &Descriptor| entry.annotations.get(CREATED).cloned().unwrap_or_default();
     // Those of unknown type last: they may be anything.
     let place = |entry: &Descriptor| (entry.artifact_type.is_none(), Reverse(created(entry)), entry.digest);
     listed.sort_by_cached_key(place);
-    let (mut found, mut left_bytes) = (Found::default(), limits.all_bytes);
+    let (mut found, mut left_bytes) = (Artifacts::default(), limits.all_bytes);
     for (number, entry) in listed.iter().enumerate() {
         let problem = if number < limits.artifacts {
             match fetch_typed(source, entry, subject, artifact_type, limits, &mut left_bytes) {

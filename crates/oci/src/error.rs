@@ -192,6 +192,17 @@ impl Error {
         matches!(self, Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::TooLong { .. })
     }
 
+    /// Whether what was asked for by its name is simply not there.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Registry(error) => matches!(**error, RegistryError::NotFound { .. }),
+            Self::AfterMirrors { error, .. } => error.is_absence(),
+            Self::NoImage { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What the user could do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

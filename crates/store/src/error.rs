@@ -311,6 +311,14 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A name with a digest was to be that of another image.
+    #[error("{name} names the image of its digest, and this is {manifest}")]
+    NameDigest {
+        /// The name.
+        name: String,
+        /// The manifest of the image.
+        manifest: BlobDigest,
+    },
     /// A file of a name cannot be used.
     #[error(transparent)]
     RefDamaged(#[from] RefDamage),
@@ -397,6 +405,7 @@ impl Error {
             | Self::BlobDamaged { .. }
             | Self::ImageDamaged { .. }
             | Self::PackDamaged { .. }
+            | Self::NameDigest { .. }
             | Self::EpochOlder { .. }
             | Self::EpochUnsealed { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 
 use crate::error::{Error, Result};
+use crate::packs::PackDescriptor;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
 
@@ -27,13 +28,6 @@ pub struct Usage {
     pub own_packs: u64,
 }
 
-/// Something on the disk that images share.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Object(ObjectId),
-    Pack { root_hash: RootHash, objects: u64 },
-}
-
 /// What two images have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sharing {
@@ -45,22 +39,30 @@ pub struct Sharing {
     pub layers: u64,
 }
 
+/// What all images that have it share: some objects, or a pack.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shared {
+    objects: u64,
+    packs: u64,
+    bytes: u64,
+}
+
 impl Usage {
-    fn add(&mut self, part: &Part, size_bytes: u64, is_own: bool) {
-        let (objects, packs) = match part {
-            Part::Object(_) => (1, 0),
-            Part::Pack { objects, .. } => (*objects, 1),
-        };
+    fn add(&mut self, shared: Shared, is_own: bool) {
+        let Shared { objects, packs, bytes } = shared;
         self.objects += objects;
         self.packs += packs;
-        self.bytes += size_bytes;
+        self.bytes += bytes;
         if is_own {
             self.own_objects += objects;
             self.own_packs += packs;
-            self.own_bytes += size_bytes;
+            self.own_bytes += bytes;
         }
     }
 }
+
+/// Places of images in a list, and of layers in another one: sorted, each once.
+type Places = Vec<u32>;
 
 impl Store {
     /// Refuses to begin what would write so many bytes where the filesystem has fewer free. One that does not say how
@@ -83,38 +85,63 @@ impl Store {
     /// none of them has anything of its own. Layers without a record count nothing, nor do layers
     /// without a known pack in images in packs.
     ///
+    /// Each layer is read once, however many images have it.
+    ///
     /// # Errors
     /// [`Error::LayerDamaged`](crate::Error::LayerDamaged); [`Error::PackRecordDamaged`](crate::Error::PackRecordDamaged);
     /// failures of the system.
     pub fn usage(&self, images: &[ImageRecord]) -> Result<Vec<Usage>> {
-        let mut all = Vec::new();
-        for (index, image) in images.iter().enumerate() {
-            all.extend(self.parts_of(image)?.into_iter().map(|(part, size)| (part, size, index)));
-        }
-        all.sort_unstable();
         let mut usage = vec![Usage::default(); images.len()];
-        for same in all.chunk_by(|a, b| a.0 == b.0) {
-            for (part, size, index) in same {
-                usage[*index].add(part, *size, same.len() == 1);
+        let mut count = |places: &Places, shared: Shared| {
+            places.iter().for_each(|image| usage[*image as usize].add(shared, places.len() == 1));
+        };
+        let (diff_ids, with_layer) = layers_of(images, ObjectForm::Files);
+        for (layers, shared) in self.objects_by_layers(&diff_ids)? {
+            let mut with_objects: Places =
+                layers.iter().flat_map(|layer| &with_layer[*layer as usize]).copied().collect();
+            with_objects.sort_unstable();
+            with_objects.dedup();
+            count(&with_objects, shared);
+        }
+        let (diff_ids, with_layer) = layers_of(images, ObjectForm::Packs);
+        let mut packs = BTreeMap::<RootHash, (Shared, BTreeSet<u32>)>::new();
+        for (diff_id, images) in diff_ids.iter().zip(&with_layer) {
+            if let Some(PackDescriptor { root_hash, objects, size_bytes, .. }) = self.layer_pack(diff_id)? {
+                let shared = Shared { objects, packs: 1, bytes: size_bytes };
+                packs.entry(root_hash).or_insert((shared, BTreeSet::new())).1.extend(images);
             }
+        }
+        for (shared, images) in packs.into_values() {
+            count(&images.into_iter().collect(), shared);
         }
         Ok(usage)
     }
 
-    /// What is kept for an image, with sizes.
-    fn parts_of(&self, image: &ImageRecord) -> Result<Vec<(Part, u64)>> {
-        if image.objects == ObjectForm::Files {
-            let objects = self.objects_of_layers(image)?;
-            return Ok(objects.into_iter().map(|(id, size)| (Part::Object(id), size)).collect());
+    /// The objects of layers, counted by the layers that have them.
+    fn objects_by_layers(&self, layers: &[DiffId]) -> Result<BTreeMap<Places, Shared>> {
+        let mut all = Vec::new();
+        for (place, diff_id) in (0..).zip(layers) {
+            self.for_each_object_of_layer(diff_id, |id, size_bytes| {
+                all.push((id, size_bytes, place));
+                Ok(())
+            })?;
         }
-        let mut parts = BTreeMap::new();
-        for layer in &image.layers {
-            if let Some(pack) = self.layer_pack(&layer.diff_id)? {
-                let part = Part::Pack { root_hash: pack.root_hash, objects: pack.objects };
-                parts.insert(part, pack.size_bytes);
-            }
+        all.sort_unstable();
+        let mut by_layers = BTreeMap::<Places, Shared>::new();
+        let mut places = Places::new();
+        for same in all.chunk_by(|(a, ..), (b, ..)| a == b) {
+            places.clear();
+            places.extend(same.iter().map(|(.., place)| *place));
+            places.dedup();
+            let size_bytes = same.first().map_or(0, |(_, size_bytes, _)| *size_bytes);
+            let shared = match by_layers.get_mut(&places) {
+                Some(shared) => shared,
+                None => by_layers.entry(places.clone()).or_default(),
+            };
+            shared.objects += 1;
+            shared.bytes += size_bytes;
         }
-        Ok(parts.into_iter().collect())
+        Ok(by_layers)
     }
 
     /// What images `a` and `b` have in common, whichever form they are kept in.
@@ -149,4 +176,18 @@ impl Store {
         objects.dedup_by_key(|(id, _)| *id);
         Ok(objects)
     }
+}
+
+/// The layers of those images that are kept in a form, each once, and for each the places of the images that have it.
+fn layers_of(images: &[ImageRecord], form: ObjectForm) -> (Vec<DiffId>, Vec<Places>) {
+    let mut layers = BTreeMap::<DiffId, Places>::new();
+    for (place, image) in (0..).zip(images).filter(|(_, image)| image.objects == form) {
+        for layer in &image.layers {
+            let places = layers.entry(layer.diff_id).or_default();
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+    }
+    layers.into_iter().unzip()
 }

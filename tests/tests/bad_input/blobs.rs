@@ -26,7 +26,7 @@ fn refuses_damage(
     let dir = case.directory("layout")?;
     write_layout(&dir, &image)?;
     damage(&blob_path(&dir, &digest_of(which(&image))))?;
-    case.sealpack.refuses(exit, ["pull", &layout_source(&dir), "bad"], words)
+    case.sealpack.refuses(exit, ["pull", &layout_source(&dir), "--name", "bad"], words)
 }
 
 fn upper_layer(image: &Image) -> &Vec<u8> {
@@ -184,7 +184,7 @@ fn no_layout(change: impl FnOnce(&PathBuf) -> Result<()>, words: &[&str]) -> Res
     let dir = case.directory("layout")?;
     write_layout(&dir, &two_layers())?;
     change(&dir)?;
-    case.sealpack.refuses(Exit::Failed, ["pull", &layout_source(&dir), "bad"], words)
+    case.sealpack.refuses(Exit::Failed, ["pull", &layout_source(&dir), "--name", "bad"], words)
 }
 
 #[test]
@@ -204,5 +204,5 @@ fn a_tag_that_a_layout_lacks_is_answered_with_those_it_has() -> Result<()> {
     let dir = case.directory("layout")?;
     write_layout(&dir, &two_layers())?;
     let source = format!("oci:{}:nope", dir.display());
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], &["\"nope\"", &format!(":{TAG}")])
+    case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "bad"], &["\"nope\"", &format!(":{TAG}")])
 }

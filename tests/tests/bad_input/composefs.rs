@@ -36,7 +36,7 @@ fn labelled(image: Image, name: &str, value: &str) -> Result<Image> {
 /// The digest of the metadata image of [`other`] in both modes.
 fn digests() -> Result<[String; 2]> {
     let case = Case::without_store()?;
-    case.sealpack.run(["pull", &case.layout(&other())?, "other"])?;
+    case.sealpack.run(["pull", &case.layout(&other())?, "--name", "other"])?;
     let digest = case.sealpack.image_digest("other")?;
     let image = case.sealpack.store().join(format!("images/{digest}.erofs"));
     let tools = Tools::ours()?;
@@ -56,7 +56,7 @@ fn digests() -> Result<[String; 2]> {
 
 /// Pulls the image, and returns what comes of the only thing that it says, as the pull and `inspect` show it.
 fn outcome(sealpack: &Sealpack, source: &str) -> Result<Value> {
-    let pulled = sealpack.json(["pull", source, "claims"])?["composefs"].take();
+    let pulled = sealpack.json(["pull", source, "--name", "claims"])?["composefs"].take();
     let shown = sealpack.json(["inspect", "claims"])?["composefs"].take();
     assert_eq!((pulled.as_array().map(Vec::len), &pulled), (Some(1), &shown), "{pulled:#}");
     let text = String::from_utf8(sealpack.run(["inspect", "claims"])?.stdout)?;
@@ -105,9 +105,9 @@ fn a_digest_that_is_not_the_images_is_refused_and_leaves_nothing() -> Result<()>
     )?;
     // An image of that name stays, in either form.
     let source = case.layout(&image)?;
-    case.sealpack.refuses(Exit::Refused, ["pull", &source, "good"], &words)?;
+    case.sealpack.refuses(Exit::Refused, ["pull", &source, "--name", "good"], &words)?;
     case.sealpack.run(["convert", "good", "--to", "packs"])?;
-    case.sealpack.refuses(Exit::Refused, ["pull", &source, "good"], &words)
+    case.sealpack.refuses(Exit::Refused, ["pull", &source, "--name", "good"], &words)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_wrong_digest_of_a_document_is_refused_before_anything_is_fetched() -> Resul
         })?;
         // Were the layer looked at, this would be the error.
         image.layers[0].blob = b"no layer".to_vec();
-        case.sealpack.refuses(Exit::Refused, ["pull", &case.layout(&image)?, "bad"], &[name])?;
+        case.sealpack.refuses(Exit::Refused, ["pull", &case.layout(&image)?, "--name", "bad"], &[name])?;
     }
     Ok(())
 }
@@ -146,11 +146,11 @@ fn what_the_index_says_of_an_image_counts_too() -> Result<()> {
         Ok(layout_source(&dir))
     };
     for (name, value) in [(MERGED, &right), (manifest_name, &manifest_right)] {
-        let pulled = case.sealpack.json(["pull", &source(name, value)?, "claims"])?;
+        let pulled = case.sealpack.json(["pull", &source(name, value)?, "--name", "claims"])?;
         assert_eq!(pulled["composefs"][0]["outcome"], "holds", "{pulled:#}");
         assert_eq!(pulled["composefs"][0]["in"], "the index");
         let words = ["the index: ", name, &wrong];
-        case.sealpack.refuses(Exit::Refused, ["pull", &source(name, &wrong)?, "bad"], &words)?;
+        case.sealpack.refuses(Exit::Refused, ["pull", &source(name, &wrong)?, "--name", "bad"], &words)?;
     }
     Ok(())
 }
@@ -175,7 +175,7 @@ fn an_image_with_wrong_digests_can_be_had_by_those_who_ask_for_it() -> Result<()
     let case = Case::new()?;
     let wrong = digest(Algorithm::Sha256, b"another image");
     let source = case.layout(&labelled(other(), LABEL, &wrong)?)?;
-    let pulled = case.sealpack.json(["pull", "--no-composefs-check", &source, "claims"])?;
+    let pulled = case.sealpack.json(["pull", "--no-composefs-check", &source, "--name", "claims"])?;
     assert_eq!(pulled["composefs"], json!([]));
     let shown = case.sealpack.json(["inspect", "claims"])?["composefs"].take();
     assert_eq!((&shown[0]["outcome"], &shown[0]["digest"]), (&"wrong".into(), &wrong.into()));
@@ -212,7 +212,7 @@ fn both_modes_are_those_of_composefs_rs() -> Result<()> {
             let theirs = cfsctl.digest_of_source(&source, algorithm, xattrs)?;
             let name = if name.is_empty() { MERGED.replace("256", "512") } else { name.to_owned() };
             let sealpack = Sealpack::new()?;
-            sealpack.run(["pull", "--digest", algorithm.name(), &source, "first"])?;
+            sealpack.run(["pull", "--digest", algorithm.name(), &source, "--name", "first"])?;
             let image = annotated(other(), &name, &theirs)?;
             assert_eq!(outcome(&sealpack, &case.layout(&image)?)?["outcome"], told, "{theirs}");
         }

@@ -22,7 +22,7 @@ fn two_pulls_of_the_same_image_at_the_same_time_both_succeed() -> Result<()> {
     let mut first = slow.start("one")?;
     slow.wait_for_stall()?;
     // The second one does not wait for the first: it fetches by itself what the first is at.
-    slow.sealpack().run(["pull", &slow.source, "two"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "two"])?;
     ensure!(first.try_wait()?.is_none(), "the second pull waited for the first");
     succeeded(first)?;
     slow.is_whole("one")?;
@@ -35,7 +35,7 @@ fn pulls_started_together_into_a_store_that_is_not_there_yet_all_succeed() -> Re
     let source = case.layout(&good_image())?;
     let pulls: Vec<Child> = (0..4)
         .map(|number| {
-            let mut command = case.sealpack.command(["pull", &source, &format!("image:{number}")]);
+            let mut command = case.sealpack.command(["pull", &source, "--name", &format!("image:{number}")]);
             Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
         })
         .collect::<Result<_>>()?;
@@ -89,7 +89,7 @@ fn gc_after_a_killed_pull_leaves_what_was_fetched_for_the_next_one() -> Result<(
     assert_eq!(slow.partial_bytes(), fetched_bytes);
     let left: Vec<_> = slow.sealpack().files()?.into_iter().filter(|path| path.starts_with("tmp")).collect();
     assert_eq!(left.len(), 1, "{left:?}");
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     slow.is_whole("image")
 }
 
@@ -103,7 +103,7 @@ fn a_pull_that_fails_takes_nothing_from_one_that_goes_on() -> Result<()> {
     let bad_source = format!("{}/bad:v1", slow.registry.host());
     let path = format!("/blobs/{}", digest_of(&bad));
     slow.registry.fault(Fault::new(&path, Action::StallAfter(10_000, Duration::from_secs(2))).times(1));
-    let mut command = slow.sealpack().command(["pull", &bad_source, "bad"]);
+    let mut command = slow.sealpack().command(["pull", &bad_source, "--name", "bad"]);
     let failing = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let layer = digest_of(&slow.image.layers[0].tar).replace(':', "/");
     let layer = slow.sealpack().store().join("layers").join(layer);

@@ -44,16 +44,20 @@ fn small() -> Image {
 fn refuses_on(what: &[&str]) -> Result<()> {
     let case = Case::without_store()?;
     let _filesystem = Filesystem::mount(&case.sealpack.store(), what)?;
-    case.sealpack.run(["pull", &case.layout(&good_image())?, "good"])?;
+    case.sealpack.run(["pull", &case.layout(&good_image())?, "--name", "good"])?;
     let source = case.layout(&large())?;
     let store = case.sealpack.store();
     let words = ["no space left", &store.to_string_lossy(), "make room"];
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "large"], &words).context("from a layout")?;
+    case.sealpack
+        .refuses(Exit::Failed, ["pull", &source, "--name", "large"], &words)
+        .context("from a layout")?;
     let registry = Registry::start();
     let source = serve(&registry, &large());
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "large"], &words).context("from a registry")?;
+    case.sealpack
+        .refuses(Exit::Failed, ["pull", &source, "--name", "large"], &words)
+        .context("from a registry")?;
     // There is as much room as before.
-    case.sealpack.run(["pull", &case.layout(&small())?, "small"])?;
+    case.sealpack.run(["pull", &case.layout(&small())?, "--name", "small"])?;
     case.sealpack.state().map(drop)
 }
 
@@ -88,11 +92,11 @@ fn a_read_only_store_can_be_read_and_says_why_it_cannot_be_written() -> Result<(
         let case = Case::without_store()?;
         let _filesystem =
             Filesystem::mount(&case.sealpack.store(), &["-t", "tmpfs", "-o", "size=30m", "none"])?;
-        case.sealpack.run(["pull", &case.layout(&good_image())?, "good"])?;
+        case.sealpack.run(["pull", &case.layout(&good_image())?, "--name", "good"])?;
         run(Command::new("mount").args(["-o", "remount,ro"]).arg(case.sealpack.store()))?;
         assert_eq!(case.sealpack.run(["cat", "good", "/etc/motd"])?.stdout, text(1, 5000).as_bytes());
         let source = case.layout(&small())?;
-        case.sealpack.refuses(Exit::Failed, ["pull", &source, "small"], &["read-only"])?;
+        case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "small"], &["read-only"])?;
         case.sealpack.refuses(Exit::Failed, ["tag", "good", "better"], &["read-only"])?;
         case.sealpack.refuses(Exit::Failed, ["rm", "good"], &["read-only"])
     })

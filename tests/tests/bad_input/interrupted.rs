@@ -49,7 +49,7 @@ impl Slow {
 
     /// A pull in the background.
     pub(crate) fn start(&self, name: &str) -> Result<Child> {
-        let mut command = self.sealpack().command(["pull", &self.source, name]);
+        let mut command = self.sealpack().command(["pull", &self.source, "--name", name]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().context("cannot start sealpack")
     }
@@ -92,7 +92,7 @@ impl Slow {
     /// The image is there, complete, and equal to one that was pulled without interruption; nothing else is left.
     pub(crate) fn is_whole(&self, name: &str) -> Result<()> {
         let undisturbed = Case::without_store()?;
-        undisturbed.sealpack.run(["pull", &undisturbed.layout(&self.image)?, "image"])?;
+        undisturbed.sealpack.run(["pull", &undisturbed.layout(&self.image)?, "--name", "image"])?;
         let expected = undisturbed.sealpack.image_digest("image")?;
         ensure!(self.sealpack().image_digest(name)? == expected, "another image came out of it");
         self.sealpack().state()?;
@@ -116,7 +116,7 @@ fn a_pull_killed_in_the_middle_keeps_what_it_has_and_the_next_one_goes_on() -> R
     assert_eq!(slow.sealpack().json(["images"])?, images);
     assert!(slow.has_layer(0), "a layer that was whole is gone");
     assert_eq!(slow.partial_bytes(), KEPT_BYTES as u64);
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.registry.count(&slow.digest(0)), 1, "a layer that was whole was fetched again");
     assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-"))]);
     slow.is_whole("image")
@@ -135,7 +135,7 @@ fn a_pull_whose_connection_is_lost_for_good_keeps_what_it_has_and_the_next_one_g
     assert_eq!(slow.sealpack().json(["images"])?, images);
     assert_eq!(slow.partial_bytes(), KEPT_BYTES as u64);
     slow.registry.clear_faults();
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.ranges().last(), Some(&Some(format!("bytes={KEPT_BYTES}-"))));
     slow.is_whole("image")
 }
@@ -146,7 +146,7 @@ fn a_connection_that_breaks_now_and_then_is_resumed_within_the_same_pull() -> Re
     let path = format!("/blobs/{}", slow.digest(1));
     slow.registry.fault(Fault::new(&path, Action::CutAfter(KEPT_BYTES)).times(1));
     slow.registry.fault(Fault::new(&path, Action::HangUp).times(1));
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.ranges().last(), Some(&Some(format!("bytes={KEPT_BYTES}-"))));
     slow.is_whole("image")
 }
@@ -162,7 +162,7 @@ fn a_connection_that_breaks_again_and_again_is_given_up_with_how_far_it_came() -
     slow.sealpack().state()?;
     assert!(slow.partial_bytes() > 1000, "what came is not kept: {} bytes", slow.partial_bytes());
     slow.registry.clear_faults();
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     slow.is_whole("image")
 }
 
@@ -183,7 +183,7 @@ fn what_is_kept_of_a_layer_is_not_trusted() -> Result<()> {
     let mut bytes = fs::read(slow.partial())?;
     bytes[1000] ^= 1;
     fs::write(slow.partial(), bytes)?;
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-")), None]);
     slow.is_whole("image")
 }
@@ -192,7 +192,7 @@ fn what_is_kept_of_a_layer_is_not_trusted() -> Result<()> {
 fn more_than_there_can_be_of_a_layer_is_thrown_away() -> Result<()> {
     let slow = interrupted()?;
     fs::write(slow.partial(), vec![0; slow.image.layers[1].blob.len() + 1])?;
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.ranges(), [None, None]);
     slow.is_whole("image")
 }
@@ -201,7 +201,7 @@ fn more_than_there_can_be_of_a_layer_is_thrown_away() -> Result<()> {
 fn a_layer_that_was_fetched_to_its_end_is_not_asked_for_again() -> Result<()> {
     let slow = interrupted()?;
     fs::write(slow.partial(), &slow.image.layers[1].blob)?;
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.ranges(), [None]);
     slow.is_whole("image")
 }
@@ -211,7 +211,7 @@ fn a_layer_that_was_fetched_to_its_end_is_not_asked_for_again() -> Result<()> {
 fn what_is_kept_of_a_layer_that_is_whole_goes_with_the_next_pull() -> Result<()> {
     let slow = interrupted()?;
     fs::write(slow.partial_of(0), &slow.image.layers[0].blob)?;
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     slow.is_whole("image")
 }
 
@@ -219,12 +219,12 @@ fn what_is_kept_of_a_layer_that_is_whole_goes_with_the_next_pull() -> Result<()>
 fn a_bad_image_takes_nothing_from_an_interrupted_pull() -> Result<()> {
     let slow = interrupted()?;
     // Removes what the dead process had not committed.
-    slow.sealpack().run(["pull", &slow.case.layout(&good_image())?, "good"])?;
+    slow.sealpack().run(["pull", &slow.case.layout(&good_image())?, "--name", "good"])?;
     let bad = archive(&[file("opt/x", &text(62, 5000)), file("../bad", "x")]);
     let bad = image(vec![slow.image.layers[0].clone(), ImageLayer::gzip(&bad)]);
     slow.case.refuses_image(Exit::Failed, &bad, &["layer 2", "../bad"])?;
     assert_eq!(slow.partial_bytes(), KEPT_BYTES as u64);
-    slow.sealpack().run(["pull", &slow.source, "image"])?;
+    slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
     assert_eq!(slow.registry.count(&slow.digest(0)), 1, "a layer that was whole was fetched again");
     assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-"))]);
     slow.is_whole("image")
@@ -235,7 +235,7 @@ fn a_registry_that_does_not_resume_is_asked_for_the_whole() -> Result<()> {
     for action in [Action::RefuseRange, Action::IgnoreRange, Action::ShiftRange(7)] {
         let slow = interrupted()?;
         slow.registry.fault(Fault::new(&format!("/blobs/{}", slow.digest(1)), action));
-        slow.sealpack().run(["pull", &slow.source, "image"])?;
+        slow.sealpack().run(["pull", &slow.source, "--name", "image"])?;
         slow.is_whole("image")?;
     }
     Ok(())
@@ -245,7 +245,12 @@ fn a_registry_that_does_not_resume_is_asked_for_the_whole() -> Result<()> {
 fn an_interrupted_pull_goes_on_under_another_name_and_from_another_repository() -> Result<()> {
     let slow = interrupted()?;
     slow.registry.put_image("another/place", "v2", &slow.image);
-    slow.sealpack().run(["pull", &format!("{}/another/place:v2", slow.registry.host()), "other"])?;
+    slow.sealpack().run([
+        "pull",
+        &format!("{}/another/place:v2", slow.registry.host()),
+        "--name",
+        "other",
+    ])?;
     assert_eq!(slow.ranges(), [None, Some(format!("bytes={KEPT_BYTES}-"))]);
     slow.is_whole("other")
 }
@@ -262,7 +267,7 @@ fn a_pull_can_be_killed_at_any_time() -> Result<()> {
     });
     let source = case.layout(&image(layers.collect()))?;
     for delay_ms in [0, 5, 10, 20, 40, 60, 80, 120, 160, 240] {
-        let mut command = case.sealpack.command(["pull", &source, "image"]);
+        let mut command = case.sealpack.command(["pull", &source, "--name", "image"]);
         let mut pull = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         std::thread::sleep(Duration::from_millis(delay_ms));
         pull.kill()?;
@@ -272,7 +277,7 @@ fn a_pull_can_be_killed_at_any_time() -> Result<()> {
         let names = images["images"].as_array().map_or(0, Vec::len);
         ensure!(!done || names == 2, "a pull that was done has left no image: {images}");
     }
-    run(&mut case.sealpack.command(["pull", &source, "image"]))?;
+    run(&mut case.sealpack.command(["pull", &source, "--name", "image"]))?;
     run(&mut case.sealpack.command(["gc"]))?;
     case.sealpack.state().map(drop)
 }

@@ -51,14 +51,14 @@ fn refuses_index(images: &[&Image], entries: Value, words: &[&str]) -> Result<()
     });
     write_index(&dir, images, &top)?;
     std::fs::write(blob_path(&dir, &digest_of(&index)), &index)?;
-    case.sealpack.refuses(Exit::Failed, ["pull", &layout_source(&dir), "bad"], words)?;
+    case.sealpack.refuses(Exit::Failed, ["pull", &layout_source(&dir), "--name", "bad"], words)?;
     let registry = Registry::start();
     for image in images {
         registry.put_image(REPOSITORY, "platform", image);
     }
     registry.put_manifest(REPOSITORY, TAG, INDEX_TYPE, index);
     let source = format!("{}/{REPOSITORY}:{TAG}", registry.host());
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], words)
+    case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "bad"], words)
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn refuses_tar(tar: Vec<u8>, words: &[&str]) -> Result<()> {
 fn accepts(entries: &[Entry]) -> Result<Vec<String>> {
     let case = Case::new()?;
     let source = case.layout(&image(vec![ImageLayer::gzip(&archive(entries))]))?;
-    case.sealpack.run(["pull", &source, "odd"])?;
+    case.sealpack.run(["pull", &source, "--name", "odd"])?;
     case.sealpack.state()?;
     let listed = case.sealpack.run(["ls", "-R", "odd"])?.stdout;
     Ok(String::from_utf8(listed)?.lines().map(str::to_owned).collect())
@@ -117,7 +117,7 @@ fn a_directory_may_come_again_and_the_last_metadata_counts() -> Result<()> {
     assert_eq!(accepts(&again)?, ["/d", "/d/one", "/d/two"]);
     let case = Case::new()?;
     let source = case.layout(&image(vec![ImageLayer::gzip(&archive(&again))]))?;
-    case.sealpack.run(["pull", &source, "odd"])?;
+    case.sealpack.run(["pull", &source, "--name", "odd"])?;
     let listed = case.sealpack.json(["ls", "odd"])?;
     assert_eq!(listed[0]["mode"], "0711", "{listed}");
     Ok(())

@@ -94,7 +94,7 @@ fn a_mounted_image_survives_the_loss_of_its_name() -> Result<()> {
         let case = Case::without_store()?;
         // An image that no other test mounts: gc keeps whatever is mounted anywhere on the machine.
         let own = archive(&[file("etc/motd", &text(1, 5000)), file("own", &text(101, 1000))]);
-        case.sealpack.run(["pull", &case.layout(&image(vec![ImageLayer::gzip(&own)]))?, "own"])?;
+        case.sealpack.run(["pull", &case.layout(&image(vec![ImageLayer::gzip(&own)]))?, "--name", "own"])?;
         let mounted = Mounted::of(&case, "own", "mnt")?;
         case.sealpack.run(["rm", "--force", "own"])?;
         case.sealpack.run(["gc"])?;
@@ -114,7 +114,7 @@ fn a_name_that_moves_away_from_a_mounted_image_leaves_the_mount() -> Result<()> 
         let case = Case::new()?;
         let mounted = Mounted::new(&case, "mnt")?;
         let other = image(vec![ImageLayer::gzip(&archive(&[file("other", &text(100, 1000))]))]);
-        case.sealpack.run(["pull", &case.layout(&other)?, "good"])?;
+        case.sealpack.run(["pull", &case.layout(&other)?, "--name", "good"])?;
         case.sealpack.run(["gc"])?;
         mounted.is_intact()?;
         case.sealpack.state().map(drop)

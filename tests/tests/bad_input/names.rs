@@ -68,7 +68,7 @@ fn references_that_are_none_are_wrong_usage() -> Result<()> {
         ("app\n", "part"),
     ] {
         case.sealpack.refuses(Exit::Usage, ["pull", reference], &[word])?;
-        case.sealpack.refuses(Exit::Usage, ["pull", &source, reference], &[word])?;
+        case.sealpack.refuses(Exit::Usage, ["pull", &source, "--name", reference], &[word])?;
         case.sealpack.refuses(Exit::Usage, ["tag", "good", reference], &[word])?;
     }
     Ok(())

@@ -33,11 +33,11 @@ fn refuses_fault(exit: Exit, action: Action, words: &[&str]) -> Result<()> {
         all.push(hex);
     }
     match exit {
-        Exit::Refused => case.sealpack.refuses(exit, ["pull", &source, "bad"], &all),
+        Exit::Refused => case.sealpack.refuses(exit, ["pull", &source, "--name", "bad"], &all),
         // Nobody can say that the layers are bad: those that came are kept for the next try.
         _ => {
             let images = case.sealpack.json(["images"])?;
-            judge(&mut case.sealpack.command(["pull", &source, "bad"]), exit, &all)?;
+            judge(&mut case.sealpack.command(["pull", &source, "--name", "bad"]), exit, &all)?;
             assert_eq!(case.sealpack.json(["images"])?, images);
             let empty = case
                 .sealpack
@@ -46,7 +46,7 @@ fn refuses_fault(exit: Exit, action: Action, words: &[&str]) -> Result<()> {
                 .find(|(path, facts)| path.starts_with("tmp") && facts.0 == 0);
             assert_eq!(empty, None);
             registry.clear_faults();
-            case.sealpack.run(["pull", &source, "bad"])?;
+            case.sealpack.run(["pull", &source, "--name", "bad"])?;
             case.sealpack.state().map(drop)
         }
     }
@@ -97,7 +97,7 @@ fn a_layer_that_was_on_its_way_beside_a_wrong_one_leaves_nothing() -> Result<()>
         Fault::new(&format!("/blobs/{lower}"), Action::StallAfter(5000, Duration::from_secs(1))).times(1),
     );
     registry.fault(Fault::new(&format!("/blobs/{}", upper(&image)), Action::WrongByte));
-    case.sealpack.refuses(Exit::Refused, ["pull", &source, "bad"], &["layer 2"])
+    case.sealpack.refuses(Exit::Refused, ["pull", &source, "--name", "bad"], &["layer 2"])
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_config_with_other_bytes_than_its_digest_promises_is_refused() -> Result<()>
     ] {
         registry.clear_faults();
         registry.fault(Fault::new(&format!("/blobs/{digest}"), action));
-        case.sealpack.refuses(Exit::Refused, ["pull", &source, "bad"], &words)?;
+        case.sealpack.refuses(Exit::Refused, ["pull", &source, "--name", "bad"], &words)?;
     }
     Ok(())
 }
@@ -124,10 +124,14 @@ fn a_manifest_asked_for_by_digest_must_have_it() -> Result<()> {
     let digest = digest_of(&image.manifest);
     let source = format!("{}/{REPOSITORY}@{digest}", registry.host());
     registry.fault(Fault::new("/manifests/", Action::WrongByte));
-    case.sealpack.refuses(Exit::Refused, ["pull", &source, "bad"], &["has the digest sha256:", &digest])?;
+    case.sealpack.refuses(
+        Exit::Refused,
+        ["pull", &source, "--name", "bad"],
+        &["has the digest sha256:", &digest],
+    )?;
     // By the tag nobody knows what to expect, but it is no manifest any more.
     let source = format!("{}/{REPOSITORY}:{TAG}", registry.host());
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], &["not valid", &source])
+    case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "bad"], &["not valid", &source])
 }
 
 #[test]
@@ -197,5 +201,5 @@ fn a_redirect_in_circles_is_not_followed_for_ever() -> Result<()> {
     let path = format!("/v2/{REPOSITORY}/manifests/{TAG}");
     let again = format!("{}{path}", registry.url());
     registry.fault(Fault::new(&path, Action::Redirect(307, again)));
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], &["redirect"])
+    case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "bad"], &["redirect"])
 }

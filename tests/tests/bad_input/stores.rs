@@ -15,7 +15,7 @@ const NOBODY: u32 = 65534;
 /// Every command that uses a store, with a directory to mount on and a source to pull from.
 fn every_command<'a>(dir: &'a str, source: &'a str) -> Vec<Vec<&'a str>> {
     vec![
-        vec!["pull", source, "other"],
+        vec!["pull", source, "--name", "other"],
         vec!["images"],
         vec!["inspect", "good"],
         vec!["tag", "good", "better"],
@@ -173,7 +173,7 @@ fn a_user_without_privileges_can_do_everything_but_mount() -> Result<()> {
     let registry = sealpack_test_registry::Registry::start();
     let source = serve(&registry, &good_image());
     let nobody = |arguments: &[&str]| as_nobody(&case.sealpack.command(arguments));
-    run(&mut nobody(&["pull", &source, "good"]))?;
+    run(&mut nobody(&["pull", &source, "--name", "good"]))?;
     let read = run(&mut nobody(&["cat", "good", "/etc/motd"]))?;
     assert_eq!(read.stdout, text(1, 5000).as_bytes());
     for arguments in [&["fsck"][..], &["gc"], &["doctor"], &["ls", "-R", "good"], &["tag", "good", "better"]]
@@ -226,7 +226,7 @@ fn a_first_pull_that_fails_makes_no_store() -> Result<()> {
     let store = case.sealpack.store();
     ensure!(!store.exists(), "there is a store now: {:?}", case.sealpack.listing()?);
     let source = case.layout(&good_image())?;
-    case.sealpack.run(["pull", "--digest", "sha512", &source, "good"])?;
+    case.sealpack.run(["pull", "--digest", "sha512", &source, "--name", "good"])?;
     case.sealpack.state().map(drop)
 }
 
@@ -235,7 +235,7 @@ fn a_store_keeps_the_algorithm_that_it_was_made_with() -> Result<()> {
     let case = Case::new()?;
     let source = case.layout(&good_image())?;
     let words = ["sha256", "sha512", "another directory"];
-    case.sealpack.refuses(Exit::Failed, ["pull", "--digest", "sha512", &source, "other"], &words)
+    case.sealpack.refuses(Exit::Failed, ["pull", "--digest", "sha512", &source, "--name", "other"], &words)
 }
 
 #[test]
@@ -298,6 +298,6 @@ fn a_pull_mends_what_is_damaged_in_the_store() -> Result<()> {
     let case = Case::new()?;
     damage(&case, |path| path.starts_with("objects"))?;
     assert_eq!(case.sealpack.attempt(["fsck"])?.status.code(), Some(3));
-    case.sealpack.run(["pull", &case.layout(&good_image())?, "good"])?;
+    case.sealpack.run(["pull", &case.layout(&good_image())?, "--name", "good"])?;
     case.sealpack.state().map(drop)
 }

@@ -28,7 +28,7 @@ impl Case {
     pub(crate) fn new() -> Result<Self> {
         let case = Self::without_store()?;
         let source = case.layout(&good_image())?;
-        case.sealpack.run(["pull", &source, "good"])?;
+        case.sealpack.run(["pull", &source, "--name", "good"])?;
         Ok(case)
     }
 
@@ -60,10 +60,10 @@ impl Case {
     /// The image must be refused from a layout and from a registry, and leave nothing.
     pub(crate) fn refuses_image(&self, exit: Exit, image: &Image, words: &[&str]) -> Result<()> {
         let source = self.layout(image)?;
-        self.sealpack.refuses(exit, ["pull", &source, "bad"], words).context("from a layout")?;
+        self.sealpack.refuses(exit, ["pull", &source, "--name", "bad"], words).context("from a layout")?;
         let registry = Registry::start();
         let source = serve(&registry, image);
-        self.sealpack.refuses(exit, ["pull", &source, "bad"], words).context("from a registry")
+        self.sealpack.refuses(exit, ["pull", &source, "--name", "bad"], words).context("from a registry")
     }
 
     /// A layer with `blob` for what should be `tar`, above a layer that is new and fine.

@@ -3,6 +3,7 @@
 mod places;
 mod platforms;
 mod refusals;
+mod sealing;
 
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{find, run};

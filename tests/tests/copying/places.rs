@@ -13,7 +13,7 @@ fn sealed() -> Result<Option<(Workshop, [Registry; 2])>> {
     let workshop = Workshop::new()?;
     let [first, second] = registries.each_ref().map(|registry| format!("{}/prod/app:1", registry.host()));
     workshop.copy(&[&images::busybox()?.source(), &first])?;
-    let made = workshop.seal(&[&first, "--name", &first, "--name", &second, "--push"])?;
+    let made = workshop.seal(&[&first, "--pull", "--name", &first, "--name", &second, "--push"])?;
     ensure!(made["published"]["fallback_tag"].is_string(), "the registry has a list of its own? {made:#}");
     Ok(Some((workshop, registries)))
 }
@@ -92,7 +92,7 @@ fn a_layout_carries_seals_over_a_gap() -> Result<()> {
     let layout = format!("oci:{}:app", workshop.path("carried").display());
     workshop.copy(&[&name(&first), &layout])?;
     // From the layout itself, under the name that the seal is for.
-    workshop.is_sealed(&[&layout, &name(&first)])?;
+    workshop.is_sealed(&[&layout, "--name", &name(&first)])?;
     workshop.copy(&[&layout, &name(&second)])?;
     workshop.is_sealed(&[&name(&second)])?;
     // As a tar file, as well.
@@ -100,7 +100,7 @@ fn a_layout_carries_seals_over_a_gap() -> Result<()> {
     let mut command = std::process::Command::new("tar");
     command.arg("-C").arg(workshop.path("carried")).arg("-cf").arg(&tar).arg(".");
     sealpack_tests::command::run(&mut command)?;
-    workshop.is_sealed(&[&format!("oci-archive:{}:app", tar.display()), &name(&first)])
+    workshop.is_sealed(&[&format!("oci-archive:{}:app", tar.display()), "--name", &name(&first)])
 }
 
 #[test]
@@ -108,11 +108,11 @@ fn a_seal_is_put_into_a_layout_too() -> Result<()> {
     let workshop = Workshop::new()?;
     let layout = format!("oci:{}:app", workshop.path("layout").display());
     workshop.copy(&[&images::busybox()?.source(), &layout])?;
-    let made = workshop.seal(&[&layout, "--name", "example.org/app:1"])?;
+    let made = workshop.seal(&[&layout, "--pull", "--name", "example.org/app:1"])?;
     let stored = made["name"].as_str().context("no name")?;
     let published = workshop.sealpack.json(["seal", "push", stored, "--to", &layout])?;
     ensure!(published["fallback_tag"].is_null(), "{published:#}");
-    workshop.is_sealed(&[&layout, "example.org/app:1"])
+    workshop.is_sealed(&[&layout, "--name", "example.org/app:1"])
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn skopeo_reads_and_fills_the_layouts_that_copy_writes() -> Result<()> {
     // What skopeo adds to the layout leaves the seals in it.
     let other = images::oddities()?;
     skopeo_copy(&[], &other.source(), &format!("oci:{}:other", workshop.path("layout").display()))?;
-    workshop.is_sealed(&[&layout, &name(&first)])?;
+    workshop.is_sealed(&[&layout, "--name", &name(&first)])?;
     let left =
         fs::read_dir(workshop.path("layout"))?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     ensure!(left.into_iter().all(|name| !name.starts_with('.')), "temporary files are left");

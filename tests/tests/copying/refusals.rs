@@ -111,7 +111,7 @@ fn a_seal_without_its_image_is_not_published() -> Result<()> {
 fn what_is_no_name_and_no_source_is_not_looked_for_elsewhere() -> Result<()> {
     let workshop = Workshop::new()?;
     let registry = registry();
-    workshop.seal(&[&format!("{}/app:1", registry.host())])?;
+    workshop.seal(&[&format!("{}/app:1", registry.host()), "--pull"])?;
     let before = registry.requests().len();
     let output = workshop.attempt_seal(&["0123456789abcdef"])?;
     judge_output(&output, Exit::Failed, &["the store has no image"])?;

@@ -53,7 +53,7 @@ fn a_seal_of_nobody_who_is_known_is_told_and_not_used() -> Result<()> {
     ensure!(String::from_utf8_lossy(&output.stdout).contains("not sealed      1 seal cannot be used"));
     let value = market.json(&["inspect", &market.name()])?;
     ensure!(value["kept_in"] == "files" && value["seal"].is_null(), "{value}");
-    let value = market.json(&["pull", &market.name(), "again"])?;
+    let value = market.json(&["pull", &market.name(), "--name", "again"])?;
     ensure!(value["seal"].is_null() && value["seals_not_used"][0]["seal"] == digest, "{value}");
     market.refuses(&["--require", "sealed"], &["must be sealed (it is required now)", &digest])
 }
@@ -172,14 +172,14 @@ fn a_seal_in_a_layout_counts_as_one_in_a_registry() -> Result<()> {
     let source = format!("oci:{}", layout.display());
     let seal = market.seal(8)?;
     write_layout(&layout, &market.image, &seal)?;
-    let value = market.json(&["pull", &source, &market.name()])?;
+    let value = market.json(&["pull", &source, "--name", &market.name()])?;
     ensure!(value["seal"]["epoch"] == 8 && value["objects"] == "packs", "{value}");
     // Under another name it is none.
-    let output = market.run(&["pull", &source, "localhost/elsewhere:1"])?;
+    let output = market.run(&["pull", &source, "--name", "localhost/elsewhere:1"])?;
     ensure!(said(&output).contains("not for localhost/elsewhere:1"), "{}", said(&output));
     market.refuses_source(
         &source,
-        &["localhost/elsewhere:1", "--require", "sealed"],
+        &["--name", "localhost/elsewhere:1", "--require", "sealed"],
         &["localhost/elsewhere:1"],
     )
 }
@@ -203,14 +203,14 @@ fn a_layout_does_not_name_what_is_sealed() -> Result<()> {
     ];
     market.run(&["key", "new", "--key", &key, "--cert", &cert])?;
     let seal = ["seal", &source, "--key", &key, "--cert", &cert];
-    for more in [&[][..], &["--all-platforms"]] {
+    for more in ["--pull", "--all-platforms"] {
         judge_output(
-            &market.attempt(&[&seal, more].concat())?,
+            &market.attempt(&[&seal[..], &[more]].concat())?,
             Exit::Usage,
             &["is from no registry", "--name"],
         )?;
     }
-    let value = market.json(&[&seal[..], &["--name", "localhost/mine:1"]].concat())?;
+    let value = market.json(&[&seal[..], &["--pull", "--name", "localhost/mine:1"]].concat())?;
     ensure!(value["names"] == json!(["localhost/mine:1"]), "{value}");
     Ok(())
 }

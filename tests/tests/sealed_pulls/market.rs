@@ -94,7 +94,7 @@ impl Market {
         registry.put_image("other/app", TAG, &other);
         let market = Self { node, registry, image, publisher, contents, dir };
         let source = format!("{}/other/app:{TAG}", market.registry.host());
-        market.node.run(["pull", "--objects", "packs", &source, "other"])?;
+        market.node.run(["pull", "--objects", "packs", &source, "--name", "other"])?;
         Ok(market)
     }
 

@@ -74,7 +74,7 @@ fn an_image_whose_seal_is_gone_is_a_rollback() -> Result<()> {
     let elsewhere = sealpack_test_registry::Registry::start();
     elsewhere.put_image("some/app", "v1", &image(2));
     let source = format!("{}/some/app:v1", elsewhere.host());
-    market.refuses_source(&source, &[&market.name()], &words)?;
+    market.refuses_source(&source, &["--name", &market.name()], &words)?;
     market.run(&["pull", "--allow-rollback", &market.name()])?;
     ensure!(epoch(&market)? == 5, "what is remembered has fallen");
     Ok(())

@@ -65,7 +65,7 @@ fn a_seal_of_other_bytes_for_the_name_that_the_image_gets() -> Result<()> {
     let mut contents = StatementContents { names: vec![local.parse()?], ..market.contents(5) };
     contents.packs[0].root_hash = "7".repeat(64).parse()?;
     let bad = market.publish(&market.publisher.seal(contents)?);
-    market.refuses(&["--objects", "packs", local], &[&bad, "is not what the layers"])
+    market.refuses(&["--objects", "packs", "--name", local], &[&bad, "is not what the layers"])
 }
 
 /// Where all but one place is for sealed images, that place gives no unsealed one the name of another.
@@ -77,7 +77,8 @@ fn an_unsealed_image_from_where_that_is_allowed_under_a_name_from_where_it_is_no
         market.rules(&format!(
             "default = \"{default}\"\n[[namespace]]\nprefix = \"{host}\"\nrequire = \"allow\"\n"
         ))?;
-        market.refuses(&["registry.example/prod/app:1"], &["registry.example/prod/app:1", words])?;
+        market
+            .refuses(&["--name", "registry.example/prod/app:1"], &["registry.example/prod/app:1", words])?;
         market.run(&["pull", &market.name()])?;
         market.run(&["rm", &market.name()])?;
     }
@@ -440,7 +441,7 @@ fn another_image_does_not_get_a_name_that_stands_for_sealed_ones() -> Result<()>
     let source = format!("{}/evil/app:v1", elsewhere.host());
     // Its own name is free, the one that it is to get is not.
     market.run(&["pull", &source])?;
-    market.refuses_source(&source, &[&market.name()], &["must be sealed (the rule for"])
+    market.refuses_source(&source, &["--name", &market.name()], &["must be sealed (the rule for"])
 }
 
 #[test]

@@ -216,6 +216,13 @@ fn what_is_not_in_the_store_is_judged_where_it_is_and_nothing_is_made() -> Resul
     ensure!(value["seals"][0]["seal"] == seal && value["seals"][0]["accepted"] == true, "{value:#}");
     let text = String::from_utf8(market.run(&["verify", &market.name()])?.stdout)?;
     ensure!(text.contains("not computed, as the image is not in the store"), "{text}");
+    // Who asked may have meant an image that is gone.
+    let output = market.run(&["verify", &market.name()])?;
+    let first = format!("remark: the store has no image {}: what the registry has is judged", market.name());
+    ensure!(said(&output).lines().next().is_some_and(|line| line.starts_with(&first)), "{}", said(&output));
+    let quiet = String::from_utf8(market.run(&["verify", "--quiet", &market.name()])?.stdout)?;
+    let first = quiet.lines().next().context("nothing is said")?;
+    ensure!(first.ends_with("not in the store: judged where it is"), "{quiet}");
     // One that does not count beside one that does is no failure.
     market.publish(&Publisher::new("other")?.seal(market.contents(7))?);
     assert_eq!(failures(&market, &market.name())?, Vec::<String>::new());

@@ -86,7 +86,7 @@ fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Con
 pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str, objects: &str) -> Command {
     let mut command = program::start(sealpack);
     command.arg("--store").arg(dir.join("store"));
-    command.args(["--quiet", "pull", "--objects", objects, source, "image"]);
+    command.args(["--quiet", "pull", "--objects", objects, source, "--name", "image"]);
     command
 }
 

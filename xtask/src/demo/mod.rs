@@ -75,7 +75,7 @@ struct Demo {
 impl Demo {
     fn pull_and_compare(&self, registry: &Registry) -> Result<()> {
         for name in [PYTHON, TOOLS] {
-            self.sealpack(["pull", &format!("{}/{name}", registry.host()), name])?;
+            self.sealpack(["pull", &format!("{}/{name}", registry.host()), "--name", name])?;
         }
         self.sealpack(["images"])?;
         say("What the two share, and what is in one of them only:");

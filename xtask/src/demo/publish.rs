@@ -22,7 +22,7 @@ impl Demo {
         let trusting = [OsStr::new("--trust"), trust.as_os_str()];
         let add = ["trust", "add", "publisher", "--cert"].map(OsStr::new);
         self.sealpack(trusting.into_iter().chain(add).chain([certificate]))?;
-        let pull = ["pull", "--require", "sealed", &image, PYTHON].map(OsStr::new);
+        let pull = ["pull", "--require", "sealed", &image, "--name", PYTHON].map(OsStr::new);
         self.sealpack(trusting.into_iter().chain(pull))?;
         self.sealpack(trusting.into_iter().chain(["verify", PYTHON].map(OsStr::new)))
     }

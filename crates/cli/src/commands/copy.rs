@@ -1,8 +1,10 @@
+use std::str::FromStr;
+
 use sealpack_oci::copy::{Copied, CopyOptions, Platforms, copy};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::source::Source;
-use sealpack_oci::target::Target;
+use sealpack_oci::target::{Target, TargetError};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -32,7 +34,7 @@ pub(crate) struct Copy {
     /// Where the image is.
     source: Source,
     /// Where it is to be.
-    target: Target,
+    target: GivenTarget,
     /// The platform of an image that is there for several, as os/architecture[/variant]
     /// [default: this machine's].
     #[arg(long, conflicts_with = "all_platforms")]
@@ -47,11 +49,33 @@ pub(crate) struct Copy {
     registry: RegistryArgs,
 }
 
+/// A target that somebody can mean.
+#[derive(Debug, Clone)]
+struct GivenTarget(Target);
+
+impl FromStr for GivenTarget {
+    type Err = String;
+
+    /// One word alone, such as `app:1`, is more likely a name that was meant for a layout, or for a registry that is
+    /// left out, than one in Docker Hub's own namespace, where nobody else may write.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let target: Target = text.parse().map_err(|error: TargetError| error.to_string())?;
+        match &target {
+            Target::Registry(reference) if !text.contains('/') => Err(format!(
+                "nothing says where that is: `oci:{text}` is a layout, `REGISTRY/{text}` a registry's, and \
+                 `docker://{reference}` Docker Hub's"
+            )),
+            _ => Ok(Self(target)),
+        }
+    }
+}
+
 impl Copy {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        let GivenTarget(target) = &self.target;
         let environment = Environment::of_process(std::env::var_os);
         let source = self.source.open(&self.registry.client_options(&self.source), &environment)?;
-        let target = self.target.open(Some(&self.source), &self.registry.without_mirrors(), &environment)?;
+        let opened = target.open(Some(&self.source), &self.registry.without_mirrors(), &environment)?;
         let options = CopyOptions {
             platforms: match &self.platform {
                 _ if self.all_platforms => Platforms::All,
@@ -61,9 +85,9 @@ impl Copy {
             referrers: !self.no_referrers,
         };
         let observer = progress::copy_observer(context.output);
-        let copied = copy(source.as_ref(), target.as_ref(), &options, observer.as_ref())?;
+        let copied = copy(source.as_ref(), opened.as_ref(), &options, observer.as_ref())?;
         drop(observer);
-        context.output.result(&json_of(&self.target, &copied), || text_of(&self.target, &copied))
+        context.output.result(&json_of(target, &copied), || text_of(target, &copied))
     }
 }
 

@@ -1,6 +1,7 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use sealpack_node::new_files::{self, NewFile};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -39,14 +40,15 @@ impl Generate {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let mut command = crate::Arguments::command();
         match self.what {
-            What::Man { directory } => clap_mangen::generate_to(command, &directory)
-                .and_then(|()| std::fs::write(directory.join(RULES_PAGE.0), RULES_PAGE.1))
-                .map_err(|error| {
-                    CommandError::failed(format_args!(
-                        "cannot write man pages to {}: {error}",
-                        directory.display()
-                    ))
-                }),
+            What::Man { directory } => {
+                let mut command = command.disable_help_subcommand(true);
+                command.build();
+                let mut pages = vec![(directory.join(RULES_PAGE.0), RULES_PAGE.1.as_bytes().to_vec())];
+                render(&command, &directory, &mut pages).map_err(CommandError::failed)?;
+                let page = |(path, bytes)| NewFile { path, bytes, mode: 0o644 };
+                let files: Vec<_> = pages.iter().map(|(path, bytes)| page((path, bytes))).collect();
+                Ok(new_files::write_all(&files, true)?)
+            }
             What::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut command, "sealpack", &mut text);
@@ -54,4 +56,20 @@ impl Generate {
             }
         }
     }
+}
+
+/// The man pages of a command and of those below it, as `clap_mangen::generate_to` would write them.
+fn render(
+    command: &clap::Command,
+    directory: &Path,
+    pages: &mut Vec<(PathBuf, Vec<u8>)>,
+) -> std::io::Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        render(below, directory, pages)?;
+    }
+    let page = clap_mangen::Man::new(command.clone());
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    pages.push((directory.join(page.get_filename()), text));
+    Ok(())
 }

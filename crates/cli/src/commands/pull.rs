@@ -1,24 +1,27 @@
+use std::str::FromStr;
+
 use sealpack_format::Algorithm;
 use sealpack_format::reference::Reference;
 use sealpack_gate::Remark;
 use sealpack_gate::pull::{Admitted, Wanted, pull};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
-use sealpack_oci::source::Source;
+use sealpack_oci::source::{Source, SourceError};
 use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
 use crate::args::{GateArgs, LimitArgs};
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult, Failures};
 use crate::output::{count, size};
 use crate::registry_args::RegistryArgs;
 use crate::{progress, show};
 
-/// Bring an image into the store.
+/// Bring images into the store.
 ///
 /// The store is made on first use. Layers that it has are not fetched, and an interrupted
-/// pull goes on where it stopped.
+/// pull goes on where it stopped. Of several images each is judged and reported for itself: those that can be had come
+/// in although another one cannot, which the exit status tells.
 ///
 /// Seals of the image are looked for where it comes from, and judged by the trust store: whether they are for this image
 /// under this name, signed by those whose signatures count, and not older than what was seen before. With a seal that
@@ -33,16 +36,19 @@ use crate::{progress, show};
 
 Examples:
   sealpack pull debian:12
+  sealpack pull debian:12 alpine:3 busybox
   sealpack pull ghcr.io/org/app@sha256:…
-  sealpack pull --platform linux/arm64 debian:12 debian:12-arm64
-  sealpack pull oci:build/image:v1 localhost/app:v1
+  sealpack pull --platform linux/arm64 debian:12 --name debian:12-arm64
+  sealpack pull oci:build/image:v1 --name localhost/app:v1
   sealpack pull --objects packs debian:12      # to be sealed
   sealpack pull --require sealed registry.example.org/prod/app:1
   sealpack pull --plain-http registry.lan:5000/app:v1")]
 pub(crate) struct Pull {
-    /// Where the image comes from.
-    source: Source,
-    /// The name for it [default: the source's].
+    /// Where the images come from.
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<Given>,
+    /// The name for the image, where there is one source [default: the source's].
+    #[arg(long)]
     name: Option<Reference>,
     /// The platform of an image that is there for several, as os/architecture[/variant]
     /// [default: this machine's].
@@ -66,14 +72,91 @@ pub(crate) struct Pull {
     gate: GateArgs,
 }
 
+/// A source, and how it was written.
+#[derive(Debug, Clone)]
+struct Given {
+    text: String,
+    source: Source,
+}
+
+impl FromStr for Given {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self { text: text.to_owned(), source: text.parse()? })
+    }
+}
+
+impl Given {
+    /// Whether it could as well be meant as a name for what is in front of it: so `pull SOURCE NAME` was once written.
+    fn may_be_name(&self) -> bool {
+        matches!(self.source, Source::Registry(_)) && !self.text.starts_with("docker://")
+    }
+}
+
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let client = self.registry.client_options(&self.source);
         let environment = Environment::of_process(std::env::var_os);
+        if self.sources.len() == 1 {
+            return self.sources.iter().try_for_each(|given| self.one(given, context, &environment));
+        }
+        self.check_names(&environment)?;
+        let mut failures = Failures::default();
+        for given in &self.sources {
+            if let Err(error) = self.one(given, context, &environment) {
+                let error = error.about(&given.text);
+                let error = match self.misplaced_name() {
+                    Some((source, name)) if name.text == given.text => error.also_hint(format_args!(
+                        "each is a source of its own: `sealpack pull {} --name {}` gives the first that name",
+                        source.text, name.text
+                    )),
+                    _ => error,
+                };
+                context.output.error(&error);
+                failures.add(&error);
+            }
+        }
+        failures.result(self.sources.len(), "image")
+    }
+
+    /// That each image has a name of its own, before the first is asked for.
+    fn check_names(&self, environment: &Environment) -> CommandResult {
+        if self.name.is_some() {
+            return Err(CommandError::usage("--name names one image, and there are several sources")
+                .hint("give each a pull of its own"));
+        }
+        let mut names: Vec<(&str, Reference)> = Vec::new();
+        for given in &self.sources {
+            let client = self.registry.client_options(&given.source);
+            // What cannot be opened says so when it is its turn.
+            let Ok(source) = given.source.open(&client, environment) else { continue };
+            let Some(name) = source.default_name() else { continue };
+            if let Some((other, _)) = names.iter().find(|(_, taken)| *taken == name) {
+                return Err(CommandError::usage(format_args!(
+                    "{other} and {} would both be {name}",
+                    given.text
+                ))
+                .hint("give one of them a pull of its own, with --name"));
+            }
+            names.push((&given.text, name));
+        }
+        Ok(())
+    }
+
+    /// The two sources of which the second may be meant as the first's name.
+    fn misplaced_name(&self) -> Option<(&Given, &Given)> {
+        match self.sources.as_slice() {
+            [source, name] if name.may_be_name() => Some((source, name)),
+            _ => None,
+        }
+    }
+
+    fn one(&self, given: &Given, context: &Context, environment: &Environment) -> CommandResult {
+        let client = self.registry.client_options(&given.source);
         let wanted = Wanted {
-            source: self.source,
-            name: self.name,
-            platform: self.platform.unwrap_or_else(Platform::host),
+            source: given.source.clone(),
+            name: self.name.clone(),
+            platform: self.platform.clone().unwrap_or_else(Platform::host),
             algorithm: self.digest,
             objects: self.objects,
             check_composefs: !self.no_composefs_check,
@@ -84,7 +167,7 @@ impl Pull {
         let observer = progress::observer(context.output);
         let mut remarks = context.output.gate_remarks();
         let admitted =
-            pull(&wanted, &place, &trust, (&client, &environment), observer.as_ref(), &mut remarks)?;
+            pull(&wanted, &place, &trust, (&client, environment), observer.as_ref(), &mut remarks)?;
         drop(observer);
         if admitted.admission().has_replaced_seal() {
             remarks(Remark::SealReplaced);

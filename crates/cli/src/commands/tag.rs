@@ -21,7 +21,16 @@ pub(crate) struct Tag {
 impl Tag {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let mut record = context.find_whole(&store, &self.image)?;
+        let mut record = context.find_whole(&store, &self.image).map_err(|error| {
+            // As with `ln`, what is there comes first.
+            match context.find_whole(&store, &self.name.to_string()) {
+                Ok(there) => error.hint(format_args!(
+                    "there is an image {}: what is there comes first, then the new name",
+                    there.name
+                )),
+                Err(_) => error,
+            }
+        })?;
         let before = std::mem::replace(&mut record.name, self.name.to_string());
         // Its seal goes on being for the name that it was pulled by.
         record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);

@@ -1,5 +1,6 @@
 //! Reading and writing image files.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sealpack_format::ObjectId;
 use sealpack_format::erofs::Layout;
 use sealpack_format::verity::FsVerityHasher;
+use sealpack_kernel::directory::Directory;
 
 use super::{Exit, Program, reason};
 
@@ -61,17 +63,62 @@ impl Target {
             Self::File(path) => {
                 let opened =
                     |error| program.failed(format_args!("failed to open output file: {}", reason(&error)));
-                let file = File::create(path).map_err(opened)?;
-                let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-                layout.write(&mut Hashing { sink: file, hasher }).map_err(|error| {
-                    if is_file {
-                        // The error is told; a file that is left would be told of by whoever reads it.
-                        _ = std::fs::remove_file(path);
-                    }
-                    failed(error)
-                })
+                let (file, new) = create(path).map_err(opened)?;
+                let written = layout.write(&mut Hashing { sink: file, hasher });
+                match new {
+                    None => written.map_err(failed),
+                    Some(new) => written.and_then(|()| new.place()).map_err(failed),
+                }
             }
         }
+    }
+}
+
+/// A new file that has its name when it is whole. Dropped before, it goes.
+struct NewImage {
+    directory: Directory,
+    temporary: OsString,
+    name: OsString,
+}
+
+impl NewImage {
+    fn place(self) -> io::Result<()> {
+        self.directory.rename(&self.temporary, &self.directory, &self.name)
+    }
+}
+
+impl Drop for NewImage {
+    fn drop(&mut self) {
+        // Where it has its name, there is nothing. A file that is left would be told of by whoever meets it.
+        _ = self.directory.unlink(&self.temporary);
+    }
+}
+
+/// Opens what an image is written to: a new file for a name that is free or a regular file's, otherwise what has the
+/// name. With no more rights than the owner of the directory has.
+fn create(path: &Path) -> io::Result<(File, Option<NewImage>)> {
+    use rustix::fs::FileType;
+    let (directory, name) = Directory::of_file(path)?;
+    let found = directory.stat(&name)?;
+    match found.map(|stat| (FileType::from_raw_mode(stat.st_mode), stat.st_uid)) {
+        None | Some((FileType::RegularFile, _)) => {
+            let mut temporary = OsString::from(".");
+            temporary.push(&name);
+            temporary.push(format!(".{}.new", std::process::id()));
+            let file = directory.create(&temporary, 0o666)?;
+            Ok((file, Some(NewImage { directory, temporary, name })))
+        }
+        // Such as /dev/stdout: whoever made the link might as well have given the name that it leads to.
+        Some((FileType::Symlink, owner))
+            if directory.acting_as().is_none()
+                && (owner == 0 || owner == rustix::process::geteuid().as_raw()) =>
+        {
+            Ok((File::create(path)?, None))
+        }
+        Some((FileType::Symlink, _)) => {
+            Err(io::Error::other("a symbolic link of another user, which is not followed to write"))
+        }
+        Some(_) => Ok((directory.open_to_write(&name)?, None)),
     }
 }
 

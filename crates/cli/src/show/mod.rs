@@ -5,5 +5,6 @@ pub(crate) mod composefs;
 pub(crate) mod decisions;
 pub(crate) mod policy;
 pub(crate) mod records;
+pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;

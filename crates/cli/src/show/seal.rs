@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sealpack_gate::publish::Published;
+use sealpack_gate::seal::Sealed;
 use sealpack_trust::anchors::AnchorName;
 use sealpack_trust::judge::{Chosen, Verdict};
 use serde_json::{Value, json};
@@ -34,6 +36,65 @@ pub(crate) fn text_of(chosen: &Chosen) -> String {
         root_hash_signers.len(),
         packs.into_iter().collect::<Vec<_>>().join(", ")
     )
+}
+
+/// What came of sealing an image, for machines.
+pub(crate) fn sealed_json(sealed: &Sealed) -> Value {
+    let statement = sealed.seal.statement();
+    let packs = statement.packs().iter().map(|pack| pack.root_hash);
+    json!({
+        "name": sealed.record.name,
+        "manifest": sealed.record.manifest,
+        "platform": statement.platform(),
+        "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "epoch": statement.epoch(),
+        "created": statement.created().to_string(),
+        "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
+        "pack_root_hashes": packs.collect::<Vec<_>>(),
+        "signers": sealed.seal.signers(),
+        "root_hash_signers": sealed.seal.root_hash_signers(),
+        "seal": sealed.path,
+        "published": sealed.published.as_ref().map(published_json),
+    })
+}
+
+/// The same for people.
+pub(crate) fn sealed_text(sealed: &Sealed) -> String {
+    let statement = sealed.seal.statement();
+    let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
+    let (number, signers) = (statement.root_hashes().count(), sealed.seal.signers());
+    let (by, packs) = (signers.join(" and by "), sealed.seal.root_hash_signers());
+    let signed = match packs == signers {
+        true => format!("the statement and {number} root hashes signed by {by}"),
+        false => {
+            format!("the statement signed by {by}; {number} root hashes signed by {}", packs.join(" and by "))
+        }
+    };
+    let (name, names, epoch) = (&sealed.record.name, names.join(", "), statement.epoch());
+    let published = sealed.published.as_ref().map(published_text).unwrap_or_default();
+    format!("{name}: sealed as {names}, epoch {epoch}; {signed}\n{published}")
+}
+
+/// A seal that was published, for machines.
+pub(crate) fn published_json(published: &Published) -> Value {
+    json!({
+        "target": published.target,
+        "referrer": published.referrer.digest,
+        "size_bytes": published.referrer.size_bytes,
+        "fallback_tag": published.fallback_tag,
+        "composefs_artifact": published.composefs,
+    })
+}
+
+/// The same for people.
+pub(crate) fn published_text(published: &Published) -> String {
+    let Published { target, referrer, fallback_tag, composefs } = published;
+    let listed = fallback_tag.iter().map(|tag| format!(", listed under the tag {tag}")).collect::<String>();
+    let mut text = format!("{target}: the seal is {}{listed}\n", referrer.digest);
+    if let Some(digest) = composefs {
+        text += &format!("{target}: the composefs artifact is {digest}\n");
+    }
+    text
 }
 
 fn names(names: &[AnchorName]) -> Vec<String> {

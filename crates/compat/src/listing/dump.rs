@@ -5,7 +5,7 @@ use std::io::Write;
 
 use sealpack_format::dump::{Also, escape};
 use sealpack_format::erofs::inode::FileType;
-use sealpack_format::erofs::reader::{FileContent, Found};
+use sealpack_format::erofs::reader::{FileContent, NamedInode};
 use sealpack_format::erofs::{Image, ImageError};
 
 use super::view::{View, tree_name};
@@ -48,7 +48,7 @@ struct Links<'a, 'i> {
 
 impl Links<'_, '_> {
     /// The path that `found`, at `path`, is a hard link to.
-    fn target(&mut self, found: &Found<'_>, path: &[u8]) -> Result<Option<&[u8]>, ImageError> {
+    fn target(&mut self, found: &NamedInode<'_>, path: &[u8]) -> Result<Option<&[u8]>, ImageError> {
         let nid = found.inode.nid();
         if !found.again {
             let has_links = found.inode.links() > 1 && found.inode.file_type() != FileType::Directory;

@@ -21,17 +21,17 @@ pub struct Reader {
     /// How many bytes of holes may still come.
     hole_bytes: u64,
     /// The member that is being read, for errors.
-    current: Place,
+    current: Position,
     failed: Option<Error>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct Position {
     name: Vec<u8>,
     offset: u64,
 }
 
-impl Place {
+impl Position {
     fn error(&self, kind: ErrorKind) -> Error {
         Error::new(Some(&self.name), self.offset, kind)
     }
@@ -103,7 +103,7 @@ impl Reader {
             state: State::Header,
             extensions: Extensions::default(),
             global: Pax::default(),
-            current: Place::default(),
+            current: Position::default(),
             failed: None,
         }
     }
@@ -239,7 +239,7 @@ impl Reader {
     fn header(&mut self, block: &Block) -> Result<Option<Event<'static>>, Error> {
         let offset = self.stream.block_offset();
         let header = Header::parse(block).map_err(|kind| Error::new(None, offset, kind))?;
-        self.current = Place { name: header.path(), offset };
+        self.current = Position { name: header.path(), offset };
         match header.typeflag() {
             b'x' | b'X' | b'g' | b'L' | b'K' => self.begin_extension(header),
             b'V' => self.skip_label(header),

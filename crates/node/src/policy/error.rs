@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sealpack_trust::pkcs7::{FormatError, SigningError};
 use sealpack_trust::policy::audit::KernelRefusal;
 use sealpack_trust::policy::profile::RecipeError;
-use sealpack_trust::policy::{ParseError, SIGNED_MAX_BYTES};
+use sealpack_trust::policy::{ParseError, RevokeError, SIGNED_MAX_BYTES};
 
 use super::executables::ExecutablesError;
 
@@ -68,6 +68,20 @@ pub enum PolicyError {
     NotSigned {
         /// The file.
         path: PathBuf,
+    },
+    /// A text was wanted, to change it.
+    #[error("{}: this is a signed policy", path.display())]
+    SignedForm {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A text cannot be made to deny what is revoked.
+    #[error("{}: {source}", path.display())]
+    Revoke {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: RevokeError,
     },
     /// A recipe makes no policy.
     #[error(transparent)]

@@ -6,6 +6,7 @@ mod error;
 pub mod executables;
 mod explain;
 mod load;
+mod revoke;
 mod sign;
 mod source;
 
@@ -14,5 +15,6 @@ pub use check::{Checked, FileDecision, Interpreter, check};
 pub use error::PolicyError;
 pub use explain::{LOG_MAX_BYTES, Told, tell};
 pub use load::{KernelPolicies, Loaded, activate, load};
+pub use revoke::denying;
 pub use sign::sign;
 pub use source::{GivenPolicy, Origin};

@@ -96,9 +96,8 @@ impl GivenPolicy {
         Self::new(name, loaded.text.into_bytes(), Origin::Kernel { active: loaded.active })
     }
 
-    /// A signed policy begins as DER does, with a SEQUENCE; no text of a policy can.
     fn from_file(path: &Path, bytes: Vec<u8>) -> Result<Self, PolicyError> {
-        if bytes.first() != Some(&0x30) {
+        if !is_signed_form(&bytes) {
             return Self::new(path, bytes, Origin::Text);
         }
         let failed = |source| PolicyError::Form { path: path.to_owned(), source };
@@ -119,7 +118,13 @@ pub(super) fn ipe(kernel: &Kernel) -> Result<Ipe<'_>, PolicyError> {
     kernel.ipe().ok_or(PolicyError::NoIpe)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, PolicyError> {
+/// A signed policy begins as DER does, with a SEQUENCE; no text of a policy can.
+pub(super) fn is_signed_form(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30)
+}
+
+/// All of a file that is no larger than any policy.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, PolicyError> {
     let failed = |source| PolicyError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;

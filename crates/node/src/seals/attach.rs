@@ -1,9 +1,10 @@
 //! Seals whose signatures are made elsewhere: a directory with what is to be signed, and the signatures beside it.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sealpack_kernel::directory::Directory;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::pkcs7;
@@ -13,7 +14,7 @@ use super::draft::{check_is_of, devices_of, in_packs};
 use super::{SealingError, read};
 use crate::Error;
 use crate::keys::{self, KeyFileError};
-use crate::new_files::{self, NewFile, NewFileError, directory_of};
+use crate::new_files::NewFileError;
 use crate::remark::{Remark, Remarks};
 
 const README: &str = "\
@@ -43,12 +44,12 @@ fn file_name(signed: Signed) -> String {
 ///
 /// [`NewFileError`].
 pub fn check_is_free(directory: &Path) -> Result<(), NewFileError> {
-    match fs::read_dir(directory) {
+    let used = |source| NewFileError::Use { path: directory.to_owned(), source };
+    match Directory::open(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(NewFileError::Use { path: directory.to_owned(), source }),
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(NewFileError::NotEmpty { path: directory.to_owned() }),
+        opened => match opened.and_then(|opened| opened.entries()).map_err(used)?.is_empty() {
+            true => Ok(()),
+            false => Err(NewFileError::NotEmpty { path: directory.to_owned() }),
         },
     }
 }
@@ -63,19 +64,31 @@ pub fn write_prepared(directory: &Path, statement: &Statement) -> Result<Vec<Str
     let mut files = vec![("README".to_owned(), README.as_bytes().to_vec())];
     files.extend(statement.to_be_signed().map(|(signed, content)| (file_name(signed), content)));
     let failed = |source| NewFileError::Write { path: directory.to_owned(), source };
-    let name = directory.file_name().ok_or_else(|| NewFileError::NoName { path: directory.to_owned() })?;
+    if directory.file_name().is_none() {
+        return Err(NewFileError::NoName { path: directory.to_owned() });
+    }
+    let (parent, name) = Directory::of_file(directory).map_err(failed)?;
     let temporary = format!(".{}.{}.new", name.to_string_lossy(), std::process::id());
-    let temporary = directory_of(directory).join(temporary);
-    fs::create_dir(&temporary).map_err(failed)?;
-    let paths: Vec<PathBuf> = files.iter().map(|(name, _)| temporary.join(name)).collect();
-    let new = files.iter().zip(&paths).map(|((_, bytes), path)| NewFile { path, bytes, mode: 0o644 });
-    let written = new_files::write_all(&new.collect::<Vec<_>>(), false)
-        .and_then(|()| fs::rename(&temporary, directory).map_err(failed));
+    parent.make(&temporary, 0o755).map_err(failed)?;
+    let written = parent
+        .sub(&temporary)
+        .and_then(|below| below.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+        .and_then(|below| {
+            for (name, bytes) in &files {
+                let mut file = below.create(name, 0o644)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+            }
+            below.sync()?;
+            parent.rename(&temporary, &parent, &name)
+        });
     if let Err(error) = written {
         // What is left of it is under a name that nobody looks at; the error says what went wrong.
-        _ = fs::remove_dir_all(&temporary);
-        return Err(error);
+        _ = parent.remove_all(&temporary);
+        return Err(failed(error));
     }
+    // It is there; what is asked for now is that a power cut does not take it.
+    _ = parent.sync();
     Ok(files.into_iter().skip(1).map(|(name, _)| name).collect())
 }
 

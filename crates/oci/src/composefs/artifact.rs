@@ -2,7 +2,8 @@
 
 use sealpack_format::BlobDigest;
 
-use super::{ARTIFACT_TYPE, Claim, ENTRIES_MAX, Place, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
+use super::claim::{Claim, ClaimedIn};
+use super::names::{ARTIFACT_TYPE, ENTRIES_MAX, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::{Descriptor, Document};
 use crate::media_type::OCI_MANIFEST;
@@ -17,7 +18,7 @@ pub enum ArtifactError {
     #[error("{what} is not an artifact of the type {ARTIFACT_TYPE}, but {found:?}")]
     Kind {
         /// The artifact.
-        what: Place,
+        what: ClaimedIn,
         /// Its type, cut after 160 characters.
         found: String,
     },
@@ -25,7 +26,7 @@ pub enum ArtifactError {
     #[error("{what} is about {}, not about {subject}", found.map_or("nothing".to_owned(), |found| found.to_string()))]
     Subject {
         /// The artifact.
-        what: Place,
+        what: ClaimedIn,
         /// What it is about.
         found: Option<BlobDigest>,
         /// What it should be about.
@@ -35,7 +36,7 @@ pub enum ArtifactError {
     #[error("{what} has {found} layers, more than the limit of {ENTRIES_MAX}")]
     TooMany {
         /// The artifact.
-        what: Place,
+        what: ClaimedIn,
         /// Their number.
         found: usize,
     },
@@ -45,7 +46,7 @@ pub enum ArtifactError {
     )]
     SignatureTooLarge {
         /// The artifact.
-        what: Place,
+        what: ClaimedIn,
         /// The signature's blob.
         digest: BlobDigest,
         /// Its size.
@@ -55,13 +56,13 @@ pub enum ArtifactError {
     #[error("{what} has no digest of a metadata image, of the config or of the manifest")]
     Empty {
         /// The artifact.
-        what: Place,
+        what: ClaimedIn,
     },
 }
 
 /// An artifact about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Artifact {
+pub struct ComposefsArtifact {
     entries: Vec<Entry>,
 }
 
@@ -74,7 +75,7 @@ pub struct Entry {
     pub signature: Option<Descriptor>,
 }
 
-impl Artifact {
+impl ComposefsArtifact {
     /// Reads the manifest `bytes` of the artifact `digest`, which has to be about `subject`. That the bytes have the
     /// digest is for the caller to check.
     ///
@@ -84,7 +85,7 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError`].
     pub fn parse(digest: BlobDigest, bytes: &[u8], subject: &BlobDigest) -> Result<Self, ArtifactError> {
-        let what = Place::Artifact(digest);
+        let what = ClaimedIn::Artifact(digest);
         let manifest = match Document::parse(&what.to_string(), Some(OCI_MANIFEST), bytes)? {
             Document::Manifest(manifest) => manifest,
             Document::Index(_) => return Err(Error::malformed(what.to_string(), "it is an index").into()),
@@ -137,7 +138,7 @@ impl Artifact {
 }
 
 /// Adds what one layer says.
-fn read_layer(what: &Place, layer: Descriptor, entries: &mut Vec<Entry>) -> Result<(), ArtifactError> {
+fn read_layer(what: &ClaimedIn, layer: Descriptor, entries: &mut Vec<Entry>) -> Result<(), ArtifactError> {
     let claims = layer.annotations.iter();
     let claims: Vec<_> = claims.filter_map(|(name, value)| Claim::of_annotation(what, name, value)).collect();
     let is_signature = layer.media_type == SIGNATURE_TYPE && layer.size_bytes > 0;

@@ -5,11 +5,12 @@ use std::fmt;
 use sealpack_format::verity::fsverity_digest;
 use sealpack_format::{Algorithm, ObjectId};
 
-use super::{Claim, Part, Stated};
+use super::claim::{Claim, Stated};
+use super::key::Part;
 
 /// What an image is.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub struct Computed<'a> {
     /// The bytes of its manifest.
     pub manifest: &'a [u8],
     /// The bytes of its config.
@@ -63,7 +64,7 @@ pub struct Checked {
 
 /// Checks each of the claims.
 #[must_use]
-pub fn check(claims: &[Claim], facts: &Facts<'_>) -> Vec<Checked> {
+pub fn check(claims: &[Claim], facts: &Computed<'_>) -> Vec<Checked> {
     claims.iter().map(|claim| Checked { claim: claim.clone(), outcome: outcome(claim, facts) }).collect()
 }
 
@@ -71,12 +72,12 @@ pub fn check(claims: &[Claim], facts: &Facts<'_>) -> Vec<Checked> {
 /// `user.*`, which then has to be computed.
 #[must_use]
 pub fn wants_user_xattrs(claims: &[Claim], image: ObjectId) -> bool {
-    let facts = Facts { manifest: b"", config: b"", image: Some(image), image_with_user: None };
+    let facts = Computed { manifest: b"", config: b"", image: Some(image), image_with_user: None };
     let is_wrong = |claim: &Claim| matches!(outcome(claim, &facts), Outcome::Wrong(_));
     claims.iter().any(|claim| claim.key.part == Part::Merged && is_wrong(claim))
 }
 
-fn outcome(claim: &Claim, facts: &Facts<'_>) -> Outcome {
+fn outcome(claim: &Claim, facts: &Computed<'_>) -> Outcome {
     let stated = match &claim.stated {
         Stated::Digest(id) => *id,
         Stated::Invalid(problem) => return Outcome::Invalid(problem.clone()),
@@ -97,7 +98,7 @@ fn outcome(claim: &Claim, facts: &Facts<'_>) -> Outcome {
     }
 }
 
-fn of_image(stated: ObjectId, facts: &Facts<'_>) -> Outcome {
+fn of_image(stated: ObjectId, facts: &Computed<'_>) -> Outcome {
     match facts.image {
         None => Outcome::Unchecked(Unchecked::Early),
         Some(image) if image.algorithm() != stated.algorithm() => {

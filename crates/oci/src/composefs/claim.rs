@@ -9,12 +9,13 @@ use sealpack_format::{BlobDigest, ObjectId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Key, LABEL, Part, SIGNATURE_MAX_BYTES};
+use super::key::{Key, Part};
+use super::names::{LABEL, SIGNATURE_MAX_BYTES};
 use crate::manifest::Manifest;
 
 /// Where a claim stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ClaimedIn {
     /// In the entry of the index that led to the manifest.
     IndexEntry,
     /// In the manifest.
@@ -42,7 +43,7 @@ pub enum Stated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// Where it stands.
-    pub place: Place,
+    pub place: ClaimedIn,
     /// The annotation or label, as it is written.
     pub name: String,
     /// What it is about. Of a label: the merged image in format 1, by the algorithm of that length.
@@ -53,7 +54,7 @@ pub struct Claim {
     pub signature: Option<Vec<u8>>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ClaimedIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IndexEntry => f.write_str("the index"),
@@ -72,18 +73,18 @@ impl Claim {
     #[must_use]
     pub fn in_image(entry: &BTreeMap<String, String>, manifest: &Manifest, config: &[u8]) -> Vec<Self> {
         let mut claims = Vec::new();
-        collect(&mut claims, &Place::IndexEntry, entry);
-        collect(&mut claims, &Place::Manifest, &manifest.annotations);
-        collect(&mut claims, &Place::ConfigDescriptor, &manifest.config.annotations);
+        collect(&mut claims, &ClaimedIn::IndexEntry, entry);
+        collect(&mut claims, &ClaimedIn::Manifest, &manifest.annotations);
+        collect(&mut claims, &ClaimedIn::ConfigDescriptor, &manifest.config.annotations);
         for (index, layer) in manifest.layers.iter().enumerate() {
-            collect(&mut claims, &Place::Layer(index + 1), &layer.annotations);
+            collect(&mut claims, &ClaimedIn::Layer(index + 1), &layer.annotations);
         }
-        collect(&mut claims, &Place::Labels, &labels(config));
+        collect(&mut claims, &ClaimedIn::Labels, &labels(config));
         claims
     }
 
     /// The claim of the annotation `name`, if it is one.
-    pub(super) fn of_annotation(place: &Place, name: &str, value: &str) -> Option<Self> {
+    pub(super) fn of_annotation(place: &ClaimedIn, name: &str, value: &str) -> Option<Self> {
         let (key, stated) = if name == LABEL {
             let id = value.parse::<ObjectId>();
             let algorithm = id.as_ref().map_or(sealpack_format::Algorithm::Sha256, ObjectId::algorithm);
@@ -109,7 +110,7 @@ impl Claim {
 }
 
 /// Adds the claims among `annotations`, with the signatures that belong to them.
-fn collect(claims: &mut Vec<Claim>, place: &Place, annotations: &BTreeMap<String, String>) {
+fn collect(claims: &mut Vec<Claim>, place: &ClaimedIn, annotations: &BTreeMap<String, String>) {
     for (name, value) in annotations {
         if let Some(mut claim) = Claim::of_annotation(place, name, value) {
             match annotations.get(&format!("{name}.sig")).map(|text| signature(text)) {

@@ -6,7 +6,8 @@ use sealpack_format::verity::{fsverity_digest, signed_bytes};
 use sealpack_format::{Algorithm, ObjectId};
 use serde::Serialize;
 
-use super::{ARTIFACT_TYPE, Key, Part, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
+use super::key::{Key, Part};
+use super::names::{ARTIFACT_TYPE, SIGNATURE_MAX_BYTES, SIGNATURE_TYPE};
 use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::media_type::{OCI_EMPTY, OCI_MANIFEST};

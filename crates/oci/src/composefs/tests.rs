@@ -37,7 +37,7 @@ fn outcome(annotations: &[(&str, &str)]) -> Outcome {
     let claims = claims(annotations);
     assert_eq!(claims.len(), 1, "{claims:?}");
     let (image, image_with_user) = (Some(id("image")), Some(id("with user")));
-    check(&claims, &Facts { manifest: b"m", config: b"c", image, image_with_user }).remove(0).outcome
+    check(&claims, &Computed { manifest: b"m", config: b"c", image, image_with_user }).remove(0).outcome
 }
 
 #[test]
@@ -88,11 +88,11 @@ fn claims_are_found_wherever_they_stand() {
     assert_eq!(
         found,
         [
-            (Place::IndexEntry, Part::Manifest),
-            (Place::Manifest, Part::Merged),
-            (Place::ConfigDescriptor, Part::Config),
-            (Place::Layer(1), Part::Layer),
-            (Place::Labels, Part::Merged),
+            (ClaimedIn::IndexEntry, Part::Manifest),
+            (ClaimedIn::Manifest, Part::Merged),
+            (ClaimedIn::ConfigDescriptor, Part::Config),
+            (ClaimedIn::Layer(1), Part::Layer),
+            (ClaimedIn::Labels, Part::Merged),
         ]
     );
     assert_eq!(claims[1].stated, Stated::Digest(id("x")));
@@ -190,7 +190,8 @@ fn draft() -> (Descriptor, Draft) {
 
 /// The claims of what was built, its blobs found where it says.
 fn read_back(subject: &Descriptor, built: &Built) -> Vec<Claim> {
-    let artifact = Artifact::parse(built.descriptor.digest, &built.manifest, &subject.digest).unwrap();
+    let artifact =
+        ComposefsArtifact::parse(built.descriptor.digest, &built.manifest, &subject.digest).unwrap();
     let blob = |wanted: &Descriptor| {
         let found = built.blobs.iter().find(|(blob, _)| blob.digest == wanted.digest);
         Ok(found.unwrap().1.clone())
@@ -206,8 +207,8 @@ fn an_artifact_without_signatures_is_read_back() {
     let parts: Vec<_> = claims.iter().map(|claim| claim.key.part).collect();
     assert_eq!(parts, [Part::Manifest, Part::Config, Part::Merged]);
     assert!(claims.iter().all(|claim| claim.signature.is_none()));
-    assert!(claims.iter().all(|claim| claim.place == Place::Artifact(built.descriptor.digest)));
-    let facts = Facts {
+    assert!(claims.iter().all(|claim| claim.place == ClaimedIn::Artifact(built.descriptor.digest)));
+    let facts = Computed {
         manifest: b"the manifest",
         config: b"the config",
         image: Some(id("image")),
@@ -264,12 +265,12 @@ fn an_artifact_is_signed_whole_or_not_at_all() {
 }
 
 /// The artifact that [`draft`] makes, changed.
-fn changed(from: &str, to: &str) -> Result<Artifact, ArtifactError> {
+fn changed(from: &str, to: &str) -> Result<ComposefsArtifact, ArtifactError> {
     let (subject, draft) = draft();
     let built = draft.build().unwrap();
     let text = String::from_utf8(built.manifest).unwrap();
     assert!(text.contains(from), "{text}");
-    Artifact::parse(built.descriptor.digest, text.replacen(from, to, 1).as_bytes(), &subject.digest)
+    ComposefsArtifact::parse(built.descriptor.digest, text.replacen(from, to, 1).as_bytes(), &subject.digest)
 }
 
 #[test]
@@ -321,7 +322,8 @@ fn a_signature_is_the_one_that_its_descriptor_names() {
         draft.sign(part, part.name().into()).unwrap();
     }
     let built = draft.build().unwrap();
-    let artifact = Artifact::parse(built.descriptor.digest, &built.manifest, &subject.digest).unwrap();
+    let artifact =
+        ComposefsArtifact::parse(built.descriptor.digest, &built.manifest, &subject.digest).unwrap();
     let error = artifact.claims(|_| Ok(b"manifesT".to_vec())).unwrap_err();
     assert!(error.is_verification(), "{error}");
 }

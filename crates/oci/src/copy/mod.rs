@@ -12,36 +12,17 @@ use crate::artifact::LeftOut;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::media_type::MediaKind;
-use crate::platform::Platform;
-use crate::transport::ImageSource;
-use crate::transport::{ImageTarget, Naming, Open, put_bytes};
+use crate::transport::{ImageSource, ImageTarget, Naming, Open, put_bytes};
 
+mod options;
 mod plan;
+
+pub use options::{CopyOptions, Platforms};
 
 use plan::{Plan, Planned};
 
 /// The most blobs that are copied at once.
 const BLOBS_AT_ONCE: usize = 4;
-
-/// What to copy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopyOptions {
-    /// Which images of an index.
-    pub platforms: Platforms,
-    /// Whether to copy referrers too, and theirs.
-    pub referrers: bool,
-}
-
-/// Which images of an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Platforms {
-    /// The index with all that it names.
-    All,
-    /// The one for this platform. A single image is copied whatever it is for.
-    Usual(Platform),
-    /// The one for this platform, and no other.
-    Only(Platform),
-}
 
 /// What came of a copy.
 #[derive(Debug, Clone)]

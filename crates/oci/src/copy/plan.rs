@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use sealpack_format::BlobDigest;
 
-use super::{CopyOptions, Platforms};
+use super::options::{CopyOptions, Platforms};
 use crate::artifact::{LeftOut, fetch_referrer, is_contents};
 use crate::error::{Error, Result};
 use crate::image::{NESTING_MAX, check_entry, resolve_root};

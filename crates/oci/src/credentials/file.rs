@@ -11,7 +11,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sealpack_format::reference::DEFAULT_REGISTRY;
 use serde::Deserialize;
 
-use super::{CredentialsError, FILE_MAX_BYTES, Secret};
+use super::secret::{CredentialsError, Secret};
+
+/// Largest file of credentials that is read.
+const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// The key of Docker Hub in docker's files and for helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";

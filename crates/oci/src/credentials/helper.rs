@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
-use super::{CredentialsError, Secret};
+use super::secret::{CredentialsError, Secret};
 
 /// Most that is read of what a helper says.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024;
@@ -58,6 +58,10 @@ impl Helper<'_> {
             kill(&mut child);
         }
         let (output, errors, success) = answer?;
+        // Before its exit status: nobody read on, which may be what it failed for.
+        if output.len() as u64 > ANSWER_MAX_BYTES {
+            return Err(self.failed(format!("answered with more than {} KiB", ANSWER_MAX_BYTES >> 10)));
+        }
         let said = String::from_utf8_lossy(if output.is_empty() { &errors } else { &output });
         if !success {
             // The protocol tells "none" only by this sentence.
@@ -66,9 +70,6 @@ impl Helper<'_> {
             }
             let said: String = said.trim().chars().take(300).collect();
             return Err(self.failed(format!("failed for {server}: {said}")));
-        }
-        if output.len() as u64 > ANSWER_MAX_BYTES {
-            return Err(self.failed(format!("answered with more than {} KiB", ANSWER_MAX_BYTES >> 10)));
         }
         let answer: Answer = serde_json::from_slice(&output)
             .map_err(|_| self.failed("did not answer with JSON that has Username and Secret".to_owned()))?;

@@ -2,8 +2,6 @@
 //!
 //! The files and their order are those of containers-auth.json(5), then docker's config.json.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,93 +9,16 @@ use crate::environment::Environment;
 
 mod file;
 mod helper;
+mod secret;
 #[cfg(test)]
 mod tests;
+
+pub use secret::{Credentials, CredentialsError, Secret};
 
 use file::AuthFile;
 
 /// How long a credential helper may take.
 pub const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest file of credentials that is read.
-const FILE_MAX_BYTES: u64 = 1024 * 1024;
-
-/// A way to prove who one is to a registry.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// User name and password.
-    Password {
-        /// The user.
-        user: String,
-        /// The password or personal token.
-        password: String,
-    },
-    /// A token that buys access tokens (OAuth2 refresh token).
-    IdentityToken(String),
-    /// A token that is sent to the registry as it is.
-    RegistryToken(String),
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Password { user, .. } => write!(f, "Password({user:?}, …)"),
-            Self::IdentityToken(_) => f.write_str("IdentityToken(…)"),
-            Self::RegistryToken(_) => f.write_str("RegistryToken(…)"),
-        }
-    }
-}
-
-/// A secret and where it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The secret.
-    pub secret: Secret,
-    /// The file, and the helper that it names, for messages.
-    pub origin: String,
-}
-
-impl fmt::Display for Credentials {
-    /// Says whose the credentials are and where they were found, never the secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.secret {
-            Secret::Password { user, .. } => write!(f, "the credentials of {user:?} from {}", self.origin),
-            Secret::IdentityToken(_) => write!(f, "the identity token from {}", self.origin),
-            Secret::RegistryToken(_) => write!(f, "the registry token from {}", self.origin),
-        }
-    }
-}
-
-/// Why credentials that are meant to be there could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialsError {
-    /// A file could not be read.
-    #[error("read the credentials in {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file holds something else.
-    #[error("the credentials in {} are not valid: {problem}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A helper could not be started, failed, or talks nonsense.
-    #[error("the credential helper {program} (named in {}) {problem}", path.display())]
-    Helper {
-        /// The helper's program.
-        program: String,
-        /// The file that names it.
-        path: PathBuf,
-        /// What happened.
-        problem: String,
-    },
-}
-
 /// The files of credentials, in the order in which they are asked.
 #[derive(Debug, Clone)]
 pub struct CredentialStore {

@@ -2,38 +2,65 @@
 //!
 //! Every file is written under a temporary name, flushed and renamed; `index.json` comes last. Whoever
 //! reads the layout meanwhile sees what it was before, or what it is afterwards.
+//!
+//! All of it is written below a descriptor of the directory, with no more rights than its owner has ([`Directory`]).
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use sealpack_kernel::directory::Directory;
 use serde_json::{Value, json};
 
-use super::source::{REF_NAME, check_marker, open_regular, read_file};
+use super::source::{MARKER_MAX_BYTES, REF_NAME, check_version, read_open};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::OCI_INDEX;
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
+const MARKER_NAME: &str = "oci-layout";
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+const INDEX_NAME: &str = "index.json";
+const BLOBS: &str = "blobs";
 /// How temporary files begin; those of a process that was killed are removed by the next one.
 const TEMPORARY: &str = ".sealpack-";
+/// What is locked while `index.json` changes: a file that only who may write to the layout can open, and that is there
+/// no longer than the lock. A lock on a file that stays, and that all may read, could be taken by anybody, and kept.
+const LOCK: &str = ".sealpack-lock";
+/// How long others may take to change `index.json`, which is written in no time.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 const COPY_BUFFER_BYTES: usize = 128 * 1024;
+const DIRECTORY_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
 
 /// A layout that is written to.
 #[derive(Debug)]
 pub struct LayoutTarget {
-    directory: PathBuf,
+    path: PathBuf,
     /// `org.opencontainers.image.ref.name` of what is written.
     name: Option<String>,
-    /// The directory, held shared as long as there may be temporary files of this process; none before the first write
-    /// to a layout that is yet to be made.
-    presence: Mutex<Option<File>>,
+    /// The directory; none before the first write to a layout that is yet to be made.
+    directory: OnceLock<Directory>,
     temporaries: AtomicU64,
+}
+
+/// A file that is being written, locked so that nobody takes it for a leftover.
+struct Temporary {
+    name: String,
+    file: File,
+}
+
+/// The layout's lock.
+struct IndexLock<'d> {
+    directory: &'d Directory,
+    _file: File,
 }
 
 impl LayoutTarget {
@@ -44,110 +71,206 @@ impl LayoutTarget {
     /// When something else is there, a layout of another version, or a directory with other files.
     pub fn open(directory: &Path, name: Option<String>) -> Result<Self> {
         let target = Self {
-            directory: directory.to_owned(),
+            path: directory.to_owned(),
             name,
-            presence: Mutex::new(None),
+            directory: OnceLock::new(),
             temporaries: AtomicU64::new(0),
         };
-        let is_free = match fs::symlink_metadata(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            _ if directory.join("oci-layout").exists() || !directory.is_dir() => false,
-            _ => {
-                check_place(&target.description(), directory)?;
-                true
+        match Directory::open(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => {
+                let action = match &opened {
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => "make the directory",
+                    _ => "open",
+                };
+                let directory = opened.map_err(|error| target.failed(action, "", error))?;
+                if target.check_place(&directory)? {
+                    target.occupy()?;
+                }
             }
-        };
-        if !is_free {
-            target.occupy()?;
         }
         Ok(target)
     }
 
-    /// Has others know that this process writes here, and makes an empty layout if there is none.
-    fn occupy(&self) -> Result<()> {
-        // Nothing is half done in it when a thread panics.
-        let mut presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner);
-        if presence.is_some() {
-            return Ok(());
-        }
-        let failed = |action, source| Error::file(action, &self.directory, source);
-        fs::create_dir_all(&self.directory).map_err(|error| failed("make the directory", error))?;
-        check_place(&self.description(), &self.directory)?;
-        let directory = File::open(&self.directory).map_err(|error| failed("open", error))?;
-        let alone = flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if alone {
-            remove_temporaries(&self.directory).map_err(|error| failed("clear", error))?;
-        }
-        flock(&directory, FlockOperation::LockShared).map_err(|error| failed("lock", error.into()))?;
-        self.make()?;
-        *presence = Some(directory);
-        Ok(())
+    fn failed(&self, action: &'static str, name: &str, error: io::Error) -> Error {
+        let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+        Error::file(action, path, error)
     }
 
-    /// Makes an empty layout if there is none.
-    fn make(&self) -> Result<()> {
-        let marker = self.directory.join("oci-layout");
-        if marker.exists() {
-            return check_marker(&self.description(), &self.directory);
+    /// The directory, with an empty layout in it if there was none.
+    fn occupy(&self) -> Result<&Directory> {
+        if let Some(directory) = self.directory.get() {
+            return Ok(directory);
         }
-        let index = self.directory.join("index.json");
-        if !index.exists() {
-            let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
-            self.write_file(&index, empty.to_string().as_bytes())?;
+        let directory = Directory::open_or_make(&self.path, DIRECTORY_MODE)
+            .map_err(|error| self.failed("make the directory", "", error))?;
+        let is_layout = self.check_place(&directory)?;
+        // Writers tell each other by a lock on the directory that they are there. Anybody may take that one, so it is
+        // never waited for: at worst, leftovers stay.
+        if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_temporaries(&directory).map_err(|error| self.failed("clear", "", error))?;
         }
-        self.write_file(&marker, MARKER.as_bytes())
+        let _ = flock(&directory, FlockOperation::NonBlockingLockShared);
+        if !is_layout {
+            if self.stat(&directory, INDEX_NAME)?.is_none() {
+                let empty = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
+                self.write_file(&directory, &[INDEX_NAME], empty.to_string().as_bytes())?;
+            }
+            self.write_file(&directory, &[MARKER_NAME], MARKER.as_bytes())?;
+        }
+        // Two threads at once have done the same.
+        Ok(self.directory.get_or_init(|| directory))
     }
 
-    fn blob_path(&self, blob: &Descriptor) -> PathBuf {
-        self.directory.join("blobs").join(blob.digest.algorithm().name()).join(blob.digest.hex())
+    fn stat(&self, directory: &Directory, name: &str) -> Result<Option<rustix::fs::Stat>> {
+        directory.stat(name).map_err(|error| self.failed("look at", name, error))
     }
 
-    fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        self.write(path, |file| file.write_all(bytes).map_err(|error| Error::file("write", path, error)))
+    /// That nothing in the directory is in the way: only the parts of a layout, whole or in the making, and what a layout
+    /// has is there itself. Whoever made the directory decides where a link in it leads. Answers whether it is a layout.
+    fn check_place(&self, directory: &Directory) -> Result<bool> {
+        let is_link =
+            |stat: &rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink();
+        let check = |directory: &Directory, name: &str, path: &str| match self.stat(directory, name)? {
+            Some(stat) if is_link(&stat) => {
+                let problem = "a symbolic link, which is not followed to write".to_owned();
+                Err(Error::malformed(self.path.join(path).display().to_string(), problem))
+            }
+            stat => Ok(stat.is_some()),
+        };
+        if check(directory, BLOBS, BLOBS)? {
+            let blobs = directory.sub(BLOBS).map_err(|error| self.failed("open", BLOBS, error))?;
+            for name in ["sha256", "sha512"] {
+                blobs.as_ref().map(|blobs| check(blobs, name, &format!("{BLOBS}/{name}"))).transpose()?;
+            }
+        }
+        check(directory, INDEX_NAME, INDEX_NAME)?;
+        if check(directory, MARKER_NAME, MARKER_NAME)? {
+            let marker = self.read(directory, MARKER_NAME, MARKER_MAX_BYTES)?;
+            check_version(&self.description(), &marker)?;
+            return Ok(true);
+        }
+        let entries = directory.entries().map_err(|error| self.failed("read", "", error))?;
+        // What an interrupted attempt to make one leaves, and what another process is just writing.
+        let is_foreign = |name: &OsString| {
+            let name = name.to_string_lossy();
+            name != BLOBS && name != INDEX_NAME && name != MARKER_NAME && !name.starts_with(TEMPORARY)
+        };
+        if entries.iter().any(|(name, _)| is_foreign(name)) {
+            let problem = "the directory has other files in it and is no OCI layout".to_owned();
+            return Err(Error::malformed(self.description(), problem));
+        }
+        Ok(false)
     }
 
-    /// Writes a file that is there whole or not at all.
-    fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.directory.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
-        let written = self.write_through(&temporary, path, fill);
+    fn read(&self, directory: &Directory, name: &str, limit_bytes: u64) -> Result<Vec<u8>> {
+        let file = directory.read(name).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()));
+        let file = file.map_err(|error| self.failed("open", name, error))?;
+        read_open(&file, &self.path.join(name), limit_bytes)
+    }
+
+    fn write_file(&self, directory: &Directory, place: &[&str], bytes: &[u8]) -> Result<()> {
+        self.write(directory, place, |file| {
+            file.write_all(bytes).map_err(|error| self.failed("write", &place.join("/"), error))
+        })
+    }
+
+    /// Writes a file, at `place` name by name, that is there whole or not at all.
+    fn write(
+        &self,
+        directory: &Directory,
+        place: &[&str],
+        fill: impl FnOnce(&mut File) -> Result<()>,
+    ) -> Result<()> {
+        let mut temporary = self.temporary(directory)?;
+        let written = self.write_through(directory, &mut temporary, place, fill);
         if written.is_err() {
             // If that fails too, the next process that writes the layout does it.
-            let _ = fs::remove_file(&temporary);
+            let _ = directory.unlink(&temporary.name);
         }
         written
     }
 
+    /// A new file that is locked.
+    fn temporary(&self, directory: &Directory) -> Result<Temporary> {
+        loop {
+            let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{TEMPORARY}{}-{number}", std::process::id());
+            let file = match directory.create(&name, FILE_MODE) {
+                // A process of the same number in another namespace, or before.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file.map_err(|error| self.failed("create", &name, error))?,
+            };
+            // Somebody who cleans up may have been faster.
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && directory.is(&name, &file).map_err(|error| self.failed("look at", &name, error))?
+            {
+                return Ok(Temporary { name, file });
+            }
+        }
+    }
+
     fn write_through(
         &self,
-        temporary: &Path,
-        path: &Path,
+        directory: &Directory,
+        temporary: &mut Temporary,
+        place: &[&str],
         fill: impl FnOnce(&mut File) -> Result<()>,
     ) -> Result<()> {
-        let failed = |action, error| Error::file(action, path, error);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(temporary)
-            .map_err(|error| Error::file("create", temporary, error))?;
-        fill(&mut file)?;
-        file.sync_all().map_err(|error| failed("flush", error))?;
-        let parent = path.parent().unwrap_or(&self.directory);
-        fs::create_dir_all(parent).map_err(|error| failed("make the directory of", error))?;
-        fs::rename(temporary, path).map_err(|error| failed("rename to", error))?;
-        let flushed = File::open(parent).and_then(|directory| directory.sync_all());
-        flushed.map_err(|error| failed("flush the directory of", error))
+        fill(&mut temporary.file)?;
+        let shown = place.join("/");
+        let failed = |action| move |error| (action, error);
+        let placed = (|| {
+            temporary.file.sync_all().map_err(failed("flush"))?;
+            let Some((name, parents)) = place.split_last() else { return Ok(()) };
+            let mut parent: Option<Directory> = None;
+            for name in parents {
+                let above = parent.as_ref().unwrap_or(directory);
+                let below = above.make_sub(name, DIRECTORY_MODE);
+                parent = Some(below.map_err(failed("make the directory of"))?);
+            }
+            let parent = parent.as_ref().unwrap_or(directory);
+            directory.rename(&temporary.name, parent, name).map_err(failed("rename to"))?;
+            parent.sync().map_err(failed("flush the directory of"))
+        })();
+        placed.map_err(|(action, error)| self.failed(action, &shown, error))
+    }
+
+    /// The file of a blob, and its size, if it is there.
+    fn blob(&self, directory: &Directory, blob: &Descriptor) -> io::Result<Option<u64>> {
+        let Some(blobs) = directory.sub(BLOBS)? else { return Ok(None) };
+        let Some(blobs) = blobs.sub(blob.digest.algorithm().name())? else { return Ok(None) };
+        blobs.read(blob.digest.hex())?.map(|file| file.metadata().map(|found| found.len())).transpose()
+    }
+
+    /// Keeps others from changing `index.json`.
+    fn lock<'d>(&self, directory: &'d Directory) -> Result<IndexLock<'d>> {
+        let failed = |error| self.failed("lock", LOCK, error);
+        let start = Instant::now();
+        loop {
+            let file = directory.lock_file(LOCK).map_err(failed)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // The one before has removed it.
+                Ok(()) if directory.is(LOCK, &file).map_err(failed)? => {
+                    return Ok(IndexLock { directory, _file: file });
+                }
+                Ok(()) => {}
+                Err(error) if error != rustix::io::Errno::WOULDBLOCK => return Err(failed(error.into())),
+                Err(_) if start.elapsed() > LOCK_WAIT => {
+                    let why = format!("another process has had it for {} s", LOCK_WAIT.as_secs());
+                    return Err(failed(io::Error::new(io::ErrorKind::TimedOut, why)));
+                }
+                Err(_) => std::thread::sleep(LOCK_RETRY),
+            }
+        }
     }
 
     /// Adds `entry` to index.json under the target's name, if it is to have that, in the place of what had it.
     fn list(&self, entry: &Descriptor, name: Option<&str>) -> Result<()> {
-        let lock = self.directory.join("oci-layout");
-        let lock = File::open(&lock).map_err(|error| Error::file("open", lock, error))?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| Error::file("lock", &self.directory, error.into()))?;
-        let path = self.directory.join("index.json");
-        let bytes = read_file(&path, MANIFEST_MAX_BYTES)?;
-        let what = path.display().to_string();
+        let directory = self.occupy()?;
+        let _lock = self.lock(directory)?;
+        let bytes = self.read(directory, INDEX_NAME, MANIFEST_MAX_BYTES)?;
+        let what = self.path.join(INDEX_NAME).display().to_string();
         let Document::Index(_) = Document::parse(&what, Some(OCI_INDEX), &bytes)? else {
             return Err(Error::malformed(what, "it is no index"));
         };
@@ -161,7 +284,14 @@ impl LayoutTarget {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {
             return Err(Error::TooLarge { what, limit_bytes: MANIFEST_MAX_BYTES });
         }
-        self.write_file(&path, &bytes)
+        self.write_file(directory, &[INDEX_NAME], &bytes)
+    }
+}
+
+impl Drop for IndexLock<'_> {
+    fn drop(&mut self) {
+        // One that stays is the next writer's to remove.
+        let _ = self.directory.unlink(LOCK);
     }
 }
 
@@ -188,39 +318,16 @@ fn add_entry(entries: &mut Vec<Value>, entry: &Descriptor, name: Option<&str>) -
     true
 }
 
-/// That nothing in `directory` is in the way: only the parts of a layout, whole or in the making, and what a layout has
-/// is there itself. Whoever made the directory decides where a link in it leads.
-fn check_place(what: &str, directory: &Path) -> Result<()> {
-    for name in ["blobs", "blobs/sha256", "blobs/sha512", "oci-layout", "index.json"] {
-        let path = directory.join(name);
-        if path.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
-            let problem = "a symbolic link, which is not followed to write".to_owned();
-            return Err(Error::malformed(path.display().to_string(), problem));
+/// Removes what processes left that were killed. What is locked belongs to one that lives.
+fn remove_temporaries(directory: &Directory) -> io::Result<()> {
+    for (name, kind) in directory.entries()? {
+        if !kind.is_file() || !name.to_string_lossy().starts_with(TEMPORARY) {
+            continue;
         }
-    }
-    if directory.join("oci-layout").exists() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(directory).map_err(|error| Error::file("read", directory, error))?;
-    // What an interrupted attempt to make one leaves, and what another process is just writing.
-    let is_foreign = |entry: io::Result<fs::DirEntry>| {
-        let name = entry.map(|entry| entry.file_name()).unwrap_or_default();
-        let name = name.to_string_lossy();
-        name != "blobs" && name != "index.json" && name != "oci-layout" && !name.starts_with(TEMPORARY)
-    };
-    if entries.into_iter().any(is_foreign) {
-        let problem = "the directory has other files in it and is no OCI layout".to_owned();
-        return Err(Error::malformed(what, problem));
-    }
-    Ok(())
-}
-
-/// Removes what processes left that were killed.
-fn remove_temporaries(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) && entry.file_type()?.is_file() {
-            fs::remove_file(entry.path())?;
+        if let Some(file) = directory.read(&name)?
+            && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            directory.unlink(&name)?;
         }
     }
     Ok(())
@@ -228,10 +335,13 @@ fn remove_temporaries(directory: &Path) -> io::Result<()> {
 
 impl ImageTarget for LayoutTarget {
     fn check_room(&self, blobs: &[Descriptor]) -> Result<()> {
-        let missing = blobs.iter().filter(|blob| !self.blob_path(blob).exists());
-        let needed_bytes = missing.fold(0, |sum: u64, blob| sum.saturating_add(blob.size_bytes));
+        let mut needed_bytes: u64 = 0;
+        for blob in blobs {
+            let bytes = if self.has_blob(blob)? { 0 } else { blob.size_bytes };
+            needed_bytes = needed_bytes.saturating_add(bytes);
+        }
         // The directory is made when something is written to it.
-        let mut there = self.directory.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let mut there = self.path.ancestors().filter(|path| !path.as_os_str().is_empty());
         let place = there.find(|path| path.exists()).unwrap_or(Path::new("."));
         let failed = |error: rustix::io::Errno| Error::file("look at", place, error.into());
         let stat = rustix::fs::statvfs(place).map_err(failed)?;
@@ -246,17 +356,16 @@ impl ImageTarget for LayoutTarget {
 
     fn description(&self) -> String {
         match &self.name {
-            Some(name) => format!("oci:{}:{name}", self.directory.display()),
-            None => format!("oci:{}", self.directory.display()),
+            Some(name) => format!("oci:{}:{name}", self.path.display()),
+            None => format!("oci:{}", self.path.display()),
         }
     }
 
     fn has_blob(&self, blob: &Descriptor) -> Result<bool> {
-        match open_regular(&self.blob_path(blob)) {
-            Ok((_, size_bytes)) => Ok(size_bytes == blob.size_bytes),
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        let Some(directory) = self.directory.get() else { return Ok(false) };
+        let found =
+            self.blob(directory, blob).map_err(|error| self.failed("open", &place(blob).join("/"), error))?;
+        Ok(found == Some(blob.size_bytes))
     }
 
     fn has_manifest(&self, manifest: &Descriptor) -> Result<bool> {
@@ -264,10 +373,11 @@ impl ImageTarget for LayoutTarget {
     }
 
     fn put_blob(&self, blob: &Descriptor, open: &Open<'_>, sent: &dyn Fn(u64)) -> Result<()> {
-        self.occupy()?;
-        let path = self.blob_path(blob);
+        let directory = self.occupy()?;
+        let place = place(blob);
+        let path = self.path.join(place.join("/"));
         let what = format!("the blob {} for {}", blob.digest, self.description());
-        self.write(&path, |file| {
+        self.write(directory, &place.each_ref().map(String::as_str), |file| {
             let mut reader = open(0)?.take(blob.size_bytes.saturating_add(1));
             let mut buffer = vec![0; COPY_BUFFER_BYTES];
             let (mut hasher, mut size_bytes) = (BlobHasher::new(blob.digest.algorithm()), 0_u64);
@@ -290,9 +400,9 @@ impl ImageTarget for LayoutTarget {
     fn put_manifest(&self, manifest: &Descriptor, bytes: &[u8], naming: Naming) -> Result<Pushed> {
         let what = format!("the manifest {} for {}", manifest.digest, self.description());
         let document = check_manifest(&what, manifest, bytes)?;
-        self.occupy()?;
+        let directory = self.occupy()?;
         if !self.has_blob(manifest)? {
-            self.write_file(&self.blob_path(manifest), bytes)?;
+            self.write_file(directory, &place(manifest).each_ref().map(String::as_str), bytes)?;
         }
         let refers = document.subject().is_some();
         let entry = if refers { document.as_referrer(manifest) } else { manifest.clone() };
@@ -304,6 +414,11 @@ impl ImageTarget for LayoutTarget {
         }
         Ok(Pushed::default())
     }
+}
+
+/// Where a blob is, name by name.
+fn place(blob: &Descriptor) -> [String; 3] {
+    [BLOBS.to_owned(), blob.digest.algorithm().name().to_owned(), blob.digest.hex().to_string()]
 }
 
 fn check_blob(what: String, blob: &Descriptor, actual_bytes: u64, hasher: BlobHasher) -> Result<()> {

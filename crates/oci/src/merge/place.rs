@@ -7,7 +7,7 @@
 use sealpack_format::tree::{Directory, Inode, InodeId, Kind, Metadata, Tree};
 use sealpack_format::walk::{Step, Walk};
 
-use super::EntryProblem;
+use super::error::EntryProblem;
 
 /// How many names of paths may be looked up for one image. Links make short entries take long ways;
 /// this many take about a minute, and no image that is not made for it comes near.

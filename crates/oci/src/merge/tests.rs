@@ -1,3 +1,5 @@
+use sealpack_format::tree::TreeError;
+
 use super::*;
 use sealpack_format::tree::{Content, Xattrs};
 

@@ -1,5 +1,7 @@
 //! The last word of whoever pulls: what came of the layers is known, and nothing has a name yet.
 
+use std::error::Error;
+
 use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
 use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
@@ -19,15 +21,25 @@ pub struct Request<'a> {
     pub objects: Option<ObjectForm>,
     /// How much it may take.
     pub limits: Limits,
-    /// Asked before the image gets its name.
-    pub check: Option<Check<'a>>,
+    /// By whose word it gets the name.
+    pub word: Word<'a>,
+}
+
+/// By whose word an image gets its name. There is no default: who lets anything in says so.
+#[derive(Clone, Copy)]
+pub enum Word<'a> {
+    /// Nobody's, on purpose: whoever pulls has no rules, or answers for the image in another way.
+    Nobodys,
+    /// That of a check, asked when all is known and before the name changes.
+    Of(Check<'a>),
 }
 
 impl<'a> Request<'a> {
-    /// To pull without a condition, within the usual limits.
+    /// To pull an image that nobody judges, within the usual limits.
     #[must_use]
-    pub const fn new(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        Self { name, pulled_as: None, index: None, objects, limits: Limits::USUAL, check: None }
+    pub const fn unjudged(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
+        let limits = Limits::USUAL;
+        Self { name, pulled_as: None, index: None, objects, limits, word: Word::Nobodys }
     }
 }
 
@@ -45,12 +57,20 @@ pub struct Rebuilt<'a> {
     pub packs: &'a [LayerPack],
 }
 
-/// Why an image does not get its name.
+/// Why an image does not get its name: an error of whoever checks, with that one's text.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Objection {
+#[error(transparent)]
+pub struct Objection(Box<dyn Error + Send + Sync>);
+
+impl Objection {
     /// What is wrong.
-    pub message: String,
-    /// What the user could do about it, if there is something.
-    pub hint: Option<String>,
+    pub fn new(reason: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(reason))
+    }
+
+    /// What is wrong, for who knows the check and its errors.
+    #[must_use]
+    pub fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.0.as_ref()
+    }
 }

@@ -8,9 +8,10 @@ use sealpack_format::verity::FsVerityHasher;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::Store;
 
-use super::{PullError, merge};
+use super::error::PullError;
+use super::merged::merge;
 use crate::budget::Limits;
-use crate::composefs::{Checked, Facts, check, wants_user_xattrs};
+use crate::composefs::{Checked, Computed, check, wants_user_xattrs};
 use crate::image::ResolvedImage;
 use crate::merge::XattrRule;
 
@@ -50,12 +51,12 @@ pub(super) fn check_image(
         true => Some(image_id(store, layers, XattrRule::CapabilitiesAndUser, limits)?),
         false => None,
     };
-    refuse_wrong(check(&image.composefs, &Facts { image_with_user: with_user, ..facts(image, Some(id)) }))
+    refuse_wrong(check(&image.composefs, &Computed { image_with_user: with_user, ..facts(image, Some(id)) }))
 }
 
-fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Facts<'_> {
+fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Computed<'_> {
     let (manifest, config) = (&image.manifest_bytes, &image.config_bytes);
-    Facts { manifest, config, image: id, image_with_user: None }
+    Computed { manifest, config, image: id, image_with_user: None }
 }
 
 fn refuse_wrong(checked: Vec<Checked>) -> Result<Vec<Checked>, PullError> {

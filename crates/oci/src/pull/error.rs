@@ -6,7 +6,7 @@ use sealpack_format::{BlobDigest, DiffId};
 
 use super::check::Objection;
 use crate::budget::OverLimit;
-use crate::composefs::{Checked, Claim, Place};
+use crate::composefs::{Checked, Claim, ClaimedIn};
 use crate::error::Error;
 use crate::ingest::{CorruptBlob, IngestError, ScanError};
 use crate::merge::MergeError;
@@ -181,7 +181,6 @@ impl PullError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source(error) => error.hint(),
-            Self::Refused(refusal) => refusal.hint.clone(),
             Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
             _ => None,
         }
@@ -191,7 +190,7 @@ impl PullError {
 /// Why a claim may be wrong although nothing bad has happened.
 fn hint_about(claim: &Claim) -> &'static str {
     match claim.place {
-        Place::Labels => {
+        ClaimedIn::Labels => {
             "labels are inherited: this one may be about the image that this one was built from, or, if it was made \
              before composefs-rs 0.7, about another format; `--no-composefs-check` pulls the image all the same"
         }

@@ -6,6 +6,7 @@ mod declared;
 mod error;
 mod fresh;
 mod layer;
+mod merged;
 mod observer;
 
 use std::collections::HashSet;
@@ -21,7 +22,7 @@ use sealpack_store::{
     Store, objects_of_image,
 };
 
-pub use check::{Check, Objection, Rebuilt, Request};
+pub use check::{Check, Objection, Rebuilt, Request, Word};
 pub use composefs::image_id;
 pub use error::PullError;
 pub use observer::{Event, Observer};
@@ -29,9 +30,10 @@ pub use observer::{Event, Observer};
 use crate::budget::{Budget, Limits};
 use crate::composefs::Checked;
 use crate::image::{Layer, ResolvedImage};
-use crate::merge::{Merger, XattrRule};
+use crate::merge::XattrRule;
 use crate::transport::ImageSource;
 use layer::{Brought, LayerPull};
+use merged::merge;
 
 /// The most layers that are read at once. More would share the same processors and
 /// connections, and cost memory.
@@ -133,9 +135,9 @@ fn bring_in(
     }
     let mut record = record_of(image, request, metadata_image, image_size_bytes);
     record.objects = form;
-    let accepted = match request.check {
-        Some(check) => ask(&staging, &record, check)?,
-        None => Accepted::default(),
+    let accepted = match request.word {
+        Word::Of(check) => ask(&staging, &record, check)?,
+        Word::Nobodys => Accepted::default(),
     };
     let added = staging.figures();
     staging.publish_with(&record, &accepted)?;
@@ -237,28 +239,6 @@ fn bring_all(
         }
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// The image's tree, from the records of its layers, and how much memory it is counted for.
-fn merge(
-    store: &Store,
-    layers: &[DiffId],
-    xattrs: XattrRule,
-    limits: Limits,
-) -> Result<(Tree, u64), PullError> {
-    let mut merger = Merger::new(xattrs, limits);
-    for layer in layers {
-        let missing = || StoreError::LayerMissing(*layer);
-        // The merger reads twice: opened here already, so that a missing record has its own error.
-        store.layer(layer)?.ok_or_else(missing)?;
-        merger.apply(|| match store.layer(layer) {
-            Ok(Some(record)) => Ok(record),
-            Ok(None) => Err(std::io::Error::from(std::io::ErrorKind::NotFound).into()),
-            Err(error) => Err(std::io::Error::other(error).into()),
-        })?;
-    }
-    let memory_bytes = merger.memory_bytes();
-    Ok((merger.finish(), memory_bytes))
 }
 
 fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {

@@ -7,11 +7,12 @@ use std::thread;
 
 use ureq::http::header;
 
-use super::Repository;
-use super::ask::{Answer, Ask};
-use super::client::Failure;
+use super::answer::Answer;
+use super::ask::Ask;
 use super::error::RegistryError;
-use super::transport::{clean, describe_io};
+use super::failure::Failure;
+use super::http::{clean, describe_io};
+use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 

@@ -2,17 +2,19 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ureq::http::{HeaderMap, HeaderValue, Method, header};
 
-use super::ask::{Answer, Ask, RequestBody, Target, said};
-use super::auth::{Access, Audience, Authorization};
+use super::access::{Access, Audience, Authorization};
+use super::answer::{Answer, said};
+use super::ask::{Ask, RequestBody, Target};
 use super::challenge;
 use super::error::RegistryError;
+use super::failure::{Cause, Failure, Temporary};
+use super::http::{Transport, TransportError, clean, drain};
 use super::options::{ClientOptions, RetryPolicy};
 use super::retry::retry_after;
-use super::transport::{Transport, TransportError, clean, drain};
 use super::url::{Origin, Scheme, Url};
 use crate::credentials::{CredentialStore, Credentials};
 use crate::environment::Environment;
@@ -24,49 +26,6 @@ const REDIRECTS_MAX: usize = 10;
 const TOKEN_MAX_BYTES: u64 = 1024 * 1024;
 /// How often somebody who is not there at all is asked again.
 const NOBODY_RETRIES: u32 = 2;
-
-/// What became of one attempt.
-pub(super) enum Failure {
-    /// Trying again cannot help.
-    Final(Error),
-    /// Trying again may help.
-    Temporary(Temporary),
-}
-
-pub(super) struct Temporary {
-    pub(super) url: String,
-    pub(super) cause: Cause,
-    pub(super) retry_after: Option<Duration>,
-}
-
-pub(super) enum Cause {
-    Network { problem: String, proxy: Option<String>, nobody: bool },
-    Status { status: u16, said: String },
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
-}
-
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Self {
-        Self::Final(error.into())
-    }
-}
-
-impl Temporary {
-    pub(super) fn into_error(self, attempts: u32) -> Error {
-        let url = self.url;
-        match self.cause {
-            Cause::Network { problem, proxy, .. } => {
-                RegistryError::Unreachable { url, proxy, attempts, problem }.into()
-            }
-            Cause::Status { status, said } => RegistryError::Status { url, status, attempts, said }.into(),
-        }
-    }
-}
 
 /// A place where a repository can be read: the registry or one of its mirrors.
 pub(super) struct Endpoint {

@@ -3,10 +3,12 @@
 use sealpack_format::BlobDigest;
 use ureq::http::header;
 
-use super::Repository;
-use super::ask::{Answer, Ask, Target};
-use super::client::{Client, Endpoint, Failure};
+use super::answer::Answer;
+use super::ask::{Ask, Target};
+use super::client::{Client, Endpoint};
 use super::error::RegistryError;
+use super::failure::Failure;
+use super::repository::Repository;
 use super::url::{Url, form};
 use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};

@@ -8,9 +8,11 @@ use std::io::Read;
 
 use ureq::http::{Method, header};
 
-use super::ask::{Answer, Ask, RequestBody};
-use super::client::{Cause, Client, Endpoint, Failure, Temporary};
+use super::answer::Answer;
+use super::ask::{Ask, RequestBody};
+use super::client::{Client, Endpoint};
 use super::error::RegistryError;
+use super::failure::{Cause, Failure, Temporary};
 use super::url::{Scheme, Url};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;

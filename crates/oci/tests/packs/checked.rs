@@ -3,10 +3,15 @@
 use std::sync::Mutex;
 
 use sealpack_format::digest::{DiffId, RootHash};
-use sealpack_oci::pull::{Objection, Rebuilt};
+use sealpack_oci::pull::{Objection, Rebuilt, Word};
 use sealpack_store::{Accepted, ImageRecord};
 
 use super::*;
+
+/// What a check can say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct No(String);
 
 /// What a check was asked about.
 type Seen = (ImageRecord, RootHash, Vec<(DiffId, RootHash)>);
@@ -21,10 +26,10 @@ fn pull_with(
     let check = |rebuilt: &Rebuilt<'_>| {
         let packs = rebuilt.packs.iter().map(|pack| (pack.layer, pack.pack.root_hash)).collect();
         assert!(seen.lock().unwrap().replace((rebuilt.record.clone(), rebuilt.root_hash, packs)).is_none());
-        answer.clone().map_err(|why| Objection { message: why.to_owned(), hint: Some("do not".into()) })
+        answer.clone().map_err(|why| Objection::new(No(why.to_owned())))
     };
     let name = "localhost/image:1".parse().unwrap();
-    let request = Request { check: Some(&check), ..Request::new(&name, Some(form)) };
+    let request = Request { word: Word::Of(&check), ..Request::unjudged(&name, Some(form)) };
     let pulled = pull(store, source, &source.image, &request, &());
     (pulled, seen.into_inner().unwrap().unwrap())
 }
@@ -68,7 +73,9 @@ fn what_a_check_refuses_leaves_the_store_as_it_was() {
         };
         let before = everything();
         let error = pull_with(store, source, ObjectForm::Packs, Err("not this one")).0.unwrap_err();
-        assert_eq!((error.to_string().as_str(), error.hint().as_deref()), ("not this one", Some("do not")));
+        assert_eq!(error.to_string(), "not this one");
+        let PullError::Refused(objection) = &error else { panic!("{error:?}") };
+        assert!(objection.reason().downcast_ref::<No>().is_some_and(|No(why)| why == "not this one"));
         assert!(error.is_verification());
         assert!(everything() == before);
     };

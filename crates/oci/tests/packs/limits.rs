@@ -20,7 +20,7 @@ fn limited(
     limits: Limits,
 ) -> Result<Pulled, PullError> {
     let name = "localhost/image:1".parse().unwrap();
-    pull(store, source, image, &Request { limits, ..Request::new(&name, None) }, &())
+    pull(store, source, image, &Request { limits, ..Request::unjudged(&name, None) }, &())
 }
 
 #[track_caller]

@@ -39,7 +39,7 @@ fn fixture(algorithm: Algorithm) -> Fixture {
 
 fn try_pull(store: &Store, source: &Memory, form: Option<ObjectForm>) -> Result<Pulled, PullError> {
     let name = "localhost/image:1".parse().unwrap();
-    pull(store, source, &source.image, &Request::new(&name, form), &())
+    pull(store, source, &source.image, &Request::unjudged(&name, form), &())
 }
 
 #[track_caller]

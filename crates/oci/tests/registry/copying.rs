@@ -22,7 +22,7 @@ fn wanted(platforms: Platforms) -> CopyOptions {
     CopyOptions { platforms, referrers: true }
 }
 
-fn usual() -> CopyOptions {
+pub(crate) fn usual() -> CopyOptions {
     wanted(Platforms::Usual(platform()))
 }
 
@@ -273,7 +273,7 @@ fn sizes_whose_sum_no_number_holds_are_no_surprise() {
     let source = source(&from, "app:1");
     let found = sealpack_oci::image::resolve(&source, &platform()).unwrap();
     let name = "localhost/app:1".parse().unwrap();
-    let request = sealpack_oci::pull::Request::new(&name, None);
+    let request = sealpack_oci::pull::Request::unjudged(&name, None);
     assert!(sealpack_oci::pull::pull(&store, &source, &found, &request, &()).is_err());
 }
 

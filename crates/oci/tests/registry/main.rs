@@ -4,6 +4,7 @@
 mod auth;
 mod blobs;
 mod copying;
+mod foreign_layouts;
 mod manifests;
 mod network;
 mod pushing;

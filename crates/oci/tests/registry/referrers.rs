@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use sealpack_oci::artifact::{self, Artifact, CREATED, Found, Limits, Part};
+use sealpack_oci::artifact::{self, Artifact, Artifacts, CREATED, Limits, Part};
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use sealpack_oci::referrers::fallback_tag;
@@ -60,12 +60,12 @@ fn list(registry: &Registry, artifact_type: Option<&str>) -> Result<Vec<Descript
     source(registry, "app:1").referrers(&subject(), artifact_type)
 }
 
-fn find(registry: &Registry) -> Result<Found> {
+fn find(registry: &Registry) -> Result<Artifacts> {
     artifact::find(&source(registry, "app:1"), &subject(), NOTE, &LIMITS)
 }
 
 /// The one thing that was left out, and why.
-fn left_out(found: &Found) -> &str {
+fn left_out(found: &Artifacts) -> &str {
     assert_eq!((found.artifacts.len(), found.left_out.len()), (0, 1), "{found:?}");
     &found.left_out[0].problem
 }
@@ -346,7 +346,7 @@ fn an_entry_that_has_lost_its_type_is_opened_to_see_what_it_is() {
         .map(|artifact| Descriptor { artifact_type: None, ..put(&registry, artifact) });
     put_list(&registry, &bare.each_ref().map(entry));
     let found = find(&registry).unwrap();
-    assert_eq!(found, Found { artifacts: vec![(seal.descriptor().digest, seal)], left_out: Vec::new() });
+    assert_eq!(found, Artifacts { artifacts: vec![(seal.descriptor().digest, seal)], left_out: Vec::new() });
 }
 
 #[test]

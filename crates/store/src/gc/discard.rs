@@ -110,10 +110,10 @@ impl Store {
         let mut needed = self.needed(&records, &inventory.images, objects_of, &())?;
         for diff_id in inventory.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {
             self.for_each_object_of_layer(diff_id, |id, _| {
-                needed.objects.push(id);
+                needed.objects.add(id);
                 Ok(())
             })?;
-            needed.merge_equal();
+            needed.objects.sort();
         }
         Ok(needed)
     }

@@ -3,13 +3,17 @@
 mod discard;
 mod histories;
 mod needed;
+mod object_set;
 mod report;
 mod sweep;
 
 use std::path::Path;
 
 pub use discard::Discard;
+pub use needed::Marked;
 pub use report::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
+
+use sealpack_format::digest::ObjectId;
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
@@ -39,12 +43,32 @@ impl Store {
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<GcReport> {
+        let marked = self.mark(options, objects_of, observer)?;
         let lock = self.lock(LockKind::Exclusive, options.wait)?;
-        self.gc_locked(&lock, options, objects_of, observer)
+        self.gc_locked(&lock, options, marked, objects_of, observer)
+    }
+
+    /// Finds out what named images need, beside others that use the store: what takes long of a
+    /// [`gc`](Self::gc) is done before it has the store to itself. What has come since then it adds.
+    ///
+    /// # Errors
+    /// As [`gc`](Self::gc).
+    pub fn mark(
+        &self,
+        options: &GcOptions,
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Marked> {
+        let _lock = self.lock(LockKind::Shared, options.wait)?;
+        observer.event(&Event::Began { phase: Phase::Scan, items: None });
+        let mut marked = Marked::default();
+        let marking = self.mark_names(&mut marked, options, &[], objects_of, observer);
+        marking.map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
+        Ok(marked)
     }
 
     /// As [`gc`](Self::gc), with a lock taken before: what is mounted can then be asked for while nobody
-    /// mounts anything. [`GcOptions::wait`] means nothing here.
+    /// mounts anything. [`GcOptions::wait`] means nothing here. `marked` is what was found before.
     ///
     /// # Errors
     /// As [`gc`](Self::gc).
@@ -55,13 +79,14 @@ impl Store {
         &self,
         lock: &Lock,
         options: &GcOptions,
+        marked: Marked,
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<GcReport> {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
         observer.event(&Event::Began { phase: Phase::Scan, items: None });
         let (needed, histories) = self
-            .needed_by_names_and_mounts(options, objects_of, observer)
+            .needed_by_names_and_mounts(marked, options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
         observer.event(&Event::Began { phase: Phase::Remove, items: None });
@@ -70,7 +95,7 @@ impl Store {
         // What refers to objects goes before them.
         self.sweep_files(&needed, &mut sweep)?;
         self.sweep_objects(&needed, &mut sweep)?;
-        if !options.dry_run {
+        if !options.dry_run && sweep.report.has_removed_verified() {
             self.forget_removed(&needed)?;
         }
         Ok(sweep.report)
@@ -78,19 +103,34 @@ impl Store {
 
     fn needed_by_names_and_mounts(
         &self,
+        mut marked: Marked,
         options: &GcOptions,
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<(Needed, Vec<Trimmed>)> {
-        let mut records = self.undamaged_images()?;
-        let histories = self.histories_to_keep(&records, options.keep_previous)?;
-        records.extend(histories.iter().flat_map(|history| history.kept.records.iter().cloned()));
-        let mut needed = self.needed(&records, &options.keep_images, objects_of, observer)?;
+        let histories = self.mark_names(&mut marked, options, &options.keep_images, objects_of, observer)?;
+        let mut needed = marked.needed;
         needed.files.extend(options.keep_packs.iter().map(pack_path));
         let images = std::mem::take(&mut needed.in_unknown_packs);
         let images = images.into_iter().chain(options.keep_images.iter().copied());
         self.add_packs_with_objects(images, objects_of, &mut needed)?;
         Ok((needed, histories))
+    }
+
+    /// Marks what all names have, and the histories that stay.
+    fn mark_names(
+        &self,
+        marked: &mut Marked,
+        options: &GcOptions,
+        keep_images: &[ObjectId],
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Trimmed>> {
+        let mut records = self.undamaged_images()?;
+        let histories = self.histories_to_keep(&records, options.keep_previous)?;
+        records.extend(histories.iter().flat_map(|history| history.kept.records.iter().cloned()));
+        self.mark_images(marked, &records, keep_images, objects_of, observer)?;
+        Ok(histories)
     }
 
     fn forget_removed(&self, needed: &Needed) -> Result<()> {
@@ -103,6 +143,7 @@ impl Store {
         };
         let objects = needed
             .objects
+            .as_slice()
             .iter()
             .filter_map(|id| fingerprint(&self.objects, Path::new(&id.object_path()), id.as_bytes()));
         let files = needed.files.iter().filter_map(|path| {

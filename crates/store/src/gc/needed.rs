@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::pack::PackReader;
 
+use super::object_set::ObjectSet;
 use crate::error::Result;
 use crate::images::ObjectsOfImage;
 use crate::observer::{Event, Observer};
@@ -18,30 +19,27 @@ use crate::store::Store;
 /// What must stay.
 #[derive(Default)]
 pub(crate) struct Needed {
-    /// Sorted, each once.
-    pub(crate) objects: Vec<ObjectId>,
+    /// The objects.
+    pub(crate) objects: ObjectSet,
     /// Paths from the root of the store.
     pub(crate) files: BTreeSet<PathBuf>,
     /// Images of which it is not known what packs they need.
     pub(super) in_unknown_packs: BTreeSet<ObjectId>,
 }
 
-/// What named images need of a layer.
+/// What was found to be needed so far. What is in it is read once, however many images have it.
 #[derive(Default)]
-struct LayerUse {
-    objects: bool,
-    pack: bool,
+pub struct Marked {
+    pub(super) needed: Needed,
+    /// The layers whose objects are among the needed ones, and whether the store has their records.
+    layers: BTreeMap<DiffId, bool>,
+    /// The metadata images whose objects are.
+    metadata_images: BTreeSet<ObjectId>,
 }
 
 impl Needed {
     fn add_image(&mut self, id: &ObjectId) {
         self.files.extend([metadata_image_path(id), hash_area_path(id)]);
-    }
-
-    /// Keeps memory at one digest for each object, however many layers have it.
-    pub(crate) fn merge_equal(&mut self) {
-        self.objects.sort_unstable();
-        self.objects.dedup();
     }
 }
 
@@ -60,44 +58,77 @@ impl Store {
         objects_of: ObjectsOfImage<'_>,
         observer: &dyn Observer,
     ) -> Result<Needed> {
-        let (mut needed, mut layers) = (Needed::default(), BTreeMap::<DiffId, LayerUse>::new());
-        // Without its file nobody knows what a mounted image needs.
-        let mut metadata: BTreeSet<_> = keep_images.iter().copied().collect();
+        let mut marked = Marked::default();
+        self.mark_images(&mut marked, records, keep_images, objects_of, observer)?;
+        Ok(marked.needed)
+    }
+
+    /// Adds what the images of `records` need, and those of `keep_images`, to what is known to be needed.
+    ///
+    /// What a named image needs its layers say. Its metadata image is read only where the store lacks the record of one;
+    /// of an image without a name, which is mounted, there is nothing else.
+    pub(super) fn mark_images(
+        &self,
+        marked: &mut Marked,
+        records: &[ImageRecord],
+        keep_images: &[ObjectId],
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         for record in records {
-            for layer in &record.layers {
-                let used = layers.entry(layer.diff_id).or_default();
-                used.objects |= record.objects == ObjectForm::Files;
-                used.pack |= record.objects == ObjectForm::Packs;
-            }
+            let needed = &mut marked.needed;
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
             needed.files.insert(seal_path(&record.manifest));
             needed.add_image(&record.metadata_image);
+            let layers = record.layers.iter().map(|layer| &layer.diff_id);
+            needed.files.extend(layers.flat_map(|id| [layer_path(id), pack_record_path(id)]));
+            self.add_packs(record, needed)?;
+            if record.objects == ObjectForm::Packs {
+                continue;
+            }
+            let mut has_all_layers = true;
+            for layer in &record.layers {
+                has_all_layers &= self.mark_layer(marked, &layer.diff_id, observer)?;
+            }
             // One that fsck has set aside: its layers say what is needed.
-            if record.objects == ObjectForm::Files
-                && self.metadata_image_path(&record.metadata_image).exists()
-            {
-                metadata.insert(record.metadata_image);
+            if !has_all_layers && self.metadata_image_path(&record.metadata_image).exists() {
+                self.mark_metadata_image(marked, &record.metadata_image, objects_of, observer)?;
             }
-            self.add_packs(record, &mut needed)?;
         }
-        for (diff_id, used) in layers {
-            if used.objects {
-                self.for_each_object_of_layer(&diff_id, |id, _| {
-                    needed.objects.push(id);
-                    Ok(())
-                })?;
-                needed.merge_equal();
-            }
-            needed.files.extend([layer_path(&diff_id), pack_record_path(&diff_id)]);
+        for id in keep_images {
+            marked.needed.add_image(id);
+            self.mark_metadata_image(marked, id, objects_of, observer)?;
+        }
+        marked.needed.objects.sort();
+        Ok(())
+    }
+
+    /// Marks the objects of a layer. Answers whether the store has its record.
+    fn mark_layer(&self, marked: &mut Marked, diff_id: &DiffId, observer: &dyn Observer) -> Result<bool> {
+        if let Some(has_record) = marked.layers.get(diff_id) {
+            return Ok(*has_record);
+        }
+        let has_record = self.for_each_object_of_layer(diff_id, |id, _| {
+            marked.needed.objects.add(id);
+            Ok(())
+        })?;
+        marked.layers.insert(*diff_id, has_record);
+        observer.event(&Event::Advanced { items: 1, bytes: 0 });
+        Ok(has_record)
+    }
+
+    fn mark_metadata_image(
+        &self,
+        marked: &mut Marked,
+        id: &ObjectId,
+        objects_of: ObjectsOfImage<'_>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        if marked.metadata_images.insert(*id) {
+            self.objects_of(id, objects_of)?.into_iter().for_each(|id| marked.needed.objects.add(id));
             observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
-        for id in metadata {
-            needed.objects.extend(self.objects_of(&id, objects_of)?);
-            needed.add_image(&id);
-            needed.merge_equal();
-            observer.event(&Event::Advanced { items: 1, bytes: 0 });
-        }
-        Ok(needed)
+        Ok(())
     }
 
     /// Adds the packs that the image needs.

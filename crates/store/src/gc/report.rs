@@ -72,6 +72,11 @@ pub struct GcReport {
 }
 
 impl GcReport {
+    /// Whether anything went that the store may remember having verified.
+    pub(super) const fn has_removed_verified(&self) -> bool {
+        self.objects.count > 0 || self.packs.count > 0 || self.images.count > 0
+    }
+
     /// All kinds together.
     #[must_use]
     pub fn total(&self) -> Removed {

@@ -110,7 +110,7 @@ impl Store {
         let Some(directory) = self.objects.try_sub(fan)? else { return Ok(()) };
         for entry in directory.entries()? {
             let id = object_of(fan, &entry.name).filter(|_| entry.kind.is_file());
-            if id.is_some_and(|id| needed.objects.binary_search(&id).is_err()) {
+            if id.is_some_and(|id| !needed.objects.contains(&id)) {
                 sweep.remove(&directory, Path::new(&entry.name), |report| &mut report.objects)?;
             }
         }

@@ -10,6 +10,8 @@ mod record;
 
 use std::path::Path;
 
+use sealpack_format::reference::Reference;
+
 pub use accepted::Accepted;
 pub use epoch::Epoch;
 pub use history::HISTORY_MAX;
@@ -29,8 +31,8 @@ impl Store {
     /// What the record refers to must be committed.
     ///
     /// # Errors
-    /// [`Error::Name`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the history is damaged;
-    /// failures of the system.
+    /// [`Error::Name`]; [`Error::NameDigest`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the
+    /// history is damaged; failures of the system.
     pub fn set_image(&self, record: &ImageRecord) -> Result<()> {
         self.set_image_of_epochs(record, &Accepted::default())
     }
@@ -39,6 +41,7 @@ impl Store {
     /// looked for those that must not be there. Nobody gets a name between these.
     pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, accepted: &Accepted) -> Result<()> {
         name::check(&record.name)?;
+        check_digest(record)?;
         self.check_id(&record.metadata_image)?;
         let _lock = self.shared()?;
         let _names = self.lock_names()?;
@@ -77,4 +80,14 @@ impl Store {
         self.refs.sync()?;
         Ok(removed)
     }
+}
+
+/// A name with a digest is that of one image: of the manifest, or of one from the index, that has the digest.
+fn check_digest(record: &ImageRecord) -> Result<()> {
+    let reference = record.name.parse::<Reference>().ok();
+    let Some(digest) = reference.as_ref().and_then(Reference::digest) else { return Ok(()) };
+    if *digest == record.manifest || Some(digest) == record.index.as_ref() {
+        return Ok(());
+    }
+    Err(Error::NameDigest { name: record.name.clone(), manifest: record.manifest })
 }

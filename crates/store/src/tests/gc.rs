@@ -71,8 +71,50 @@ fn nothing_is_removed_when_a_root_cannot_be_read() {
         assert!(gc(&fixture).objects.count >= 1);
     };
     refuses(&|store, _| std::fs::write(store.path().join("refs/a.json"), "{}").unwrap());
-    refuses(&|store, record| damage(&store.metadata_image_path(&record.metadata_image)));
+    // Its layers say what an image needs; without the record of one, the metadata image does.
+    refuses(&|store, record| {
+        std::fs::remove_file(store.layer_path(&record.layers[0].diff_id)).unwrap();
+        damage(&store.metadata_image_path(&record.metadata_image));
+    });
     refuses(&|store, record| damage(&store.layer_path(&record.layers[0].diff_id)));
+}
+
+/// Metadata images are not read for what their layers say; one that is damaged takes nothing along.
+#[test]
+fn a_damaged_metadata_image_keeps_what_its_layers_have_and_itself() {
+    let fixture = fixture();
+    let record = pull(&fixture, "a", &[&["x"], &["y"]]);
+    damage(&fixture.metadata_image_path(&record.metadata_image));
+    let before = contents(&fixture);
+    assert_eq!(gc(&fixture).total().count, 0);
+    assert_eq!(contents(&fixture), before);
+}
+
+/// What names need is found out beside others that use the store. An image that comes between that and the sweep,
+/// on a layer that was there without a name, keeps it.
+#[test]
+fn what_got_a_name_after_the_marking_stays() {
+    let fixture = fixture();
+    pull(&fixture, "gone", &[&["x"]]);
+    fixture.remove_image("gone").unwrap();
+    let options = GcOptions { wait: std::time::Duration::from_secs(5), ..GcOptions::default() };
+    let marked = fixture.mark(&options, &objects_of, &()).unwrap();
+    let record = pull(&fixture, "new", &[&["x"], &["y"]]);
+    let lock = fixture.lock(crate::LockKind::Exclusive, options.wait).unwrap();
+    let report = fixture.gc_locked(&lock, &options, marked, &objects_of, &()).unwrap();
+    drop(lock);
+    assert_eq!(report.objects.count, 0, "both objects are those of the new image");
+    fixture.verify_metadata_image(&record.metadata_image).unwrap();
+    assert_clean(&fixture);
+}
+
+#[test]
+fn marking_needs_no_store_for_itself() {
+    let fixture = fixture();
+    pull(&fixture, "a", &[&["x"]]);
+    let shared = fixture.lock(crate::LockKind::Shared, std::time::Duration::ZERO).unwrap();
+    fixture.mark(&GcOptions::default(), &objects_of, &()).unwrap();
+    drop(shared);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Pa
     }
     unknown.sign_embedded(&target.join("first.txt"), &target.join("unknown.p7b"))?;
     let store = work.join("files-store");
-    run(sealpack(programs, &store).args(["pull", &image.source(), "one"]))?;
+    run(sealpack(programs, &store).args(["pull", &image.source(), "--name", "one"]))?;
     let revoked = top_pack(programs, &target.with_file_name("sealed").join("store"), "two")?;
     for (major, stage) in (2..).zip(Stage::ALL) {
         let Some(name) = stage.policy() else { continue };

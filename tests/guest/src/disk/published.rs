@@ -51,7 +51,7 @@ impl<'a> Publisher<'a> {
     /// If it is not.
     pub(super) fn bring(&self, name: &str, store: &Path) -> Result<()> {
         let mut pull = self.trusting(store);
-        run(pull.args(["pull", "--require", "sealed", &self.reference(name), name])).map(drop)
+        run(pull.args(["pull", "--require", "sealed", &self.reference(name), "--name", name])).map(drop)
     }
 
     /// Copies the trust store that has the publisher's certificate only.

@@ -53,7 +53,7 @@ pub(super) fn write(programs: &Programs, small: &[(&str, Image)], target: &Path)
 }
 
 fn add(programs: &Programs, store: &Path, name: &str, image: &Image, key: Option<&Key>) -> Result<()> {
-    run(sealpack(programs, store).args(["pull", "--objects", "packs", &image.source(), name]))?;
+    run(sealpack(programs, store).args(["pull", "--objects", "packs", &image.source(), "--name", name]))?;
     key.map_or(Ok(()), |key| seal(programs, store, name, key))
 }
 

@@ -42,7 +42,7 @@ impl Explain {
             }
             Some(path) if path.as_os_str() == "-" => ("standard input".to_owned(), read_log(io::stdin())),
             Some(path) => {
-                let read = File::open(path).and_then(|file| read_log(file));
+                let read = File::open(path).and_then(read_log);
                 (path.display().to_string(), read)
             }
         };

@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
+use sealpack_gate::seal::Sealed;
 use sealpack_node::Error;
 use sealpack_node::seals::{self, Attached, SealingError};
 
-use super::Sealed;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 
 /// Take signatures that were made elsewhere.
 ///
@@ -42,7 +43,7 @@ impl Attach {
             .map_err(|error| advised(error, &self.directory))?;
         let path = store.seal_path(&record.manifest);
         let sealed = Sealed { record, seal, path, published: None };
-        context.output.result(&sealed.to_json(), || sealed.to_string())
+        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
     }
 }
 

@@ -1,17 +1,18 @@
 mod attach;
-mod bring;
-mod every;
 mod prepare;
 mod push;
 
-use std::fmt;
-use std::path::PathBuf;
-
-use sealpack_node::seals::{self, Wanted};
+use sealpack_gate::bring::{self, Images};
+use sealpack_gate::publish::Place;
+use sealpack_gate::seal::{Publish, Sealed, Sealing, seal};
+use sealpack_node::find::{Digests, FindError, find as find_image};
+use sealpack_node::seals::Wanted;
+use sealpack_oci::environment::Environment;
+use sealpack_oci::source::Source;
 use sealpack_oci::target::Target;
 use sealpack_store::ImageRecord;
-use sealpack_trust::seal::{Seal as ImageSeal, SealingKeys};
-use serde_json::{Value, json};
+use sealpack_trust::seal::SealingKeys;
+use serde_json::Value;
 
 use crate::args::LimitArgs;
 use crate::context::Context;
@@ -19,6 +20,7 @@ use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
 use crate::signing::{SealSigningArgs, StatementSigningArgs};
 use crate::statement::StatementArgs;
+use crate::{progress, show};
 
 /// Seal an image: sign what it is made of, and the names that it may run under.
 ///
@@ -27,9 +29,10 @@ use crate::statement::StatementArgs;
 /// image, and published beside the image with --push. When the image is mounted, the kernel gets the signatures of the
 /// root hashes, and accepts them if it has the certificate in one of its keyrings: `sealpack doctor` shows them.
 ///
-/// An image that the store does not have is pulled first, whatever the trust store says of it. One that it has is sealed
-/// as it is there: `sealpack pull` first where its name means another one by now. One whose objects are files is
-/// converted into packs. Every byte is verified before anything is signed.
+/// What the store has is sealed, as it is there, and nothing else is asked for: --pull brings first what the name means
+/// now, whatever the trust store says of it. An image whose objects are files is converted into packs. Every byte is
+/// verified before anything is signed. A seal is published only where its image is what the name means: elsewhere
+/// nothing is signed, unless --stale says that it may be so.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
 /// where the trust store knows who signed before. A store has one seal of an image, which can be for several names.
@@ -40,6 +43,7 @@ use crate::statement::StatementArgs;
   sealpack seal debian:12 --key packs.key --cert packs.crt
   sealpack seal debian:12 --name registry.example.org/debian:12 --key packs.key --cert packs.crt
   sealpack seal debian:12 --key p.key --cert p.crt --statement-key s.key --statement-cert s.crt
+  sealpack seal registry.lan/app:1 --pull --push --key packs.key --cert packs.crt
   sealpack seal registry.lan/app:1 --all-platforms --push --key packs.key --cert packs.crt
   sealpack seal prepare debian:12 --out to-be-signed
   sealpack seal attach debian:12 to-be-signed --cert offline.crt
@@ -48,7 +52,7 @@ use crate::statement::StatementArgs;
 pub(crate) struct Seal {
     #[command(subcommand)]
     command: Option<SealCommand>,
-    /// The image: a name or a digest in the store, or else a source as of `sealpack pull`.
+    /// The image: a name or a digest in the store; with --pull or --all-platforms a source as of `sealpack pull`.
     #[arg(required = true)]
     image: Option<String>,
     #[command(flatten)]
@@ -60,7 +64,10 @@ pub(crate) struct Seal {
     /// Make a new seal in the place of the one that there is.
     #[arg(long)]
     replace: bool,
-    /// Seal the image for every platform that there is one for: each is pulled, under its digest, into packs.
+    /// Bring the image into the store first, in packs: what the name means now, or, where that has a digest, that one.
+    #[arg(long)]
+    pull: bool,
+    /// Seal the image for every platform that there is one for: each is brought first, under its digest, into packs.
     #[arg(long)]
     all_platforms: bool,
     /// Publish the seal too, beside the image where that was pulled from.
@@ -69,6 +76,9 @@ pub(crate) struct Seal {
     /// With --push: where the image is that the seal is put beside.
     #[arg(long, value_name = "TARGET", requires = "push")]
     to: Option<Target>,
+    /// With --push: publish the seal even where the name means another image by now.
+    #[arg(long, requires = "push")]
+    stale: bool,
     /// With --push: publish the image's composefs digests too, as the composefs project has them, signed by --key.
     #[arg(long, requires = "push")]
     composefs_artifact: bool,
@@ -104,9 +114,46 @@ impl Seal {
         if self.all_platforms {
             return self.sign_all(context, &image, &keys);
         }
-        let record = bring::find_or_pull(context, &image, &self.statement, &self.registry, self.limits)?;
+        let record = if self.pull { self.bring(context, &image)? } else { find(context, &image)? };
         let sealed = self.sign_one(context, record, &self.statement.wanted()?, &keys)?;
-        context.output.result(&sealed.to_json(), || sealed.to_string())
+        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
+    }
+
+    /// What the source has now, in the store.
+    fn bring(&self, context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
+        let source: Source = image.parse().map_err(CommandError::usage)?;
+        let (client, environment) = (self.registry.client_options(&source), environment());
+        let (place, observer) = (context.place()?, progress::observer(context.output));
+        let has_names = self.statement.has_names();
+        Ok(bring::bring(
+            &source,
+            has_names,
+            &place,
+            (&client, &environment),
+            self.limits.limits(),
+            observer.as_ref(),
+        )?)
+    }
+
+    /// Brings each image of an index and seals it. Where one fails, those before it are sealed.
+    fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
+        let source: Source = image.parse().map_err(CommandError::usage)?;
+        let (client, environment) = (self.registry.client_options(&source), environment());
+        let images = Images::of(&source, self.statement.has_names(), (&client, &environment))?;
+        let place = context.place()?;
+        // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
+        let wanted = self.statement.wanted()?;
+        let mut all = Vec::new();
+        for number in 0..images.count() {
+            let observer = progress::observer(context.output);
+            let record = images.bring(number, &place, self.limits.limits(), observer.as_ref())?;
+            drop(observer);
+            let sealed = self.sign_one(context, record, &wanted, keys)?;
+            context.output.detail(|| show::seal::sealed_text(&sealed));
+            all.push(sealed);
+        }
+        let values: Vec<Value> = all.iter().map(show::seal::sealed_json).collect();
+        context.output.result(&Value::from(values), || all.iter().map(show::seal::sealed_text).collect())
     }
 
     /// Seals an image that the store has, and publishes the seal if so wanted.
@@ -117,74 +164,33 @@ impl Seal {
         wanted: &Wanted,
         keys: &SealingKeys<'_>,
     ) -> Result<Sealed, CommandError> {
-        let (_lock, store) = context.open_for_reading()?;
-        let (trust, mut remarks) = (context.trust_store(), context.output.remarks());
-        let (record, draft) = seals::draft(&store, record, &trust, wanted, self.replace, &mut remarks)?;
-        let seal = draft.sign(keys)?;
-        store.write_seal(&record.manifest, &seal.to_json())?;
-        let published = match self.push {
-            true => {
-                let place = push::Place::new(&record, self.to.as_ref())?;
-                let mut published = place.publish(context, &store, &record, &seal, &self.registry)?;
-                if self.composefs_artifact {
-                    let signer = Some(&keys.packs);
-                    let digest = place.publish_composefs(&store, &record, signer, &self.registry)?;
-                    published.composefs = Some(digest);
-                }
-                Some(published)
-            }
-            false => None,
-        };
-        let path = store.seal_path(&record.manifest);
-        Ok(Sealed { record, seal, path, published })
+        let (client, environment) = (self.registry.without_mirrors(), environment());
+        let beside = Place { to: self.to.clone(), stale: self.stale };
+        let publish =
+            Publish { place: &beside, composefs: self.composefs_artifact, way: (&client, &environment) };
+        let sealing = Sealing { wanted, replace: self.replace, publish: self.push.then_some(publish) };
+        let (place, trust, mut remarks) =
+            (context.place()?, context.trust_store(), context.output.gate_remarks());
+        Ok(seal(&place, &trust, record, &sealing, keys, &mut remarks)?)
     }
 }
 
-/// What came of sealing an image.
-struct Sealed {
-    record: ImageRecord,
-    seal: ImageSeal,
-    /// Where the store has the seal.
-    path: PathBuf,
-    published: Option<push::Published>,
+fn environment() -> Environment {
+    Environment::of_process(std::env::var_os)
 }
 
-impl Sealed {
-    fn to_json(&self) -> Value {
-        let statement = self.seal.statement();
-        let packs = statement.packs().iter().map(|pack| pack.root_hash);
-        json!({
-            "name": self.record.name,
-            "manifest": self.record.manifest,
-            "platform": statement.platform(),
-            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "epoch": statement.epoch(),
-            "created": statement.created().to_string(),
-            "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
-            "pack_root_hashes": packs.collect::<Vec<_>>(),
-            "signers": self.seal.signers(),
-            "root_hash_signers": self.seal.root_hash_signers(),
-            "seal": self.path,
-            "published": self.published.as_ref().map(push::Published::to_json),
-        })
+/// The image in the store. Elsewhere nothing is asked for: a name that is mistyped could be somebody else's there.
+fn find(context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
+    const ADVICE: &str =
+        "--pull brings it first, if that is what is meant; `sealpack images` lists what the store has";
+    let missing = |what: &str| CommandError::from(FindError::Missing(what.to_owned())).hint(ADVICE);
+    let source: Option<Source> = image.parse().ok();
+    if source.is_some_and(|source| !matches!(source, Source::Registry(_))) {
+        return Err(missing(image));
     }
-}
-
-impl fmt::Display for Sealed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let statement = self.seal.statement();
-        let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
-        write!(f, "{}: sealed as {}, epoch {}; ", self.record.name, names.join(", "), statement.epoch())?;
-        let (number, signers) = (statement.root_hashes().count(), self.seal.signers());
-        let (by, packs) = (signers.join(" and by "), self.seal.root_hash_signers());
-        match packs == signers {
-            true => writeln!(f, "the statement and {number} root hashes signed by {by}")?,
-            false => writeln!(
-                f,
-                "the statement signed by {by}; {number} root hashes signed by {}",
-                packs.join(" and by ")
-            )?,
-        }
-        self.published.iter().try_for_each(|published| write!(f, "{published}"))
+    let Some(store) = context.open_if_there(None)? else { return Err(missing(image)) };
+    match find_image(&store, image, Digests::Whole) {
+        Err(sealpack_node::Error::Find(FindError::Missing(name))) => Err(missing(&name)),
+        other => Ok(other?),
     }
 }

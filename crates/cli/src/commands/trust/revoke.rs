@@ -1,18 +1,19 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
 use sealpack_node::standing::{Denial, Keyrings, denial};
 use sealpack_trust::anchors::{AnchorName, RevokedCertificate, RevokedRootHash};
 use sealpack_trust::key::Certificate;
-use sealpack_trust::policy::{Operation, Policy, Rule};
+use sealpack_trust::policy::{Operation, Rule};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::statement::source_date;
-use sealpack_node::keys::{read, read_certificate};
+use sealpack_node::keys::read_certificate;
 use sealpack_node::new_files::{self, NewFile};
+use sealpack_node::policy::denying;
 
 /// Revoke a certificate, or the root hash of a metadata image or pack.
 ///
@@ -140,7 +141,7 @@ impl Revoke {
 
     fn root_hash(&self, context: &Context, root_hash: &RootHash) -> CommandResult {
         // Before anything is written, so that a policy that cannot be changed changes nothing.
-        let changed = self.policy.as_deref().map(|path| deny_in(path, root_hash)).transpose()?;
+        let changed = self.policy.as_deref().map(|path| denying(path, root_hash)).transpose()?;
         let (store, when) = (context.trust_store(), source_date()?);
         let known = store.revocations_so_far()?;
         let was_revoked = known.root_hash(root_hash).is_some();
@@ -185,22 +186,4 @@ impl Revoke {
             }
         })
     }
-}
-
-/// The policy's text with the denial; nothing if it has it.
-fn deny_in(path: &Path, root_hash: &RootHash) -> Result<Option<Vec<u8>>, CommandError> {
-    let failed =
-        |error: &dyn std::fmt::Display| CommandError::failed(format_args!("{}: {error}", path.display()));
-    let text = read(path)?;
-    if text.first() == Some(&0x30) {
-        return Err(failed(&"this is a signed policy")
-            .hint("give the text that was signed; `sealpack policy show` prints it, without its comments"));
-    }
-    let policy = Policy::parse(&text).map_err(|error| failed(&error))?;
-    // Denied by default is not enough: a later version may allow what is signed.
-    let denial = Rule::denying(Operation::Execute, root_hash);
-    if policy.denies_device(root_hash) && policy.rules().contains(&denial) {
-        return Ok(None);
-    }
-    Policy::revoke_in_text(&text, root_hash).map(Some).map_err(|error| failed(&error))
 }

@@ -6,7 +6,7 @@ use super::entries::Entries;
 use super::error::ImageError;
 use super::inode::ImageInode;
 use super::walk::{Visited, child};
-use super::{Found, Image};
+use super::{Image, NamedInode};
 use crate::erofs::inode::FileType;
 
 /// Iterator over the names of an image: each directory is followed by what is in it, in the
@@ -45,7 +45,7 @@ impl<'a> DepthFirst<'a> {
         &self.path
     }
 
-    fn step(&mut self) -> Result<Option<Found<'a>>, ImageError> {
+    fn step(&mut self) -> Result<Option<NamedInode<'a>>, ImageError> {
         if self.visited.is_none() {
             let mut visited = Visited::none(&self.image);
             let root = self.image.root()?;
@@ -81,13 +81,13 @@ impl<'a> DepthFirst<'a> {
             if inode.file_type() == FileType::Directory {
                 self.ahead = Some(inode);
             }
-            return Ok(Some(Found { directory: level.directory, name: entry.name, inode, again }));
+            return Ok(Some(NamedInode { directory: level.directory, name: entry.name, inode, again }));
         }
     }
 }
 
 impl<'a> Iterator for DepthFirst<'a> {
-    type Item = Result<Found<'a>, ImageError>;
+    type Item = Result<NamedInode<'a>, ImageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();

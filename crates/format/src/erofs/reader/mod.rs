@@ -22,7 +22,7 @@ pub use depth::DepthFirst;
 pub use entries::{Entries, Entry};
 pub use error::{Damage, ImageError};
 pub use inode::{External, FileContent, ImageInode};
-pub use walk::{Found, Walk};
+pub use walk::{NamedInode, Walk};
 pub use xattrs::{Xattr, XattrIter};
 
 use super::header::{Header, LcfsErofsHeader};
@@ -138,7 +138,7 @@ impl<'a> Image<'a> {
     /// files have equal contents, so the same may come more than once.
     pub fn objects(&self) -> impl Iterator<Item = Result<External<'a>, ImageError>> {
         self.walk().filter_map(|found| {
-            let is_external = |found: &Found<'_>| !found.again && found.inode.is_external();
+            let is_external = |found: &NamedInode<'_>| !found.again && found.inode.is_external();
             match found {
                 Ok(found) if is_external(&found) => Some(found.inode.external()),
                 Ok(_) => None,

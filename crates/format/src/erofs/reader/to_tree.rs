@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::{Damage, ImageError, shown};
 use super::inode::{FileContent, ImageInode};
-use super::walk::{Budget, Found};
+use super::walk::{Budget, NamedInode};
 use super::xattrs::Xattr;
 use super::{Header, Image};
 use crate::erofs::FormatVersion;
@@ -70,7 +70,7 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
-    fn add(&mut self, found: &Found<'a>) -> Result<(), ImageError> {
+    fn add(&mut self, found: &NamedInode<'a>) -> Result<(), ImageError> {
         let inode = &found.inode;
         let damaged = |damage: Damage| inode.damaged(damage);
         if inode.file_type() == FileType::CharDevice && inode.device_number() == 0 {

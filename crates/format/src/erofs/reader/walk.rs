@@ -11,7 +11,7 @@ use crate::erofs::{BLOCK_BYTES, SLOT_BYTES};
 
 /// A name of an image, and what it is the name of.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct NamedInode<'a> {
     /// The number of the directory's inode.
     pub directory: u64,
     /// The name.
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Found<'a>>, ImageError> {
+    fn step(&mut self) -> Result<Option<NamedInode<'a>>, ImageError> {
         if matches!(self.state, State::Start) {
             self.start()?;
         }
@@ -154,13 +154,13 @@ impl<'a> Walk<'a> {
             if inode.file_type() == FileType::Directory {
                 self.ahead.push_back((inode.nid(), *directory));
             }
-            return Ok(Some(Found { directory: *directory, name: entry.name, inode, again }));
+            return Ok(Some(NamedInode { directory: *directory, name: entry.name, inode, again }));
         }
     }
 }
 
 impl<'a> Iterator for Walk<'a> {
-    type Item = Result<Found<'a>, ImageError>;
+    type Item = Result<NamedInode<'a>, ImageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();

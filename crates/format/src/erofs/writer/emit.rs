@@ -8,7 +8,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::Layout;
 use super::layout::{data_size, dirent_bytes, xattr_bytes, xattr_count};
 use super::order::{Slot, to_usize};
-use super::rewrite::{Attribute, Data, Facts};
+use super::rewrite::{Attribute, Data, InodeFields};
 use super::shared::{References, Shared};
 use crate::erofs::dirent::{DIRENT_BYTES, Dirent};
 use crate::erofs::inode::{Chunks, DataLayout, Format, InodeCompact, InodeExtended, NULL_ADDRESS};
@@ -151,7 +151,7 @@ impl<'t> Layout<'t> {
         out: &mut Output<'_, W>,
         place: u32,
         slot: &Slot,
-        facts: &Facts<'_>,
+        facts: &InodeFields<'_>,
         xattr_bytes: u64,
         block: u32,
     ) -> io::Result<()> {

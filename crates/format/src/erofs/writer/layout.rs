@@ -1,7 +1,7 @@
 //! Where everything of an image lies.
 
 use super::order::{Order, Slot, to_usize};
-use super::rewrite::{Attribute, Data, Facts};
+use super::rewrite::{Attribute, Data, InodeFields};
 use super::shared::{Counter, Shared, SharedTable};
 use super::{InodeError, WriteError};
 use crate::erofs::dirent::DIRENT_BYTES;
@@ -119,7 +119,7 @@ impl<'t> Layout<'t> {
     }
 
     /// Whole blocks and tail of an inode's data, before its place is known.
-    fn data_shape(&self, place: u32, slot: &Slot, facts: &Facts<'_>) -> (u64, u64) {
+    fn data_shape(&self, place: u32, slot: &Slot, facts: &InodeFields<'_>) -> (u64, u64) {
         match facts.data {
             Data::None { .. } => (0, 0),
             Data::Directory => self.directory_shape(place, slot),
@@ -173,7 +173,7 @@ const fn split_tail(bytes: u64) -> (u64, u64) {
 }
 
 /// The size in the inode.
-pub(super) fn data_size(facts: &Facts<'_>, blocks: u64, tail: u64) -> u64 {
+pub(super) fn data_size(facts: &InodeFields<'_>, blocks: u64, tail: u64) -> u64 {
     match facts.data {
         Data::Directory => blocks.saturating_mul(BLOCK_BYTES).saturating_add(tail),
         _ => facts.size_bytes(),
@@ -181,7 +181,7 @@ pub(super) fn data_size(facts: &Facts<'_>, blocks: u64, tail: u64) -> u64 {
 }
 
 /// Whether an inode fits the compact form.
-fn is_compact(facts: &Facts<'_>, size: u64, links: u32, oldest: Time) -> bool {
+fn is_compact(facts: &InodeFields<'_>, size: u64, links: u32, oldest: Time) -> bool {
     let fits = |number: u32| number <= u16::MAX.into();
     facts.mtime == oldest && fits(links) && fits(facts.uid) && fits(facts.gid) && size <= u32::MAX.into()
 }

@@ -35,7 +35,7 @@ pub(super) enum Data<'t> {
 
 /// An inode as the image has it, without attributes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Facts<'t> {
+pub(super) struct InodeFields<'t> {
     pub(super) file_type: FileType,
     pub(super) permissions: u16,
     pub(super) uid: u32,
@@ -44,7 +44,7 @@ pub(super) struct Facts<'t> {
     pub(super) data: Data<'t>,
 }
 
-impl Facts<'_> {
+impl InodeFields<'_> {
     /// The size of what is not a directory.
     pub(super) fn size_bytes(&self) -> u64 {
         match self.data {
@@ -71,18 +71,18 @@ impl<'t> Order<'t> {
     }
 
     /// The inode in `slot` at `place`, checked.
-    pub(super) fn facts(&self, place: u32, slot: &Slot) -> Result<Facts<'t>, WriteError> {
+    pub(super) fn facts(&self, place: u32, slot: &Slot) -> Result<InodeFields<'t>, WriteError> {
         let Some(id) = slot.id else {
             let Metadata { uid, gid, mtime, .. } = self.tree.root().metadata;
             let permissions = overlay::STUB_PERMISSIONS;
             let data = Data::None { rdev: 0 };
-            return Ok(Facts { file_type: FileType::CharDevice, permissions, uid, gid, mtime, data });
+            return Ok(InodeFields { file_type: FileType::CharDevice, permissions, uid, gid, mtime, data });
         };
         let inode = self.tree.inode(id);
         let Metadata { permissions, uid, gid, mtime, .. } = inode.metadata;
         let data = data(inode).map_err(|what| self.error(place, what))?;
         let permissions = permissions & 0o7777;
-        Ok(Facts { file_type: file_type(&inode.kind), permissions, uid, gid, mtime, data })
+        Ok(InodeFields { file_type: file_type(&inode.kind), permissions, uid, gid, mtime, data })
     }
 
     /// The link count of the inode in `slot`.

@@ -28,7 +28,7 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Most bytes of manifests that refer to something, whose annotations are kept in memory.
 const REFERRERS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
-const MARKER_MAX_BYTES: u64 = 64 * 1024;
+pub(crate) const MARKER_MAX_BYTES: u64 = 64 * 1024;
 
 /// Which image of a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,13 +262,8 @@ impl LayoutIndex {
     }
 }
 
-/// Checks that there is a layout of a known version in `directory`.
-pub(crate) fn check_marker(what: &str, directory: &Path) -> Result<()> {
-    check_version(what, &read_file(&directory.join("oci-layout"), MARKER_MAX_BYTES)?)
-}
-
 /// Checks the bytes of `oci-layout`.
-fn check_version(what: &str, marker: &[u8]) -> Result<()> {
+pub(crate) fn check_version(what: &str, marker: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
     struct Marker {
         #[serde(rename = "imageLayoutVersion")]
@@ -379,11 +374,15 @@ fn default_name(root: &Root, choice: &ImageChoice, fallback: Option<&str>) -> Op
 
 /// A small file whole.
 pub(crate) fn read_file(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
-    let (file, size_bytes) = open_regular(path)?;
+    read_open(&open_regular(path)?.0, path, limit_bytes)
+}
+
+/// Reads all of a file that is at `path`, if it is not longer than `limit_bytes`.
+pub(crate) fn read_open(file: &File, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = file.take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
     read.map_err(|source| Error::file("read", path, source))?;
-    if size_bytes > limit_bytes || u64::try_from(bytes.len()).is_ok_and(|length| length > limit_bytes) {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > limit_bytes) {
         return Err(Error::TooLarge { what: path.display().to_string(), limit_bytes });
     }
     Ok(bytes)

@@ -121,7 +121,12 @@ impl Store {
         if !self.path().exists() {
             fs::create_dir_all(self.path())?;
             for image in ["one", "two"] {
-                run(&mut self.sealpack(["pull", &format!("oci:/disk/layouts/{image}:latest"), image]))?;
+                run(&mut self.sealpack([
+                    "pull",
+                    &format!("oci:/disk/layouts/{image}:latest"),
+                    "--name",
+                    image,
+                ]))?;
             }
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Place {
             command
         };
         if !dir.join("store").exists() {
-            run(&mut sealpack(&["pull", "oci:/disk/layouts/busybox:latest", "busybox"]))?;
+            run(&mut sealpack(&["pull", "oci:/disk/layouts/busybox:latest", "--name", "busybox"]))?;
             let key = ["--key", "/disk/keys/p256.key", "--cert", "/disk/keys/p256.pem"];
             run(sealpack(&["seal", "busybox"]).args(key))?;
         }

@@ -30,7 +30,7 @@ impl Place {
     fn at(dir: PathBuf, image: &'static str) -> Result<Self> {
         let place = Self { dir, image };
         fs::create_dir_all(place.target())?;
-        run(&mut place.sealpack(["pull", &format!("oci:/disk/layouts/{image}:latest"), image]))?;
+        run(&mut place.sealpack(["pull", &format!("oci:/disk/layouts/{image}:latest"), "--name", image]))?;
         Ok(place)
     }
 
@@ -180,7 +180,7 @@ pub(crate) fn swapped_metadata() -> Result<Verdict> {
     let image = only(&place.store().join("images"))?;
     let other = Place { dir: place.dir.join("other"), image: "oddities" };
     fs::create_dir_all(&other.dir)?;
-    run(&mut other.sealpack(["pull", "oci:/disk/layouts/oddities:latest", "oddities"]))?;
+    run(&mut other.sealpack(["pull", "oci:/disk/layouts/oddities:latest", "--name", "oddities"]))?;
     fs::rename(only(&other.store().join("images"))?, &image)?;
     let mounted = attempt(place.sealpack(["mount", place.image]).arg(place.target()))?;
     let said = String::from_utf8_lossy(&mounted.stderr);

@@ -1,15 +1,13 @@
 //! What the trust store says of the seals of an image.
 
 use sealpack_trust::judge::{Refusal, Verdict};
-use serde_json::{Value, json};
 
 use super::report::Report;
-use sealpack_gate::Judgement;
+use crate::gate::Judgement;
 
 /// Reports on all seals. `must_count` when each of them has to be one that counts: the store has only one.
-pub(super) fn report_on(report: &mut Report, judgements: &[Judgement], must_count: bool) {
-    report.fact("seals", judgements.iter().flat_map(json_of).collect());
-    for judgement in judgements {
+pub(super) fn report_on(report: &mut Report, judgements: Vec<Judgement>, must_count: bool) {
+    for judgement in &judgements {
         let is_used = judgement.seals.iter().any(|(_, seal)| seal.as_ref().is_ok_and(Verdict::is_acceptable));
         let mut failures = 0;
         for (label, seal) in &judgement.seals {
@@ -40,6 +38,7 @@ pub(super) fn report_on(report: &mut Report, judgements: &[Judgement], must_coun
             None => report.good(format!("rules for {}", judgement.name), "kept"),
         }
     }
+    report.judgements = Some(judgements);
 }
 
 fn accepted(report: &mut Report, label: &str, verdict: &Verdict) {
@@ -53,24 +52,4 @@ fn accepted(report: &mut Report, label: &str, verdict: &Verdict) {
         let signers: Vec<_> = signers.iter().map(ToString::to_string).collect();
         report.good("  root hash", format!("{root_hash}, signed by {}", signers.join(", ")));
     }
-}
-
-fn json_of(judgement: &Judgement) -> Vec<Value> {
-    let seal = |(label, seal): &(String, Result<Verdict, String>)| {
-        let mut value = json!({ "seal": label, "judged_for": judgement.name });
-        match seal {
-            Ok(verdict) => {
-                value["accepted"] = verdict.is_acceptable().into();
-                value["epoch"] = verdict.epoch.into();
-                value["signers"] = verdict.statement_signers.iter().map(ToString::to_string).collect();
-                value["failures"] = verdict.failures.iter().map(ToString::to_string).collect();
-            }
-            Err(problem) => {
-                value["accepted"] = false.into();
-                value["failures"] = json!([problem]);
-            }
-        }
-        value
-    };
-    judgement.seals.iter().map(seal).collect()
 }

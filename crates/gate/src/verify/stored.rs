@@ -13,39 +13,35 @@ use sealpack_oci::pull::image_id;
 use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
 use sealpack_trust::seal::Seal;
-use serde_json::json;
 
-use super::report::Report;
+use super::report::{Report, StoredImage, count};
 use super::{kernel, seals};
-use crate::args::GateArgs;
-use crate::context::Context;
-use crate::error::CommandError;
-use crate::output::count;
-use sealpack_gate::Gate;
+use crate::Error;
+use crate::gate::{Demand, Gate};
+use crate::remark::Remarks;
 use sealpack_node::seals as node_seals;
+use sealpack_node::trust_store::TrustStore;
 
 /// The most objects that are named one by one when they are damaged.
 const DAMAGED_SHOWN: usize = 16;
 
-/// Verifies all that the store has of the image.
-pub(super) fn verify(
-    context: &Context,
+/// Verifies all that the store has of the image: every byte is hashed anew, the seal is judged, and where the image is
+/// mounted, the kernel is asked. `platform` is what it has to be for, if that is said.
+///
+/// # Errors
+///
+/// Of the trust store, and where the store cannot tell what it remembers of a name.
+pub fn stored(
     store: &Store,
     record: &ImageRecord,
-    platform: Option<&Platform>,
-    gate: &GateArgs,
-) -> Result<Report, CommandError> {
-    let mut report = Report::new(
-        &record.name,
-        json!({
-            "in_store": true,
-            "pulled_as": record.pulled_as.as_ref().unwrap_or(&record.name),
-            "manifest": record.manifest,
-            "platform": record.platform,
-            "metadata_image": record.metadata_image,
-            "kept_in": record.objects.name(),
-        }),
-    );
+    (platform, demand): (Option<&Platform>, Demand),
+    trust: &TrustStore,
+    remarks: Remarks<'_>,
+) -> Result<Report, Error> {
+    let pulled_as = record.pulled_as.as_ref().unwrap_or(&record.name).clone();
+    let has = StoredImage { metadata_image: record.metadata_image, kept_in: record.objects };
+    let mut report =
+        Report::new(record.name.clone(), pulled_as, record.manifest, record.platform.clone(), Some(has));
     let is_for = |wanted: &&Platform| {
         record.platform.parse::<Platform>().is_ok_and(|platform| wanted.distance(&platform).is_some())
     };
@@ -54,8 +50,9 @@ pub(super) fn verify(
     }
     blobs(&mut report, store, record);
     let (root_hash, is_whole) = contents(&mut report, store, record);
-    report.fact("root_hashes_computed", json!(root_hash.is_some() && is_whole));
-    seal(&mut report, context, store, record, (root_hash, is_whole), gate)?;
+    report.root_hashes_computed = root_hash.is_some() && is_whole;
+    let gate = gate(store, record, demand, trust, remarks)?;
+    seal(&mut report, store, record, (root_hash, is_whole), &gate);
     kernel::ask(&mut report, store, record, root_hash);
     Ok(report)
 }
@@ -74,7 +71,7 @@ fn blobs(report: &mut Report, store: &Store, record: &ImageRecord) {
     let (Some(manifest), Some(config)) = (manifest, config) else { return };
     match named(record, &manifest, &config) {
         Ok(()) => {
-            let layers = count(record.layers.len() as u64, "layer");
+            let layers = count(record.layers.len(), "layer");
             report.good("layers", format!("{layers}, as manifest and config name them"));
         }
         Err(problem) => report.bad("layers", problem),
@@ -152,7 +149,7 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
     let objects = store.open_metadata_image(&record.metadata_image).map_err(|error| error.to_string());
     let objects = objects.and_then(|file| objects_of_image(&file));
     let Some(mut objects) = report.look("objects", objects, |objects| {
-        format!("the metadata image has {}", count(objects.len() as u64, "reference"))
+        format!("the metadata image has {}", count(objects.len(), "reference"))
     }) else {
         return;
     };
@@ -174,7 +171,7 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
         problems.push(problem);
     }
     if problems.is_empty() {
-        report.good("contents", format!("{}, each hashed", count(objects.len() as u64, "object")));
+        report.good("contents", format!("{}, each hashed", count(objects.len(), "object")));
     }
     for problem in problems.iter().take(DAMAGED_SHOWN) {
         report.bad("contents", problem);
@@ -185,32 +182,41 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
 }
 
 /// The packs, none of an image in files.
-fn devices_of(store: &Store, record: &ImageRecord) -> Result<Vec<node_seals::ImagePack>, CommandError> {
+fn devices_of(
+    store: &Store,
+    record: &ImageRecord,
+) -> Result<Vec<node_seals::ImagePack>, sealpack_node::Error> {
     match record.objects {
         ObjectForm::Files => Ok(Vec::new()),
-        ObjectForm::Packs => Ok(node_seals::packs_of(store, record)?),
+        ObjectForm::Packs => node_seals::packs_of(store, record),
     }
+}
+
+/// The trust store's word on the image under its name, and the one that it was pulled by.
+fn gate(
+    store: &Store,
+    record: &ImageRecord,
+    demand: Demand,
+    trust: &TrustStore,
+    remarks: Remarks<'_>,
+) -> Result<Gate, Error> {
+    let asked_for: Reference = record.pulled_as.as_ref().unwrap_or(&record.name).parse()?;
+    let name: Reference = record.name.parse()?;
+    let anchors = trust.read(&mut |remark| remarks(remark.into())).map_err(sealpack_node::Error::from)?;
+    Gate::new(anchors, demand, &asked_for, &name, Some(store))
 }
 
 /// The seal: whether it is that of the image, and what the trust store says of it.
 fn seal(
     report: &mut Report,
-    context: &Context,
     store: &Store,
     record: &ImageRecord,
     computed: (Option<RootHash>, bool),
-    args: &GateArgs,
-) -> Result<(), CommandError> {
-    let asked_for: Reference =
-        record.pulled_as.as_ref().unwrap_or(&record.name).parse().map_err(CommandError::failed)?;
-    let name: Reference = record.name.parse().map_err(CommandError::failed)?;
-    let gate = Gate::new(context.anchors()?, args.demand(), &asked_for, &name, Some(store))?;
+    gate: &Gate,
+) {
     let seal = match node_seals::read(store, record) {
         Ok(seal) => seal,
-        Err(error) => {
-            report.bad("seal", error);
-            return Ok(());
-        }
+        Err(error) => return report.bad("seal", error),
     };
     if let Some(seal) = &seal {
         let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
@@ -220,8 +226,7 @@ fn seal(
     let candidates: Vec<_> =
         seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
     let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
-    seals::report_on(report, &judgements, true);
-    Ok(())
+    seals::report_on(report, judgements, true);
 }
 
 /// The root hashes in a seal with those that were computed.
@@ -245,7 +250,7 @@ fn compare(
                 Err(error) => report.bad("  root hashes", error),
             }
         }
-        (_, Err(error)) => report.bad("  root hashes", error.message()),
+        (_, Err(error)) => report.bad("  root hashes", error),
         (None, Ok(_)) => report.bad("  root hashes", "that of the metadata image could not be computed"),
     }
 }

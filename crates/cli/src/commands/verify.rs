@@ -1,26 +1,22 @@
-mod kernel;
-mod registry;
-mod report;
-mod seals;
-mod stored;
-
+use sealpack_gate::verify::{self, Report};
+use sealpack_node::find::{Digests, try_find};
+use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::source::Source;
-
-use self::report::Report;
-use sealpack_node::find::{Digests, try_find};
 
 use crate::args::GateArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::output::count;
 use crate::registry_args::RegistryArgs;
+use crate::show;
 
 /// Verify everything that an image rests on: its blobs, contents, root hashes, seal and signers.
 ///
 /// An image in the store is hashed anew, every byte; its root hashes are computed from that and compared with its
 /// seal, the seal is judged by the trust store, and where the image is mounted, the kernel is asked about its devices. Of
-/// an image that is not in the store, the seals that are where it comes from are judged; its layers are not fetched, and
-/// so no root hash is computed.
+/// an image that is not in the store, the seals that are where it comes from are judged, which is said first; its layers
+/// are not fetched, and so no root hash is computed.
 ///
 /// Everything that is wrong is listed; the exit status is 3 if anything is.
 #[derive(Debug, clap::Args)]
@@ -47,27 +43,44 @@ impl Verify {
             Some(report) => report,
             None => self.elsewhere(context)?,
         };
-        context.output.result(&report.json(), || report.text())?;
-        report.verdict()
+        context.output.result(&show::report::json_of(&report), || show::report::text_of(&report))?;
+        verdict(&report)
     }
 
     /// What is in the store under that name, if anything is.
     fn stored(&self, context: &Context) -> Result<Option<Report>, CommandError> {
-        let opened = match context.open_if_there(None)? {
-            Some(_) => context.open_for_reading()?,
-            None => return Ok(None),
-        };
-        let (_lock, store) = opened;
-        let record = match try_find(&store, &self.image, Digests::Beginnings)? {
-            Some(record) => record,
-            None => return Ok(None),
-        };
-        stored::verify(context, &store, &record, self.platform.as_ref(), &self.gate).map(Some)
+        if context.open_if_there(None)?.is_none() {
+            return Ok(None);
+        }
+        let (_lock, store) = context.open_for_reading()?;
+        let Some(record) = try_find(&store, &self.image, Digests::Beginnings)? else { return Ok(None) };
+        let asked = (self.platform.as_ref(), self.gate.demand());
+        let (trust, mut remarks) = (context.trust_store(), context.output.gate_remarks());
+        Ok(Some(verify::stored(&store, &record, asked, &trust, &mut remarks)?))
     }
 
     fn elsewhere(&self, context: &Context) -> Result<Report, CommandError> {
         let source: Source = self.image.parse().map_err(CommandError::usage)?;
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        registry::verify(context, &source, &platform, &self.gate, &self.registry)
+        let (client, environment) =
+            (self.registry.client_options(&source), Environment::of_process(std::env::var_os));
+        let (store, trust) = (context.open_if_there(None)?, context.trust_store());
+        let (asked, way) = ((&platform, self.gate.demand()), (&client, &environment));
+        let mut remarks = context.output.gate_remarks();
+        Ok(verify::elsewhere(&source, asked, store.as_ref(), &trust, way, &mut remarks)?)
     }
+}
+
+/// Status 3 if anything is wrong.
+fn verdict(report: &Report) -> CommandResult {
+    let failures = report.failures();
+    let Some(first) = failures.first() else { return Ok(()) };
+    Err(match failures.len() {
+        1 => CommandError::refused(format_args!("{}: {first}", report.name)),
+        more => CommandError::refused(format_args!(
+            "{}: {} failed, the first of them {first}",
+            report.name,
+            count(more as u64, "check")
+        )),
+    })
 }

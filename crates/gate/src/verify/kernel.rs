@@ -4,7 +4,6 @@ use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
 use sealpack_mount::{ExecutedDevice, LiveDevice, live_devices, mounted};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
-use serde_json::{Value, json};
 
 use super::report::Report;
 
@@ -15,7 +14,7 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
         Err(error) => return report.note("mounts", format!("cannot be read: {error}")),
     };
     let mounts: Vec<_> = mounts.into_iter().filter(|mount| mount.image == record.metadata_image).collect();
-    report.fact("mounts", mounts.iter().map(|mount| json!({ "target": mount.target })).collect());
+    report.mounts = Some(mounts.iter().map(|mount| mount.target.clone()).collect());
     if mounts.is_empty() {
         return report.note("mounts", "none here");
     }
@@ -37,13 +36,14 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
     let kernel = Kernel::default();
     let executed = match live_devices(&kernel, &root_hashes) {
         Ok(devices) => {
-            report.fact("devices", devices.iter().map(json_of).collect());
             devices.iter().for_each(|device| describe(report, device));
-            if devices.is_empty() {
+            let executed: Vec<_> = devices.iter().map(executed_from).collect();
+            report.devices = Some(devices);
+            if executed.is_empty() {
                 report.note("  devices", "none: the mount is of plain files");
                 return report.note("  enforced", "no: IPE tells files from others by their devices");
             }
-            devices.iter().map(executed_from).collect()
+            executed
         }
         Err(error) => {
             report.note("  devices", format!("not known: {error}"));
@@ -58,15 +58,6 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
 
 fn executed_from(device: &LiveDevice) -> ExecutedDevice {
     ExecutedDevice { what: "the device", root_hash: device.root_hash, signed: device.signed }
-}
-
-fn json_of(device: &LiveDevice) -> Value {
-    json!({
-        "name": device.name.as_str(),
-        "root_hash": device.root_hash,
-        "signed": device.signed,
-        "intact": device.intact,
-    })
 }
 
 fn describe(report: &mut Report, device: &LiveDevice) {

@@ -1,0 +1,4 @@
+//! Commands as people use them: what they type, what they read while they wait, and what they are told to do next.
+
+mod pull;
+mod support;
