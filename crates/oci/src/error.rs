@@ -66,7 +66,7 @@ pub enum Error {
         limit_bytes: u64,
     },
     /// What is to be written cannot fit.
-    #[error("{needed_bytes} bytes are to be written to {what}, but its filesystem has {free_bytes} free")]
+    #[error("no space left in {what} for {needed_bytes} bytes, where its filesystem has {free_bytes}")]
     NoRoom {
         /// The target.
         what: String,

@@ -118,7 +118,7 @@ pub enum Error {
     },
     /// What is to be written cannot fit.
     #[error(
-        "{needed_bytes} bytes are to be written to {}, but its filesystem has {free_bytes} free: make room there \
+        "no space left in {} for {needed_bytes} bytes, where its filesystem has {free_bytes}: make room there \
          (`sealpack gc` removes what no image needs) and try again",
         path.display()
     )]

@@ -31,11 +31,20 @@ fn an_image_beyond_a_limit_is_refused_and_the_option_that_raises_it_is_named() -
     ] {
         case.sealpack.refuses(
             Exit::Failed,
-            ["pull", option, value, &source, "bad"],
+            ["pull", option, value, &source, "--name", "bad"],
             &["layer ", words, &format!("{option} raises the limit")],
         )?;
     }
-    case.sealpack.run(["pull", "--max-unpacked", "4MiB", "--max-members", "3", &source, "three"])?;
+    case.sealpack.run([
+        "pull",
+        "--max-unpacked",
+        "4MiB",
+        "--max-members",
+        "3",
+        &source,
+        "--name",
+        "three",
+    ])?;
     case.sealpack.state().map(drop)
 }
 
@@ -49,9 +58,9 @@ fn what_is_declared_is_held_against_the_limits_and_the_free_space_before_anythin
     let source = serve(&registry, &declared);
     let digest = digest_of(&declared.layers[1].blob);
     let words = ["layer 2", &digest, "1125899906842624 bytes", "unpack to more", "--max-unpacked"];
-    case.sealpack.refuses(Exit::Failed, ["pull", &source, "bad"], &words)?;
-    let raised = ["pull", "--max-unpacked", "2000TiB", &source, "bad"];
-    case.sealpack.refuses(Exit::Failed, raised, &["are to be written", "free"])?;
+    case.sealpack.refuses(Exit::Failed, ["pull", &source, "--name", "bad"], &words)?;
+    let raised = ["pull", "--max-unpacked", "2000TiB", &source, "--name", "bad"];
+    case.sealpack.refuses(Exit::Failed, raised, &["no space left", "its filesystem has"])?;
     for layer in &declared.layers {
         let asked = registry.count(&format!("/blobs/{}", digest_of(&layer.blob)));
         ensure!(asked == 0, "{asked} requests for a layer");
@@ -68,7 +77,11 @@ fn a_copy_that_cannot_fit_is_not_begun() -> Result<()> {
     })?;
     let source = serve(&registry, &declared);
     let target = format!("oci:{}:new", case.path("copied").display());
-    case.sealpack.fails(Exit::Failed, ["copy", &source, &target], &["are to be written", "free"])?;
+    case.sealpack.fails(
+        Exit::Failed,
+        ["copy", &source, &target],
+        &["no space left", "its filesystem has"],
+    )?;
     ensure!(registry.count(&format!("/blobs/{}", digest_of(&declared.layers[1].blob))) == 0);
     Ok(())
 }
@@ -127,14 +140,14 @@ fn greedy(members: usize) -> Vec<(&'static str, Vec<Entry>)> {
 fn the_limit_of_memory_is_the_memory_that_is_taken() -> Result<()> {
     let case = Case::new()?;
     let source = case.layout(&three_layers())?;
-    let (_, base_bytes) = pull_and_peak(&case, &[&source, "three"])?;
+    let (_, base_bytes) = pull_and_peak(&case, &[&source, "--name", "three"])?;
     for (what, entries) in greedy(100_000) {
         // What is removed after a refusal is found by what the other images need, which has its own size.
         let case = Case::without_store()?;
         let source = case.layout(&image(vec![ImageLayer::gzip(&archive(&entries))]))?;
         let mut limit = 4 * MIB;
         loop {
-            let arguments = ["--max-memory", &limit.to_string(), &source, "greedy"];
+            let arguments = ["--max-memory", &limit.to_string(), &source, "--name", "greedy"];
             let (output, peak_bytes) = pull_and_peak(&case, &arguments)?;
             let more_bytes = peak_bytes.saturating_sub(base_bytes);
             println!("{what}: {more_bytes} bytes more within a limit of {limit}");
