@@ -41,6 +41,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
+        sealpack_node::Error::Naming(_) => {
+            return Some(
+                "--allow-rollback of `sealpack tag` and `sealpack pull` takes it all the same, on purpose"
+                    .to_owned(),
+            );
+        }
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
@@ -94,7 +100,7 @@ const fn of_rollback(error: &RollbackError) -> Option<&'static str> {
             "`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise",
         ),
         RollbackError::NoneBefore { .. } => {
-            Some("`sealpack history` lists what is; --to takes any of it, sealed or not")
+            Some("`sealpack history` lists what is; --to takes any of it that has a seal")
         }
         RollbackError::Incomplete { .. } => {
             Some("`sealpack fsck` names what is; pulling the image by its digest brings it back")
@@ -150,7 +156,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
 
 /// Whether a seal is passed over for its epoch alone.
 fn is_older(seal: &PassedOver) -> bool {
-    seal.reasons.iter().all(|reason| reason.contains("this is an older image"))
+    seal.reasons.iter().all(|reason| reason.ends_with("an older image"))
 }
 
 /// Whether a seal is passed over for its names alone.

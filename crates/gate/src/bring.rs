@@ -10,11 +10,11 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
 use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Observer, Request, pull};
+use sealpack_oci::pull::{Observer, Rebuilt, Request, Word, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
-use sealpack_store::{ImageRecord, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, ObjectForm};
 
 use crate::{Error, Found};
 
@@ -41,7 +41,10 @@ pub fn bring(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request = Request { index: found.index(), limits, ..Request::unjudged(&name, objects) };
+    // What comes is sealed next: whoever does that knows that the name may have had a sealed image.
+    let agreed = |_: &Rebuilt<'_>| Ok(Accepted { agreed: true, ..Accepted::default() });
+    let (index, word) = (found.index(), Word::Of(&agreed));
+    let request = Request { index, limits, word, ..Request::unjudged(&name, objects) };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 

@@ -92,6 +92,20 @@ pub enum Error {
         /// The user id of the process.
         user: u32,
     },
+    /// A store would be made in a directory of another user, who could put another one in its place.
+    #[error(
+        "no store of user {user} is made in {}, which belongs to user {owner}: run as user {owner}, or give another \
+         directory, or make this one first",
+        path.display()
+    )]
+    Place {
+        /// The directory.
+        path: PathBuf,
+        /// The user id that owns it.
+        owner: u32,
+        /// The user id of the process.
+        user: u32,
+    },
     /// The store has another algorithm than the one asked for.
     #[error(
         "the store {} names objects by {has}, not {wanted}: the algorithm is chosen when a store is \
@@ -332,6 +346,20 @@ pub enum Error {
         /// The lower one.
         epoch: u64,
     },
+    /// A name was seen with another image of the same epoch.
+    #[error(
+        "{name} was seen with epoch {epoch} for {known} meanwhile, and {manifest} has the same and was not sealed later"
+    )]
+    EpochSame {
+        /// The name.
+        name: String,
+        /// The epoch.
+        epoch: u64,
+        /// The manifest of the image that is remembered.
+        known: BlobDigest,
+        /// That of the other one.
+        manifest: BlobDigest,
+    },
     /// A name was seen with a seal, and this image has none.
     #[error("{name} was seen with a seal of epoch {known} meanwhile, and this image has none")]
     EpochUnsealed {
@@ -407,6 +435,7 @@ impl Error {
             | Self::PackDamaged { .. }
             | Self::NameDigest { .. }
             | Self::EpochOlder { .. }
+            | Self::EpochSame { .. }
             | Self::EpochUnsealed { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
             Self::RootUnreadable { source } => source.is_verification(),

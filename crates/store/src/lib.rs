@@ -38,6 +38,7 @@ mod layers;
 pub mod location;
 mod lock;
 mod meta;
+mod modes;
 mod objects;
 mod observer;
 mod packs;
@@ -67,13 +68,14 @@ pub use images::{ObjectsOfImage, objects_of_image};
 pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;
 pub use lock::{Lock, LockKind};
+pub use modes::loose_mode;
 pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
 pub use problem::{Problem, ProblemKind};
 pub use refs::{
-    Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
-    REF_NAME_MAX_BYTES,
+    Accepted, AcceptedEpoch, Epoch, EpochImage, HISTORY_MAX, ImageRecord, Images, KeptSeal, LayerDescriptor,
+    ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES,
 };
 pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,

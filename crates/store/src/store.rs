@@ -1,13 +1,15 @@
 //! Opening and making a store.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
+use sealpack_kernel::directory::Directory;
 
 use crate::dir::{Dir, sync_file};
 use crate::documents;
@@ -15,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockKind};
 use crate::meta::{Feature, Meta};
+use crate::modes;
 use crate::places::{self, TMP};
 use crate::verified::Verified;
 
@@ -35,6 +38,10 @@ pub struct Store {
     lock_wait: Duration,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
+    /// Whether no seal is where earlier versions put them.
+    pub(crate) seals_settled: AtomicBool,
+    /// The mode of its directory when this opened it, if others could get in.
+    pub(crate) found_loose: Option<u32>,
 }
 
 impl std::fmt::Debug for Store {
@@ -45,7 +52,7 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     /// Makes a store at `path` and opens it. The directory is made with mode 0700, with its parents, unless
-    /// it exists and is empty; then its owner and mode stay.
+    /// it exists and is empty; then its owner stays, and others than that lose what its mode gives them.
     ///
     /// # Errors
     /// [`Error::Exists`] when there is a store, [`Error::Foreign`] when there is something else.
@@ -57,7 +64,7 @@ impl Store {
         Self::open(path)
     }
 
-    /// Opens the store at `path`. Writes nothing.
+    /// Opens the store at `path`. Writes nothing; but what modes let others than the owner do with it is taken from them.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Empty`], [`Error::Foreign`] when there is no store; [`Error::Newer`] and
@@ -68,6 +75,7 @@ impl Store {
         let root = open_root(&path)?;
         check_owner(&root)?;
         let algorithm = algorithm_of(&root)?;
+        let found_loose = modes::tighten(&root)?;
         let kernel = Kernel::new();
         let integrity = Integrity::of_filesystem(&kernel, &root)?;
         Ok(Self {
@@ -82,6 +90,8 @@ impl Store {
             integrity,
             lock_wait: LOCK_WAIT,
             enabled: Mutex::default(),
+            seals_settled: AtomicBool::new(false),
+            found_loose,
         })
     }
 
@@ -212,7 +222,15 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn open_root(path: &Path) -> Result<Dir> {
-    match Dir::open(path) {
+    // A link that another user made leads nowhere that this user keeps a store.
+    let opened = Directory::open(path).map_err(|e| Error::io("open", path, e)).and_then(|directory| {
+        let user = rustix::process::geteuid().as_raw();
+        match directory.acting_as() {
+            Some(owner) => Err(Error::Owner { path: path.to_owned(), owner, user }),
+            None => Ok(Dir::from_directory(directory, path)),
+        }
+    });
+    match opened {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::Missing { path: path.to_owned() })
         }
@@ -261,11 +279,19 @@ fn algorithm_of(root: &Dir) -> Result<Algorithm> {
 /// recognised and completed the next time.
 fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-    }
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", path, e)),
-        _ => {}
+        let made = Directory::open_or_make(parent, 0o755).map_err(|e| Error::io("create", parent, e))?;
+        if let (Some(owner), Err(Error::Missing { .. })) = (made.acting_as(), open_root(path)) {
+            let user = rustix::process::geteuid().as_raw();
+            return Err(Error::Place { path: parent.to_owned(), owner, user });
+        }
+        if let Some(name) = path.file_name() {
+            match made.make(name, 0o700) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", path, e));
+                }
+                _ => {}
+            }
+        }
     }
     let root = open_root(path)?;
     check_owner(&root)?;
@@ -280,7 +306,9 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     if root.stat(places::META)?.is_some() {
         return Ok(false);
     }
-    drop(root.append(places::LOCK, 0o600)?);
+    for lock in [places::LOCK, places::NAMES_LOCK] {
+        drop(root.append(lock, 0o600)?);
+    }
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }
@@ -324,6 +352,8 @@ fn spread(tmp: &Dir) {
 fn foreign_entry(root: &Dir) -> Result<Option<String>> {
     let ours = |name: &std::ffi::OsStr| {
         name == places::LOCK
+            || name == places::MAKING_LOCK
+            || name == places::NAMES_LOCK
             || name == TMP
             || name == places::LOST_AND_FOUND
             || places::OF_EVERY_STORE.iter().any(|directory| name == *directory)

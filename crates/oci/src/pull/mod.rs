@@ -140,7 +140,7 @@ fn bring_in(
         Word::Nobodys => Accepted::default(),
     };
     let added = staging.figures();
-    staging.publish_with(&record, &accepted)?;
+    let record = staging.publish_with(&record, &accepted)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
 }

@@ -61,7 +61,7 @@ fn layers_share_what_an_image_may_unpack_to() {
 fn holes_of_sparse_files_count_as_what_is_unpacked() {
     let sparse = archive(&[("a", Member::Sparse(vec![(0, vec![1; 512])], 8 * 1024 * 1024))]);
     let limits = |mib: u64| Limits { unpacked_bytes: mib * 1024 * 1024, ..Limits::USUAL };
-    refuses(&[sparse.clone()], limits(7), Limit::Unpacked);
+    refuses(std::slice::from_ref(&sparse), limits(7), Limit::Unpacked);
     takes(&[sparse], limits(9));
 }
 
@@ -128,7 +128,7 @@ fn directories_that_paths_imply_take_memory() {
     let paths: Vec<_> = (0..40).map(|number| format!("{number}/{}x", "d/".repeat(45))).collect();
     let tar = archive(&paths.iter().map(|path| (path.as_str(), Member::Directory)).collect::<Vec<_>>());
     let limits = |kib: u64| Limits { memory_bytes: kib * 1024, ..Limits::USUAL };
-    refuses(&[tar.clone()], limits(400), Limit::Memory);
+    refuses(std::slice::from_ref(&tar), limits(400), Limit::Memory);
     takes(&[tar], limits(2000));
 }
 

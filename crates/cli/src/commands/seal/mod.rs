@@ -5,7 +5,7 @@ mod push;
 use sealpack_gate::bring::{self, Images};
 use sealpack_gate::publish::Place;
 use sealpack_gate::seal::{Publish, Sealed, Sealing, seal};
-use sealpack_node::find::{Digests, FindError, find as find_image};
+use sealpack_node::find::{FindError, find_name};
 use sealpack_node::seals::Wanted;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::source::Source;
@@ -189,7 +189,7 @@ fn find(context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
         return Err(missing(image));
     }
     let Some(store) = context.open_if_there(None)? else { return Err(missing(image)) };
-    match find_image(&store, image, Digests::Whole) {
+    match find_name(&store, image) {
         Err(sealpack_node::Error::Find(FindError::Missing(name))) => Err(missing(&name)),
         other => Ok(other?),
     }
