@@ -16,6 +16,7 @@ use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_oci::pull::PullError;
+use sealpack_oci::registry::RegistryError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
@@ -27,7 +28,7 @@ use crate::args::option_of;
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
-        return error.hint();
+        return of_oci(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return of_pull(error);
@@ -65,8 +66,25 @@ fn of_pull(error: &PullError) -> Option<String> {
         (Some(over), _) => {
             Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)))
         }
+        (None, PullError::Source(error)) => of_oci(error),
         (None, PullError::Refused(objection)) => objection.reason().downcast_ref().map(of_not_admitted),
         (None, error) => error.hint(),
+    }
+}
+
+/// What can be done about the way to an image.
+fn of_oci(error: &sealpack_oci::Error) -> Option<String> {
+    match error {
+        sealpack_oci::Error::AfterMirrors { error, .. } => of_oci(error),
+        sealpack_oci::Error::Registry(error) => match &**error {
+            RegistryError::Tls { wrong_name: true, .. } => Some(
+                "the server's certificate is trusted, but not for this name: use a name that it has, or give the server one \
+                 with this name or address among its subjectAltNames"
+                    .to_owned(),
+            ),
+            error => error.hint(),
+        },
+        error => error.hint(),
     }
 }
 

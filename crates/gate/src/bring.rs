@@ -9,7 +9,7 @@ use sealpack_oci::budget::Limits;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
-use sealpack_oci::platform::Platform;
+use sealpack_oci::platform::{Platform, StatedPlatform};
 use sealpack_oci::pull::{Observer, Rebuilt, Request, Word, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
@@ -101,11 +101,12 @@ impl Images {
         observer: &dyn Observer,
     ) -> Result<ImageRecord, Error> {
         let (source, entry) = (self.source.as_ref(), &self.entries[number]);
-        let platform = entry.platform.clone().unwrap_or_else(Platform::host);
+        let stated = entry.platform.as_ref().and_then(StatedPlatform::platform);
+        let platform = stated.clone().unwrap_or_else(Platform::host);
         let bytes = source.fetch(entry)?;
         let image = match resolve_root(source, entry.clone(), bytes.clone(), &platform) {
             // A single image is sealed for whatever it is for.
-            Err(sealpack_oci::Error::WrongPlatform { actual, .. }) if entry.platform.is_none() => {
+            Err(sealpack_oci::Error::WrongPlatform { actual, .. }) if stated.is_none() => {
                 resolve_root(source, entry.clone(), bytes, &actual)?
             }
             other => other?,

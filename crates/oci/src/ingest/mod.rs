@@ -6,6 +6,7 @@
 pub mod decode;
 mod duplicates;
 mod error;
+mod inflate;
 mod layer;
 mod paths;
 mod scan;
@@ -78,7 +79,7 @@ fn judge<'a>(
     if !blob.whole {
         let error = match (blob.corrupt, scanned) {
             (Some(corrupt), _) => IngestError::Corrupt(corrupt),
-            (None, Err(source)) => IngestError::Layer(source),
+            (None, Err(source)) => of_scan(source, blob.unsupported),
             // Whoever wants no more of a stream has met an error in it.
             (None, Ok(_)) => {
                 IngestError::Size { expected_bytes: expected.size_bytes, actual_bytes: blob.size_bytes }
@@ -95,6 +96,14 @@ fn judge<'a>(
     }
     match blob.corrupt {
         Some(corrupt) => Err(IngestError::Corrupt(corrupt)),
-        None => scanned.map_err(IngestError::Layer),
+        None => scanned.map_err(|error| of_scan(error, blob.unsupported)),
+    }
+}
+
+/// What is wrong with a content, of which the first bytes are those of a compression that layers may not have, if so.
+fn of_scan(error: ScanError, unsupported: Option<&'static str>) -> IngestError {
+    match (error, unsupported) {
+        (ScanError::Tar(_), Some(format)) => IngestError::Unsupported { format },
+        (error, _) => IngestError::Layer(error),
     }
 }

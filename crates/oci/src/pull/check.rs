@@ -21,6 +21,9 @@ pub struct Request<'a> {
     pub objects: Option<ObjectForm>,
     /// How much it may take.
     pub limits: Limits,
+    /// Whether what is wrong of what the image [says about its composefs digests](crate::image::ResolvedImage::composefs)
+    /// refuses it. Such claims are nobody's: where the check knows better, they need only be told.
+    pub refuse_wrong_claims: bool,
     /// By whose word it gets the name.
     pub word: Word<'a>,
 }
@@ -38,8 +41,8 @@ impl<'a> Request<'a> {
     /// To pull an image that nobody judges, within the usual limits.
     #[must_use]
     pub const fn unjudged(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        let limits = Limits::USUAL;
-        Self { name, pulled_as: None, index: None, objects, limits, word: Word::Nobodys }
+        let (limits, word) = (Limits::USUAL, Word::Nobodys);
+        Self { name, pulled_as: None, index: None, objects, limits, refuse_wrong_claims: true, word }
     }
 }
 

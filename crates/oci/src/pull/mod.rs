@@ -61,7 +61,8 @@ pub struct Pulled {
 /// What the layers say of their sizes is held against the limits and the free space before one is fetched.
 /// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
-/// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be.
+/// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be; what is
+/// wrong of it refuses the image, or is only told, as the request says.
 /// The name changes last, after the request's check: until then the store has the same images as before, and
 /// beside them only layers that are whole. What is refused leaves nothing behind.
 ///
@@ -101,7 +102,7 @@ fn bring_in(
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
-    composefs::check_documents(image)?;
+    composefs::check_documents(image, request.refuse_wrong_claims)?;
     let staging = store.stage()?;
     let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
     declared::check(store, source, &missing, &request.limits)?;
@@ -125,7 +126,8 @@ fn bring_in(
     let (tree, memory_bytes) = merge(store, &diff_ids, XattrRule::default(), request.limits)?;
     let memory_bytes = request.limits.memory_bytes.saturating_sub(memory_bytes);
     let left = Limits { memory_bytes, ..request.limits };
-    let composefs = composefs::check_image(store, image, &diff_ids, &tree, left)?;
+    let composefs =
+        composefs::check_image(store, image, &diff_ids, &tree, (left, request.refuse_wrong_claims))?;
     let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;

@@ -7,6 +7,7 @@ mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod coding;
 pub(crate) mod error;
 mod failure;
 mod http;
@@ -17,6 +18,7 @@ mod repository;
 mod retry;
 mod source;
 mod target;
+mod tls;
 mod upload;
 mod url;
 

@@ -5,6 +5,7 @@ mod checked;
 mod ingest;
 mod limits;
 mod memory;
+mod names;
 mod same_bytes;
 mod tar;
 

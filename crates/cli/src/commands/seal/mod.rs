@@ -35,7 +35,8 @@ use crate::{progress, show};
 /// nothing is signed, unless --stale says that it may be so.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
-/// where the trust store knows who signed before. A store has one seal of an image, which can be for several names.
+/// where the trust store knows who signed before. Each name of an image has a seal of its own in the store, which can be for
+/// several names.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
