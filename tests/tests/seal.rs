@@ -204,8 +204,8 @@ fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
     // A rebuild has the date of the build before: by that, nobody could tell the older one.
     let before = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let sealed: Value = serde_json::from_slice(&seal_with("1795804495", &[])?.stdout)?;
-    ensure!(sealed["created"] == "2026-11-27T18:34:55Z", "{sealed}");
-    ensure!(sealed["epoch"].as_u64().is_some_and(|epoch| epoch >= before), "{sealed}");
+    ensure!(sealed["seal"]["created"] == "2026-11-27T18:34:55Z", "{sealed}");
+    ensure!(sealed["seal"]["epoch"].as_u64().is_some_and(|epoch| epoch >= before), "{sealed}");
     Ok(())
 }
 

@@ -7,8 +7,13 @@ use sealpack_oci::ingest::ScanError;
 use sealpack_oci::pull::PullError;
 use sealpack_oci::registry::RegistryError;
 
+use crate::args::option_of;
+
 /// The advice for a pull that failed.
 pub(super) fn of_pull(error: &PullError) -> Option<String> {
+    if let Some(over) = error.over_limit() {
+        return Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)));
+    }
     match error {
         PullError::Source(error) => of_way(error),
         PullError::Composefs(checked) => Some(about(&checked.claim).to_owned()),

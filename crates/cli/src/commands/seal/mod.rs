@@ -13,7 +13,7 @@ use sealpack_oci::target::Target;
 use sealpack_store::ImageRecord;
 use sealpack_trust::seal::SealingKeys;
 
-use crate::args::{RegistryArgs, SealSigningArgs, StatementArgs, StatementSigningArgs};
+use crate::args::{LimitArgs, RegistryArgs, SealSigningArgs, StatementArgs, StatementSigningArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::{progress, show};
@@ -31,7 +31,8 @@ use crate::{progress, show};
 /// nothing is signed, unless --stale says that it may be so.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
-/// where the trust store knows who signed before. A store has one seal of an image, which can be for several names.
+/// where the trust store knows who signed before. Each name of an image has a seal of its own in the store, which can be for
+/// several names.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
@@ -79,6 +80,8 @@ pub(crate) struct Seal {
     #[arg(long, requires = "push")]
     composefs_artifact: bool,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -119,7 +122,14 @@ impl Seal {
         let (client, environment) = (self.registry.client_options(&source), environment());
         let (place, observer) = (context.place()?, progress::observer(context.output));
         let has_names = self.statement.has_names();
-        Ok(bring::bring(&source, has_names, &place, (&client, &environment), observer.as_ref())?)
+        Ok(bring::bring(
+            &source,
+            has_names,
+            &place,
+            (&client, &environment),
+            self.limits.limits(),
+            observer.as_ref(),
+        )?)
     }
 
     /// Brings each image of an index and seals it. Where one fails, those before it are sealed.
@@ -133,7 +143,7 @@ impl Seal {
         let mut all = Vec::new();
         for number in 0..images.count() {
             let observer = progress::observer(context.output);
-            let record = images.bring(number, &place, observer.as_ref())?;
+            let record = images.bring(number, &place, self.limits.limits(), observer.as_ref())?;
             drop(observer);
             let sealed = self.sign_one(context, record, &wanted, keys)?;
             context.output.detail(|| show::seal::sealed_text(&sealed));
