@@ -33,8 +33,11 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<PullError>() {
         return of_pull(error);
     }
-    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
-        return Some("pull the image again".to_owned());
+    if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
+        return of_store(error).map(str::to_owned);
+    }
+    if let Some(sealpack_mount::Error::Busy { .. }) = error.downcast_ref() {
+        return Some("`sealpack umount --lazy` takes it out of sight at once".to_owned());
     }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
@@ -52,9 +55,7 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
         sealpack_node::Error::Policy(error) => return of_policy(error),
-        sealpack_node::Error::Store(sealpack_store::Error::RootUnreadable { .. }) => {
-            Some("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside")
-        }
+        sealpack_node::Error::Store(error) => of_store(error),
         _ => None,
     };
     hint.map(str::to_owned)
@@ -67,8 +68,23 @@ fn of_pull(error: &PullError) -> Option<String> {
             Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)))
         }
         (None, PullError::Source(error)) => of_oci(error),
+        (None, PullError::Store(error)) => of_store(error).map(str::to_owned),
         (None, PullError::Refused(objection)) => objection.reason().downcast_ref().map(of_not_admitted),
         (None, error) => error.hint(),
+    }
+}
+
+/// What can be done about a store.
+const fn of_store(error: &sealpack_store::Error) -> Option<&'static str> {
+    match error {
+        sealpack_store::Error::ImageIncomplete { .. } => Some("pull the image again"),
+        sealpack_store::Error::RootUnreadable { .. } => {
+            Some("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside")
+        }
+        sealpack_store::Error::Permission { .. } => Some(
+            "--store DIR or $SEALPACK_STORE names another place; without them $XDG_DATA_HOME and $HOME do",
+        ),
+        _ => None,
     }
 }
 
@@ -84,6 +100,12 @@ fn of_oci(error: &sealpack_oci::Error) -> Option<String> {
             ),
             error => error.hint(),
         },
+        sealpack_oci::Error::File { path, source, .. } => {
+            let is_absent = source.kind() == std::io::ErrorKind::NotFound;
+            (is_absent && path.ends_with("oci-layout")).then(|| {
+                "an OCI layout is a directory with the files oci-layout and index.json; is the path spelt right?".to_owned()
+            })
+        }
         error => error.hint(),
     }
 }
@@ -322,11 +344,14 @@ fn of_sealing(error: &SealingError) -> Option<String> {
     Some(hint.to_owned())
 }
 
-const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
+fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
         KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
             "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
         ),
+        KeyFileError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some("`sealpack key new --key KEY --cert CERT` makes a key and its certificate")
+        }
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }
@@ -347,7 +372,7 @@ const fn of_new_file(error: &NewFileError) -> Option<&'static str> {
     }
 }
 
-const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
+fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
     match error {
         TrustStoreError::Missing { .. } => Some("`sealpack trust add` makes one"),
         TrustStoreError::Conflict { .. } => {
@@ -359,5 +384,21 @@ const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
         TrustStoreError::Certificate(error) => of_key_file(error),
         TrustStoreError::NewFile(error) => of_new_file(error),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_write_where_the_store_would_be_is_told_how_to_name_another_place() {
+        let denied =
+            || sealpack_store::Error::Permission { call: "open", path: "/root/.local/share/sealpack".into() };
+        let advice = of_store(&denied()).unwrap();
+        assert!(advice.contains("--store DIR"), "{advice}");
+        assert_eq!(of(&PullError::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&sealpack_node::Error::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&denied()).as_deref(), Some(advice));
     }
 }
