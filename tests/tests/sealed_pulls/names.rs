@@ -20,7 +20,7 @@ fn publish(market: &Market, image: &Image, epoch: u64, created: u64) -> Result<S
 
 fn current(market: &Market, name: &str) -> Result<String> {
     let value = market.json(&["inspect", name])?;
-    Ok(value["manifest_digest"].as_str().context("no manifest")?.to_owned())
+    Ok(value["manifest"].as_str().context("no manifest")?.to_owned())
 }
 
 /// With the date of the source as epoch a rebuild has that of the build before.
