@@ -6,13 +6,9 @@ mod compat;
 mod context;
 mod error;
 mod hint;
-mod listing;
 mod output;
 mod progress;
-mod registry_args;
 mod show;
-mod signing;
-mod statement;
 
 use std::process::ExitCode;
 
@@ -67,13 +63,15 @@ fn main() -> ExitCode {
     {
         return tool.run(argv0, arguments);
     }
-    let matches = Arguments::command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+    let parsed = Arguments::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches))));
+    let (arguments, verb) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return misused(&error),
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
-    let context = Context { store, trust, output: Output { json, quiet, verbose } };
+    let context = Context { store, trust, output: Output { json, quiet, verbose, verb: verb.leak() } };
     match arguments.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -83,9 +81,45 @@ fn main() -> ExitCode {
     }
 }
 
+/// The verb that was asked for, with those above it.
+fn verb_of(matches: &clap::ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut below = matches.subcommand();
+    while let Some((verb, matches)) = below {
+        words.push(verb);
+        below = matches.subcommand();
+    }
+    words.join(" ")
+}
+
+/// Says what is wrong with the command line, or what was asked for of it: help, the version.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && wants_json(std::env::args_os()) {
+        let text = error.render().to_string();
+        let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let message = message.trim().trim_start_matches("error: ");
+        let hint = Some(rest.trim()).filter(|rest| !rest.is_empty());
+        Output::json_line(Output::error_line("usage", message, hint));
+        return ExitCode::from(2);
+    }
+    error.exit()
+}
+
+/// Whether machines read the answer, though the command line cannot be understood.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    arguments.skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn machines_are_told_from_the_words_of_a_line_that_is_wrong() {
+        let wants = |line: &str| super::wants_json(line.split(' ').map(Into::into));
+        assert!(wants("sealpack frobnicate --json") && wants("sealpack --json pull"));
+        assert!(!wants("sealpack pull") && !wants("sealpack cat -- --json"));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
