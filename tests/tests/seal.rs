@@ -367,3 +367,22 @@ fn one_root_hash_is_counted_as_one() -> Result<()> {
     ensure!(sealed.contains("the statement and 1 root hash signed by "), "{sealed}");
     Ok(())
 }
+
+/// The machine's own trust store had the key revoked, and it went on sealing without a word.
+#[test]
+fn a_key_that_is_revoked_here_seals_nothing() -> Result<()> {
+    let desk = Desk::new()?;
+    let [_, certificate] = desk.key("one")?;
+    let trust = desk.keys.path().join("trust.d").display().to_string();
+    for command in [
+        &["trust", "add", "publisher", "--cert", &certificate][..],
+        &["trust", "revoke", "publisher", "--reason", "it was stolen"],
+    ] {
+        desk.sealpack.run(["--trust", &trust].iter().chain(command))?;
+    }
+    let output = desk.seal("one", &["--trust", &trust])?;
+    assert_eq!(output.status.code(), Some(3));
+    ensure!(said(&output).contains("is revoked (it was stolen)"), "{}", said(&output));
+    ensure!(desk.seal("two", &["--trust", &trust])?.status.success(), "another key seals");
+    Ok(())
+}
