@@ -20,6 +20,8 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Context {
     pub(crate) store: Option<PathBuf>,
     pub(crate) trust: Option<PathBuf>,
+    /// Whether a variable says where the trust store is, which is set for all that the user does.
+    pub(crate) trust_by_variable: bool,
     pub(crate) output: Output,
 }
 

@@ -14,8 +14,11 @@ mod show;
 mod signing;
 mod statement;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::context::Context;
@@ -67,13 +70,16 @@ fn main() -> ExitCode {
     {
         return tool.run(argv0, arguments);
     }
-    let matches = Arguments::command().get_matches();
-    let arguments = match Arguments::from_arg_matches(&matches) {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let trust_by_variable = matches.value_source("trust") == Some(ValueSource::EnvVariable);
+        Ok((Arguments::from_arg_matches(&matches)?, trust_by_variable))
+    });
+    let (arguments, trust_by_variable) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return misused(error),
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
-    let context = Context { store, trust, output: Output { json, quiet, verbose } };
+    let context = Context { store, trust, trust_by_variable, output: Output { json, quiet, verbose } };
     match arguments.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -83,6 +89,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong with the command line, or what was asked for of it: help, the version.
+fn misused(mut error: clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    // The usage that an error brings has everything in it that was given, what variables say included, as if it were
+    // required.
+    if error.get(ContextKind::Usage).is_some() {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(&words)));
+    }
+    // What was given may be somebody else's text.
+    _ = write!(std::io::stderr().lock(), "{}", output::visible(&error.render().to_string()));
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// How the verb among `words` is used.
+fn usage_of(words: &[String]) -> clap::builder::StyledStr {
+    let mut command = Arguments::command();
+    command.build();
+    let mut verb = &mut command;
+    for word in words {
+        // What is no verb is an option, or an argument of the verb before it.
+        if verb.find_subcommand(word).is_some() {
+            verb = verb.find_subcommand_mut(word).expect("it was there a moment ago");
+        }
+    }
+    verb.render_usage()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -90,5 +126,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_usage_of_a_verb_is_found_among_its_options() {
+        let usage = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            super::usage_of(&words).to_string()
+        };
+        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), "Usage: sealpack pull [OPTIONS] <SOURCE>...");
+        assert!(usage(&["policy", "--json", "new"]).starts_with("Usage: sealpack policy new [OPTIONS] "));
+        assert!(usage(&["nonsense"]).starts_with("Usage: sealpack [OPTIONS] <COMMAND>"));
     }
 }

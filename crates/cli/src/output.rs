@@ -25,13 +25,17 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        // A file or a pipe gets what there is.
-        let text = if io::stdout().is_terminal() { visible(&text) } else { Cow::Borrowed(text.as_str()) };
+        let text = match (self.json, io::stdout().is_terminal()) {
+            (true, _) => visible_json(&text),
+            (false, true) => visible(&text),
+            // A file or a pipe gets what there is.
+            (false, false) => Cow::Borrowed(text.as_str()),
+        };
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         written(write!(io::stdout().lock(), "{text}{newline}"))
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes as they are, on a terminal too: for commands whose purpose that is.
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
@@ -78,7 +82,7 @@ impl Output {
             let value = serde_json::json!({
                 "error": { "kind": error.kind_name(), "message": error.message(), "hint": error.hint_text() }
             });
-            writeln!(stderr, "{value}")
+            writeln!(stderr, "{}", visible_json(&value.to_string()))
         } else {
             let hint = error.hint_text().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             writeln!(stderr, "{}", visible(&format!("error: {}{hint}", error.message())))
@@ -87,16 +91,54 @@ impl Output {
         _ = written;
     }
 
+    /// One JSON value on a line of standard error.
+    pub(crate) fn json_line(value: &Value) {
+        // As above: nobody is left to tell.
+        _ = writeln!(io::stderr().lock(), "{}", visible_json(&value.to_string()));
+    }
+
     /// Whether moving progress bars make sense.
     pub(crate) fn wants_bars(self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
 }
 
+/// Whether a character, instead of being seen, does something to those around it or to the terminal, or is not seen at all:
+/// controls, marks that turn the direction of writing, joiners, fillers, variation selectors and tags.
+const fn acts(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// JSON in which every character that would act on a terminal is written as its number, which means the same.
+fn visible_json(json: &str) -> Cow<'_, str> {
+    let acts = |character: char| acts(character) && character != '\n';
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    // They are in strings only: JSON has no other place for them.
+    let mut visible = String::with_capacity(json.len());
+    for character in json.chars() {
+        if acts(character) {
+            let mut units = [0; 2];
+            character.encode_utf16(&mut units).iter().for_each(|unit| visible += &format!("\\u{unit:04x}"));
+        } else {
+            visible.push(character);
+        }
+    }
+    Cow::Owned(visible)
+}
+
 /// A text with everything escaped that a terminal would act upon: registries, images, seals and policies choose parts
 /// of what is said about them.
-fn visible(text: &str) -> Cow<'_, str> {
-    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let acts = |character: char| acts(character) && !matches!(character, '\n' | '\t');
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
@@ -168,6 +210,22 @@ mod tests {
     fn a_message_cannot_command_the_terminal() {
         assert_eq!(visible("plain: ä\nhint: 漢"), "plain: ä\nhint: 漢");
         assert_eq!(visible("\u{1b}[2Jgone\r\u{9b}31m"), "\\u{1b}[2Jgone\\r\\u{9b}31m");
+    }
+
+    #[test]
+    fn what_is_not_seen_or_turns_what_is_around_it_is_shown_as_a_number() {
+        for acting in
+            "\u{202e}\u{2066}\u{2069}\u{200b}\u{200d}\u{feff}\u{ad}\u{85}\u{e0041}\u{fe0f}\u{61c}\u{2028}"
+                .chars()
+        {
+            let number = u32::from(acting);
+            assert_eq!(visible(&format!("a{acting}b")), format!("a\\u{{{number:x}}}b"));
+            let json = Value::from(format!("a{acting}b")).to_string();
+            let shown = visible_json(&json);
+            assert!(shown.is_ascii(), "{shown}");
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), format!("a{acting}b"));
+        }
+        assert_eq!(visible("日本語 עברית العربية 🦀"), "日本語 עברית العربية 🦀");
     }
 
     #[test]

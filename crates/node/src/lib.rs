@@ -16,6 +16,7 @@ pub mod place;
 pub mod policy;
 pub mod remark;
 pub mod seals;
+mod similar;
 pub mod standing;
 pub mod trust_store;
 

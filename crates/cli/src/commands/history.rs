@@ -1,5 +1,6 @@
 use sealpack_format::reference::Reference;
 use sealpack_format::tree::Time;
+use sealpack_node::find::missing;
 use sealpack_store::{ImageRecord, Store};
 use serde_json::{Value, json};
 
@@ -29,8 +30,9 @@ impl History {
         let (current, earlier) = (store.image(&name)?, store.history(&name)?);
         let remembered = store.epoch(&name)?;
         if current.is_none() && earlier.is_empty() && remembered.is_none() {
-            return Err(CommandError::failed(format_args!("the store knows nothing of {name}"))
-                .hint("`sealpack images` lists the names that it has"));
+            let missing = CommandError::from(missing(&store, name.clone())?);
+            let hint = missing.hint_text().unwrap_or("`sealpack images` lists the names that it has");
+            return Err(CommandError::failed(format_args!("the store knows nothing of {name}")).hint(hint));
         }
         let value = json!({
             "name": name,

@@ -16,9 +16,16 @@ use sealpack_format::tree::Time;
   sealpack images --json | jq -r '.images[].name'")]
 pub(crate) struct Images {}
 
+const HEADER: [&str; 7] = ["NAME", "MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)", "SIZE", "OWN"];
+
 impl Images {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let (_lock, store) = context.open_for_reading()?;
+        let opened = match context.open_for_reading() {
+            // A store that nobody has pulled into has no images; one that was asked for and is none is an error.
+            Err(error) if error.is_no_store() => return Self::none(context),
+            opened => opened?,
+        };
+        let (_lock, store) = opened;
         let images = store.images()?;
         let usage = store.usage(&images.records)?;
         for damage in &images.damaged {
@@ -63,7 +70,17 @@ impl Images {
                     ]
                 })
                 .collect();
-            table(&["NAME", "MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)", "SIZE", "OWN"], &rows)
+            table(&HEADER, &rows)
         })
+    }
+
+    /// What there is where no store has been made yet.
+    fn none(context: &Context) -> CommandResult {
+        let store = context.store_path()?;
+        context
+            .output
+            .remark(&format!("there is no store at {} yet: the first pull makes it", store.display()));
+        let value = json!({ "store": store, "algorithm": null, "images": [], "damaged": [] });
+        context.output.result(&value, || table(&HEADER, &[]))
     }
 }

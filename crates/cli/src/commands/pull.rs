@@ -57,8 +57,8 @@ pub(crate) struct Pull {
     /// How a new store names objects: sha256 or sha512 [default: sha256].
     #[arg(long, value_name = "ALGORITHM")]
     digest: Option<Algorithm>,
-    /// How the image's contents are kept: as files, or in packs, one for each layer [default: as the image
-    /// that has the name, files for a new one].
+    /// How the image's contents are kept: as files, or in packs, one for each layer [default: in packs where it
+    /// is sealed; else as most of its layers are kept already, as the image that has the name, as files].
     #[arg(long, value_name = "FORM")]
     objects: Option<ObjectForm>,
     /// Pull an image even if the composefs digests in its annotations or labels are not its own.

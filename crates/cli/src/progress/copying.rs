@@ -9,7 +9,7 @@ use sealpack_oci::copy::{Event, Observer};
 use sealpack_oci::manifest::Descriptor;
 use serde_json::{Value, json};
 
-use super::{locked, print_line, short};
+use super::{locked, short};
 use crate::output::{Output, count, size};
 
 /// The observer that suits where the output goes.
@@ -59,7 +59,7 @@ struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
-        json_of(event).iter().for_each(print_line);
+        json_of(event).iter().for_each(Output::json_line);
     }
 }
 

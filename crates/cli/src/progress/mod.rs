@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sealpack_oci::pull::{Event, Observer};
 use serde_json::{Value, json};
 
-use crate::output::{Output, count, size};
+use crate::output::{Output, count, size, visible};
 
 mod copying;
 
@@ -76,13 +76,13 @@ struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
-        json_of(event).iter().for_each(print_line);
+        json_of(event).iter().for_each(Output::json_line);
     }
 }
 
-fn print_line(line: &(impl std::fmt::Display + ?Sized)) {
+fn print_line(line: &str) {
     // Nobody is left to tell when standard error is closed.
-    _ = writeln!(std::io::stderr().lock(), "{line}");
+    _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
 }
 
 fn json_of(event: &Event<'_>) -> Option<Value> {
@@ -175,7 +175,7 @@ impl Observer for Bars {
             }
             Event::LayerAdvanced { layer, bytes } => self.with_layer(*layer, |bar| bar.inc(*bytes)),
             Event::LayerRestarted { layer, reason } => {
-                self.with_layer(*layer, |bar| bar.abandon_with_message((*reason).to_owned()));
+                self.with_layer(*layer, |bar| bar.abandon_with_message(visible(reason).replace('\n', " ")));
             }
             Event::LayerStored { layer, .. } => {
                 self.with_layer(*layer, |bar| bar.finish_with_message("stored"))

@@ -167,6 +167,7 @@ impl Client {
         if let Some(origin) = endpoint.origin.get() {
             return Ok(origin);
         }
+        self.credentials.check_given().map_err(Error::from)?;
         let at = |scheme| {
             Origin::new(scheme, &endpoint.authority).map_err(|error| {
                 let (url, problem) = (endpoint.authority.clone(), error.to_string());

@@ -163,6 +163,9 @@ impl RegistryError {
             Self::Raced { .. } => {
                 Some("somebody else is pushing for the same image; try again when that is done".to_owned())
             }
+            Self::Nonsense { url, .. } | Self::Status { url, status: 400, .. } if url.starts_with("http://") => {
+                Some("if the registry speaks TLS, leave out `--plain-http`".to_owned())
+            }
             Self::NotFound { url, .. } if url.contains("/manifests/") => Some(
                 "look at the spelling of registry, repository and tag; some registries hide what needs a login".to_owned(),
             ),

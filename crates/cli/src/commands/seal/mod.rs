@@ -173,14 +173,18 @@ fn environment() -> Environment {
 fn find(context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
     const ADVICE: &str =
         "--pull brings it first, if that is what is meant; `sealpack images` lists what the store has";
-    let missing = |what: &str| CommandError::from(FindError::Missing(what.to_owned())).hint(ADVICE);
+    let missing = |what: &str| {
+        CommandError::from(FindError::Missing { name: what.to_owned(), similar: Vec::new() }).hint(ADVICE)
+    };
     let source: Option<Source> = image.parse().ok();
     if source.is_some_and(|source| !matches!(source, Source::Registry(_))) {
         return Err(missing(image));
     }
     let Some(store) = context.open_if_there(None)? else { return Err(missing(image)) };
     match find_image(&store, image, Digests::Whole) {
-        Err(sealpack_node::Error::Find(FindError::Missing(name))) => Err(missing(&name)),
+        Err(sealpack_node::Error::Find(FindError::Missing { name, similar })) if similar.is_empty() => {
+            Err(missing(&name))
+        }
         other => Ok(other?),
     }
 }
