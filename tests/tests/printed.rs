@@ -336,8 +336,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     ])?;
     assert_snapshot!(shown, @r##"
     $ sealpack images
-    error: there is no store at [STORE]: the first pull makes one
-    exit status 1
+    NAME  MANIFEST  PLATFORM  KEPT IN  PULLED (UTC)  SIZE  OWN
     $ sealpack inspect one
     error: there is no store at [STORE]: the first pull makes one
     exit status 1

@@ -10,6 +10,7 @@ use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::progress;
 use sealpack_node::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
@@ -46,7 +47,8 @@ impl Context {
 
     /// The place of the store.
     pub(crate) fn place(&self) -> Result<StorePlace, CommandError> {
-        Ok(StorePlace::new(self.store_path()?, LOCK_WAIT))
+        let place = StorePlace::new(self.store_path()?, LOCK_WAIT);
+        Ok(place.with_lock_watcher(progress::lock_watcher(self.output)))
     }
 
     /// The store, which must be there.

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use indicatif::MultiProgress;
 
 use sealpack_node::Remark;
 use serde_json::Value;
@@ -25,12 +28,24 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        let text = match (self.json, io::stdout().is_terminal()) {
-            (true, _) => visible_json(&text),
-            (false, true) => visible(&text),
-            // A file or a pipe gets what there is.
-            (false, false) => Cow::Borrowed(text.as_str()),
-        };
+        if !self.json {
+            return self.text(&text);
+        }
+        self.text_as_it_is(&visible_json(&text))
+    }
+
+    /// Prints lines: what there is into a file or a pipe, on a terminal what can be seen there.
+    pub(crate) fn text(self, text: &str) -> Result<(), CommandError> {
+        match io::stdout().is_terminal() {
+            true => self.text_as_it_is(&visible(text)),
+            false => self.text_as_it_is(text),
+        }
+    }
+
+    fn text_as_it_is(self, text: &str) -> Result<(), CommandError> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         written(write!(io::stdout().lock(), "{text}{newline}"))
     }
@@ -44,8 +59,29 @@ impl Output {
     /// A remark on standard error, for people who did not ask for quiet.
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet && !self.json {
-            // Nobody is left to tell when standard error is closed.
-            _ = writeln!(io::stderr().lock(), "{}", visible(text));
+            beside_bars(|| {
+                // Nobody is left to tell when standard error is closed.
+                _ = writeln!(io::stderr().lock(), "{}", visible(text));
+            });
+        }
+    }
+
+    /// Has the user who interrupts the command told what became of what it did so far.
+    pub(crate) fn when_interrupted(self, what_stays: &'static str) {
+        let told = sealpack_kernel::interrupt::before_it_ends(move || {
+            let text = format!("interrupted: {what_stays}");
+            self.event(|| serde_json::json!({ "event": "interrupted", "what_stays": what_stays }), || text);
+        });
+        // Without a thread for it the command ends as silently as it would.
+        _ = told;
+    }
+
+    /// Something that happens meanwhile: a line, or for machines a JSON value on one.
+    pub(crate) fn event(self, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        match (self.json, self.quiet) {
+            (true, _) => Self::json_line(&value()),
+            (false, true) => {}
+            (false, false) => self.remark(&text()),
         }
     }
 
@@ -101,6 +137,17 @@ impl Output {
     pub(crate) fn wants_bars(self) -> bool {
         !self.json && !self.quiet && io::stderr().is_terminal()
     }
+}
+
+/// The progress bars of this process: it has one terminal.
+pub(crate) fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Writes to the terminal between the bars that there may be.
+fn beside_bars(write: impl FnOnce()) {
+    bars().suspend(write);
 }
 
 /// Whether a character, instead of being seen, does something to those around it or to the terminal, or is not seen at all:

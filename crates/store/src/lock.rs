@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::holders::{LockError, holders};
+use crate::holders::{LockError, LockWait, LockWatcher, holders};
 use crate::places::{LOCK, REFS};
 
 /// How often a lock that is waited for is tried.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// After how long it is told that a lock is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// With whom a lock can be held together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,25 +39,33 @@ impl Lock {
     }
 
     /// Takes the lock of the store in `root`, waiting for at most `wait`.
-    pub(crate) fn take(root: &Dir, kind: LockKind, wait: Duration) -> Result<Self> {
-        Self::take_on(root, LOCK, kind, wait)
+    pub(crate) fn take(root: &Dir, kind: LockKind, wait: Duration, watcher: &LockWatcher) -> Result<Self> {
+        Self::take_on(root, LOCK, kind, wait, watcher)
     }
 
     /// Takes the lock under which a store is made: one on the directory itself, so that nobody who
     /// uses the store that another process has just made is waited for.
-    pub(crate) fn take_for_making(root: &Dir, wait: Duration) -> Result<Self> {
-        Self::take_on(root, ".", LockKind::Exclusive, wait)
+    pub(crate) fn take_for_making(root: &Dir, wait: Duration, watcher: &LockWatcher) -> Result<Self> {
+        Self::take_on(root, ".", LockKind::Exclusive, wait, watcher)
     }
 
     /// Takes the lock under which a name, its history or its epoch changes. Whoever has it does nothing else.
-    pub(crate) fn take_for_names(root: &Dir, wait: Duration) -> Result<Self> {
-        Self::take_on(root, REFS, LockKind::Exclusive, wait)
+    pub(crate) fn take_for_names(root: &Dir, wait: Duration, watcher: &LockWatcher) -> Result<Self> {
+        Self::take_on(root, REFS, LockKind::Exclusive, wait, watcher)
     }
 
-    fn take_on(root: &Dir, name: &str, kind: LockKind, wait: Duration) -> Result<Self> {
+    fn take_on(
+        root: &Dir,
+        name: &str,
+        kind: LockKind,
+        wait: Duration,
+        watcher: &LockWatcher,
+    ) -> Result<Self> {
         let path = root.at(name);
         let file = root.read(name)?.ok_or_else(|| Error::io("open", &path, rustix::io::Errno::NOENT))?;
-        let deadline = Instant::now().checked_add(wait);
+        let start = Instant::now();
+        let deadline = start.checked_add(wait);
+        let mut is_told = false;
         loop {
             match try_lock(&file, kind) {
                 Ok(()) => return Ok(Self { _file: Locked(file), kind }),
@@ -65,6 +76,11 @@ impl Lock {
             let left = deadline.map_or(RETRY, |deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(LockError { store: root.path().to_owned(), wait, holders: holders(&file) }.into());
+            }
+            if !is_told && start.elapsed() >= TELL_AFTER {
+                is_told = true;
+                let left = deadline.map_or(wait, |_| left);
+                watcher.hear(|| LockWait { store: root.path().to_owned(), holders: holders(&file), left });
             }
             std::thread::sleep(left.min(RETRY));
         }

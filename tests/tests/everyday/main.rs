@@ -5,3 +5,4 @@ mod forms;
 mod pull;
 mod support;
 mod terminal;
+mod waiting;

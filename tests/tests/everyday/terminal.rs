@@ -31,6 +31,11 @@ fn acting() -> String {
 
 /// What the command shows on a terminal, all of it; nothing where there is no program that makes one.
 fn on_a_terminal(desk: &Desk, arguments: &[&str]) -> Result<Option<String>> {
+    on_a_terminal_of(80, desk, arguments)
+}
+
+/// The same, on one of so many columns.
+pub(crate) fn on_a_terminal_of(columns: usize, desk: &Desk, arguments: &[&str]) -> Result<Option<String>> {
     if find("script").is_none() {
         skip("script is not installed");
         return Ok(None);
@@ -40,14 +45,15 @@ fn on_a_terminal(desk: &Desk, arguments: &[&str]) -> Result<Option<String>> {
     let quoted: Vec<String> =
         words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"))).collect();
     let mut script = Command::new("script");
-    script.args(["-qec", &quoted.join(" "), "/dev/null"]).current_dir(desk.dir.path());
+    let command = format!("stty cols {columns} rows 24; exec {}", quoted.join(" "));
+    script.args(["-qec", &command, "/dev/null"]).current_dir(desk.dir.path());
     for (name, value) in program.get_envs() {
         match value {
             Some(value) => script.env(name, value),
             None => script.env_remove(name),
         };
     }
-    let output = script.env("COLUMNS", "80").stdin(std::process::Stdio::null()).output()?;
+    let output = script.stdin(std::process::Stdio::null()).output()?;
     Ok(Some(String::from_utf8(output.stdout).context("not UTF-8")?))
 }
 

@@ -66,6 +66,6 @@ impl Ls {
             text += &line;
             text.push('\n');
         }
-        context.output.raw(text.as_bytes())
+        context.output.text(&text)
     }
 }

@@ -94,11 +94,14 @@ impl Given {
 
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        context.output.when_interrupted(
+            "what was fetched is kept, and the same pull goes on from there; no name has changed meanwhile",
+        );
         let environment = Environment::of_process(std::env::var_os);
         if self.sources.len() == 1 {
             return self.sources.iter().try_for_each(|given| self.one(given, context, &environment));
         }
-        self.check_names(&environment)?;
+        self.check_names(context, &environment)?;
         let mut failures = Failures::default();
         for given in &self.sources {
             if let Err(error) = self.one(given, context, &environment) {
@@ -118,14 +121,14 @@ impl Pull {
     }
 
     /// That each image has a name of its own, before the first is asked for.
-    fn check_names(&self, environment: &Environment) -> CommandResult {
+    fn check_names(&self, context: &Context, environment: &Environment) -> CommandResult {
         if self.name.is_some() {
             return Err(CommandError::usage("--name names one image, and there are several sources")
                 .hint("give each a pull of its own"));
         }
         let mut names: Vec<(&str, Reference)> = Vec::new();
         for given in &self.sources {
-            let client = self.registry.client_options(&given.source);
+            let client = self.registry.client_options(&given.source, context.output);
             // What cannot be opened says so when it is its turn.
             let Ok(source) = given.source.open(&client, environment) else { continue };
             let Some(name) = source.default_name() else { continue };
@@ -150,7 +153,7 @@ impl Pull {
     }
 
     fn one(&self, given: &Given, context: &Context, environment: &Environment) -> CommandResult {
-        let client = self.registry.client_options(&given.source);
+        let client = self.registry.client_options(&given.source, context.output);
         let wanted = Wanted {
             source: given.source.clone(),
             name: self.name.clone(),

@@ -19,8 +19,10 @@ mod source;
 mod target;
 mod upload;
 mod url;
+mod watch;
 
 pub use error::RegistryError;
 pub use options::{ClientOptions, Mirror, MirrorError, RetryPolicy, Timeouts};
 pub use source::RegistrySource;
 pub use target::RegistryTarget;
+pub use watch::{ClientEvent, ClientWatcher, Watch};

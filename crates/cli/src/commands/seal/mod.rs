@@ -103,6 +103,7 @@ impl Seal {
     }
 
     fn sign(mut self, context: &Context) -> CommandResult {
+        context.output.when_interrupted("no seal was published that is not whole; seal it again to go on");
         let image = self.image.take().ok_or_else(|| CommandError::usage("no image is given"))?;
         let packs = self.signing.signer(context.output)?;
         let statement = self.statement_signing.signer(context.output)?;
@@ -119,7 +120,7 @@ impl Seal {
     /// What the source has now, in the store.
     fn bring(&self, context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
         let source: Source = image.parse().map_err(CommandError::usage)?;
-        let (client, environment) = (self.registry.client_options(&source), environment());
+        let (client, environment) = (self.registry.client_options(&source, context.output), environment());
         let (place, observer) = (context.place()?, progress::observer(context.output));
         let has_names = self.statement.has_names();
         Ok(bring::bring(&source, has_names, &place, (&client, &environment), observer.as_ref())?)
@@ -128,7 +129,7 @@ impl Seal {
     /// Brings each image of an index and seals it. Where one fails, those before it are sealed.
     fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
         let source: Source = image.parse().map_err(CommandError::usage)?;
-        let (client, environment) = (self.registry.client_options(&source), environment());
+        let (client, environment) = (self.registry.client_options(&source, context.output), environment());
         let images = Images::of(&source, self.statement.has_names(), (&client, &environment))?;
         let place = context.place()?;
         // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
@@ -154,7 +155,7 @@ impl Seal {
         wanted: &Wanted,
         keys: &SealingKeys<'_>,
     ) -> Result<Sealed, CommandError> {
-        let (client, environment) = (self.registry.without_mirrors(), environment());
+        let (client, environment) = (self.registry.without_mirrors(context.output), environment());
         let beside = Place { to: self.to.clone(), stale: self.stale };
         let publish =
             Publish { place: &beside, composefs: self.composefs_artifact, way: (&client, &environment) };
