@@ -85,7 +85,7 @@ impl Place {
         give(&place.at("home"))?;
         let [key, certificate] = [place.text("own.key")?, place.text("own.crt")?];
         place.sealpack.run(["key", "new", "--type", "p256", "--key", &key, "--cert", &certificate])?;
-        place.sealpack.run(["pull", &images::busybox()?.source(), "busybox"])?;
+        place.sealpack.run(["pull", &images::busybox()?.source(), "--name", "busybox"])?;
         Ok(Some(place))
     }
 
@@ -300,4 +300,47 @@ fn a_sticky_directory_of_root_is_written_as_before() -> Result<()> {
         ensure!(path.symlink_metadata()?.uid() == 0, "{}", path.display());
     }
     Ok(())
+}
+
+/// A directory that was there with mode 0755 stayed so: whoever got in could read what only root may read in an image,
+/// and keep the locks.
+#[test]
+fn a_store_that_others_can_get_into_is_closed_to_them_and_their_locks_do_not_count() -> Result<()> {
+    let Some(place) = Place::new()? else { return Ok(()) };
+    let store = place.sealpack.store();
+    mode(&store, 0o755)?;
+    mode(&store.join("refs"), 0o755)?;
+    mode(store.parent().context("a store lies somewhere")?, 0o755)?;
+    let doctor = place.sealpack.json(["doctor"])?;
+    ensure!(doctor["store_loose_mode"] == "0755", "{doctor:#}");
+    let told = String::from_utf8(place.sealpack.run(["doctor"])?.stdout)?;
+    ensure!(told.contains("the store's mode is 0755"), "{told}");
+
+    let mut other = locked_by_another_user(&store.join("refs"))?;
+    let mut said_so = [0; 6];
+    std::io::Read::read_exact(other.stdout.as_mut().context("its output")?, &mut said_so)?;
+    let start = Instant::now();
+    let tagged = place.sealpack.attempt(["tag", "busybox", "other"])?;
+    let took = start.elapsed();
+    other.kill()?;
+    other.wait()?;
+    ensure!(tagged.status.success(), "{}", said(&tagged));
+    ensure!(took < Duration::from_secs(10), "it waited for {took:?}");
+    ensure!(store.metadata()?.permissions().mode() & 0o777 == 0o700);
+
+    mode(&store, 0o755)?;
+    let output = place.sealpack.attempt(["--json", "fsck"])?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    ensure!(output.status.code() == Some(3) && report["problems"][0]["kind"] == "LooseMode", "{report:#}");
+    place.sealpack.run(["fsck"])?;
+    ensure!(place.sealpack.json(["doctor"])?["store_loose_mode"].is_null());
+    Ok(())
+}
+
+/// A process of the other user that takes a lock on `path` and says so. This one does not keep the descriptor.
+fn locked_by_another_user(path: &Path) -> Result<std::process::Child> {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "flock -x 0 && echo locked && exec sleep 100"]).stdin(fs::File::open(path)?);
+    std::os::unix::process::CommandExt::uid(&mut command, USER);
+    Ok(command.stdout(std::process::Stdio::piped()).spawn()?)
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sealpack_kernel::directory::Directory;
 
 use crate::error::{Error, Result};
 
@@ -34,6 +35,11 @@ pub(crate) fn about_to(what: &'static str, path: &dyn Fn() -> (PathBuf, PathBuf)
 }
 
 impl Dir {
+    /// The directory that is opened already, at `path`.
+    pub(crate) fn from_directory(directory: Directory, path: &Path) -> Self {
+        Self { fd: directory.into(), path: path.to_owned() }
+    }
+
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = fs::open(path, flags, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
@@ -68,7 +74,7 @@ impl Dir {
     /// Makes the directory `name`. Answers whether it was not there before.
     pub(crate) fn make(&self, name: &str) -> Result<bool> {
         about_to("mkdir", &|| (self.at(name), PathBuf::new()));
-        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(e) => Err(Error::io("create", self.at(name), e)),
@@ -173,12 +179,34 @@ impl Dir {
 
     /// Removes `name` with all that is below it.
     pub(crate) fn remove_all(&self, name: impl AsRef<Path>) -> Result<()> {
-        let path = self.at(name);
-        about_to("remove", &|| (path.clone(), PathBuf::new()));
-        match std::fs::remove_dir_all(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, e)),
-            _ => Ok(()),
+        let name = name.as_ref();
+        about_to("remove", &|| (self.at(name), PathBuf::new()));
+        self.remove_below(name)
+    }
+
+    /// By descriptors: what lies above the directory may not be this user's.
+    fn remove_below(&self, name: &Path) -> Result<()> {
+        let fail = |e| Error::io("remove", self.at(name), e);
+        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) => {}
+            Err(e) => return Err(fail(e)),
         }
+        let Some(directory) = self.try_sub(name)? else { return Ok(()) };
+        for entry in directory.entries()? {
+            directory.remove_below(Path::new(&entry.name))?;
+        }
+        match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(fail(e)),
+        }
+    }
+
+    /// Changes the mode of `file`, which is `name` in the directory, or the directory itself.
+    pub(crate) fn set_mode(&self, file: impl AsFd, name: &str, mode: u32) -> Result<()> {
+        let path = if name.is_empty() { self.path.clone() } else { self.at(name) };
+        about_to("chmod", &|| (path.clone(), PathBuf::new()));
+        fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("protect", path, e))
     }
 
     /// All that is in the directory, sorted by name.

@@ -92,6 +92,20 @@ pub enum Error {
         /// The user id of the process.
         user: u32,
     },
+    /// A store would be made in a directory of another user, who could put another one in its place.
+    #[error(
+        "no store of user {user} is made in {}, which belongs to user {owner}: run as user {owner}, or give another \
+         directory, or make this one first",
+        path.display()
+    )]
+    Place {
+        /// The directory.
+        path: PathBuf,
+        /// The user id that owns it.
+        owner: u32,
+        /// The user id of the process.
+        user: u32,
+    },
     /// The store has another algorithm than the one asked for.
     #[error(
         "the store {} names objects by {has}, not {wanted}: the algorithm is chosen when a store is \

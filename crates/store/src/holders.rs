@@ -94,16 +94,21 @@ impl fmt::Display for LockError {
 /// The processes that hold a lock on `file`, from /proc/locks (proc_locks(5)): complete without
 /// anybody writing down anything, and never out of date.
 pub(crate) fn holders(file: &File) -> Vec<Holder> {
-    let (Ok(metadata), Ok(locks)) = (file.metadata(), fs::read_to_string("/proc/locks")) else {
+    let (Some(wanted), Ok(locks)) = (place(file), fs::read_to_string("/proc/locks")) else {
         return Vec::new();
     };
-    let device = metadata.dev();
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let wanted = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
     let mut pids: Vec<u32> = locks.lines().filter_map(|line| flock_owner(line, &wanted)).collect();
     pids.sort_unstable();
     pids.dedup();
     pids.into_iter().map(|pid| Holder { pid, command: command(pid) }).collect()
+}
+
+/// How the kernel's tables of locks name a file.
+fn place(file: &File) -> Option<String> {
+    let metadata = file.metadata().ok()?;
+    let device = metadata.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    Some(format!("{major:02x}:{minor:02x}:{}", metadata.ino()))
 }
 
 /// The process of a line such as `1: FLOCK  ADVISORY  WRITE 708 00:13:9512 0 EOF` about `file`.
@@ -115,6 +120,44 @@ fn flock_owner(line: &str, file: &str) -> Option<u32> {
     }
     let pid = words.nth(2)?;
     (words.next()? == file).then(|| pid.parse().ok()).flatten()
+}
+
+/// Whether only other users' processes have a lock on `file`, root's not among them: nobody of these uses the store. Where
+/// nobody is known to have it, it may be anybody.
+pub(crate) fn is_foreign(file: &File) -> bool {
+    let holders = holders(file);
+    let users: Vec<_> = holders.iter().map(|holder| user_of(holder.pid)).collect();
+    if holders.is_empty() || users.iter().flatten().any(|user| is_ours(*user)) {
+        return false;
+    }
+    // The kernel names who took the lock. Where that process has ended, another one has its descriptor.
+    users.iter().all(Option::is_some) || !one_of_ours_has(file)
+}
+
+fn is_ours(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+/// Whether a process of this user or of root has a descriptor with a lock on `file` (proc_pid_fdinfo(5)).
+fn one_of_ours_has(file: &File) -> bool {
+    let (Some(wanted), Ok(processes)) = (place(file), fs::read_dir("/proc")) else { return true };
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |pid: u32| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
+        descriptors.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("lock:"))
+                .any(|line| flock_owner(line.trim_start(), &wanted).is_some())
+        })
+    };
+    pids.filter(|pid| user_of(*pid).is_some_and(is_ours)).any(has)
+}
+
+/// The real user of a process: a program that runs with another one's rights is still that one's who started it.
+fn user_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn command(pid: u32) -> Option<String> {

@@ -12,6 +12,12 @@ pub(crate) const META: &str = "meta.json";
 /// What is locked.
 pub(crate) const LOCK: &str = "lock";
 
+/// What is locked, besides, while names, histories and epochs change.
+pub(crate) const NAMES_LOCK: &str = "names.lock";
+
+/// What is locked, besides, while the store is made and gets features.
+pub(crate) const MAKING_LOCK: &str = "making.lock";
+
 /// What was verified, where fs-verity does not tell.
 pub(crate) const VERIFIED: &str = "verified";
 
@@ -71,7 +77,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
     [OBJECTS, IMAGES, BLOBS, "blobs/sha256", "blobs/sha512", LAYERS, "layers/sha256", "layers/sha512", REFS];
 
 /// The files that a store may have at its root.
-pub(crate) const FILES_AT_ROOT: [&str; 3] = [LOCK, META, VERIFIED];
+pub(crate) const FILES_AT_ROOT: [&str; 5] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED];
 
 /// The directories that a store may have at its root.
 pub(crate) const DIRECTORIES_AT_ROOT: [&str; 12] = [

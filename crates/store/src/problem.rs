@@ -70,4 +70,6 @@ pub enum ProblemKind {
     MissingBlob,
     /// Something that no store has there.
     Stray,
+    /// Others than its owner could get into the store.
+    LooseMode,
 }

@@ -1,21 +1,23 @@
 //! Opening and making a store.
 
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sealpack_format::digest::{Algorithm, ObjectId};
 use sealpack_kernel::Kernel;
+use sealpack_kernel::directory::Directory;
 
 use crate::dir::{Dir, sync_file};
 use crate::documents;
 use crate::error::{Error, Result};
 use crate::holders::LockWatcher;
 use crate::integrity::Integrity;
-use crate::lock::{Lock, LockKind};
+use crate::lock::{Lock, LockKind, Patience};
 use crate::meta::{Feature, Meta};
+use crate::modes;
 use crate::places::{self, TMP};
 use crate::verified::Verified;
 
@@ -37,6 +39,8 @@ pub struct Store {
     lock_watcher: LockWatcher,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
+    /// The mode of its directory when this opened it, if others could get in.
+    pub(crate) found_loose: Option<u32>,
 }
 
 impl std::fmt::Debug for Store {
@@ -47,7 +51,7 @@ impl std::fmt::Debug for Store {
 
 impl Store {
     /// Makes a store at `path` and opens it. The directory is made with mode 0700, with its parents, unless
-    /// it exists and is empty; then its owner and mode stay.
+    /// it exists and is empty; then its owner stays, and others than that lose what its mode gives them.
     ///
     /// # Errors
     /// [`Error::Exists`] when there is a store, [`Error::Foreign`] when there is something else.
@@ -59,7 +63,7 @@ impl Store {
         Self::open(path)
     }
 
-    /// Opens the store at `path`. Writes nothing.
+    /// Opens the store at `path`. Writes nothing; but what modes let others than the owner do with it is taken from them.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Empty`], [`Error::Foreign`] when there is no store; [`Error::Newer`] and
@@ -70,6 +74,7 @@ impl Store {
         let root = open_root(&path)?;
         check_owner(&root)?;
         let algorithm = algorithm_of(&root)?;
+        let found_loose = modes::tighten(&root)?;
         let kernel = Kernel::new();
         let integrity = Integrity::of_filesystem(&kernel, &root)?;
         Ok(Self {
@@ -85,6 +90,7 @@ impl Store {
             lock_wait: LOCK_WAIT,
             lock_watcher: LockWatcher::default(),
             enabled: Mutex::default(),
+            found_loose,
         })
     }
 
@@ -152,7 +158,11 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`] names who has it.
     pub fn lock(&self, kind: LockKind, wait: Duration) -> Result<Lock> {
-        Lock::take(&self.root, kind, wait, &self.lock_watcher)
+        Lock::take(&self.root, kind, Patience { wait, watcher: &self.lock_watcher })
+    }
+
+    const fn patience(&self) -> Patience<'_> {
+        Patience { wait: self.lock_wait, watcher: &self.lock_watcher }
     }
 
     /// The shared lock that a call takes by itself.
@@ -162,7 +172,7 @@ impl Store {
 
     /// Keeps others from changing names, histories and epochs.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
-        Lock::take_for_names(&self.root, self.lock_wait, &self.lock_watcher)
+        Lock::take_for_names(&self.root, self.patience())
     }
     /// Makes the store one that has `feature`: programs that do not know it refuse the store from then on, and the
     /// directories are there.
@@ -174,7 +184,7 @@ impl Store {
             return Ok(());
         }
         // Two who change the file at once would be as two who make the store at once.
-        let _lock = Lock::take_for_making(&self.root, self.lock_wait, &self.lock_watcher)?;
+        let _lock = Lock::take_for_making(&self.root, self.patience())?;
         let missing = || Error::Missing { path: self.path().to_owned() };
         let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
         if !meta.has(feature.name()) {
@@ -222,7 +232,15 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn open_root(path: &Path) -> Result<Dir> {
-    match Dir::open(path) {
+    // A link that another user made leads nowhere that this user keeps a store.
+    let opened = Directory::open(path).map_err(|e| Error::io("open", path, e)).and_then(|directory| {
+        let user = rustix::process::geteuid().as_raw();
+        match directory.acting_as() {
+            Some(owner) => Err(Error::Owner { path: path.to_owned(), owner, user }),
+            None => Ok(Dir::from_directory(directory, path)),
+        }
+    });
+    match opened {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::Missing { path: path.to_owned() })
         }
@@ -271,11 +289,19 @@ fn algorithm_of(root: &Dir) -> Result<Algorithm> {
 /// recognised and completed the next time.
 fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-    }
-    match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(Error::io("create", path, e)),
-        _ => {}
+        let made = Directory::open_or_make(parent, 0o755).map_err(|e| Error::io("create", parent, e))?;
+        if let (Some(owner), Err(Error::Missing { .. })) = (made.acting_as(), open_root(path)) {
+            let user = rustix::process::geteuid().as_raw();
+            return Err(Error::Place { path: parent.to_owned(), owner, user });
+        }
+        if let Some(name) = path.file_name() {
+            match made.make(name, 0o700) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", path, e));
+                }
+                _ => {}
+            }
+        }
     }
     let root = open_root(path)?;
     check_owner(&root)?;
@@ -286,11 +312,13 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
-    let _lock = Lock::take_for_making(&root, LOCK_WAIT, &LockWatcher::default())?;
+    let _lock = Lock::take_for_making(&root, Patience { wait: LOCK_WAIT, watcher: &LockWatcher::default() })?;
     if root.stat(places::META)?.is_some() {
         return Ok(false);
     }
-    drop(root.append(places::LOCK, 0o600)?);
+    for lock in [places::LOCK, places::NAMES_LOCK] {
+        drop(root.append(lock, 0o600)?);
+    }
     fill(&root, &Meta::new(algorithm).to_json()?)?;
     Ok(true)
 }
@@ -334,6 +362,8 @@ fn spread(tmp: &Dir) {
 fn foreign_entry(root: &Dir) -> Result<Option<String>> {
     let ours = |name: &std::ffi::OsStr| {
         name == places::LOCK
+            || name == places::MAKING_LOCK
+            || name == places::NAMES_LOCK
             || name == TMP
             || name == places::LOST_AND_FOUND
             || places::OF_EVERY_STORE.iter().any(|directory| name == *directory)

@@ -114,7 +114,7 @@ fn a_pull_tells_machines_and_logs_how_far_it_is_and_how_long_it_takes_yet() -> R
 
 #[test]
 fn bars_fit_into_the_terminal_and_say_what_is_left_of_all() -> Result<()> {
-    for columns in [40, 80] {
+    for columns in [40, 64, 80] {
         let desk = Desk::new()?;
         let (source, _) = slow(&desk, Duration::from_secs(3));
         let Some(shown) = on_a_terminal_of(columns, &desk, &["pull", &source])? else { return Ok(()) };

@@ -8,7 +8,7 @@ const BARS_FROM_COLUMNS: u16 = 64;
 /// A bar for a part of what is read: its prefix says which.
 pub(super) fn part(size_bytes: u64, prefix: String) -> ProgressBar {
     let style = match is_narrow() {
-        true => "{prefix} {decimal_bytes}/{decimal_total_bytes} {wide_msg}",
+        true => "{prefix} {percent:>3}% {wide_msg}",
         false => "{prefix} {bar:20} {decimal_bytes:>9}/{decimal_total_bytes:9} {wide_msg}",
     };
     ProgressBar::new(size_bytes).with_style(of(style)).with_prefix(prefix)

@@ -5,6 +5,7 @@ use std::path::Path;
 use sealpack_kernel::keyring::TrustedKeyring;
 use sealpack_kernel::probe::{Feature, Purpose, Report, Status, VerityParameters};
 use sealpack_node::standing::{HeldKey, IpeState, KeyringContents, Reach, Standing};
+use sealpack_store::loose_mode;
 use sealpack_trust::policy::Policy;
 use serde_json::{Value, json};
 
@@ -31,6 +32,12 @@ pub(crate) fn standing(output: Output, standing: &Standing, store: &Path) -> Com
 fn text_of(standing: &Standing, store: &Path) -> String {
     let Standing { report, keyrings, verity_parameters, ipe, levels } = standing;
     let mut text = format!("kernel {}, store {}\n", report.release, store.display());
+    if let Some(mode) = loose_mode(store) {
+        text += &format!(
+            "the store's mode is {mode:04o}: others can read what is in images, and hold its locks\n           \
+             the next command that uses it makes that 0700, as `chmod 700` does\n"
+        );
+    }
     text += &features_text(report);
     text += "\nlevels that mounts can reach:\n";
     levels.iter().for_each(|reach| text += &reach_text(reach));
@@ -130,6 +137,7 @@ fn json_of(standing: &Standing, store: &Path) -> Value {
     json!({
         "kernel": report.release,
         "store": store,
+        "store_loose_mode": loose_mode(store).map(|mode| format!("{mode:04o}")),
         "can": Value::Object(can.into_iter().collect()),
         "features": report.features.iter().map(feature_json).collect::<Vec<_>>(),
         "levels": Value::Object(levels.iter().map(reach_json).collect()),

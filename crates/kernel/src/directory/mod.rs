@@ -171,8 +171,14 @@ impl Directory {
                 Ok(file)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = self.open_file(name, flags, 0)?;
-                regular(file)
+                let file = regular(self.open_file(name, flags, 0)?)?;
+                let found = rustix::fs::fstat(&file)?.st_mode & 0o7777;
+                if found & !mode != 0 {
+                    let _acting = self.identity.assume()?;
+                    // One that is somebody else's is that one's to close.
+                    _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(found & mode));
+                }
+                Ok(file)
             }
             Err(error) => Err(error),
         }
@@ -319,6 +325,12 @@ impl Directory {
         let name = single(name)?;
         let _acting = self.identity.assume()?;
         call(name).map_err(|errno| self.identity.explain(errno))
+    }
+}
+
+impl From<Directory> for OwnedFd {
+    fn from(directory: Directory) -> Self {
+        directory.fd
     }
 }
 

@@ -151,6 +151,9 @@ fn who_may_write_to_a_directory_and_nobody_else_can_open_its_lock() {
     for (directory, lock) in [(0o755, 0o600), (0o700, 0o600), (0o775, 0o660), (0o777, 0o666)] {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(directory)).unwrap();
         Directory::open(place.path()).unwrap().lock_file("lock").unwrap();
+        // One that was there with a looser mode.
+        fs::set_permissions(place.path().join("lock"), fs::Permissions::from_mode(0o666)).unwrap();
+        Directory::open(place.path()).unwrap().lock_file("lock").unwrap();
         let found = place.path().join("lock").metadata().unwrap();
         assert_eq!(found.permissions().mode() & 0o777, lock, "{directory:o}");
         fs::remove_file(place.path().join("lock")).unwrap();

@@ -16,7 +16,9 @@ use crate::error::Result;
 use crate::images::ObjectsOfImage;
 use crate::inventory;
 use crate::lock::LockKind;
+use crate::modes;
 use crate::observer::{Event, Observer, Phase};
+use crate::problem::{Problem, ProblemKind};
 use crate::store::Store;
 
 impl Store {
@@ -53,6 +55,15 @@ impl Store {
         observer.event(&Event::Began { phase: Phase::Follow, items: None });
         report.problems =
             follow::follow(self, &names, (inventory, damaged, packs), objects_of, observer, &mut report)?;
+        if let Some(mode) = self.found_loose {
+            report.problems.push(Problem {
+                kind: ProblemKind::LooseMode,
+                path: self.path().to_owned(),
+                what: modes::what(mode, modes::of(&self.root)?),
+                images: Vec::new(),
+                quarantined: None,
+            });
+        }
         if options.repair {
             repair::quarantine(self, &mut report.problems)?;
         }

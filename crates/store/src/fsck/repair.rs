@@ -34,7 +34,8 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
             | ProblemKind::MissingImage
             | ProblemKind::MissingLayer
             | ProblemKind::MissingPack
-            | ProblemKind::MissingBlob => false,
+            | ProblemKind::MissingBlob
+            | ProblemKind::LooseMode => false,
         };
         let Some(path) = problem.path.strip_prefix(store.path()).ok().filter(|_| moves) else { continue };
         problem.quarantined = move_away(store, path)?;

@@ -227,7 +227,10 @@ fn gc_keeps_what_each_form_needs_and_what_is_mounted() {
     fixture.remove_image("files").unwrap();
     gc(&fixture);
     let files: Vec<_> = snapshot(fixture.path()).into_iter().map(|(path, _)| path).collect();
-    assert_eq!(files, ["lock", "meta.json", "verified"].map(PathBuf::from)[..files.len()]);
+    assert_eq!(
+        files,
+        ["lock", "making.lock", "meta.json", "names.lock", "verified"].map(PathBuf::from)[..files.len()]
+    );
 }
 
 #[test]

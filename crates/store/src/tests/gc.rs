@@ -33,7 +33,7 @@ fn only_what_no_name_needs_is_removed() {
 
     fixture.remove_image("one").unwrap();
     gc(&fixture);
-    assert_eq!(contents(&fixture), [PathBuf::from("lock"), PathBuf::from("meta.json")]);
+    assert_eq!(contents(&fixture), ["lock", "making.lock", "meta.json", "names.lock"].map(PathBuf::from));
     assert_eq!(std::fs::read_dir(fixture.objects_path()).unwrap().count(), 0);
 }
 

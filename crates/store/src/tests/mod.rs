@@ -9,6 +9,7 @@ mod integrity;
 mod locks;
 mod names;
 mod opening;
+mod others;
 mod packs;
 mod problems;
 

@@ -43,15 +43,15 @@ fn what_is_no_store_is_told_apart() {
 }
 
 #[test]
-fn an_empty_directory_keeps_its_mode_and_becomes_a_store() {
+fn an_empty_directory_becomes_a_store_that_is_closed_to_others() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
     // As on the root of a filesystem made for it.
     std::fs::create_dir(directory.path().join("lost+found")).unwrap();
     let store = Store::open_or_create(directory.path(), Some(Algorithm::Sha512)).unwrap();
     assert_eq!(store.algorithm(), Algorithm::Sha512);
-    assert_eq!(std::fs::metadata(directory.path()).unwrap().mode() & 0o777, 0o750);
-    assert_clean(&store);
+    assert_eq!(std::fs::metadata(directory.path()).unwrap().mode() & 0o777, 0o700);
+    assert_clean(&Store::open(directory.path()).unwrap());
 }
 
 #[test]
