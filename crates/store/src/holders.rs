@@ -46,7 +46,9 @@ impl fmt::Display for LockWait {
 
 /// Hears that a lock is waited for, once for each that was not there within a second.
 #[derive(Clone, Default)]
-pub struct LockWatcher(Option<Arc<dyn Fn(&LockWait) + Send + Sync>>);
+pub struct LockWatcher(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&LockWait) + Send + Sync;
 
 impl LockWatcher {
     /// Calls `hear`.
