@@ -121,6 +121,8 @@ fn bars_fit_into_the_terminal_and_say_what_is_left_of_all() -> Result<()> {
         // Bars are padded to the terminal's width, without an end of line between them.
         let text = shown.split(['\r', '\n']).map(without_sequences);
         for bars in text.filter(|text| text.contains('%') || text.contains("kB/")) {
+            // Behind the last of them is the result.
+            let bars = bars.split("metadata image").next().unwrap_or_default();
             let characters: Vec<char> = bars.chars().collect();
             for line in characters.chunks(columns).map(|line| line.iter().collect::<String>()) {
                 let begins = ["layer ", "total ", "metadata image "];

@@ -138,7 +138,7 @@ enum Problem {
     #[error("the registry {0:?} is not a host name or address with an optional port")]
     Registry(String),
     #[error(
-        "the name must be in lower case; is {meant:?} meant? The registry {host} would need its port, {host}:443"
+        "the name must be in lower case; is {meant:?} meant? A registry {host} needs its port, as in {host}:443"
     )]
     NotToldApart { host: String, meant: String },
     #[error("the port {0:?} is not a number from 1 to 65535")]

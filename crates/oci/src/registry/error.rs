@@ -143,6 +143,9 @@ pub enum RegistryError {
     },
 }
 
+/// What to do where plain HTTP is answered in a way that is none.
+const NOT_PLAIN: &str = "if the registry speaks TLS, leave out `--plain-http`";
+
 impl RegistryError {
     /// What the user could do about it, if there is something.
     #[must_use]
@@ -164,7 +167,13 @@ impl RegistryError {
                 Some("somebody else is pushing for the same image; try again when that is done".to_owned())
             }
             Self::Nonsense { url, .. } | Self::Status { url, status: 400, .. } if url.starts_with("http://") => {
-                Some("if the registry speaks TLS, leave out `--plain-http`".to_owned())
+                Some(NOT_PLAIN.to_owned())
+            }
+            // What answers in another protocol.
+            Self::Unreachable { url, problem, .. }
+                if url.starts_with("http://") && problem.contains("http parse fail") =>
+            {
+                Some(NOT_PLAIN.to_owned())
             }
             Self::NotFound { url, .. } if url.contains("/manifests/") => Some(
                 "look at the spelling of registry, repository and tag; some registries hide what needs a login".to_owned(),

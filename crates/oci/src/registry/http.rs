@@ -247,10 +247,7 @@ fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportEr
         Err(error) => error,
     };
     let problem = describe(&error);
-    // What answers in another protocol, TLS for example, does so again.
-    let is_no_http = matches!(&error, ureq::Error::Protocol(_)) && problem.contains("http parse fail");
     match &error {
-        _ if is_no_http => TransportError::Final(RegistryError::Nonsense { url: url.to_string(), problem }),
         ureq::Error::LargeResponseHeader(..) | ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
             TransportError::Final(RegistryError::Nonsense { url: url.to_string(), problem })
         }
