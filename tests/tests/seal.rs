@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A store with an image, as an ordinary pull leaves it, and two keys.
 struct Desk {
@@ -170,10 +171,11 @@ fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
 fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
     let desk = Desk::new()?;
     let [key, certificate] = desk.key("two")?;
-    let seal = |date: &str| -> Result<Output> {
+    let seal_with = |date: &str, more: &[&str]| -> Result<Output> {
         let arguments = ["--json", "seal", "busybox", "--replace", "--key", &key, "--cert", &certificate];
-        Ok(desk.sealpack.command(arguments).env("SOURCE_DATE_EPOCH", date).output()?)
+        Ok(desk.sealpack.command([&arguments, more].concat()).env("SOURCE_DATE_EPOCH", date).output()?)
     };
+    let seal = |date: &str| seal_with(date, &["--epoch", "1795804495"]);
     let output = seal("1795804495")?;
     ensure!(output.status.success(), "{}", said(&output));
     let sealed: Value = serde_json::from_slice(&output.stdout)?;
@@ -186,6 +188,11 @@ fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
         ensure!(output.status.code() == Some(1), "{wrong}: {}", output.status);
         ensure!(said(&output).contains("SOURCE_DATE_EPOCH"), "{}", said(&output));
     }
+    // A rebuild has the date of the build before: by that, nobody could tell the older one.
+    let before = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let sealed: Value = serde_json::from_slice(&seal_with("1795804495", &[])?.stdout)?;
+    ensure!(sealed["created"] == "2026-11-27T18:34:55Z", "{sealed}");
+    ensure!(sealed["epoch"].as_u64().is_some_and(|epoch| epoch >= before), "{sealed}");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_oci::pull::PullError;
+use sealpack_oci::registry::RegistryError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
@@ -25,10 +26,11 @@ use sealpack_trust::seal::SealSigningError;
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
-        return error.hint();
+        return of_oci(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return match error {
+            PullError::Source(error) => of_oci(error),
             PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
             error => error.hint(),
         };
@@ -45,6 +47,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         }
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
+        sealpack_node::Error::Naming(_) => {
+            return Some(
+                "--allow-rollback of `sealpack tag` and `sealpack pull` takes it all the same, on purpose"
+                    .to_owned(),
+            );
+        }
         sealpack_node::Error::KeyFile(error) => of_key_file(error),
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
@@ -55,6 +63,22 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         _ => None,
     };
     hint.map(str::to_owned)
+}
+
+/// What can be done about the way to an image.
+fn of_oci(error: &sealpack_oci::Error) -> Option<String> {
+    match error {
+        sealpack_oci::Error::AfterMirrors { error, .. } => of_oci(error),
+        sealpack_oci::Error::Registry(error) => match &**error {
+            RegistryError::Tls { wrong_name: true, .. } => Some(
+                "the server's certificate is trusted, but not for this name: use a name that it has, or give the server one \
+                 with this name or address among its subjectAltNames"
+                    .to_owned(),
+            ),
+            error => error.hint(),
+        },
+        error => error.hint(),
+    }
 }
 
 /// What the trust store's refusals mean, and what lies below.
@@ -87,7 +111,7 @@ const fn of_rollback(error: &RollbackError) -> Option<&'static str> {
             "`sealpack history` lists what is; `sealpack gc` keeps only the newest, unless told otherwise",
         ),
         RollbackError::NoneBefore { .. } => {
-            Some("`sealpack history` lists what is; --to takes any of it, sealed or not")
+            Some("`sealpack history` lists what is; --to takes any of it that has a seal")
         }
         RollbackError::Incomplete { .. } => {
             Some("`sealpack fsck` names what is; pulling the image by its digest brings it back")
@@ -143,7 +167,7 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
 
 /// Whether a seal is passed over for its epoch alone.
 fn is_older(seal: &PassedOver) -> bool {
-    seal.reasons.iter().all(|reason| reason.contains("this is an older image"))
+    seal.reasons.iter().all(|reason| reason.ends_with("an older image"))
 }
 
 /// Whether a seal is passed over for its names alone.

@@ -16,8 +16,8 @@ pub(crate) struct StatementArgs {
     /// and not in the store.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<Reference>,
-    /// The number that tells an earlier seal of a name from a later one [default: the seconds since 1970, of this time
-    /// or of $SOURCE_DATE_EPOCH].
+    /// The number that tells an earlier seal of a name from a later one [default: the seconds since 1970, of this time;
+    /// $SOURCE_DATE_EPOCH is the time that the seal says it was made, and never the default of this].
     #[arg(long, value_name = "NUMBER")]
     epoch: Option<u64>,
 }
@@ -30,17 +30,24 @@ impl StatementArgs {
 
     /// What is wanted of a statement that is made now.
     pub(crate) fn wanted(&self) -> Result<Wanted, CommandError> {
-        Ok(Wanted { names: self.names.clone(), epoch: self.epoch, created: source_date()? })
+        Ok(Wanted { names: self.names.clone(), epoch: self.epoch, now: now()?, created: source_date()? })
     }
 }
 
 /// This time, or the one that builds are to use in its stead (reproducible-builds.org, SOURCE_DATE_EPOCH).
 pub(crate) fn source_date() -> Result<Timestamp, CommandError> {
     const VARIABLE: &str = "SOURCE_DATE_EPOCH";
-    let (seconds, from) = match std::env::var_os(VARIABLE) {
-        Some(text) => (text.to_str().and_then(|text| text.parse().ok()), VARIABLE),
-        None => (SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()), "the clock"),
-    };
+    match std::env::var_os(VARIABLE) {
+        Some(text) => timestamp(text.to_str().and_then(|text| text.parse().ok()), VARIABLE),
+        None => now(),
+    }
+}
+
+fn now() -> Result<Timestamp, CommandError> {
+    timestamp(SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()), "the clock")
+}
+
+fn timestamp(seconds: Option<u64>, from: &str) -> Result<Timestamp, CommandError> {
     seconds.and_then(Timestamp::from_unix_seconds).ok_or_else(|| {
         CommandError::failed(format_args!("{from} is not at a number of seconds between 1970 and 9999"))
     })

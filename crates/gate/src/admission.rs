@@ -5,7 +5,7 @@ use std::cell::Cell;
 use sealpack_format::reference::ImageName;
 use sealpack_node::seals;
 use sealpack_oci::pull::{Objection, Rebuilt};
-use sealpack_store::{Accepted, Store};
+use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
 use sealpack_trust::seal::{Mismatch, Seal};
@@ -42,8 +42,10 @@ pub struct Admission {
     also: Vec<Chosen>,
     /// Those that are not.
     passed_over: Vec<PassedOver>,
-    /// Names and epochs to be remembered.
-    epochs: Vec<(ImageName, u64)>,
+    /// What is to be remembered.
+    epochs: Vec<AcceptedEpoch>,
+    /// Whether what is remembered already does not matter.
+    agreed: bool,
     /// Names that the image has no seal for, and that had none before either. The registry decides how long a pull
     /// takes: one of a sealed image may have come before it ends.
     unsealed: Vec<ImageName>,
@@ -55,12 +57,13 @@ pub struct Admission {
 
 impl Admission {
     /// That nothing is known of seals yet.
-    pub(crate) const fn new(revocations: Revocations) -> Self {
+    pub(crate) const fn new(revocations: Revocations, agreed: bool) -> Self {
         Self {
             chosen: None,
             also: Vec::new(),
             passed_over: Vec::new(),
             epochs: Vec::new(),
+            agreed,
             unsealed: Vec::new(),
             revocations,
             replaced: Cell::new(false),
@@ -95,7 +98,9 @@ impl Admission {
         let passed_over = match choice {
             Choice::Unsealed(passed_over) => passed_over,
             Choice::Sealed(mut chosen) => {
-                self.epochs.extend(chosen.remember.clone());
+                if let Some((name, _)) = &chosen.remember {
+                    self.epochs.push(epoch_of(&chosen.seal, name));
+                }
                 let passed_over = std::mem::take(&mut chosen.passed_over);
                 match &self.chosen {
                     None => self.chosen = Some(chosen),
@@ -110,11 +115,23 @@ impl Admission {
         }
     }
 
+    /// Takes in the name that the image gets, where that is another than the one that it is asked for by: that it has an image
+    /// with a seal is remembered of that one too.
+    pub(crate) fn give(&mut self, name: &ImageName) {
+        match &self.chosen {
+            Some(_) if self.epochs.iter().any(|known| known.name == name.as_str()) => {}
+            Some(chosen) => self.epochs.push(epoch_of(&chosen.seal, name)),
+            None if self.agreed => {}
+            None => self.unsealed.push(name.clone()),
+        }
+    }
+
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, Objection> {
         self.check_revocations(rebuilt)?;
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
-        let Some(chosen) = &self.chosen else { return Ok(Accepted { unsealed, ..Accepted::default() }) };
+        let (epochs, agreed) = (self.epochs.clone(), self.agreed);
+        let Some(chosen) = &self.chosen else { return Ok(Accepted { seal: None, epochs, unsealed, agreed }) };
         let record = rebuilt.record;
         let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
@@ -123,14 +140,33 @@ impl Admission {
                 Objection::new(NotAdmitted::Seal { label, name, source })
             })?;
         }
-        let before = store.read_seal(&record.manifest).ok().flatten();
-        let seal = merged(&chosen.seal, before.as_deref(), &self.replaced);
-        let epochs = self.epochs.iter().map(|(name, epoch)| (name.to_string(), *epoch)).collect();
-        Ok(Accepted { seal: Some(seal.to_json()), epochs, unsealed })
+        let seal = seals::to_be_kept(&self.merged(store, record, &chosen.seal));
+        Ok(Accepted { seal: Some(seal), epochs, unsealed, agreed })
     }
 }
 
 impl Admission {
+    /// `seal` with the signatures that the store has over the same statement, whichever name has them.
+    fn merged(&self, store: &Store, record: &ImageRecord, seal: &Seal) -> Seal {
+        let statement = seals::to_be_kept(seal).statement;
+        let now = store.image(&record.name).ok().flatten().filter(|now| now.manifest == record.manifest);
+        self.replaced.set(now.and_then(|now| now.statement).is_some_and(|now| now != statement));
+        let before = store.read_seal_of(&record.manifest, &statement).ok().flatten();
+        let Some(before) = before.and_then(|json| Seal::parse(&json).ok()) else { return seal.clone() };
+        if before.statement() != seal.statement() {
+            return seal.clone();
+        }
+        let mut both = before;
+        let signed = seal.statement().to_be_signed().map(|(signed, _)| signed);
+        let theirs =
+            signed.flat_map(|signed| seal.signatures_of(signed).iter().map(move |der| (signed, der.clone())));
+        // More than there may be: those that came now count.
+        match both.attach(theirs) {
+            Ok(()) => both,
+            Err(_) => seal.clone(),
+        }
+    }
+
     /// That nothing of the image was revoked.
     fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
         let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
@@ -147,20 +183,13 @@ impl Admission {
     }
 }
 
-/// `seal` with the signatures that the store has over the same statement.
-fn merged(seal: &Seal, before: Option<&[u8]>, replaced: &Cell<bool>) -> Seal {
-    let Some(before) = before.and_then(|json| Seal::parse(json).ok()) else { return seal.clone() };
-    if before.statement() != seal.statement() {
-        replaced.set(true);
-        return seal.clone();
-    }
-    let mut both = before;
-    let signed = seal.statement().to_be_signed().map(|(signed, _)| signed);
-    let theirs =
-        signed.flat_map(|signed| seal.signatures_of(signed).iter().map(move |der| (signed, der.clone())));
-    // More than there may be: those that came now count.
-    match both.attach(theirs) {
-        Ok(()) => both,
-        Err(_) => seal.clone(),
+/// What is to be remembered of a seal for a name.
+fn epoch_of(seal: &Seal, name: &ImageName) -> AcceptedEpoch {
+    let statement = seal.statement();
+    AcceptedEpoch {
+        name: name.to_string(),
+        epoch: statement.epoch(),
+        created_unix_seconds: statement.created().unix_seconds(),
+        given: !statement.names().contains(name),
     }
 }

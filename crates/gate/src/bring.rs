@@ -8,12 +8,12 @@ use sealpack_node::place::StorePlace;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
-use sealpack_oci::platform::Platform;
-use sealpack_oci::pull::{Observer, Request, Word, pull};
+use sealpack_oci::platform::{Platform, StatedPlatform};
+use sealpack_oci::pull::{Observer, Rebuilt, Request, Word, pull};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
-use sealpack_store::{ImageRecord, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, ObjectForm};
 
 use crate::{Error, Found};
 
@@ -38,8 +38,10 @@ pub fn bring(
     let name = name_of(source.as_ref())?;
     let found = Found::resolve(source.as_ref(), &Platform::host())?;
     let objects = Some(ObjectForm::Packs);
-    let request =
-        Request { name: &name, pulled_as: None, index: found.index(), objects, word: Word::Nobodys };
+    // What comes is sealed next: whoever does that knows that the name may have had a sealed image.
+    let agreed = |_: &Rebuilt<'_>| Ok(Accepted { agreed: true, ..Accepted::default() });
+    let word = Word::Of(&agreed);
+    let request = Request { index: found.index(), word, ..Request::unjudged(&name, objects) };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 
@@ -95,11 +97,12 @@ impl Images {
         observer: &dyn Observer,
     ) -> Result<ImageRecord, Error> {
         let (source, entry) = (self.source.as_ref(), &self.entries[number]);
-        let platform = entry.platform.clone().unwrap_or_else(Platform::host);
+        let stated = entry.platform.as_ref().and_then(StatedPlatform::platform);
+        let platform = stated.clone().unwrap_or_else(Platform::host);
         let bytes = source.fetch(entry)?;
         let image = match resolve_root(source, entry.clone(), bytes.clone(), &platform) {
             // A single image is sealed for whatever it is for.
-            Err(sealpack_oci::Error::WrongPlatform { actual, .. }) if entry.platform.is_none() => {
+            Err(sealpack_oci::Error::WrongPlatform { actual, .. }) if stated.is_none() => {
                 resolve_root(source, entry.clone(), bytes, &actual)?
             }
             other => other?,
@@ -107,11 +110,9 @@ impl Images {
         let by_digest: Reference = format!("{}@{}", self.name.name(), entry.digest).parse()?;
         let (index, index_bytes) = &self.root;
         let request = Request {
-            name: &by_digest,
             pulled_as: Some(&self.name),
             index: (*index != entry.digest).then_some((*index, index_bytes.as_slice())),
-            objects: Some(ObjectForm::Packs),
-            word: Word::Nobodys,
+            ..Request::unjudged(&by_digest, Some(ObjectForm::Packs))
         };
         into_store(place, source, &image, &request, observer)
     }

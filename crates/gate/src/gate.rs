@@ -8,10 +8,10 @@ use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Reference};
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
-use sealpack_store::Store;
+use sealpack_store::{Epoch, Store};
 use sealpack_trust::anchors::{Anchors, Requirement};
 use sealpack_trust::judge::{
-    Candidate, Choice, Question, Refusal, Verdict, check_before, check_pin, choose, judge,
+    Candidate, Choice, Question, Refusal, Remembered, Verdict, check_before, check_pin, choose, judge,
 };
 
 use crate::Error;
@@ -65,6 +65,10 @@ pub struct Gate {
     demand: Demand,
     /// The name that is asked for, and, if there is something to say about that one too, the one that the image gets.
     names: Vec<Asked>,
+    /// The name that the image gets, where that is another one, and can mean another image later.
+    target: Option<ImageName>,
+    /// What is remembered of it, where the seals were for other names.
+    given: Option<(ImageName, Epoch)>,
 }
 
 /// A name with what is remembered of it.
@@ -72,15 +76,16 @@ pub struct Gate {
 struct Asked {
     name: Reference,
     /// Of the name, and of what it is a mirror of.
-    remembered: BTreeMap<ImageName, u64>,
+    remembered: BTreeMap<ImageName, Epoch>,
 }
 
 impl Gate {
     /// For an image that is asked for as `asked_for` and gets the name `name`.
     ///
     /// The second name counts where there is something to say about just that one: a rule for its namespace, a default
-    /// that is stricter than the rule for the first, a pin, or an epoch. Otherwise whoever brings an image from elsewhere could
-    /// give it a name that stands for sealed ones.
+    /// that is stricter than the rule for the first, a pin, or the epoch of a seal for it. Otherwise whoever brings an image from
+    /// elsewhere could give it a name that stands for sealed ones. Where the seals of its images were for other names, a seal for
+    /// the name that is asked for will do, if it is no older.
     ///
     /// # Errors
     ///
@@ -93,6 +98,8 @@ impl Gate {
         store: Option<&Store>,
     ) -> Result<Self, Error> {
         let mut names = vec![Asked::new(&anchors, asked_for, store)?];
+        let target = name.image_name().filter(|_| name != asked_for && name.digest().is_none());
+        let mut given = None;
         if name != asked_for {
             let other = Asked::new(&anchors, name, store)?;
             let rules = anchors.rules();
@@ -100,9 +107,16 @@ impl Gate {
             // A default that demands more than the rule for where the image comes from is something to say, too.
             let counts = demand.rule.is_some() || demand.require > asked.require;
             let counts = counts || rules.pin(&other.name).is_some();
-            names.extend(Some(other).filter(|other| counts || !other.remembered.is_empty()));
+            let has_own = other.remembered.values().any(|known| !known.given);
+            match counts || has_own {
+                true => names.push(other),
+                false => {
+                    let mut remembered = other.remembered;
+                    given = target.as_ref().and_then(|name| remembered.remove_entry(name));
+                }
+            }
         }
-        Ok(Self { anchors, demand, names })
+        Ok(Self { anchors, demand, names, target, given })
     }
 
     /// What can be said before anything is asked of anybody.
@@ -124,7 +138,8 @@ impl Gate {
             let was_sealed = !asked.remembered.is_empty() && asked.name.digest().is_none();
             required >= Requirement::Sealed || was_sealed && !self.demand.allow_rollback
         };
-        self.demand.requirement() >= Requirement::Sealed || self.names.iter().any(demands)
+        let is_given = self.given.is_some() && !self.demand.allow_rollback;
+        is_given || self.demand.requirement() >= Requirement::Sealed || self.names.iter().any(demands)
     }
 
     /// Fetches the seals of an image and judges them.
@@ -153,7 +168,7 @@ impl Gate {
             Ok(candidates) => candidates,
         };
         let platform = found.platform();
-        let mut admission = Admission::new(self.anchors.revocations().clone());
+        let mut admission = Admission::new(self.anchors.revocations().clone(), self.demand.allow_rollback);
         for asked in &self.names {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(&candidates, &self.anchors, &question);
@@ -165,6 +180,7 @@ impl Gate {
             }
             admission.add(choice);
         }
+        self.target.iter().for_each(|name| admission.give(name));
         Ok(admission)
     }
 
@@ -199,17 +215,27 @@ impl Gate {
         index: Option<&'q BlobDigest>,
         platform: &'q str,
     ) -> Question<'q> {
+        let is_first = self.names.first().is_some_and(|first| std::ptr::eq(first, asked));
+        let given = self.given.iter().filter(|_| is_first).map(|(name, known)| (name.clone(), known)).next();
+        let known = |(name, known): (ImageName, &Epoch)| (name, remembered(known, platform));
         Question {
             name: &asked.name,
             manifest,
             index,
             platform,
             now: SystemTime::now(),
-            remembered: asked.remembered.clone(),
+            remembered: asked.remembered.iter().map(|(name, epoch)| known((name.clone(), epoch))).collect(),
+            given: given.map(known),
             allow_rollback: self.demand.allow_rollback,
             require: self.demand.requirement(),
         }
     }
+}
+
+/// What counts of what is remembered of a name, for images of that platform.
+fn remembered(known: &Epoch, platform: &str) -> Remembered {
+    let image = known.platforms.get(platform);
+    Remembered { epoch: known.epoch, image: image.map(|image| (image.manifest, image.created_unix_seconds)) }
 }
 
 impl Asked {
@@ -217,7 +243,7 @@ impl Asked {
         let mut remembered = BTreeMap::new();
         for known in anchors.rules().names(name).iter().filter_map(Reference::image_name) {
             let epoch = store.map(|store| store.epoch(known.as_str())).transpose()?.flatten();
-            remembered.extend(epoch.map(|epoch| (known, epoch.epoch)));
+            remembered.extend(epoch.map(|epoch| (known, epoch)));
         }
         Ok(Self { name: name.clone(), remembered })
     }

@@ -103,9 +103,13 @@ pub fn pull(
         pulled_as: Some(asked_for),
         index: found.index(),
         objects: form(wanted, &store, &admission),
+        // Whoever may write to a registry may put a claim beside an image; a good seal is by somebody with a key.
+        refuse_wrong_claims: admission.chosen().is_none(),
         word: pull::Word::Of(&check),
     };
     let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
+    let wrong = pulled.composefs.iter().filter(|checked| checked.outcome.is_refusal());
+    wrong.for_each(|checked| remarks(Remark::WrongClaim { why: checked.to_string() }));
     Ok(Admitted { pulled, admission })
 }
 

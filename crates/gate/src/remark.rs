@@ -36,6 +36,11 @@ pub enum Remark {
         /// How that shows.
         why: String,
     },
+    /// What somebody says about the composefs digests of a sealed image is not true.
+    WrongClaim {
+        /// Who says what.
+        why: String,
+    },
     /// The store had another seal of the image.
     SealReplaced,
     /// The store has no image of the name, and what a registry has is looked at instead.
@@ -98,6 +103,9 @@ impl fmt::Display for Remark {
                 write!(f, "{number} more composefs artifacts are not looked at")
             }
             Self::NoArtifact { why } => write!(f, "{why}; it is passed over"),
+            Self::WrongClaim { why } => {
+                write!(f, "warning: {why}; the image is as its seal says, which counts more")
+            }
             Self::SealReplaced => {
                 f.write_str("the seal that the store had of the image said something else, and is replaced")
             }

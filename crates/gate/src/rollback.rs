@@ -3,8 +3,8 @@
 use sealpack_format::digest::DiffId;
 use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest};
-use sealpack_node::seals;
 use sealpack_node::trust_store::TrustStore;
+use sealpack_node::{naming, seals};
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::judge::{Candidate, Failure};
 use sealpack_trust::seal::Seal;
@@ -84,11 +84,12 @@ pub struct RolledBack {
 }
 
 /// Gives `name` to the image of its history whose manifest's digest begins with `to`; without that to the newest one whose
-/// seal has a lower epoch than that of the image that has the name now, and that the rules and revocations allow.
+/// seal has a lower epoch than that of the image that has the name now, and that the rules and revocations allow. A name
+/// that had images with seals goes back to none without.
 ///
 /// # Errors
 ///
-/// [`RollbackError`]; of the store and the trust store.
+/// [`RollbackError`]; [`NamingError`](naming::NamingError); of the store and the trust store.
 pub fn rollback(
     store: &Store,
     name: &Reference,
@@ -104,9 +105,9 @@ pub fn rollback(
         None => older(store, &before, &history, trust, remarks)?,
     };
     check_whole(store, now)?;
-    store.set_image(now)?;
-    let [epoch, epoch_before] = [now, &before].map(|record| seals::epoch_of(store, record));
-    Ok(RolledBack { now: now.clone(), epoch, before, epoch_before })
+    let now = naming::go_back(store, now)?;
+    let [epoch, epoch_before] = [&now, &before].map(|record| seals::epoch_of(store, record));
+    Ok(RolledBack { now, epoch, before, epoch_before })
 }
 
 fn by_digest<'h>(

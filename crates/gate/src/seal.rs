@@ -70,7 +70,7 @@ pub fn seal(
     let mut of_node = |remark: sealpack_node::Remark| remarks(remark.into());
     let (record, draft) = seals::draft(&store, record, trust, sealing.wanted, sealing.replace, &mut of_node)?;
     let seal = draft.sign(keys).map_err(sealpack_node::Error::from)?;
-    store.write_seal(&record.manifest, &seal.to_json())?;
+    let record = seals::keep(&store, &record, &seal, trust, &mut of_node)?;
     let published = match (ready, sealing.publish) {
         (Some(ready), Some(publish)) => {
             let mut published = ready.publish(&seal, remarks)?;
@@ -81,7 +81,7 @@ pub fn seal(
         }
         _ => None,
     };
-    let path = store.seal_path(&record.manifest);
+    let path = seals::path_of(&store, &record);
     Ok(Sealed { record, seal, path, published })
 }
 

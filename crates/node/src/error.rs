@@ -2,6 +2,7 @@
 
 use crate::find::FindError;
 use crate::keys::KeyFileError;
+use crate::naming::NamingError;
 use crate::new_files::NewFileError;
 use crate::policy::PolicyError;
 use crate::seals::SealingError;
@@ -23,6 +24,9 @@ pub enum Error {
     /// Of finding an image by a name or digest.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// Of giving an image a name.
+    #[error(transparent)]
+    Naming(#[from] NamingError),
     /// Of seals.
     #[error(transparent)]
     Sealing(#[from] SealingError),
@@ -47,6 +51,7 @@ impl Error {
             Self::Mount(error) => error.is_verification(),
             Self::Policy(error) => error.is_verification(),
             Self::Sealing(error) => error.is_verification(),
+            Self::Naming(_) => true,
             Self::KeyFile(_) | Self::Find(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }

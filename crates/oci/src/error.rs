@@ -109,7 +109,7 @@ pub enum Error {
         /// The manifest and where it came from.
         what: String,
     },
-    /// A layer whose bytes the registry is not supposed to have.
+    /// A layer whose bytes the registry is not supposed to have, and does not have.
     #[error("layer {number} of {what} is a foreign layer ({media_type}), which is kept outside the registry")]
     ForeignLayer {
         /// The manifest.
@@ -180,6 +180,11 @@ impl Error {
     #[must_use]
     pub fn is_verification(&self) -> bool {
         matches!(self, Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::TooLong { .. })
+    }
+
+    /// Whether a blob that was asked for is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::NoBlob { .. }) || self.is_absence()
     }
 
     /// Whether what was asked for by its name is simply not there.

@@ -13,6 +13,7 @@ pub mod error;
 pub mod hash;
 pub mod image;
 pub mod ingest;
+mod json;
 pub mod layout;
 pub mod manifest;
 pub mod media_type;

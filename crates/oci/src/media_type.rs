@@ -59,6 +59,28 @@ impl Compression {
     }
 }
 
+/// The name of a compression that image layers may not have, by a blob's first bytes: ten suffice, and fewer give fewer
+/// names. A tar whose first member has such a name begins with the same bytes.
+#[must_use]
+pub fn unsupported_compression(start: &[u8]) -> Option<&'static str> {
+    Some(match start {
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => "bzip2",
+        [0x04, 0x22, 0x4d, 0x18, ..] | [0x02, 0x21, 0x4c, 0x18, ..] => "lz4",
+        [b'L', b'Z', b'I', b'P', 1, ..] => "lzip",
+        [0x89, b'L', b'Z', b'O', 0, ..] => "lzop",
+        // The usual properties, then the dictionary's size, 64 KiB at least: a tar's file may have the name of the first.
+        [0x5d, 0, 0, low, high, ..] if *low > 0 || *high > 0 => "lzma",
+        [0x1f, 0x9d, ..] => "compress (.Z)",
+        [0x1f, 0x1e, ..] => "pack (.z)",
+        [b'P', b'K', 3, 4, ..] => "zip",
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => "7z",
+        [0xff, 0x06, 0, 0, b's', b'N', b'a', b'P', b'p', b'Y', ..] => "snappy",
+        _ => return None,
+    })
+}
+
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -67,6 +89,25 @@ impl fmt::Display for Compression {
             Self::Zstd => "zstd",
         })
     }
+}
+
+/// Whether a media type does not say what something is for: there is none, or it is outside of the vendors' tree (RFC 6838,
+/// section 3.2), where it names a format at most. Registries and proxies put such types in the place of what was pushed.
+#[must_use]
+pub fn says_no_use(media_type: &str) -> bool {
+    let subtype = media_type.split_once('/').map_or("", |(_, subtype)| subtype);
+    !subtype.trim_start().to_ascii_lowercase().starts_with("vnd.")
+}
+
+/// Whether a media type is of a layer in whatever packing, unless that is encrypted.
+#[must_use]
+pub fn is_some_layer(media_type: &str) -> bool {
+    let prefixes = [
+        "application/vnd.oci.image.layer.",
+        "application/vnd.docker.image.rootfs.",
+        "application/vnd.docker.container.image.rootfs.",
+    ];
+    prefixes.iter().any(|prefix| media_type.starts_with(prefix)) && !media_type.ends_with("+encrypted")
 }
 
 /// What a media type is good for.
@@ -83,7 +124,7 @@ pub enum MediaKind {
     /// A layer.
     Layer(Compression),
     /// A layer that may not be distributed, or lies elsewhere.
-    ForeignLayer,
+    ForeignLayer(Compression),
     /// Anything else.
     Other,
 }
@@ -102,10 +143,17 @@ impl MediaKind {
             OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Self::Layer(Compression::Gzip),
             OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Self::Layer(Compression::Zstd),
             "application/vnd.oci.image.layer.nondistributable.v1.tar"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-            | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => Self::ForeignLayer,
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar" => {
+                Self::ForeignLayer(Compression::Plain)
+            }
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+                Self::ForeignLayer(Compression::Gzip)
+            }
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
+            | "application/vnd.docker.image.rootfs.foreign.diff.tar.zstd" => {
+                Self::ForeignLayer(Compression::Zstd)
+            }
             _ => Self::Other,
         }
     }
@@ -128,6 +176,24 @@ mod tests {
         assert_eq!(Compression::of_magic(&[0x5a, 0x2a, 0x4d, 0x18]), Compression::Zstd);
         assert_eq!(Compression::of_magic(b"etc/"), Compression::Plain);
         assert_eq!(Compression::of_magic(b""), Compression::Plain);
+    }
+
+    #[test]
+    fn compressions_that_layers_may_not_have_are_known() {
+        for (start, name) in [
+            (&b"\xfd7zXZ\0\0"[..], Some("xz")),
+            (b"BZh91AY&SYxx", Some("bzip2")),
+            (b"\x04\x22\x4d\x18\x64", Some("lz4")),
+            (b"\x5d\0\0\x80\0\xff\xff\xff\xff", Some("lzma")),
+            (b"\x1f\x9d\x90", Some("compress (.Z)")),
+            (b"BZh9.txt\0\0\0\0", None),
+            (b"]\0\0\0\0\0\0\0\0", None),
+            (b"\x1f\x8b\x08", None),
+            (b"etc/", None),
+            (b"", None),
+        ] {
+            assert_eq!(unsupported_compression(start), name, "{start:?}");
+        }
     }
 
     #[test]

@@ -52,8 +52,7 @@ impl<'a> Collector<'a> {
     /// Adds the entries of a list. What is no manifest cannot refer to anything, and nothing refers to itself.
     pub(crate) fn add(&mut self, entries: impl IntoIterator<Item = Descriptor>) -> Result<()> {
         for entry in entries {
-            if !entry.kind().is_manifest() || entry.digest == self.subject || !self.seen.insert(entry.digest)
-            {
+            if !entry.names_manifest() || entry.digest == self.subject || !self.seen.insert(entry.digest) {
                 continue;
             }
             if self.seen.len() > REFERRERS_MAX {

@@ -332,6 +332,20 @@ pub enum Error {
         /// The lower one.
         epoch: u64,
     },
+    /// A name was seen with another image of the same epoch.
+    #[error(
+        "{name} was seen with epoch {epoch} for {known} meanwhile, and {manifest} has the same and was not sealed later"
+    )]
+    EpochSame {
+        /// The name.
+        name: String,
+        /// The epoch.
+        epoch: u64,
+        /// The manifest of the image that is remembered.
+        known: BlobDigest,
+        /// That of the other one.
+        manifest: BlobDigest,
+    },
     /// A name was seen with a seal, and this image has none.
     #[error("{name} was seen with a seal of epoch {known} meanwhile, and this image has none")]
     EpochUnsealed {
@@ -407,6 +421,7 @@ impl Error {
             | Self::PackDamaged { .. }
             | Self::NameDigest { .. }
             | Self::EpochOlder { .. }
+            | Self::EpochSame { .. }
             | Self::EpochUnsealed { .. }
             | Self::LayerDamaged { source: LayerError::Magic | LayerError::Damaged { .. }, .. } => true,
             Self::RootUnreadable { source } => source.is_verification(),

@@ -8,7 +8,7 @@ use crate::dir::Entry;
 use crate::error::Result;
 use crate::places::{
     ALGORITHMS, BLOBS, DIRECTORIES_AT_ROOT, FILES_AT_ROOT, IMAGES, LAYERS, OBJECTS, OfLayer, PACKS,
-    PACKS_PARENT, SEALS, blob_of_file_name, manifest_of_seal_file_name, metadata_image_of_file_name,
+    PACKS_PARENT, SEALS, SealName, blob_of_file_name, metadata_image_of_file_name,
     metadata_image_of_hash_area_file_name, object_of, of_layer_file_name, pack_of_file_name,
 };
 use crate::store::Store;
@@ -25,8 +25,7 @@ pub(crate) struct Inventory {
     /// Layers of which it is recorded what pack they have.
     pub(crate) pack_records: Vec<DiffId>,
     pub(crate) packs: Vec<RootHash>,
-    /// The manifests of images with a seal.
-    pub(crate) seals: Vec<BlobDigest>,
+    pub(crate) seals: Vec<SealName>,
     pub(crate) blobs: Vec<BlobDigest>,
     pub(crate) strays: Vec<PathBuf>,
 }
@@ -51,7 +50,7 @@ pub(crate) fn take(store: &Store) -> Result<Inventory> {
     }
     inventory.blobs = list_algorithms(store, BLOBS, blob_of_file_name, &mut inventory.strays)?;
     list_packs(store, &mut inventory)?;
-    let seal = |entry: &Entry| manifest_of_seal_file_name(entry.name.to_str()?);
+    let seal = |entry: &Entry| SealName::of_file_name(entry.name.to_str()?);
     inventory.seals = list_directory(store, SEALS, seal, &mut inventory.strays)?;
     Ok(inventory)
 }

@@ -74,8 +74,8 @@ pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
 pub use problem::{Problem, ProblemKind};
 pub use refs::{
-    Accepted, Epoch, HISTORY_MAX, ImageRecord, Images, LayerDescriptor, ObjectForm, ObjectFormParseError,
-    REF_NAME_MAX_BYTES,
+    Accepted, AcceptedEpoch, Epoch, EpochImage, HISTORY_MAX, ImageRecord, Images, KeptSeal, LayerDescriptor,
+    ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES,
 };
 pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,

@@ -20,7 +20,7 @@ const FORMAT: &str = "sealpack-store";
 pub(crate) const VERSION: u64 = 1;
 
 /// The features that a program must know to use a store that has them.
-const KNOWN_INCOMPAT: [&str; 2] = [Feature::Packs.name(), Feature::History.name()];
+const KNOWN_INCOMPAT: [&str; 3] = [Feature::Packs.name(), Feature::History.name(), Feature::Seals.name()];
 
 /// As many bytes as no sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -34,6 +34,9 @@ pub(crate) enum Feature {
     /// Histories and epochs of names. A program that does not know them would remove what earlier images need, and
     /// take an older image for a newer one.
     History,
+    /// Seals named for manifest and statement, and names that say which is theirs. A program that does not know them
+    /// would find none.
+    Seals,
 }
 
 impl Feature {
@@ -42,6 +45,7 @@ impl Feature {
         match self {
             Self::Packs => "packs",
             Self::History => "history",
+            Self::Seals => "seals",
         }
     }
 
@@ -50,6 +54,7 @@ impl Feature {
         match self {
             Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
             Self::History => &[places::HISTORY, places::EPOCHS],
+            Self::Seals => &[places::SEALS],
         }
     }
 }

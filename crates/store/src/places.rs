@@ -180,21 +180,37 @@ pub(crate) fn pack_of_file_name(name: &str) -> Option<RootHash> {
     name.strip_suffix(".pack")?.parse().ok()
 }
 
-/// The file of a seal in [`SEALS`]. The digests of the two algorithms differ in length, so none is another's.
-pub(crate) fn seal_file_name(manifest: &BlobDigest) -> String {
-    format!("{}.json", manifest.hex())
+/// What a file in [`SEALS`] is named for: an image's manifest and the statement of the seal. Before there was
+/// [`Feature::Seals`](crate::meta::Feature), an image had one seal, named for its manifest alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SealName {
+    pub(crate) manifest: BlobDigest,
+    pub(crate) statement: Option<BlobDigest>,
 }
 
-/// Where the seal of the image with that manifest is in the store.
-pub(crate) fn seal_path(manifest: &BlobDigest) -> PathBuf {
-    Path::new(SEALS).join(seal_file_name(manifest))
-}
+impl SealName {
+    /// The file. The digests of the two algorithms differ in length, so none is another's; that of a statement is SHA-256.
+    pub(crate) fn file_name(&self) -> String {
+        match &self.statement {
+            Some(statement) => format!("{}-{}.json", self.manifest.hex(), statement.hex()),
+            None => format!("{}.json", self.manifest.hex()),
+        }
+    }
 
-/// The manifest that a file in [`SEALS`] is named for.
-pub(crate) fn manifest_of_seal_file_name(name: &str) -> Option<BlobDigest> {
-    let hex = name.strip_suffix(".json")?;
-    let algorithm = if hex.len() > 64 { "sha512" } else { "sha256" };
-    format!("{algorithm}:{hex}").parse().ok()
+    /// Where it is in the store.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new(SEALS).join(self.file_name())
+    }
+
+    /// What a file is named for.
+    pub(crate) fn of_file_name(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(".json")?;
+        let (manifest, statement) =
+            name.split_once('-').map_or((name, None), |(one, other)| (one, Some(other)));
+        let algorithm = if manifest.len() > 64 { "sha512" } else { "sha256" };
+        let statement = statement.map(|hex| format!("sha256:{hex}").parse()).transpose().ok()?;
+        Some(Self { manifest: format!("{algorithm}:{manifest}").parse().ok()?, statement })
+    }
 }
 
 /// The file in [`PARTIAL`] of a blob.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Store {
     lock_watcher: LockWatcher,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
+    /// Whether no seal is where earlier versions put them.
+    pub(crate) seals_settled: AtomicBool,
     /// The mode of its directory when this opened it, if others could get in.
     pub(crate) found_loose: Option<u32>,
 }
@@ -90,6 +93,7 @@ impl Store {
             lock_wait: LOCK_WAIT,
             lock_watcher: LockWatcher::default(),
             enabled: Mutex::default(),
+            seals_settled: AtomicBool::new(false),
             found_loose,
         })
     }

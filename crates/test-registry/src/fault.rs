@@ -58,6 +58,10 @@ pub enum Action {
     Redirect(u16, String),
     /// With this header in addition to the right ones.
     ExtraHeader(String, String),
+    /// The right body in this coding, which only gzip is really, with a `Content-Encoding` that says so.
+    Coded(String),
+    /// The same without a length.
+    CodedChunks(String),
     /// With another `Content-Type`.
     ContentType(String),
     /// Garbage in place of HTTP.

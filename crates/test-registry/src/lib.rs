@@ -120,6 +120,13 @@ impl Registry {
         Self::launch(Some(Arc::new(tls::Identity::new())))
     }
 
+    /// A registry that speaks TLS, with a certificate for these names and addresses that signs itself, and says that it may
+    /// sign others, or does not. It is the registry's [CA](Self::ca_pem), too.
+    #[must_use]
+    pub fn start_self_signed(names: &[&str], may_sign: bool) -> Self {
+        Self::launch(Some(Arc::new(tls::Identity::self_signed(names, may_sign))))
+    }
+
     fn launch(tls: Option<Arc<tls::Identity>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");

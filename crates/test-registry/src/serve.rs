@@ -150,6 +150,13 @@ fn send(
             write_chunk(stream, &response.body)?;
             write_chunk(stream, b"")?;
         }
+        Some(Action::Coded(coding)) => coded(response, &coding).write(stream)?,
+        Some(Action::CodedChunks(coding)) => {
+            let response = coded(response, &coding);
+            response.write_head(stream, None)?;
+            write_chunk(stream, &response.body)?;
+            write_chunk(stream, b"")?;
+        }
         Some(Action::ExtraHeader(name, value)) => response.with(&name, value).write(stream)?,
         Some(Action::ContentType(value)) => response.with("Content-Type", value).write(stream)?,
         // These have changed the answer itself.
@@ -166,6 +173,12 @@ fn send(
         ) => response.write(stream)?,
     }
     Ok(true)
+}
+
+/// `response` as a server sends it that compresses what it is not asked to.
+fn coded(mut response: Response, coding: &str) -> Response {
+    response.body = crate::gzip(&response.body);
+    response.with("Content-Encoding", coding)
 }
 
 /// Sends what comes before the connection ends.

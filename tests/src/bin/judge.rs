@@ -51,6 +51,7 @@ fn judge_once(statement: &[u8], bundle: &[u8], anchors: &Anchors) -> Result<()> 
         platform: statement.platform(),
         now: SystemTime::now(),
         remembered: BTreeMap::new(),
+        given: None,
         allow_rollback: false,
         require: Requirement::Sealed,
     };

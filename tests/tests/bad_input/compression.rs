@@ -64,7 +64,10 @@ fn gzip_that_ends_too_early_is_refused() -> Result<()> {
 
 #[test]
 fn gzip_with_something_else_behind_it_is_refused() -> Result<()> {
-    refuses([gzip(&tar()), b"something else".to_vec()].concat(), &["corrupt gzip"])
+    let words = ["corrupt gzip", "behind the end of the gzip stream", "something else"];
+    refuses([gzip(&tar()), b"something else".to_vec()].concat(), &words)?;
+    refuses([gzip(&tar()), zstd_of(&tar())?].concat(), &["corrupt gzip", "behind the end", "comes zstd"])?;
+    refuses_zstd([zstd_of(&tar())?, gzip(&tar())].concat(), &["corrupt zstd", "behind the end", "comes gzip"])
 }
 
 #[test]
@@ -96,8 +99,22 @@ fn zstd_with_an_absurd_window_is_refused() -> Result<()> {
 fn a_layer_of_something_else_than_tar_is_refused() -> Result<()> {
     refuses(text(22, 10_000).into_bytes(), &["tar"])?;
     refuses(gzip(text(22, 10_000).as_bytes()), &["tar"])?;
-    // xz, which no specification allows.
-    refuses([&[0xfd, b'7', b'z', b'X', b'Z', 0][..], &[0; 4000]].concat(), &["tar"])
+    Ok(())
+}
+
+/// No specification allows these. They were called tars that are none.
+#[test]
+fn layers_with_other_compressions_are_refused_by_the_name_of_these() -> Result<()> {
+    for (magic, name) in [
+        (&b"\xfd7zXZ\0"[..], "xz"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"\x5d\0\0\x80\0", "lzma"),
+        (b"\x1f\x9d\x90", "compress (.Z)"),
+    ] {
+        refuses([magic, &[1; 4000]].concat(), &["is compressed with", name, "tar", "gzip or zstd"])?;
+    }
+    Ok(())
 }
 
 #[test]

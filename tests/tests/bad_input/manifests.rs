@@ -106,13 +106,35 @@ fn a_layer_of_an_unknown_media_type_is_refused() -> Result<()> {
     )
 }
 
+/// Where its blob is there, it is a layer like any other.
 #[test]
-fn a_layer_that_may_not_be_distributed_is_refused() -> Result<()> {
-    let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
-    refuses_manifest(
-        |it| it["layers"][0]["mediaType"] = media_type.into(),
-        &["layer 1", "foreign", media_type],
-    )
+fn a_layer_that_is_kept_elsewhere_is_refused_only_where_it_is_not_there() -> Result<()> {
+    let case = Case::new()?;
+    for media_type in [
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+    ] {
+        let mut foreign = with_manifest(other(), |it| it["layers"][0]["mediaType"] = media_type.into())?;
+        let registry = Registry::start();
+        case.sealpack.run(["pull", &case.layout(&foreign)?, "--name", "from-layout"])?;
+        case.sealpack.run(["pull", &serve(&registry, &foreign), "--name", "from-registry"])?;
+        foreign =
+            with_manifest(image_of_nothing_else()?, |it| it["layers"][0]["mediaType"] = media_type.into())?;
+        foreign.layers.clear();
+        case.refuses_image(
+            Exit::Failed,
+            &foreign,
+            &["layer 1", "foreign", media_type, "outside the registry"],
+        )?;
+    }
+    Ok(())
+}
+
+/// An image with a layer that no store has.
+fn image_of_nothing_else() -> Result<Image> {
+    use sealpack_test_registry::ImageLayer;
+    use sealpack_tests::layer_tar::archive;
+    Ok(image(vec![ImageLayer::gzip(&archive(&[file("elsewhere", &text(41, 4000))]))]))
 }
 
 #[test]

@@ -90,3 +90,33 @@ fn an_artifact_about_another_image_is_passed_over() -> Result<()> {
     ensure!(said(&output).contains(&digest) && said(&output).contains("passed over"), "{}", said(&output));
     Ok(())
 }
+
+/// Whoever could write to a registry could keep a sealed image from everybody with an artifact that nobody had signed.
+#[test]
+fn a_claim_of_nobody_does_not_stop_a_sealed_image() -> Result<()> {
+    let market = Market::new()?;
+    market.demand_seals("")?;
+    market.publish(&market.seal(5)?);
+    let wrong = fsverity_digest(Algorithm::Sha256, b"another config").to_string();
+    let digest = publish(&market, &wrong, &market.manifest());
+    let remark = said(&market.run(&["pull", &market.name()])?);
+    ensure!([&digest, &wrong].iter().all(|word| remark.contains(*word)), "{remark}");
+    ensure!(remark.contains("as its seal says"), "{remark}");
+    let pulled = market.json(&["pull", &market.name()])?;
+    ensure!(outcomes(&pulled)? == [("config", "wrong", false)], "{pulled:#}");
+    // A digest that is none, and one of the image's, is no better.
+    publish(&market, "sha256:none", &market.manifest());
+    market.run(&["pull", &market.name()])?;
+    Ok(())
+}
+
+/// A seal that is not the image's helps no claim.
+#[test]
+fn a_wrong_claim_beside_an_unusable_seal_refuses() -> Result<()> {
+    let market = Market::new()?;
+    let stranger = super::market::Publisher::new("stranger")?;
+    market.publish(&stranger.seal(market.contents(5))?);
+    let wrong = fsverity_digest(Algorithm::Sha256, b"another config").to_string();
+    let digest = publish(&market, &wrong, &market.manifest());
+    market.refuses(&[], &[&digest, &wrong])
+}

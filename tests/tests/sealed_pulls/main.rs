@@ -3,6 +3,7 @@
 mod accepted;
 mod composefs;
 mod market;
+mod names;
 mod older;
 mod refused;
 mod verify;

@@ -87,7 +87,8 @@ impl Market {
         let publisher = Publisher::new("publisher")?;
         let dir = tempfile::Builder::new().prefix("market-").tempdir_in(paths::fixtures())?;
         let name = format!("{}/{REPOSITORY}:{TAG}", registry.host());
-        let contents = sealed_contents(&publisher, &name, dir.path().join("keys"))?;
+        let platform = format!("linux/{}", architecture());
+        let contents = sealed_contents(&publisher, &name, dir.path().join("keys"), &platform)?;
         let node = Sealpack::new()?;
         fs::create_dir(dir.path().join("trust"))?;
         let other = super::market::image(9);
@@ -201,23 +202,33 @@ impl Market {
 
     /// Another image under the same tag, with a market of its own statement.
     pub(crate) fn contents_of(&self, image: &Image) -> Result<StatementContents> {
+        self.contents_of_platform(image, &format!("linux/{}", architecture()))
+    }
+
+    /// The same for an image of a platform that may not be this machine's.
+    pub(crate) fn contents_of_platform(&self, image: &Image, platform: &str) -> Result<StatementContents> {
         let keys = self.dir.path().join(format!("keys-{}", &digest_of(&image.manifest)[7..15]));
         let registry = Registry::start();
         registry.put_image(REPOSITORY, TAG, image);
         let name = format!("{}/{REPOSITORY}:{TAG}", registry.host());
-        let contents = sealed_contents(&self.publisher, &name, keys)?;
+        let contents = sealed_contents(&self.publisher, &name, keys, platform)?;
         Ok(StatementContents { names: self.contents.names.clone(), ..contents })
     }
 }
 
 /// What a good seal of an image says, as a store that has the image finds it.
-fn sealed_contents(publisher: &Publisher, name: &str, keys: PathBuf) -> Result<StatementContents> {
+fn sealed_contents(
+    publisher: &Publisher,
+    name: &str,
+    keys: PathBuf,
+    platform: &str,
+) -> Result<StatementContents> {
     fs::create_dir(&keys)?;
     let [key, certificate] = ["key", "crt"].map(|name| keys.join(name).display().to_string());
     fs::write(&key, &publisher.key_pem)?;
     fs::write(&certificate, publisher.certificate.pem())?;
     let workshop = Sealpack::new()?;
-    workshop.run(["pull", "--objects", "packs", name])?;
+    workshop.run(["pull", "--objects", "packs", "--platform", platform, name])?;
     let made = workshop.json(["seal", name, "--key", &key, "--cert", &certificate])?;
     let path = made["seal"].as_str().context("no path of the seal")?;
     Ok(Seal::parse(&fs::read(path)?)?.statement().contents().clone())

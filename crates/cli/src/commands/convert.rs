@@ -31,7 +31,7 @@ impl Convert {
         let record = find_name(&store, &self.image)?;
         let before = record.objects;
         let converted = store.convert(&record, self.to, &())?;
-        let is_sealed = store.read_seal(&converted.record.manifest)?.is_some();
+        let is_sealed = store.read_seal(&converted.record)?.is_some();
         context.output.result(&json_of(&converted, before), || {
             let mut text = text_of(&converted, before);
             if is_sealed && converted.record.objects == ObjectForm::Files {

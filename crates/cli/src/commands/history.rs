@@ -60,7 +60,7 @@ impl History {
 }
 
 fn is_sealed(store: &Store, record: &ImageRecord) -> bool {
-    store.seal_path(&record.manifest).exists()
+    seals::is_there(store, record)
 }
 
 fn json_of(store: &Store, record: &ImageRecord) -> Value {

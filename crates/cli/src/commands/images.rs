@@ -5,6 +5,7 @@ use crate::error::CommandResult;
 use crate::listing;
 use crate::output::{size, table};
 use sealpack_format::tree::Time;
+use sealpack_node::seals;
 
 /// List the images in the store.
 ///
@@ -42,7 +43,7 @@ impl Images {
                 "metadata_image": record.metadata_image,
                 "pulled_unix_seconds": record.pulled_unix_seconds,
                 "kept_in": record.objects.name(),
-                "sealed": store.seal_path(&record.manifest).exists(),
+                "sealed": seals::is_there(&store, record),
                 "packs": usage.packs,
                 "own_packs": usage.own_packs,
                 "objects": usage.objects,
@@ -60,7 +61,7 @@ impl Images {
                         record.name.clone(),
                         record.manifest.hex().chars().take(12).collect(),
                         record.platform.clone(),
-                        match store.seal_path(&record.manifest).exists() {
+                        match seals::is_there(&store, record) {
                             true => format!("{}, sealed", record.objects),
                             false => record.objects.to_string(),
                         },

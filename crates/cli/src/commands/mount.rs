@@ -94,7 +94,7 @@ impl Mount {
 
 /// What to do where a level is required that image or machine do not reach.
 fn advice(store: &Store, record: &ImageRecord, required: Level) -> &'static str {
-    let is_sealed = !matches!(store.read_seal(&record.manifest), Ok(None));
+    let is_sealed = !matches!(store.read_seal(record), Ok(None));
     match record.objects {
         ObjectForm::Files if required >= Level::Signed => {
             "signatures are of packs: `sealpack seal` puts the image into packs and signs them"

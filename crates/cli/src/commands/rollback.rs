@@ -8,7 +8,8 @@ use crate::error::CommandResult;
 /// Give a name back to the image that had it before.
 ///
 /// Without --to, that is the newest one in the name's history whose seal has a lower epoch than that of the image that
-/// has the name now; if that one has no seal, the newest one that has. Nothing is fetched. The image that loses the name
+/// has the name now; if that one has no seal, the newest one that has. Where images with seals had the name, none without
+/// gets it, with --to neither. Nothing is fetched. The image that loses the name
 /// goes into the history, and the highest epoch that was seen stays: the next pull of the name brings a later image, or
 /// is refused.
 #[derive(Debug, clap::Args)]

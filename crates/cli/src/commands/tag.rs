@@ -1,4 +1,5 @@
 use sealpack_format::reference::Reference;
+use sealpack_node::naming;
 use serde_json::json;
 
 use crate::context::Context;
@@ -7,7 +8,9 @@ use crate::error::CommandResult;
 /// Give an image a further name.
 ///
 /// An image that has the name already loses it, and goes into the name's history: see `sealpack history`.
-/// The rules of the trust store are not asked.
+/// The rules of the trust store are not asked. But a name that had an image with a seal gets none without, nor an older
+/// one, unless --allow-rollback says so. The image has its seal under the new name, too; `sealpack seal --replace` gives it
+/// another one there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack tag debian:12 debian:stable")]
@@ -16,12 +19,16 @@ pub(crate) struct Tag {
     image: String,
     /// The new name.
     name: Reference,
+    /// Take an older image too than the name stood for, or one without a seal where there was one. What is remembered of the
+    /// name does not fall.
+    #[arg(long)]
+    allow_rollback: bool,
 }
 
 impl Tag {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let mut record = context.find_whole(&store, &self.image).map_err(|error| {
+        let record = context.find_whole(&store, &self.image).map_err(|error| {
             // As with `ln`, what is there comes first.
             match context.find_whole(&store, &self.name.to_string()) {
                 Ok(there) => error.hint(format_args!(
@@ -31,10 +38,7 @@ impl Tag {
                 Err(_) => error,
             }
         })?;
-        let before = std::mem::replace(&mut record.name, self.name.to_string());
-        // Its seal goes on being for the name that it was pulled by.
-        record.pulled_as = Some(record.pulled_as.unwrap_or(before)).filter(|name| *name != record.name);
-        store.set_image(&record)?;
+        let record = naming::tag(&store, &record, &self.name, self.allow_rollback)?;
         let value = json!({ "name": record.name, "metadata_image": record.metadata_image });
         context.output.result(&value, || record.name.clone())
     }

@@ -11,11 +11,12 @@ use sealpack_trust::pkcs7;
 use sealpack_trust::seal::{Seal, Signed, Statement};
 
 use super::draft::{check_is_of, devices_of, in_packs};
-use super::{SealingError, read};
+use super::{SealingError, keep, read};
 use crate::Error;
 use crate::keys::{self, KeyFileError};
 use crate::new_files::NewFileError;
 use crate::remark::{Remark, Remarks};
+use crate::trust_store::TrustStore;
 
 const README: &str = "\
 These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
@@ -140,15 +141,16 @@ impl Attached {
     ///
     /// # Errors
     ///
-    /// [`SealingError`]; of the store.
+    /// [`SealingError`]; of the store and the trust store.
     pub fn attach(
         self,
         store: &Store,
         record: ImageRecord,
         replace: bool,
+        trust: &TrustStore,
         remarks: Remarks<'_>,
     ) -> Result<(ImageRecord, Seal), Error> {
-        let record = in_packs(store, record, remarks)?;
+        let record = in_packs(store, record, &mut *remarks)?;
         check_is_of(&self.statement, &devices_of(store, &record)?, &record)?;
         let before = if replace { None } else { read(store, &record)? };
         let refused = |source| SealingError::Assemble { name: record.name.clone(), source };
@@ -163,7 +165,7 @@ impl Attached {
                 return Err(SealingError::AnotherStatement { name, directory }.into());
             }
         };
-        store.write_seal(&record.manifest, &seal.to_json())?;
+        let record = keep(store, &record, &seal, trust, remarks)?;
         Ok((record, seal))
     }
 }

@@ -19,8 +19,10 @@ use crate::trust_store::TrustStore;
 pub struct Wanted {
     /// The names that the seal may be used for; none are the one that the image was pulled under.
     pub names: Vec<Reference>,
-    /// The number that tells an earlier seal of a name from a later one; without one, the seconds of `created`.
+    /// The number that tells an earlier seal of a name from a later one; without one, the seconds of `now`.
     pub epoch: Option<u64>,
+    /// The time of sealing, by the clock: unlike `created`, one that a rebuild does not have again.
+    pub now: Timestamp,
     /// When the statement is made.
     pub created: Timestamp,
 }
@@ -66,7 +68,7 @@ impl Wanted {
         let Devices { manifest, metadata, packs } = devices;
         let contents = StatementContents {
             created: self.created,
-            epoch: self.epoch.unwrap_or_else(|| self.created.unix_seconds()),
+            epoch: self.epoch.unwrap_or_else(|| self.now.unix_seconds()),
             manifest,
             platform: record.platform.clone(),
             metadata: vec![metadata],
@@ -145,7 +147,7 @@ pub fn draft(
 
 /// Whether the statement and each root hash have a signature that counts in the trust store. Then the root hashes are
 /// as good as when they were signed.
-fn is_by_somebody_trusted(anchors: &Anchors, seal: &Seal) -> bool {
+pub(super) fn is_by_somebody_trusted(anchors: &Anchors, seal: &Seal) -> bool {
     let now = SystemTime::now();
     let counts = |(signed, content): (Signed, Vec<u8>)| {
         let of = if signed == Signed::Statement { Use::Statements } else { Use::Packs };

@@ -149,6 +149,9 @@ pub enum NotItsSeal {
     /// It is of other devices.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// It is another one than that which the name has.
+    #[error("it has another statement than the seal that the name has")]
+    AnotherStatement,
 }
 
 /// Why a statement is not about an image.

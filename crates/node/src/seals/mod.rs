@@ -5,16 +5,19 @@ mod draft;
 mod error;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use sealpack_format::digest::RootHash;
-use sealpack_store::{ImageRecord, LayerPack, ObjectForm, PackDescriptor, Store};
+use sealpack_store::{ImageRecord, KeptSeal, LayerPack, ObjectForm, PackDescriptor, Store};
 use sealpack_trust::seal::{Devices, Seal, SealedMetadata, SealedPack};
 
 pub use attach::{Attached, certificates, check_is_free, write_prepared};
 pub use draft::{Draft, Wanted, draft};
 pub use error::{NotItsSeal, NotItsStatement, SealingError};
 
-use crate::Error;
+use crate::remark::Remarks;
+use crate::trust_store::TrustStore;
+use crate::{Error, naming};
 
 /// A pack of an image, with all layers that have it.
 #[derive(Debug, Clone)]
@@ -55,10 +58,54 @@ pub fn devices(record: &ImageRecord, root_hash: RootHash, packs: &[ImagePack]) -
     Devices { manifest: record.manifest, metadata, packs }
 }
 
-/// The seal that the store has of an image.
+/// The seal that the store has of an image, under the name in its record.
 pub fn read(store: &Store, record: &ImageRecord) -> Result<Option<Seal>, Error> {
-    let Some(json) = store.read_seal(&record.manifest)? else { return Ok(None) };
-    Seal::parse(&json).map(Some).map_err(|error| not_its_seal(store, record, error.into()).into())
+    let Some(json) = store.read_seal(record)? else { return Ok(None) };
+    let seal = Seal::parse(&json).map_err(|error| not_its_seal(store, record, error.into()))?;
+    if Some(to_be_kept(&seal).statement) != record.statement {
+        // What it says is of more use than that it is not the one that was there.
+        check(store, record, &seal)?;
+        return Err(not_its_seal(store, record, NotItsSeal::AnotherStatement).into());
+    }
+    Ok(Some(seal))
+}
+
+/// A seal, as the store keeps it.
+#[must_use]
+pub fn to_be_kept(seal: &Seal) -> KeptSeal {
+    KeptSeal::new(seal.statement().bytes(), seal.to_json())
+}
+
+/// Keeps a seal as that of an image under the name in its record, and remembers its epoch where it counts in the trust
+/// store. Answers with the record that the name has then.
+///
+/// # Errors
+///
+/// Of the store and the trust store.
+pub fn keep(
+    store: &Store,
+    record: &ImageRecord,
+    seal: &Seal,
+    trust: &TrustStore,
+    remarks: Remarks<'_>,
+) -> Result<ImageRecord, Error> {
+    let record = store.write_seal(record, &to_be_kept(seal))?;
+    if draft::is_by_somebody_trusted(&trust.read(remarks)?, seal) {
+        naming::remember(store, &record, seal.statement())?;
+    }
+    Ok(record)
+}
+
+/// Where the store has the seal that an image has under the name in its record.
+#[must_use]
+pub fn path_of(store: &Store, record: &ImageRecord) -> PathBuf {
+    store.seal_path(record).unwrap_or_else(|| store.path().to_owned())
+}
+
+/// Whether an image has a seal under the name in its record, whatever it is worth.
+#[must_use]
+pub fn is_there(store: &Store, record: &ImageRecord) -> bool {
+    store.seal_path(record).is_some_and(|path| path.exists())
 }
 
 /// The epoch of the seal that the store has of an image, if that can be read.
@@ -107,5 +154,5 @@ pub(crate) fn check_parts(
 
 /// A seal that is none, or not that of its image.
 fn not_its_seal(store: &Store, record: &ImageRecord, problem: NotItsSeal) -> SealingError {
-    SealingError::Kept { path: store.seal_path(&record.manifest), name: record.name.clone(), problem }
+    SealingError::Kept { path: path_of(store, record), name: record.name.clone(), problem }
 }

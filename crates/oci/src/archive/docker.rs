@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::members::{Extent, Members};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
+use crate::json;
 use crate::manifest::{CONFIG_MAX_BYTES, Config, Descriptor, LAYERS_MAX, MANIFEST_MAX_BYTES};
 use crate::media_type::{
     Compression, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD, DOCKER_MANIFEST,
@@ -58,12 +59,12 @@ pub struct DockerArchive {
 /// An entry of manifest.json.
 #[derive(Deserialize)]
 struct SavedImage {
-    #[serde(rename = "Config")]
-    config: String,
-    #[serde(rename = "RepoTags")]
-    names: Option<Vec<String>>,
-    #[serde(rename = "Layers")]
-    layers: Option<Vec<String>>,
+    #[serde(rename = "Config", default, deserialize_with = "json::text")]
+    config: Option<String>,
+    #[serde(rename = "RepoTags", default, deserialize_with = "json::or_empty")]
+    names: Vec<String>,
+    #[serde(rename = "Layers", default, deserialize_with = "json::or_empty")]
+    layers: Vec<String>,
 }
 
 /// The manifest that is made, its fields in the order in which docker writes them.
@@ -112,12 +113,14 @@ impl DockerArchive {
             return Err(Error::malformed(path.display().to_string(), problem));
         }
         let listing = members.read_small("manifest.json", MANIFEST_MAX_BYTES)?;
-        let images: Vec<SavedImage> = serde_json::from_slice(&listing)
-            .map_err(|error| Error::malformed(format!("{what}: manifest.json"), error))?;
+        let images = read_listing(&what, &listing)?;
         let image = choose(&what, &images, &choice)?;
-        let config_bytes = members.read_small(&image.config, CONFIG_MAX_BYTES)?;
-        let config = Config::parse(&format!("{what}: {}", image.config), &config_bytes)?;
-        let names = image.layers.as_deref().unwrap_or_default();
+        let config_name = image.config.as_deref().ok_or_else(|| {
+            Error::malformed(format!("{what}: manifest.json"), "the image has no config there")
+        })?;
+        let config_bytes = members.read_small(config_name, CONFIG_MAX_BYTES)?;
+        let config = Config::parse(&format!("{what}: {config_name}"), &config_bytes)?;
+        let names = &image.layers;
         if names.len() != config.diff_ids.len() || names.len() > LAYERS_MAX {
             let (layers, diff_ids) = (names.len(), config.diff_ids.len());
             let problem =
@@ -143,6 +146,20 @@ impl DockerArchive {
         let default_name = default_name(path, image, &choice);
         Ok(Self { what, members, manifest_bytes, config_bytes, layers, default_name })
     }
+}
+
+/// The images that `manifest.json` lists.
+fn read_listing(what: &str, listing: &[u8]) -> Result<Vec<SavedImage>> {
+    let malformed = |error: &dyn fmt::Display| Error::malformed(format!("{what}: manifest.json"), error);
+    let images: Option<Vec<Option<SavedImage>>> =
+        serde_json::from_slice(listing).map_err(|error| malformed(&error))?;
+    let no_image = |problem: &str| Error::NoImage { what: what.to_owned(), problem: problem.to_owned() };
+    let images =
+        images.ok_or_else(|| no_image("its manifest.json is null, so that it has no image at all"))?;
+    let numbered = images.into_iter().enumerate();
+    numbered
+        .map(|(number, image)| image.ok_or_else(|| malformed(&format!("image @{number} is null"))))
+        .collect()
 }
 
 /// A bare layer is described by its diff_id, without reading it; a compressed one by the digest
@@ -187,7 +204,7 @@ fn describe_layer(
 fn choose<'a>(what: &str, images: &'a [SavedImage], choice: &ArchiveChoice) -> Result<&'a SavedImage> {
     let no_image = |problem: String| Error::NoImage { what: what.to_owned(), problem };
     let has_name = |image: &SavedImage, wanted: &Reference| {
-        let mut names = image.names.iter().flatten();
+        let mut names = image.names.iter();
         names.any(|name| name.parse::<Reference>().is_ok_and(|name| name == *wanted))
     };
     match (choice, images) {
@@ -207,8 +224,8 @@ fn choose<'a>(what: &str, images: &'a [SavedImage], choice: &ArchiveChoice) -> R
 }
 
 fn names(images: &[SavedImage]) -> String {
-    let name = |(number, image): (usize, &SavedImage)| match image.names.as_deref() {
-        Some([first, ..]) => format!(":{}", first.chars().take(300).collect::<String>().escape_debug()),
+    let name = |(number, image): (usize, &SavedImage)| match &image.names[..] {
+        [first, ..] => format!(":{}", first.chars().take(300).collect::<String>().escape_debug()),
         _ => format!(":@{number}"),
     };
     let names: Vec<String> = images.iter().enumerate().map(name).take(20).collect();
@@ -220,7 +237,7 @@ fn default_name(path: &Path, image: &SavedImage, choice: &ArchiveChoice) -> Opti
     if let ArchiveChoice::Name(name) = choice {
         return Some(name.clone());
     }
-    let own = image.names.iter().flatten().find_map(|name| name.parse().ok());
+    let own = image.names.iter().find_map(|name| name.parse().ok());
     let file = path.file_name().and_then(|name| name.to_str()).map(str::to_ascii_lowercase);
     own.or_else(|| {
         let file = file?;

@@ -11,6 +11,7 @@ use sealpack_format::tar::{self, Event, MemberKind};
 
 use crate::error::{Error, Result};
 use crate::layout::{ExactReader, open_regular};
+use crate::media_type::{Compression, unsupported_compression};
 
 /// How much of the archive is read at once.
 const CHUNK_BYTES: usize = 1024 * 1024;
@@ -30,8 +31,10 @@ pub(super) struct Members {
 #[derive(Debug)]
 enum Entry {
     File(Extent),
-    /// The path that a link leads to.
-    Link(Vec<u8>),
+    /// The path that a link leads to, `None` where that is out of the archive, and what it says.
+    Link(Option<Vec<u8>>, Vec<u8>),
+    /// A directory, a device: what has no content.
+    Nothing,
     /// A file with holes, which lies in several pieces.
     Sparse,
 }
@@ -78,9 +81,9 @@ impl Members {
         Ok(Self { path: path.to_owned(), file: Arc::new(file), entries: indexer.entries })
     }
 
-    /// Whether there is a member at `name`.
+    /// Whether there is a file or a link at `name`.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.contains_key(name.as_bytes())
+        self.entries.get(name.as_bytes()).is_some_and(|entry| !matches!(entry, Entry::Nothing))
     }
 
     /// The member at `name`, links followed.
@@ -88,20 +91,42 @@ impl Members {
         let problem =
             |problem: &str| Error::malformed(self.path.display().to_string(), format!("{name:?} {problem}"));
         let mut path = normalise(b"", name.as_bytes()).ok_or_else(|| problem("leads out of the archive"))?;
+        let mut link = None;
         for _ in 0..LINKS_MAX {
             match self.entries.get(&path) {
                 Some(Entry::File(extent)) => return Ok(*extent),
-                Some(Entry::Link(target)) => path.clone_from(target),
+                Some(Entry::Link(Some(target), said)) => {
+                    path.clone_from(target);
+                    link = Some(said);
+                }
+                Some(Entry::Link(None, said)) => {
+                    let said = said.escape_ascii();
+                    let problem = format!("it is a link to \"{said}\", which leads out of the archive");
+                    return Err(self.no_blob(name, &problem));
+                }
+                Some(Entry::Nothing) => {
+                    return Err(self.no_blob(name, "it is a directory, a device or a pipe"));
+                }
                 Some(Entry::Sparse) => {
                     return Err(problem("is a sparse member, which cannot be read in place"));
                 }
                 None => {
-                    let (what, name) = (self.path.display().to_string(), name.to_owned());
-                    return Err(Error::NoBlob { what, name });
+                    let Some(said) = link else {
+                        let (what, name) = (self.path.display().to_string(), name.to_owned());
+                        return Err(Error::NoBlob { what, name });
+                    };
+                    let said = said.escape_ascii();
+                    let problem = format!("it is a link to \"{said}\", which is not in the archive");
+                    return Err(self.no_blob(name, &problem));
                 }
             }
         }
         Err(problem("is a link that leads through too many others"))
+    }
+
+    /// The error of a member that is there and has no content.
+    fn no_blob(&self, name: &str, problem: &str) -> Error {
+        Error::NoBlob { what: self.path.display().to_string(), name: format!("{name}: {problem}") }
     }
 
     /// The content of the member at `name`, which may have `limit_bytes`.
@@ -146,10 +171,10 @@ impl Indexer {
                 let Some(path) = normalise(b"", &member.path) else { return };
                 let parent =
                     path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]);
-                let link = match &member.kind {
-                    MemberKind::Symlink(target) => normalise(parent, target),
-                    MemberKind::HardLink(target) => normalise(b"", target),
-                    _ => None,
+                let other = match &member.kind {
+                    MemberKind::Symlink(target) => Entry::Link(normalise(parent, target), target.clone()),
+                    MemberKind::HardLink(target) => Entry::Link(normalise(b"", target), target.clone()),
+                    _ => Entry::Nothing,
                 };
                 match member.kind {
                     MemberKind::Regular => {
@@ -158,8 +183,7 @@ impl Indexer {
                     }
                     _ => {
                         // Any other kind hides what had the name before.
-                        self.entries.remove(&path);
-                        self.entries.extend(link.map(|target| (path, Entry::Link(target))));
+                        self.entries.insert(path, other);
                     }
                 }
             }
@@ -189,14 +213,21 @@ fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn refuse_compressed(path: &Path, file: &File) -> Result<()> {
-    let mut start = [0; 6];
+    let mut start = [0; 16];
     let count = file.read_at(&mut start, 0).map_err(|source| Error::file("read", path, source))?;
-    let (name, tool) = match &start[..count] {
-        [0x1f, 0x8b, ..] => ("gzip", "gunzip"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("zstd", "unzstd"),
-        [b'B', b'Z', b'h', ..] => ("bzip2", "bunzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => ("xz", "unxz"),
-        _ => return Ok(()),
+    let start = &start[..count];
+    let name = match Compression::of_magic(start) {
+        Compression::Plain => unsupported_compression(start).map(str::to_owned),
+        compression => Some(compression.to_string()),
+    };
+    let Some(name) = name else { return Ok(()) };
+    let tool = match name.as_str() {
+        "gzip" | "compress (.Z)" | "pack (.z)" => "gunzip",
+        "zstd" => "unzstd",
+        "bzip2" => "bunzip2",
+        "xz" | "lzma" => "unxz",
+        "lz4" => "unlz4",
+        _ => "unpack",
     };
     let problem = format!(
         "the archive is compressed with {name}, so that blobs cannot be read in place; {tool} it first"

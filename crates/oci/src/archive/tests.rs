@@ -260,10 +260,41 @@ fn a_docker_archive_that_does_not_add_up_is_refused() {
     let layers = |layers: &[&str]| json!([{"Config": "config.json", "Layers": layers}]);
     assert!(with_manifest(layers(&["a/layer.tar"])).contains("1 layers"));
     assert!(with_manifest(layers(&["a/layer.tar", "absent"])).contains("no blob absent"));
-    assert!(with_manifest(layers(&["a/layer.tar", "out"])).contains("no blob out"));
+    let out = with_manifest(layers(&["a/layer.tar", "out"]));
+    assert!(out.contains("no blob out") && out.contains("leads out of the archive"), "{out}");
     assert!(with_manifest(layers(&["a/layer.tar", "loop"])).contains("too many others"));
     assert!(with_manifest(layers(&["a/layer.tar", "../x"])).contains("leads out of the archive"));
     assert!(with_manifest(json!({"Config": "x"})).contains("manifest.json is not valid"));
     assert!(with_manifest(json!([])).contains("no image at all"));
+    assert!(with_manifest(json!(null)).contains("its manifest.json is null, so that it has no image at all"));
+    assert!(with_manifest(json!([null])).contains("image @0 is null"));
+    assert!(with_manifest(json!([{"Config": null, "Layers": null}])).contains("has no config there"));
+    assert!(with_manifest(json!([{"Config": "", "RepoTags": null}])).contains("has no config there"));
+    let null_layers = json!([{"Config": "config.json", "RepoTags": null, "Layers": null}]);
+    assert!(with_manifest(null_layers).contains("0 layers"));
     assert!(with_manifest(json!([{"Config": "a/layer.tar"}])).contains("a/layer.tar"));
+}
+
+/// docker links the layers that are the same; what was left out of an archive left links to nothing, and these were
+/// called absent, or absent under another name.
+#[test]
+fn members_that_link_to_nothing_are_named_with_what_they_link_to() {
+    let image = image();
+    let problem = |fill: &dyn Fn(&mut Tar)| {
+        let mut tar = docker_tar(&image, &[]);
+        let manifest = json!([{"Config": "config.json", "Layers": ["a/layer.tar", "link"]}]);
+        tar.file("manifest.json", manifest.to_string().as_bytes());
+        fill(&mut tar);
+        Made::new(&tar.finish()).docker(ArchiveChoice::Only).unwrap_err().to_string()
+    };
+    for (target, expected) in [
+        ("../gone/layer.tar", "link to \"../gone/layer.tar\", which leads out of the archive"),
+        ("gone/layer.tar", "link to \"gone/layer.tar\", which is not in the archive"),
+        ("/gone", "link to \"/gone\", which is not in the archive"),
+    ] {
+        let problem = problem(&|tar| _ = tar.link("link", target));
+        assert!(problem.contains("no blob link: it is a ") && problem.contains(expected), "{problem}");
+    }
+    let chain = problem(&|tar| _ = tar.link("link", "other").link("other", "gone"));
+    assert!(chain.contains("link to \"gone\", which is not in the archive"), "{chain}");
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::key::{Key, Part};
 use super::names::{LABEL, SIGNATURE_MAX_BYTES};
+use crate::json;
 use crate::manifest::Manifest;
 
 /// Where a claim stands.
@@ -149,11 +150,11 @@ fn labels(config: &[u8]) -> BTreeMap<String, String> {
     }
     #[derive(Deserialize)]
     struct Settings {
-        #[serde(rename = "Labels")]
-        labels: Option<BTreeMap<String, Value>>,
+        #[serde(rename = "Labels", default, deserialize_with = "json::or_empty")]
+        labels: BTreeMap<String, Value>,
     }
     let read = serde_json::from_slice::<Config>(config).ok();
-    let labels = read.and_then(|config| config.config?.labels).unwrap_or_default();
+    let labels = read.and_then(|config| config.config).map(|settings| settings.labels).unwrap_or_default();
     let text = |(name, value)| match value {
         Value::String(value) => Some((name, value)),
         _ => None,

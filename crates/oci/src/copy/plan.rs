@@ -89,7 +89,7 @@ impl Plan {
             return Err(Error::TooLarge { what, limit_bytes: MANIFESTS_MAX_BYTES });
         }
         match Document::parse(&what, Some(&descriptor.media_type), &bytes)? {
-            Document::Manifest(manifest) => self.add_blobs(&what, *manifest)?,
+            Document::Manifest(manifest) => self.add_blobs(source, &what, *manifest)?,
             Document::Index(Index { manifests, .. }) => {
                 if depth >= NESTING_MAX {
                     let problem = format!("indexes are nested more than {NESTING_MAX} deep");
@@ -102,18 +102,19 @@ impl Plan {
                 }
             }
         }
-        let (media_type, digest, size_bytes) =
-            (descriptor.media_type, descriptor.digest, descriptor.size_bytes);
+        let mut descriptor = descriptor;
+        descriptor.learn_media_type(&bytes);
+        let Descriptor { media_type, digest, size_bytes, .. } = descriptor;
         to.push(Planned { descriptor: Descriptor::new(&media_type, digest, size_bytes), bytes });
         Ok(())
     }
 
-    fn add_blobs(&mut self, what: &str, manifest: Manifest) -> Result<()> {
+    fn add_blobs(&mut self, source: &dyn ImageSource, what: &str, manifest: Manifest) -> Result<()> {
         for blob in [manifest.config].into_iter().chain(manifest.layers) {
             if !self.seen_blobs.insert(blob.digest) {
                 continue;
             }
-            if blob.kind() == MediaKind::ForeignLayer {
+            if matches!(blob.kind(), MediaKind::ForeignLayer(_)) && !has(source, &blob)? {
                 let problem = format!("the layer {} of {what} is kept outside of registries", blob.digest);
                 self.left_out.push(LeftOut { digest: blob.digest, problem });
                 continue;
@@ -157,6 +158,15 @@ impl Plan {
         }
         self.referrers = found;
         Ok(())
+    }
+}
+
+/// Whether the source has a blob that it need not have.
+fn has(source: &dyn ImageSource, blob: &Descriptor) -> Result<bool> {
+    match source.open(blob, 0) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -12,6 +12,7 @@ use sealpack_format::reference::DEFAULT_REGISTRY;
 use serde::Deserialize;
 
 use super::secret::{CredentialsError, Secret};
+use crate::json;
 
 /// Largest file of credentials that is read.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -19,10 +20,12 @@ const FILE_MAX_BYTES: u64 = 1024 * 1024;
 /// The key of Docker Hub in docker's files and for helpers.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// Base64 as people's tools write it, with or without padding.
+/// Base64 as people's tools write it, with or without padding, and as Go reads it: bits behind the last byte do not count.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 pub(super) struct AuthFile {
@@ -30,25 +33,27 @@ pub(super) struct AuthFile {
     content: Content,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Content {
-    auths: Option<BTreeMap<String, Entry>>,
-    #[serde(rename = "credHelpers")]
-    helpers: Option<BTreeMap<String, String>>,
-    #[serde(rename = "credsStore")]
+    #[serde(default, deserialize_with = "json::without_nulls")]
+    auths: BTreeMap<String, Entry>,
+    #[serde(rename = "credHelpers", default, deserialize_with = "json::texts")]
+    helpers: BTreeMap<String, String>,
+    #[serde(rename = "credsStore", default, deserialize_with = "json::text")]
     store: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
+#[derive(Deserialize)]
 struct Entry {
+    #[serde(default, deserialize_with = "json::text")]
     auth: Option<String>,
+    #[serde(default, deserialize_with = "json::text")]
     username: Option<String>,
-    password: Option<String>,
-    #[serde(rename = "identitytoken")]
+    #[serde(default, deserialize_with = "json::or_empty")]
+    password: String,
+    #[serde(rename = "identitytoken", default, deserialize_with = "json::text")]
     identity_token: Option<String>,
-    #[serde(rename = "registrytoken")]
+    #[serde(rename = "registrytoken", default, deserialize_with = "json::text")]
     registry_token: Option<String>,
 }
 
@@ -71,19 +76,19 @@ impl AuthFile {
             return Ok(None);
         }
         // Only the position is told: serde's message may quote what is a secret.
-        let content = serde_json::from_slice(&bytes).map_err(|error| {
+        let content: Option<Content> = serde_json::from_slice(&bytes).map_err(|error| {
             malformed(format!(
                 "it is no JSON of that form at line {} column {}",
                 error.line(),
                 error.column()
             ))
         })?;
-        Ok(Some(Self { path: path.to_owned(), content }))
+        Ok(content.map(|content| Self { path: path.to_owned(), content }))
     }
 
     /// The name of the helper program that knows `registry`.
     pub(super) fn helper(&self, registry: &str) -> Option<&str> {
-        let own = self.content.helpers.iter().flatten();
+        let own = self.content.helpers.iter();
         let own = own.filter(|(key, _)| host_of(key) == registry).map(|(_, name)| name.as_str()).next();
         own.or(self.content.store.as_deref()).filter(|name| !name.is_empty())
     }
@@ -100,7 +105,7 @@ impl AuthFile {
             (full == prefix || full.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/')))
                 .then_some(prefix.len())
         };
-        let entries = self.content.auths.iter().flatten();
+        let entries = self.content.auths.iter();
         let mut matching: Vec<(usize, &String, &Entry)> =
             entries.filter_map(|(key, entry)| covers(key).map(|length| (length, key, entry))).collect();
         matching.sort_by_key(|(length, ..)| std::cmp::Reverse(*length));
@@ -114,30 +119,28 @@ impl AuthFile {
 
     /// An entry may be empty: docker leaves `{}` behind where a helper keeps the secret.
     fn secret_of(&self, key: &str, entry: &Entry) -> Result<Option<Secret>, CredentialsError> {
-        fn filled(value: &Option<String>) -> Option<&String> {
-            value.as_ref().filter(|value| !value.is_empty())
-        }
-        if let Some(token) = filled(&entry.registry_token) {
+        if let Some(token) = &entry.registry_token {
             return Ok(Some(Secret::RegistryToken(token.clone())));
         }
-        if let Some(token) = filled(&entry.identity_token) {
+        if let Some(token) = &entry.identity_token {
             return Ok(Some(Secret::IdentityToken(token.clone())));
         }
-        if let Some(auth) = filled(&entry.auth) {
+        if let Some(auth) = &entry.auth {
             let bad = || CredentialsError::Malformed {
                 path: self.path.clone(),
                 problem: format!("\"auth\" of {key:?} is not USER:PASSWORD in base64"),
             };
-            let decoded = BASE64.decode(auth.trim()).map_err(|_| bad())?;
+            // Go's decoder, and with it docker's and podman's, passes over ends of lines: `base64` folds its output.
+            let auth: String = auth.trim().chars().filter(|letter| !matches!(letter, '\r' | '\n')).collect();
+            let decoded = BASE64.decode(auth).map_err(|_| bad())?;
             let decoded = String::from_utf8(decoded).map_err(|_| bad())?;
             let (user, password) = decoded.split_once(':').ok_or_else(bad)?;
             // docker has padded with zero bytes in the past.
             let password = password.trim_end_matches('\0').to_owned();
             return Ok(Some(Secret::Password { user: user.to_owned(), password }));
         }
-        Ok(filled(&entry.username)
-            .zip(entry.password.as_ref())
-            .map(|(user, password)| Secret::Password { user: user.clone(), password: password.clone() }))
+        let password = || entry.password.clone();
+        Ok(entry.username.clone().map(|user| Secret::Password { user, password: password() }))
     }
 }
 

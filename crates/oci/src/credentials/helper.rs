@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use super::secret::{CredentialsError, Secret};
+use crate::json;
 
 /// Most that is read of what a helper says.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024;
@@ -34,9 +35,9 @@ pub(super) struct Helper<'a> {
 
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(rename = "Username")]
+    #[serde(rename = "Username", deserialize_with = "json::or_empty")]
     user: String,
-    #[serde(rename = "Secret")]
+    #[serde(rename = "Secret", deserialize_with = "json::or_empty")]
     secret: String,
 }
 

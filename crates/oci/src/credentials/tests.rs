@@ -199,3 +199,47 @@ fn debugging_output_has_no_secrets() {
     let secret = password("user", "hunter2").unwrap();
     assert_eq!(format!("{secret:?}"), "Password(\"user\", …)");
 }
+
+/// `base64` folds its output, and Go, with it docker and podman, passes over the ends of the lines.
+#[test]
+fn auth_is_read_as_go_reads_it() {
+    let home = Home::new();
+    for (auth, found) in [
+        (r"YW5uOn\nNlY3JldA==\n", Some("secret")),
+        (r"YW5u\r\nOnNl\r\nY3JldA==\r\n", Some("secret")),
+        (r"YW5uOnNlY3JldA=\n=", Some("secret")),
+        ("YW5uOnNlY3JldA", Some("secret")),
+        // Bits behind the last byte that are not zero.
+        ("YW5uOnNlY3JldB==", Some("secret")),
+        ("YW5uOnNlY3JldAAA", Some("secret")),
+        (r"YW5u OnNlY3JldA==", None),
+        (r"YW5u\tOnNlY3JldA==", None),
+    ] {
+        home.write("home/.docker/config.json", &format!(r#"{{"auths":{{"quay.io":{{"auth":"{auth}"}}}}}}"#));
+        let read = home.store().find("quay.io", "a").ok().flatten().map(|found| found.secret);
+        assert_eq!(read, found.and_then(|found| password("ann", found)), "{auth}");
+    }
+}
+
+#[test]
+fn nulls_in_files_of_credentials_are_what_is_not_there() {
+    let home = Home::new();
+    for text in [
+        "null",
+        r#"{"auths":null,"credHelpers":null,"credsStore":null}"#,
+        r#"{"auths":{"quay.io":null}}"#,
+        r#"{"auths":{"quay.io":{"auth":null,"username":null,"password":null,"identitytoken":null}}}"#,
+        r#"{"auths":{"quay.io":{"auth":"","identitytoken":"","registrytoken":""}},"credsStore":""}"#,
+        r#"{"credHelpers":{"quay.io":null}}"#,
+    ] {
+        home.write("home/.docker/config.json", text);
+        assert_eq!(home.find("quay.io", "a"), None, "{text}");
+    }
+    let text =
+        format!(r#"{{"auths":{{"quay.io/b":null,"quay.io":{{"auth":"{ANN}","identitytoken":null}}}}}}"#);
+    home.write("home/.docker/config.json", &text);
+    assert_eq!(home.find("quay.io", "b"), password("ann", "secret"));
+    home.write("home/.docker/config.json", r#"{"credsStore":"nulls"}"#);
+    home.helper("nulls", r#"echo '{"ServerURL":null,"Username":null,"Secret":null}'"#);
+    assert_eq!(home.find("quay.io", "b"), None);
+}

@@ -5,8 +5,8 @@ use sealpack_format::DiffId;
 use crate::composefs::Claim;
 use crate::error::{Error, Result};
 use crate::manifest::{Config, Descriptor, Document, Index, Manifest};
-use crate::media_type::{Compression, MediaKind};
-use crate::platform::Platform;
+use crate::media_type::{Compression, MediaKind, is_some_layer, says_no_use};
+use crate::platform::{Fit, Platform, StatedPlatform};
 use crate::transport::ImageSource;
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ pub fn resolve_root(
 fn descend(
     source: &dyn ImageSource,
     platform: &Platform,
-    descriptor: Descriptor,
+    mut descriptor: Descriptor,
     bytes: Option<Vec<u8>>,
     depth: usize,
     seen: &mut Vec<Platform>,
@@ -94,7 +94,9 @@ fn descend(
         return Err(Error::malformed(what, format!("indexes are nested deeper than {NESTING_MAX}")));
     }
     let bytes = bytes.map_or_else(|| source.fetch(&descriptor), Ok)?;
-    match Document::parse(&what, Some(&descriptor.media_type), &bytes)? {
+    let document = Document::parse(&what, Some(&descriptor.media_type), &bytes)?;
+    descriptor.learn_media_type(&bytes);
+    match document {
         Document::Index(index) => {
             for entry in candidates(&index, platform, seen) {
                 check_entry(&what, entry)?;
@@ -105,19 +107,18 @@ fn descend(
             Ok(None)
         }
         Document::Manifest(manifest) => {
-            let labelled = descriptor.platform.is_some();
-            let image = read_image(source, &what, *manifest, descriptor, bytes)?;
-            match &image.platform {
-                Some(actual) if platform.distance(actual).is_none() => {
-                    // An entry without a platform was only opened to see what it is.
-                    if depth > 0 && !labelled {
-                        seen.push(actual.clone());
-                        return Ok(None);
-                    }
-                    Err(Error::WrongPlatform { what, wanted: platform.clone(), actual: actual.clone() })
-                }
-                _ => Ok(Some(image)),
+            let entry = descriptor.platform.clone().unwrap_or_default();
+            let (image, stated) = read_image(source, &what, *manifest, descriptor, bytes)?;
+            if platform.fit(&stated) != Fit::Other {
+                return Ok(Some(image));
             }
+            let actual = stated.or(&platform.clone().into()).platform().unwrap_or_else(|| platform.clone());
+            // An entry that left its platform open was only opened to see what it is.
+            if depth > 0 && platform.fit(&entry) == Fit::Open {
+                seen.push(actual);
+                return Ok(None);
+            }
+            Err(Error::WrongPlatform { what, wanted: platform.clone(), actual })
         }
     }
 }
@@ -126,27 +127,23 @@ fn descend(
 #[must_use]
 pub fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.contains_key("vnd.docker.reference.type")
-        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
+        || entry.platform.as_ref().is_some_and(StatedPlatform::is_unknown)
 }
 
 /// The entries that may lead to an image for `platform`, the best first.
 fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform>) -> Vec<&'a Descriptor> {
     let mut labelled = Vec::new();
     let mut unlabelled = Vec::new();
-    for entry in &index.manifests {
-        let attestation = entry.annotations.contains_key("vnd.docker.reference.type");
-        match &entry.platform {
-            _ if attestation => {}
-            Some(offered) if offered.is_unknown() => {}
-            Some(offered) => match platform.distance(offered) {
-                Some(distance) => labelled.push((distance, entry)),
-                None => seen.push(offered.clone()),
-            },
-            None => unlabelled.push(entry),
+    for entry in index.manifests.iter().filter(|entry| !is_attestation(entry)) {
+        let offered = entry.platform.clone().unwrap_or_default();
+        match platform.fit(&offered) {
+            Fit::Distance(distance) => labelled.push((distance, entry)),
+            Fit::Open => unlabelled.push(entry),
+            Fit::Other => seen.extend(offered.platform()),
         }
     }
     labelled.sort_by_key(|(distance, _)| *distance);
-    let images = unlabelled.into_iter().filter(|entry| entry.kind().is_manifest()).take(UNLABELLED_MAX);
+    let images = unlabelled.into_iter().filter(|entry| entry.names_manifest()).take(UNLABELLED_MAX);
     // The best labelled entry is the answer; there is no looking further when it is broken.
     match labelled.first() {
         Some((_, best)) => vec![*best],
@@ -157,6 +154,7 @@ fn candidates<'a>(index: &'a Index, platform: &Platform, seen: &mut Vec<Platform
 pub(crate) fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
     match entry.kind() {
         MediaKind::Index | MediaKind::Manifest => Ok(()),
+        MediaKind::Other if entry.names_manifest() => Ok(()),
         MediaKind::Schema1 => Err(Error::Schema1 { what: format!("{what}: {}", entry.digest) }),
         _ => Err(Error::MediaType {
             what: format!("{what}: the entry {}", entry.digest),
@@ -166,22 +164,28 @@ pub(crate) fn check_entry(what: &str, entry: &Descriptor) -> Result<()> {
     }
 }
 
+/// Reads what a manifest names but the layers, and gives all that is said of the platform, too.
 fn read_image(
     source: &dyn ImageSource,
     what: &str,
     manifest: Manifest,
     descriptor: Descriptor,
     manifest_bytes: Vec<u8>,
-) -> Result<ResolvedImage> {
-    if manifest.config.kind() != MediaKind::Config {
-        return Err(Error::MediaType {
-            what: format!("the config of {what}"),
-            media_type: manifest.config.media_type.chars().take(160).collect(),
-            supported: "so this is an artifact, not a container image",
-        });
+) -> Result<(ResolvedImage, StatedPlatform)> {
+    let is_artifact = || Error::MediaType {
+        what: format!("the config of {what}"),
+        media_type: manifest.config.media_type.chars().take(160).collect(),
+        supported: "so this is an artifact, not a container image",
+    };
+    let is_named = manifest.config.kind() == MediaKind::Config;
+    if !is_named && !says_no_use(&manifest.config.media_type) {
+        return Err(is_artifact());
     }
     let compressions = check_layers(what, &manifest.layers)?;
-    let config_bytes = source.fetch(&manifest.config)?;
+    let config_bytes = source.fetch(&manifest.config.as_config())?;
+    if !is_named && !Config::is_one(&config_bytes) {
+        return Err(is_artifact());
+    }
     let config = Config::parse(&format!("the config of {what}"), &config_bytes)?;
     if config.diff_ids.len() != manifest.layers.len() {
         return Err(Error::malformed(
@@ -191,8 +195,12 @@ fn read_image(
     }
     let composefs = Claim::in_image(&descriptor.annotations, &manifest, &config_bytes);
     let layers = manifest.layers.into_iter().zip(compressions).zip(config.diff_ids);
-    Ok(ResolvedImage {
-        platform: config.platform.or_else(|| descriptor.platform.clone()),
+    let stated = match &descriptor.platform {
+        Some(entry) => config.platform.or(entry),
+        None => config.platform,
+    };
+    let image = ResolvedImage {
+        platform: stated.platform(),
         manifest: descriptor,
         manifest_bytes,
         config: manifest.config,
@@ -201,17 +209,17 @@ fn read_image(
             .map(|((descriptor, compression), diff_id)| Layer { descriptor, compression, diff_id })
             .collect(),
         composefs,
-    })
+    };
+    Ok((image, stated))
 }
 
+/// The compressions that the layers' types speak of. What is in a layer is seen when it is read: types that name no use,
+/// and those of layers in an unknown packing, leave it open, and the blob of one that is usually kept elsewhere may be
+/// there.
 fn check_layers(what: &str, layers: &[Descriptor]) -> Result<Vec<Compression>> {
     let check = |(index, layer): (usize, &Descriptor)| match layer.kind() {
-        MediaKind::Layer(compression) => Ok(compression),
-        MediaKind::ForeignLayer => Err(Error::ForeignLayer {
-            what: what.to_owned(),
-            number: index + 1,
-            media_type: layer.media_type.clone(),
-        }),
+        MediaKind::Layer(compression) | MediaKind::ForeignLayer(compression) => Ok(compression),
+        _ if says_no_use(&layer.media_type) || is_some_layer(&layer.media_type) => Ok(Compression::Plain),
         _ => Err(Error::MediaType {
             what: format!("layer {} of {what}", index + 1),
             media_type: layer.media_type.chars().take(160).collect(),

@@ -4,24 +4,21 @@
 //! the largest window; how much comes out in all is for the reader of the chunks to limit.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use flate2::bufread::MultiGzDecoder;
 use sealpack_format::BlobDigest;
 
+use super::inflate::{Ahead, Gzip, Zstd};
 use crate::hash::BlobHasher;
-use crate::media_type::Compression;
+use crate::media_type::{Compression, unsupported_compression};
 
 /// The size of a chunk in bytes. With [`CHUNKS`] of them under way a layer needs 2 MiB.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 
 /// How many chunks may wait between the thread that inflates and the one that stores.
 pub const CHUNKS: usize = 6;
-
-/// The largest window of a zstd frame, as a power of two: what the zstd tool takes by default.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// What a blob turned out to be.
 #[derive(Debug)]
@@ -32,6 +29,8 @@ pub struct Blob {
     pub size_bytes: u64,
     /// Why its content did not inflate, if so.
     pub corrupt: Option<CorruptBlob>,
+    /// What it is compressed with by its first bytes, if layers are not. A tar can begin with the same.
+    pub unsupported: Option<&'static str>,
 }
 
 /// A blob that does not inflate.
@@ -63,11 +62,10 @@ pub fn decode(
         failure: None,
     }));
     let tapped = Tapped { raw, tap: Rc::clone(&tap), counted };
-    let mut reader = BufReader::with_capacity(CHUNK_BYTES, tapped);
-    let mut start = Vec::with_capacity(4);
-    reader.by_ref().take(4).read_to_end(&mut start).map_err(|error| real(&tap, error))?;
-    let compression = Compression::of_magic(&start);
-    let mut whole = Cursor::new(start).chain(reader);
+    let mut whole = Ahead::new(BufReader::with_capacity(CHUNK_BYTES, tapped));
+    let start = whole.peek().map_err(|error| real(&tap, error))?;
+    let compression = Compression::of_magic(start);
+    let unsupported = unsupported_compression(start);
     let corrupt = match inflate(compression, &mut whole, chunks, used) {
         Ok(()) => None,
         Err(source) => {
@@ -86,23 +84,19 @@ pub fn decode(
     drop(whole);
     let tap = Rc::into_inner(tap).expect("the reader that shared it was just dropped").into_inner();
     let digest = tap.hasher.finish_blob();
-    Ok(Blob { digest, size_bytes: tap.size_bytes, corrupt })
+    Ok(Blob { digest, size_bytes: tap.size_bytes, corrupt, unsupported })
 }
 
 fn inflate(
     compression: Compression,
-    blob: &mut impl BufRead,
+    blob: &mut Ahead<impl BufRead>,
     chunks: &SyncSender<Vec<u8>>,
     used: &Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     match compression {
         Compression::Plain => send(blob, chunks, used),
-        Compression::Gzip => send(&mut MultiGzDecoder::new(blob), chunks, used),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(blob)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            send(&mut decoder, chunks, used)
-        }
+        Compression::Gzip => send(&mut Gzip::new(blob), chunks, used),
+        Compression::Zstd => send(&mut Zstd::new(blob)?, chunks, used),
     }
 }
 
@@ -205,7 +199,8 @@ mod tests {
             gzip(&content),
             [gzip(one), gzip(b""), gzip(two)].concat(),
             frame(&content),
-            [skippable.clone(), frame(one), skippable, frame(two)].concat(),
+            [skippable.clone(), frame(one), skippable.clone(), frame(two)].concat(),
+            [frame(one), frame(two), frame(b""), skippable].concat(),
         ] {
             let (plain, facts) = decoded(&blob);
             let facts = facts.unwrap();
@@ -228,6 +223,41 @@ mod tests {
             let facts = decoded(&blob).1.unwrap();
             assert!(facts.corrupt.unwrap().to_string().starts_with(&format!("corrupt {format}: ")));
             assert_eq!(facts.digest, crate::hash::blob_digest(sealpack_format::Algorithm::Sha256, &blob));
+        }
+    }
+
+    /// bsdtar and tapes fill up the last block with zeros; gzip and docker have always passed over them.
+    #[test]
+    fn zeros_behind_a_compressed_stream_are_padding() {
+        let content = content();
+        let frame = zstd::encode_all(content.as_slice(), 3).unwrap();
+        for stream in [gzip(&content), [gzip(&content), gzip(b"")].concat(), frame] {
+            for zeros in [1, 15, 16, 17, 511, 10_240, 2 * CHUNK_BYTES + 1] {
+                let blob = [stream.clone(), vec![0; zeros]].concat();
+                let (plain, facts) = decoded(&blob);
+                let facts = facts.unwrap();
+                assert!(plain == content && facts.corrupt.is_none(), "{zeros}: {facts:?}");
+                assert_eq!(facts.size_bytes, blob.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn what_else_follows_a_compressed_stream_is_named() {
+        let frame = || zstd::encode_all(&b"x"[..], 3).unwrap();
+        let xz = b"\xfd7zXZ\0more".to_vec();
+        for (stream, behind, format, name) in [
+            (gzip(b"x"), frame(), "gzip", "zstd"),
+            (frame(), gzip(b"x"), "zstd", "gzip"),
+            (gzip(b"x"), xz.clone(), "gzip", "xz"),
+            (frame(), xz, "zstd", "xz"),
+            (gzip(b"x"), b"\0\0\0some text".to_vec(), "gzip", "something else, beginning with \"some text\""),
+            (gzip(b"x"), [vec![0; 512], gzip(b"x")].concat(), "gzip", "gzip"),
+            (frame(), vec![0x28], "zstd", "something else, beginning with \"(\""),
+        ] {
+            let facts = decoded(&[stream, behind].concat()).1.unwrap();
+            let expected = format!("corrupt {format}: behind the end of the {format} stream comes {name}");
+            assert_eq!(facts.corrupt.unwrap().to_string(), expected);
         }
     }
 

@@ -34,6 +34,14 @@ pub enum IngestError {
     /// It is the right one, but does not inflate.
     #[error(transparent)]
     Corrupt(CorruptBlob),
+    /// It is the right one, but compressed with something that layers may not be compressed with.
+    #[error(
+        "the blob is compressed with {format}, which no specification allows; layers are tar, plain or with gzip or zstd"
+    )]
+    Unsupported {
+        /// The compression.
+        format: &'static str,
+    },
     /// Its content is refused, or could not be stored.
     #[error(transparent)]
     Layer(ScanError),

@@ -6,6 +6,7 @@
 pub mod decode;
 mod duplicates;
 mod error;
+mod inflate;
 mod layer;
 mod paths;
 mod scan;
@@ -76,6 +77,9 @@ fn judge<'a>(
     }
     match blob.corrupt {
         Some(corrupt) => Err(IngestError::Corrupt(corrupt)),
-        None => scanned.map_err(IngestError::Layer),
+        None => scanned.map_err(|error| match (error, blob.unsupported) {
+            (ScanError::Tar(_), Some(format)) => IngestError::Unsupported { format },
+            (error, _) => IngestError::Layer(error),
+        }),
     }
 }

@@ -26,9 +26,6 @@ pub(super) enum Meaning {
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathProblem {
-    /// It starts at the root of whatever machine unpacks it.
-    #[error("an absolute name has no place in a layer")]
-    Absolute,
     /// It climbs.
     #[error("a name must not contain \"..\"")]
     Parent,
@@ -46,14 +43,12 @@ pub enum PathProblem {
     Name(#[from] TreeError),
 }
 
-/// The meaning of a tar member's name.
+/// The meaning of a tar member's name. A layer is extracted as a tar is (image-spec, layer.md, "Applying Changesets"), so
+/// that slashes in front lead to the image's root, as they do for tar and containerd.
 ///
 /// # Errors
-/// Absolute names, `..`, and names that Linux would not take.
+/// `..`, and names that Linux would not take.
 pub(super) fn meaning(name: &[u8]) -> Result<Meaning, PathProblem> {
-    if name.starts_with(b"/") {
-        return Err(PathProblem::Absolute);
-    }
     let path = plain(name)?;
     let (above, last) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -113,19 +108,22 @@ mod tests {
 
     #[test]
     fn names_lose_what_means_nothing() {
-        for name in ["usr/bin", "./usr/bin", "usr//./bin/", "././usr/bin//"] {
+        for name in
+            ["usr/bin", "./usr/bin", "usr//./bin/", "././usr/bin//", "/usr/bin", "//usr/bin/", "/./usr/bin"]
+        {
             assert_eq!(meaning(name.as_bytes()), path("usr/bin"), "{name}");
         }
-        for name in [".", "./", "", ".//."] {
+        for name in [".", "./", "", ".//.", "/", "//", "/./"] {
             assert_eq!(meaning(name.as_bytes()), path(""), "{name}");
         }
-        assert_eq!(link_target(b"/usr/bin"), Ok(b"usr/bin".to_vec()));
+        for name in ["/usr/bin", "//usr/bin", "./usr/bin/", "/./usr//bin"] {
+            assert_eq!(link_target(name.as_bytes()), Ok(b"usr/bin".to_vec()), "{name}");
+        }
     }
 
     #[test]
     fn names_that_lead_elsewhere_or_are_none_are_refused() {
-        assert_eq!(meaning(b"/etc/passwd"), Err(PathProblem::Absolute));
-        for name in [&b".."[..], b"../x", b"a/../b", b"a/.."] {
+        for name in [&b".."[..], b"../x", b"a/../b", b"a/..", b"/..", b"/../x", b"/a/../b"] {
             assert_eq!(meaning(name), Err(PathProblem::Parent));
             assert_eq!(link_target(name), Err(PathProblem::Parent));
         }
@@ -138,6 +136,11 @@ mod tests {
     fn whiteouts_name_what_they_hide() {
         assert_eq!(meaning(b"a/.wh.b"), Ok(Meaning::Whiteout(b"a/b".to_vec())));
         assert_eq!(meaning(b"./.wh.b"), Ok(Meaning::Whiteout(b"b".to_vec())));
+        assert_eq!(meaning(b"/.wh.b"), Ok(Meaning::Whiteout(b"b".to_vec())));
+        assert_eq!(meaning(b"//a/.wh.b"), Ok(Meaning::Whiteout(b"a/b".to_vec())));
+        assert_eq!(meaning(b"/.wh..wh..opq"), Ok(Meaning::Opaque(Vec::new())));
+        assert_eq!(meaning(b"/a/.wh..wh..opq"), Ok(Meaning::Opaque(b"a".to_vec())));
+        assert_eq!(meaning(b"/.wh..wh.plnk/1"), Ok(Meaning::Nothing));
         assert_eq!(meaning(b"a/.wh..wh..opq"), Ok(Meaning::Opaque(b"a".to_vec())));
         assert_eq!(meaning(b".wh..wh..opq"), Ok(Meaning::Opaque(Vec::new())));
         assert_eq!(meaning(b".wh..wh.plnk/1234"), Ok(Meaning::Nothing));

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::source::{MARKER_MAX_BYTES, REF_NAME, check_version, read_open};
 use crate::error::{Error, Result};
 use crate::hash::BlobHasher;
+use crate::json;
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::OCI_INDEX;
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
@@ -276,7 +277,7 @@ impl LayoutTarget {
         };
         let mut index: Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::malformed(&what, error))?;
-        let Some(entries) = index["manifests"].as_array_mut() else { return Ok(()) };
+        let entries = json::entries_of(&mut index, "manifests");
         if !add_entry(entries, entry, name) {
             return Ok(());
         }

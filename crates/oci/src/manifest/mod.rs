@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::hash::blob_digest;
-use crate::media_type::MediaKind;
-use crate::platform::Platform;
+use crate::json::{self, List};
+use crate::media_type::{MediaKind, OCI_CONFIG};
+use crate::platform::StatedPlatform;
 
 #[cfg(test)]
 mod tests;
@@ -31,14 +32,14 @@ const INDEX_ENTRIES_MAX: usize = 4096;
 /// A reference by content: media type, digest and size of a blob (image-spec, descriptor.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
-    /// What the blob is.
+    /// What the blob is; empty where that is not said.
     pub media_type: String,
     /// The digest of its bytes.
     pub digest: BlobDigest,
     /// The number of its bytes.
     pub size_bytes: u64,
-    /// In an index: what the image runs on.
-    pub platform: Option<Platform>,
+    /// In an index: what is said of what the image runs on.
+    pub platform: Option<StatedPlatform>,
     /// In a list of referrers: the type of the artifact that the manifest is.
     pub artifact_type: Option<String>,
     /// Notes by whoever made the manifest or index.
@@ -74,10 +75,7 @@ impl Descriptor {
             "size": self.size_bytes,
         });
         if let Some(platform) = &self.platform {
-            fields["platform"] = json!({"os": platform.os(), "architecture": platform.architecture()});
-            if let Some(variant) = platform.variant() {
-                fields["platform"]["variant"] = variant.into();
-            }
+            fields["platform"] = platform.to_json();
         }
         if let Some(artifact_type) = &self.artifact_type {
             fields["artifactType"] = artifact_type.as_str().into();
@@ -86,6 +84,25 @@ impl Descriptor {
             fields["annotations"] = json!(self.annotations);
         }
         fields
+    }
+
+    /// The descriptor as that of an image's config, whatever it calls itself.
+    pub(crate) fn as_config(&self) -> Self {
+        Self::new(OCI_CONFIG, self.digest, self.size_bytes)
+    }
+
+    /// Takes the media type from the manifest or index that it turned out to be, where it has none.
+    pub(crate) fn learn_media_type(&mut self, bytes: &[u8]) {
+        if self.media_type.is_empty() {
+            self.media_type = Document::sniff_media_type(bytes).unwrap_or_default();
+        }
+    }
+
+    /// Whether what is [fetched](crate::transport::ImageSource::fetch) by it is a manifest or an index: also what does
+    /// not say what it is, as nothing else that is fetched whole may leave that open.
+    #[must_use]
+    pub fn names_manifest(&self) -> bool {
+        self.media_type.is_empty() || self.kind().is_manifest()
     }
 
     /// What the media type is good for.
@@ -170,8 +187,8 @@ pub struct Manifest {
 /// What of an image config an unpacker needs (image-spec, config.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// What the image runs on; `None` when the config leaves it out.
-    pub platform: Option<Platform>,
+    /// What the config says of what the image runs on.
+    pub platform: StatedPlatform,
     /// The digests of the uncompressed layers, the base first.
     pub diff_ids: Vec<DiffId>,
 }
@@ -255,10 +272,9 @@ impl Document {
     #[must_use]
     pub fn sniff_media_type(bytes: &[u8]) -> Option<String> {
         let wire: WireDocument = serde_json::from_slice(bytes).ok()?;
-        let by_shape = if wire.manifests.is_some() {
-            crate::media_type::OCI_INDEX
-        } else {
-            crate::media_type::OCI_MANIFEST
+        let by_shape = match wire.shape() {
+            Ok(MediaKind::Index) => crate::media_type::OCI_INDEX,
+            _ => crate::media_type::OCI_MANIFEST,
         };
         Some(wire.media_type.unwrap_or_else(|| by_shape.to_owned()))
     }
@@ -275,17 +291,17 @@ impl Config {
         let Some(rootfs) = wire.rootfs else {
             return Err(Error::malformed(what, "it has no rootfs, so the layers cannot be verified"));
         };
-        if rootfs.kind != "layers" {
-            return Err(Error::malformed(
-                what,
-                format!("its rootfs has the type {:?}, not layers", rootfs.kind),
-            ));
+        if let Some(kind) = rootfs.kind.filter(|kind| kind != "layers") {
+            return Err(Error::malformed(what, format!("its rootfs has the type {kind:?}, not layers")));
         }
-        Ok(Self {
-            platform: WirePlatform { os: wire.os, architecture: wire.architecture, variant: wire.variant }
-                .into_platform(),
-            diff_ids: rootfs.diff_ids.unwrap_or_default(),
-        })
+        let platform = StatedPlatform::new(&wire.os, &wire.architecture, &wire.variant);
+        Ok(Self { platform, diff_ids: rootfs.diff_ids })
+    }
+
+    /// Whether the bytes say of themselves what only an image's config does, whatever they are called.
+    #[must_use]
+    pub fn is_one(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<WireConfig>(bytes).is_ok_and(|config| config.rootfs.is_some())
     }
 }
 
@@ -293,25 +309,55 @@ impl Config {
 struct WireDocument {
     #[serde(rename = "schemaVersion")]
     schema_version: Option<u64>,
-    #[serde(rename = "mediaType")]
+    #[serde(rename = "mediaType", default, deserialize_with = "json::text")]
     media_type: Option<String>,
     config: Option<WireDescriptor>,
-    layers: Option<Vec<WireDescriptor>>,
-    manifests: Option<Vec<WireDescriptor>>,
+    #[serde(default)]
+    layers: List<WireDescriptor>,
+    #[serde(default)]
+    manifests: List<WireDescriptor>,
     subject: Option<WireDescriptor>,
-    #[serde(rename = "artifactType")]
+    #[serde(rename = "artifactType", default, deserialize_with = "json::text")]
     artifact_type: Option<String>,
-    annotations: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "json::texts")]
+    annotations: BTreeMap<String, String>,
     #[serde(rename = "fsLayers")]
     fs_layers: Option<IgnoredAny>,
 }
 
 impl WireDocument {
+    /// What it calls itself.
+    fn own_kind(&self) -> MediaKind {
+        self.media_type.as_deref().map_or(MediaKind::Other, MediaKind::of)
+    }
+
+    /// Whether it has anything that a manifest has.
+    fn is_of_image(&self) -> bool {
+        self.config.is_some() || self.layers.is_given()
+    }
+
+    /// Whether this is an index or a manifest by what is in it. What is `null` decides where nothing else is there.
+    ///
+    /// # Errors
+    /// What is wrong with it, when it is both or neither.
+    fn shape(&self) -> Result<MediaKind, &'static str> {
+        match (self.manifests.is_given(), self.is_of_image()) {
+            (true, true) => Err("it is an index and a manifest at once"),
+            (true, false) => Ok(MediaKind::Index),
+            (false, true) => Ok(MediaKind::Manifest),
+            (false, false) => match (self.manifests.is_null(), self.layers.is_null(), self.own_kind()) {
+                (true, false, _) => Ok(MediaKind::Index),
+                (false, true, _) => Ok(MediaKind::Manifest),
+                (_, _, own @ (MediaKind::Index | MediaKind::Manifest)) => Ok(own),
+                _ => Err("it has neither manifests nor config and layers"),
+            },
+        }
+    }
+
     /// Whether this is an index or a manifest, by all that is known of it.
     fn kind(&self, what: &str, announced: MediaKind) -> Result<MediaKind> {
-        let own = self.media_type.as_deref().map_or(MediaKind::Other, MediaKind::of);
-        let of_image = self.config.is_some() || self.layers.is_some();
-        if own == MediaKind::Schema1 || (self.fs_layers.is_some() && !of_image) {
+        let own = self.own_kind();
+        if own == MediaKind::Schema1 || (self.fs_layers.is_some() && !self.is_of_image()) {
             return Err(Error::Schema1 { what: what.to_owned() });
         }
         if let (Some(media_type), MediaKind::Other | MediaKind::Config) = (&self.media_type, own) {
@@ -321,16 +367,7 @@ impl WireDocument {
                 supported: "supported are OCI and Docker schema 2 manifests and indexes",
             });
         }
-        let shape = match (self.manifests.is_some(), of_image) {
-            (true, true) => {
-                return Err(Error::malformed(what, "it is an index and a manifest at once"));
-            }
-            (true, false) => MediaKind::Index,
-            (false, true) => MediaKind::Manifest,
-            (false, false) => {
-                return Err(Error::malformed(what, "it has neither manifests nor config and layers"));
-            }
-        };
+        let shape = self.shape().map_err(|problem| Error::malformed(what, problem))?;
         for (said, by) in [(own, "it calls itself"), (announced, "it was announced as")] {
             if said.is_manifest() && said != shape {
                 let name = if said == MediaKind::Index { "an index" } else { "a manifest" };
@@ -341,20 +378,20 @@ impl WireDocument {
     }
 
     fn into_index(self, what: &str, limit: usize) -> Result<Index> {
-        let manifests = self.manifests.unwrap_or_default();
+        let manifests = self.manifests.into_vec().unwrap_or_default();
         if manifests.len() > limit {
             return Err(Error::malformed(what, format!("it has more than {limit} entries")));
         }
         Ok(Index {
-            manifests: manifests.into_iter().map(WireDescriptor::into_descriptor).collect(),
-            subject: self.subject.map(|subject| Box::new(subject.into_descriptor())),
-            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
-            annotations: self.annotations.unwrap_or_default(),
+            manifests: described(what, "an entry", manifests)?,
+            subject: WireDescriptor::into_subject(self.subject, what)?.map(Box::new),
+            artifact_type: self.artifact_type,
+            annotations: self.annotations,
         })
     }
 
     fn into_manifest(self, what: &str) -> Result<Manifest> {
-        let (Some(config), Some(layers)) = (self.config, self.layers) else {
+        let (Some(config), Some(layers)) = (self.config, self.layers.into_vec()) else {
             return Err(Error::malformed(what, "it lacks its config or its layers"));
         };
         if layers.len() > LAYERS_MAX {
@@ -364,67 +401,88 @@ impl WireDocument {
             ));
         }
         Ok(Manifest {
-            config: config.into_descriptor(),
-            layers: layers.into_iter().map(WireDescriptor::into_descriptor).collect(),
-            subject: self.subject.map(WireDescriptor::into_descriptor),
-            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
-            annotations: self.annotations.unwrap_or_default(),
+            config: config.into_descriptor(what, "its config")?,
+            layers: described(what, "a layer", layers)?,
+            subject: WireDescriptor::into_subject(self.subject, what)?,
+            artifact_type: self.artifact_type,
+            annotations: self.annotations,
         })
     }
 }
 
 #[derive(Deserialize)]
 struct WireDescriptor {
-    #[serde(rename = "mediaType")]
+    #[serde(rename = "mediaType", default, deserialize_with = "json::or_empty")]
     media_type: String,
-    digest: BlobDigest,
+    #[serde(default, deserialize_with = "json::parsed")]
+    digest: Option<BlobDigest>,
     #[serde(rename = "size")]
-    size_bytes: u64,
+    size_bytes: Option<u64>,
     platform: Option<WirePlatform>,
-    #[serde(rename = "artifactType")]
+    #[serde(rename = "artifactType", default, deserialize_with = "json::text")]
     artifact_type: Option<String>,
-    annotations: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "json::texts")]
+    annotations: BTreeMap<String, String>,
 }
 
 impl WireDescriptor {
-    fn into_descriptor(self) -> Descriptor {
-        Descriptor {
+    /// The descriptor, which is that of `part` of `what`.
+    fn into_descriptor(self, what: &str, part: &str) -> Result<Descriptor> {
+        let lacks = |field: &str| Error::malformed(what, format!("{part} has no {field}"));
+        let platform = self.platform.as_ref().map(WirePlatform::stated);
+        Ok(Descriptor {
             media_type: self.media_type,
-            digest: self.digest,
-            size_bytes: self.size_bytes,
-            platform: self.platform.and_then(WirePlatform::into_platform),
-            artifact_type: self.artifact_type.filter(|artifact_type| !artifact_type.is_empty()),
-            annotations: self.annotations.unwrap_or_default(),
-        }
+            digest: self.digest.ok_or_else(|| lacks("digest"))?,
+            size_bytes: self.size_bytes.ok_or_else(|| lacks("size"))?,
+            platform: platform.filter(|platform| !platform.is_nothing()),
+            artifact_type: self.artifact_type,
+            annotations: self.annotations,
+        })
     }
+
+    /// The subject: none where the descriptor is an empty one.
+    fn into_subject(subject: Option<Self>, what: &str) -> Result<Option<Descriptor>> {
+        let subject = subject.filter(|subject| subject.digest.is_some() || !subject.media_type.is_empty());
+        subject.map(|subject| subject.into_descriptor(what, "its subject")).transpose()
+    }
+}
+
+/// The descriptors of `part`s of `what`.
+fn described(what: &str, part: &str, wire: Vec<WireDescriptor>) -> Result<Vec<Descriptor>> {
+    wire.into_iter().map(|wire| wire.into_descriptor(what, part)).collect()
 }
 
 #[derive(Deserialize)]
 struct WirePlatform {
-    os: Option<String>,
-    architecture: Option<String>,
-    variant: Option<String>,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    os: String,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    architecture: String,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    variant: String,
 }
 
 impl WirePlatform {
-    fn into_platform(self) -> Option<Platform> {
-        let (os, architecture) = (self.os.unwrap_or_default(), self.architecture.unwrap_or_default());
-        (!os.is_empty() && !architecture.is_empty())
-            .then(|| Platform::new(&os, &architecture, self.variant.as_deref()))
+    fn stated(&self) -> StatedPlatform {
+        StatedPlatform::new(&self.os, &self.architecture, &self.variant)
     }
 }
 
 #[derive(Deserialize)]
 struct WireConfig {
-    os: Option<String>,
-    architecture: Option<String>,
-    variant: Option<String>,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    os: String,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    architecture: String,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    variant: String,
     rootfs: Option<WireRootfs>,
 }
 
 #[derive(Deserialize)]
 struct WireRootfs {
-    #[serde(rename = "type")]
-    kind: String,
-    diff_ids: Option<Vec<DiffId>>,
+    #[serde(rename = "type", default, deserialize_with = "json::text")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "json::or_empty")]
+    diff_ids: Vec<DiffId>,
 }

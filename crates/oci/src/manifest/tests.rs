@@ -100,10 +100,10 @@ fn a_config_gives_diff_ids_and_platform() {
             "rootfs":{{"type":"layers","diff_ids":["sha256:{HEX}"]}}}}"#
     );
     let config = Config::parse("c", text.as_bytes()).unwrap();
-    assert_eq!(config.platform, Some("linux/arm/v6".parse().unwrap()));
+    assert_eq!(config.platform, "linux/arm/v6".parse().unwrap());
     assert_eq!(config.diff_ids[0].hex(), HEX);
     let nameless = text.replace("\"linux\"", "\"\"");
-    assert_eq!(Config::parse("c", nameless.as_bytes()).unwrap().platform, None);
+    assert_eq!(Config::parse("c", nameless.as_bytes()).unwrap().platform.platform(), None);
     let problem = |text: &str| Config::parse("c", text.as_bytes()).unwrap_err().to_string();
     assert!(problem("{}").contains("no rootfs"));
     assert!(problem(&text.replace("\"layers\"", "\"tree\"")).contains("the type \"tree\""));

@@ -17,6 +17,9 @@ pub struct Request<'a> {
     pub index: Option<(BlobDigest, &'a [u8])>,
     /// The form of its objects. `None`: that of the image that has the name, files when there is none.
     pub objects: Option<ObjectForm>,
+    /// Whether what is wrong of what the image [says about its composefs digests](crate::image::ResolvedImage::composefs)
+    /// refuses it. Such claims are nobody's: where the check knows better, they need only be told.
+    pub refuse_wrong_claims: bool,
     /// By whose word it gets the name.
     pub word: Word<'a>,
 }
@@ -34,7 +37,8 @@ impl<'a> Request<'a> {
     /// To pull an image that nobody judges.
     #[must_use]
     pub const fn unjudged(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        Self { name, pulled_as: None, index: None, objects, word: Word::Nobodys }
+        let word = Word::Nobodys;
+        Self { name, pulled_as: None, index: None, objects, refuse_wrong_claims: true, word }
     }
 }
 

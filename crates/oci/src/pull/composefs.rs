@@ -22,9 +22,9 @@ pub fn image_id(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<O
     id_of(store, &merge(store, layers, xattrs)?)
 }
 
-/// Checks what can be before a layer is fetched.
-pub(super) fn check_documents(image: &ResolvedImage) -> Result<(), PullError> {
-    refuse_wrong(check(&image.composefs, &facts(image, None))).map(drop)
+/// Checks what can be before a layer is fetched, where what is wrong is refused.
+pub(super) fn check_documents(image: &ResolvedImage, refuse: bool) -> Result<(), PullError> {
+    refuse_wrong(check(&image.composefs, &facts(image, None)), refuse).map(drop)
 }
 
 /// Checks all of it, against the image that is `tree`, and against the one that has attributes `user.*` besides where
@@ -34,6 +34,7 @@ pub(super) fn check_image(
     image: &ResolvedImage,
     layers: &[DiffId],
     tree: &Tree,
+    refuse: bool,
 ) -> Result<Vec<Checked>, PullError> {
     if image.composefs.is_empty() {
         return Ok(Vec::new());
@@ -43,7 +44,8 @@ pub(super) fn check_image(
         true => Some(image_id(store, layers, XattrRule::CapabilitiesAndUser)?),
         false => None,
     };
-    refuse_wrong(check(&image.composefs, &Computed { image_with_user: with_user, ..facts(image, Some(id)) }))
+    let computed = Computed { image_with_user: with_user, ..facts(image, Some(id)) };
+    refuse_wrong(check(&image.composefs, &computed), refuse)
 }
 
 fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Computed<'_> {
@@ -51,8 +53,8 @@ fn facts(image: &ResolvedImage, id: Option<ObjectId>) -> Computed<'_> {
     Computed { manifest, config, image: id, image_with_user: None }
 }
 
-fn refuse_wrong(checked: Vec<Checked>) -> Result<Vec<Checked>, PullError> {
-    match checked.iter().find(|checked| checked.outcome.is_refusal()) {
+fn refuse_wrong(checked: Vec<Checked>, refuse: bool) -> Result<Vec<Checked>, PullError> {
+    match checked.iter().find(|checked| refuse && checked.outcome.is_refusal()) {
         Some(wrong) => Err(PullError::Composefs(Box::new(wrong.clone()))),
         None => Ok(checked),
     }

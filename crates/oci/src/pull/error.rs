@@ -34,6 +34,19 @@ pub enum PullError {
         /// What is wrong.
         source: CorruptBlob,
     },
+    /// A blob is the one asked for, but compressed in a way that layers may not be.
+    #[error(
+        "layer {layer} ({digest}) is compressed with {format}, which no specification allows; layers are tar, plain or \
+         with gzip or zstd"
+    )]
+    Unsupported {
+        /// The layer.
+        layer: usize,
+        /// Its blob.
+        digest: BlobDigest,
+        /// The compression.
+        format: &'static str,
+    },
     /// A layer's content is refused, or could not be stored.
     #[error("layer {layer} ({digest}): {source}")]
     Layer {
@@ -97,6 +110,7 @@ impl PullError {
                 Self::Source(Error::DigestMismatch { what: what(), expected, actual })
             }
             IngestError::Corrupt(source) => Self::Corrupt { layer, digest, source },
+            IngestError::Unsupported { format } => Self::Unsupported { layer, digest, format },
             IngestError::Layer(source) => Self::Layer { layer, digest, source },
         }
     }
@@ -117,7 +131,7 @@ impl PullError {
     pub(super) fn is_content(&self) -> bool {
         match self {
             Self::Source(error) => error.is_verification(),
-            Self::Corrupt { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Corrupt { .. } | Self::Unsupported { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
             Self::Refused(_) | Self::Composefs(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),

@@ -10,8 +10,10 @@ use sealpack_store::{ObjectForm, Partial, Staging};
 use super::error::PullError;
 use super::fresh::Fresh;
 use super::observer::{Event, Observer};
+use crate::error::Error;
 use crate::image::Layer;
 use crate::ingest::{Expected, IngestError, Ingested, Watch, ingest};
+use crate::media_type::MediaKind;
 use crate::transport::ImageSource;
 
 /// How often a layer is read anew because its bytes were wrong.
@@ -122,7 +124,7 @@ impl LayerPull<'_> {
                 Ok(Outcome::Stored)
             }
             Err(IngestError::Read(error)) => {
-                let error = PullError::read(layer_number, error);
+                let error = self.explained(layer_number, layer, PullError::read(layer_number, error));
                 // More bytes than there should be, for example.
                 if error.is_verification() {
                     return self.reject(layer, partial, kept_bytes, error);
@@ -153,6 +155,17 @@ impl LayerPull<'_> {
         }
         let again = self.source.reject(&layer.descriptor) || kept_bytes > 0;
         Ok(Outcome::Wrong { error: Box::new(error), again })
+    }
+
+    /// Says so where a layer is one that registries need not have, and this one does not have it.
+    fn explained(&self, number: usize, layer: &Layer, error: PullError) -> PullError {
+        match (layer.descriptor.kind(), &error) {
+            (MediaKind::ForeignLayer(_), PullError::Source(missing)) if missing.is_missing() => {
+                let (what, media_type) = (self.source.description(), layer.descriptor.media_type.clone());
+                PullError::Source(Error::ForeignLayer { what, number, media_type })
+            }
+            _ => error,
+        }
     }
 
     fn brought(&self) -> MutexGuard<'_, Brought> {

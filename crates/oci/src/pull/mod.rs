@@ -58,7 +58,8 @@ pub struct Pulled {
 ///
 /// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
-/// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be.
+/// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be; what is
+/// wrong of it refuses the image, or is only told, as the request says.
 /// The name changes last, after the request's check: until then the store has the same images as before, and
 /// beside them only layers that are whole. What is refused leaves nothing behind.
 ///
@@ -128,7 +129,7 @@ fn bring_in(
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
-    composefs::check_documents(image)?;
+    composefs::check_documents(image, request.refuse_wrong_claims)?;
     let staging = store.stage()?;
     let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
     observer.event(&Event::Resolved {
@@ -147,7 +148,7 @@ fn bring_in(
     observer.event(&Event::Merging);
     let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
     let tree = merge(store, &diff_ids, XattrRule::default())?;
-    let composefs = composefs::check_image(store, image, &diff_ids, &tree)?;
+    let composefs = composefs::check_image(store, image, &diff_ids, &tree, request.refuse_wrong_claims)?;
     let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
@@ -162,7 +163,7 @@ fn bring_in(
         Word::Nobodys => Accepted::default(),
     };
     let added = staging.figures();
-    staging.publish_with(&record, &accepted)?;
+    let record = staging.publish_with(&record, &accepted)?;
     let (layers_known, layers_converted) = (known.len(), convertible.len());
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
 }

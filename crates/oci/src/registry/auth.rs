@@ -15,6 +15,7 @@ use super::error::RegistryError;
 use super::failure::Failure;
 use super::url::{Scheme, Url, form};
 use crate::credentials::{Credentials, Secret};
+use crate::json;
 
 /// How long a token lives that does not say so, by the specification.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
@@ -35,7 +36,13 @@ impl Client {
         }
         let failed = |problem: String| authentication(audience, problem);
         let named = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
-        if let Some(challenge) = named("bearer") {
+        // A server may offer Bearer for somebody else, without saying where tokens are had.
+        let usable = |challenge: &&Challenge| {
+            challenge.scheme == "bearer"
+                && challenge.parameter("realm").is_some_and(|realm| !realm.is_empty())
+        };
+        let bearer = challenges.iter().find(usable);
+        if let Some(challenge) = bearer.or_else(|| named("bearer").filter(|_| named("basic").is_none())) {
             return self.token(audience, challenge, secret).map(Some);
         }
         if named("basic").is_some() {
@@ -102,7 +109,7 @@ impl Client {
         let answer: TokenAnswer = serde_json::from_slice(&answer)
             .map_err(|error| failed(format!("the token service's answer is not valid: {error}")))?;
         let lifetime = answer.expires_in.map_or(DEFAULT_LIFETIME, Duration::from_secs).max(MARGIN * 2);
-        let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty());
+        let token = answer.token.or(answer.access_token);
         let token = token.ok_or_else(|| failed("the token service's answer has no token".to_owned()))?;
         // A lifetime beyond what the clock can hold is one that does not end.
         bearer(audience, &token, Instant::now().checked_add(lifetime - MARGIN))
@@ -111,7 +118,9 @@ impl Client {
 
 #[derive(Deserialize)]
 struct TokenAnswer {
+    #[serde(default, deserialize_with = "json::text")]
     token: Option<String>,
+    #[serde(default, deserialize_with = "json::text")]
     access_token: Option<String>,
     expires_in: Option<u64>,
 }

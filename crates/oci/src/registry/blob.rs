@@ -9,8 +9,9 @@ use ureq::http::header;
 
 use super::answer::Answer;
 use super::ask::Ask;
+use super::coding::{Coding, gunzip};
 use super::error::RegistryError;
-use super::failure::Failure;
+use super::failure::{Cause, Failure, Temporary};
 use super::http::{clean, describe_io};
 use super::repository::Repository;
 use crate::error::{Error, Result};
@@ -89,9 +90,19 @@ impl BlobReader {
 
     fn accept(&self, answer: Answer, from_byte: Option<u64>) -> Result<Opened, Failure> {
         let size = self.descriptor.size_bytes;
+        let coding = answer.coding();
+        // A file that is gzip itself is often said to be coded, and has the length that it should then.
+        let is_coded = coding != Coding::Identity && answer.sent_length() != Some(size);
         let skip = match (answer.status(), from_byte) {
+            (206, Some(_)) if is_coded => return Ok(Opened::NoRanges),
+            (200, _) if is_coded => {
+                if let Coding::Other(name) = &coding {
+                    return Err(answer.cannot_decode(name));
+                }
+                self.position
+            }
             (200, _) => {
-                if let Some(actual_bytes) = answer.length().filter(|length| *length != size) {
+                if let Some(actual_bytes) = answer.sent_length().filter(|length| *length != size) {
                     let (what, expected_bytes) = (self.what.clone(), size);
                     return Err(Error::SizeMismatch { what, expected_bytes, actual_bytes }.into());
                 }
@@ -111,7 +122,18 @@ impl BlobReader {
                 return Err(RegistryError::Nonsense { url, problem }.into());
             }
         };
-        Ok(Opened::Body(Body { reader: Box::new(answer.response.into_body().into_reader()), skip }))
+        let body = answer.response.into_body().into_reader();
+        let reader = match is_coded {
+            true => gunzip(body).map_err(|error| self.broken(&answer.url.to_string(), &error))?,
+            false => Box::new(body),
+        };
+        Ok(Opened::Body(Body { reader, skip }))
+    }
+
+    /// The failure of a body that broke before its first byte.
+    fn broken(&self, url: &str, error: &io::Error) -> Failure {
+        let cause = Cause::Network { problem: describe_io(error), proxy: None, nobody: false };
+        Failure::Temporary(Temporary { url: url.to_owned(), cause, retry_after: None })
     }
 
     /// Reads some bytes at the position, or says what broke. `Ok(0)` is the blob's end.

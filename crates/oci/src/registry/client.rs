@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, HeaderValue, Method, header};
 
 use super::access::{Access, Audience, Authorization};
-use super::answer::{Answer, said};
+use super::answer::{Answer, location, said};
 use super::ask::{Ask, RequestBody, Target};
 use super::challenge;
 use super::error::RegistryError;
@@ -274,7 +274,8 @@ impl Client {
             session.credentials = Some(found.map_err(Error::from)?);
         }
         let headers = answer.response.headers().get_all(header::WWW_AUTHENTICATE).iter();
-        let challenges = challenge::parse(headers.filter_map(|value| value.to_str().ok()));
+        let headers: Vec<_> = headers.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let challenges = challenge::parse(headers.iter().map(AsRef::as_ref));
         let audience = Audience { origin, registry: &endpoint.registry, access: &endpoint.access };
         let credentials = session.credentials.as_ref().and_then(Option::as_ref);
         let authorization = match self.authorize(&audience, &challenges, credentials) {
@@ -391,11 +392,10 @@ impl Client {
 
 fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
     let refuse = |problem: String| RegistryError::Redirect { url: url.to_string(), problem };
-    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
-    let location = location.ok_or_else(|| refuse("it says nowhere to go".to_owned()))?;
+    let location = location(headers).ok_or_else(|| refuse("it says nowhere to go".to_owned()))?;
     let next = url
-        .join(location)
-        .map_err(|error| refuse(format!("{:?} is no usable URL: {error}", clean(location, 200))))?;
+        .join(&location)
+        .map_err(|error| refuse(format!("{:?} is no usable URL: {error}", clean(&location, 200))))?;
     if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
         return Err(refuse(format!("{next} is not encrypted")).into());
     }
@@ -407,7 +407,7 @@ fn failure(url: &Url, error: TransportError) -> Failure {
         TransportError::Final(error) => error.into(),
         TransportError::Source(error) => Failure::Final(*error),
         TransportError::NotTls { problem } => {
-            RegistryError::Tls { url: url.to_string(), problem, plain: true }.into()
+            RegistryError::Tls { url: url.to_string(), problem, plain: true, wrong_name: false }.into()
         }
         TransportError::Network { problem, proxy, nobody } => Failure::Temporary(Temporary {
             url: url.to_string(),

@@ -27,6 +27,8 @@ pub enum RegistryError {
         problem: String,
         /// Whether the server does not speak TLS at all.
         plain: bool,
+        /// Whether the server's certificate is a good one, for other names.
+        wrong_name: bool,
     },
     /// The server answered with an error.
     #[error("{url} answered {status}{}{}", tries(*attempts), colon(said))]
@@ -147,6 +149,11 @@ pub enum RegistryError {
 const NOT_PLAIN: &str = "if the registry speaks TLS, leave out `--plain-http`";
 
 impl RegistryError {
+    /// No TLS, for a reason that has no advice of its own.
+    pub(super) fn tls(url: String, problem: String) -> Self {
+        Self::Tls { url, problem, plain: false, wrong_name: false }
+    }
+
     /// What the user could do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -154,7 +161,7 @@ impl RegistryError {
             Self::Tls { plain: true, .. } => {
                 Some("if the registry speaks plain HTTP only, say so with `--plain-http`".to_owned())
             }
-            Self::Tls { .. } => {
+            Self::Tls { wrong_name: false, .. } => {
                 Some("if the registry has a certificate of its own, name its CA with `--ca FILE`".to_owned())
             }
             Self::Unauthorized { anonymous: true, registry, .. } => {

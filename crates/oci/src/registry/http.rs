@@ -5,16 +5,19 @@ use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ureq::http::{HeaderValue, Request, Response, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector, TcpConnector};
 use ureq::{Agent, Body, ProxyProtocol, SendBody};
 
 use super::ask::{Ask, RequestBody};
 use super::error::RegistryError;
 use super::options::{ClientOptions, Timeouts};
 use super::proxy::Proxies;
+use super::tls::{TlsConnector, is_wrong_name};
 use super::url::{Origin, Scheme, Url};
 use super::watch::{ClientEvent, Watch};
 use crate::environment::Environment;
@@ -120,7 +123,7 @@ impl Transport {
         let tls_to_proxy =
             chosen.as_ref().is_some_and(|chosen| chosen.proxy.protocol() == ProxyProtocol::Https);
         let (proxy, name) = chosen.map(|chosen| (chosen.proxy, chosen.name)).unzip();
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -135,13 +138,18 @@ impl Transport {
             .timeout_recv_response(Some(self.timeouts.response))
             .timeout_per_read(Some(self.timeouts.stall))
             .timeout_per_write(Some(self.timeouts.stall));
-        if origin.scheme == Scheme::Https || tls_to_proxy {
-            let roots = RootCerts::Specific(Arc::new(self.roots(origin)?));
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider);
-            config = config.tls_config(tls.build());
+        if origin.scheme == Scheme::Http && !tls_to_proxy {
+            return Ok(Connection { agent: config.build().new_agent(), proxy: name });
         }
-        Ok(Connection { agent: config.build().new_agent(), proxy: name })
+        let connector = TlsConnector::new(&self.roots(origin)?)
+            .map_err(|problem| RegistryError::tls(origin.to_string(), problem))?;
+        let connector =
+            ().chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
+                .chain(TcpConnector::default())
+                .chain(connector);
+        let agent = Agent::with_parts(config.build(), connector, DefaultResolver::default());
+        Ok(Connection { agent, proxy: name })
     }
 
     /// The certificates to trust for `origin`: the system's, those of `--ca`, and those of the
@@ -163,12 +171,9 @@ impl Transport {
             }
         }
         if roots.is_empty() {
-            return Err(RegistryError::Tls {
-                url: origin.to_string(),
-                problem: "this system has no CA certificates to check the server by (ca-certificates installs them)"
-                    .to_owned(),
-                plain: false,
-            });
+            let problem =
+                "this system has no CA certificates to check the server by (ca-certificates installs them)";
+            return Err(RegistryError::tls(origin.to_string(), problem.to_owned()));
         }
         Ok(roots)
     }
@@ -235,10 +240,11 @@ fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportEr
         let text = problem.to_string();
         return match problem {
             rustls::Error::InvalidMessage(_) => TransportError::NotTls { problem: text },
-            _ => TransportError::Final(RegistryError::Tls {
+            problem => TransportError::Final(RegistryError::Tls {
                 url: url.to_string(),
                 problem: text,
                 plain: false,
+                wrong_name: is_wrong_name(problem),
             }),
         };
     }

@@ -77,7 +77,7 @@ impl ImageSource for RegistrySource {
     }
 
     fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        let is_manifest = descriptor.kind().is_manifest();
+        let is_manifest = descriptor.names_manifest();
         let what = match is_manifest {
             true => format!("the manifest {} of {}", descriptor.digest, self.0.reference.name()),
             false => self.0.blob_name(descriptor),

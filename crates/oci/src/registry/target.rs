@@ -15,6 +15,7 @@ use super::upload::{Upload, exists, new_location};
 use super::url::{api_host, form};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::{MANIFEST_TYPES, OCI_INDEX};
 use crate::referrers::{REFERRERS_MAX, fallback_tag};
@@ -104,9 +105,7 @@ impl RegistryTarget {
         }
         let mut index: Value =
             serde_json::from_slice(&bytes).map_err(|error| Error::malformed(what, error))?;
-        if let Some(entries) = index["manifests"].as_array_mut() {
-            entries.push(entry.to_json());
-        }
+        json::entries_of(&mut index, "manifests").push(entry.to_json());
         index["mediaType"] = OCI_INDEX.into();
         let bytes = index.to_string().into_bytes();
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_MAX_BYTES) {

@@ -310,11 +310,11 @@ pub(super) fn exists(client: &Client, endpoint: &Endpoint, blob: &Descriptor) ->
 /// Where the registry wants the next request of an upload.
 pub(super) fn new_location(answer: &Answer) -> Result<Url, Failure> {
     let nonsense = |problem: String| RegistryError::Nonsense { url: answer.url.to_string(), problem };
-    let location = answer.header(header::LOCATION);
+    let location = answer.location();
     let location = location.ok_or_else(|| nonsense("it does not say where to upload to".to_owned()))?;
     let next = answer
         .url
-        .join(location)
+        .join(&location)
         .map_err(|error| nonsense(format!("the place to upload to is no usable URL: {error}")))?;
     if answer.url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
         return Err(nonsense(format!("it wants the upload without encryption, at {next}")).into());

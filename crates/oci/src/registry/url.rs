@@ -130,16 +130,21 @@ impl Url {
         if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(UrlError::Characters);
         }
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Origin::new(scheme, authority)?.url(path))
+        let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+        Ok(Origin::new(scheme, authority)?.url(format!("{}{query}", without_dots(path))))
     }
 
-    /// The target of a `Location` header in an answer from this URL (RFC 3986, section 5.2).
+    /// The target of a `Location` header in an answer from this URL (RFC 3986, section 5.2). What should have been
+    /// escaped there and can mean nothing else is taken as it stands.
     pub(crate) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let location = escaped(location.split('#').next().unwrap_or_default());
+        if location.is_empty() {
+            return Ok(self.clone());
+        }
         let scheme = self.origin.scheme.name();
         // A colon before any slash ends a scheme.
         if location.split(['/', '?', '#']).next().is_some_and(|start| start.contains(':')) {
-            return Self::parse(location);
+            return Self::parse(&location);
         }
         if location.starts_with("//") {
             return Self::parse(&format!("{scheme}:{location}"));
@@ -148,8 +153,8 @@ impl Url {
         let directory = &path[..path.rfind('/').map_or(0, |slash| slash + 1)];
         let base = match location.chars().next() {
             Some('/') => "",
-            Some('?') | None => path,
-            Some(_) => directory,
+            Some('?') => path,
+            _ => directory,
         };
         Self::parse(&format!("{}{base}{location}", self.origin))
     }
@@ -178,6 +183,50 @@ impl fmt::Display for Url {
             None => write!(f, "{}{}", self.origin, self.path_and_query),
         }
     }
+}
+
+/// `path` without segments `.` and `..` (RFC 3986, section 5.2.4), with a slash in front.
+fn without_dots(path: &str) -> String {
+    let mut kept = Vec::new();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                // The directory itself, when it is the last.
+                if segments.peek().is_none() {
+                    kept.push("");
+                }
+            }
+            segment => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// `location` with those characters escaped that browsers escape there, and RFC 3986 knows in no place. Control
+/// characters are not among them.
+fn escaped(location: &str) -> String {
+    let query_at = location.find('?').unwrap_or(location.len());
+    let mut escaped = String::with_capacity(location.len());
+    for (position, letter) in location.char_indices() {
+        let is_path = position < query_at;
+        match letter {
+            ' ' | '"' | '<' | '>' => escaped.push_str(&format!("%{:02X}", u32::from(letter))),
+            '`' | '{' | '}' | '^' | '|' | '\\' if is_path => {
+                escaped.push_str(&format!("%{:02X}", u32::from(letter)));
+            }
+            letter if !letter.is_ascii() => {
+                let mut buffer = [0; 4];
+                let bytes = letter.encode_utf8(&mut buffer).bytes();
+                escaped.extend(bytes.map(|byte| format!("%{byte:02X}")));
+            }
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
 }
 
 /// `parameters` as application/x-www-form-urlencoded.
@@ -239,6 +288,25 @@ mod tests {
             ("?q=1", "https://h:5/v2/a/blobs/x?q=1"),
             ("http://cdn?x", "http://cdn/?x"),
             ("/p?u=http://x", "https://h:5/p?u=http://x"),
+            ("", "https://h:5/v2/a/blobs/x?y=z"),
+            ("#part", "https://h:5/v2/a/blobs/x?y=z"),
+            // RFC 3986, section 5.2.4 and 5.4.
+            ("../uploads/u?_state=a/../b", "https://h:5/v2/a/uploads/u?_state=a/../b"),
+            ("./c", "https://h:5/v2/a/blobs/c"),
+            ("..", "https://h:5/v2/a/"),
+            (".", "https://h:5/v2/a/blobs/"),
+            ("../../../../../c", "https://h:5/c"),
+            ("/v2/./x/../y/", "https://h:5/v2/y/"),
+            ("https://cdn/a/b/c/./../../g", "https://cdn/a/g"),
+            ("//cdn/../x", "https://cdn/x"),
+            ("/a//b/../c", "https://h:5/a//c"),
+            ("/a/..b/.../c.", "https://h:5/a/..b/.../c."),
+            ("/a/%2e%2e/b", "https://h:5/a/%2e%2e/b"),
+            // What servers do not escape.
+            ("/a b/<c>?d=e f\"g", "https://h:5/a%20b/%3Cc%3E?d=e%20f%22g"),
+            ("/{repo}|x?sig=a|b{c}[d]^", "https://h:5/%7Brepo%7D%7Cx?sig=a|b{c}[d]^"),
+            ("/a'(b)*;c=d:e@f,$!&+~", "https://h:5/a'(b)*;c=d:e@f,$!&+~"),
+            ("/ä?x=ö", "https://h:5/%C3%A4?x=%C3%B6"),
         ] {
             assert_eq!(base.join(location).unwrap().request_text(), expected, "{location}");
         }

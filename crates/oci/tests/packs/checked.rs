@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use sealpack_format::digest::{DiffId, RootHash};
 use sealpack_oci::pull::{Objection, Rebuilt, Word};
-use sealpack_store::{Accepted, ImageRecord};
+use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, KeptSeal};
 
 use super::*;
 
@@ -39,13 +39,18 @@ fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name(
     for form in [ObjectForm::Packs, ObjectForm::Files] {
         let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
         let accepted = Accepted {
-            seal: Some(b"{}".to_vec()),
-            epochs: vec![("localhost/image:1".into(), 3)],
+            seal: Some(KeptSeal::new(b"statement", b"{}".to_vec())),
+            epochs: vec![AcceptedEpoch {
+                name: "localhost/image:1".into(),
+                epoch: 3,
+                created_unix_seconds: 3,
+                given: false,
+            }],
             ..Accepted::default()
         };
         let (pulled, (record, root_hash, packs)) = pull_with(&store, &source, form, Ok(accepted));
         let pulled = pulled.unwrap();
-        assert_eq!(pulled.record, record);
+        assert_eq!(pulled.record.manifest, record.manifest);
         assert_eq!(root_hash, store.metadata_image_root_hash(&record.metadata_image).unwrap());
         let expected: Vec<_> = match form {
             ObjectForm::Files => Vec::new(),
@@ -55,7 +60,7 @@ fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name(
             }
         };
         assert_eq!(packs, expected);
-        assert_eq!(store.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
+        assert_eq!(store.read_seal(&pulled.record).unwrap().as_deref(), Some(&b"{}"[..]));
         assert_eq!(store.epoch("localhost/image:1").unwrap().unwrap().epoch, 3);
         assert!(store.fsck(&FsckOptions::default(), &objects_of_image, &()).unwrap().is_clean());
     }

@@ -4,6 +4,7 @@
 mod checked;
 mod ingest;
 mod memory;
+mod names;
 mod same_bytes;
 mod tar;
 

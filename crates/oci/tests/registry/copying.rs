@@ -361,3 +361,41 @@ fn layers_from_a_registry_that_breaks_go_on_where_they_broke() {
     source(&to, "copy:2").open(&manifest.layers[0].descriptor, 0).unwrap().read_to_end(&mut bytes).unwrap();
     assert_eq!(bytes, noise());
 }
+
+#[test]
+fn a_foreign_layer_is_copied_where_its_blob_is_and_left_out_where_not() {
+    let foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    let mut image = image();
+    let manifest = String::from_utf8(image.manifest).unwrap();
+    image.manifest = manifest.replace("application/vnd.oci.image.layer.v1.tar+gzip", foreign).into_bytes();
+    let (from, to) = (Registry::start(), Registry::start());
+    from.put_image("app", "1", &image);
+    assert_eq!(copied(&from, &to, &usual()).unwrap().left_out.len(), 0);
+    has_image(&to, &image);
+    // The test registry demands every blob of a manifest; a layout does not.
+    let (from, directory) = (Registry::start(), TempDir::new().unwrap());
+    let elsewhere = image.layers.pop().unwrap();
+    from.put_image("app", "1", &image);
+    let to = LayoutTarget::open(&directory.path().join("layout"), Some("copy".to_owned())).unwrap();
+    let left_out = copy(&source(&from, "app:1"), &to, &usual(), &()).unwrap().left_out;
+    assert_eq!(
+        left_out.iter().map(|it| it.digest.to_string()).collect::<Vec<_>>(),
+        [digest_of(&elsewhere.blob)]
+    );
+}
+
+/// The new entry was written nowhere, and the list said to lack it again after each attempt.
+#[test]
+fn a_list_of_referrers_that_is_null_gets_its_first_entry() {
+    for list in ["null", "[]"] {
+        let (from, to) = (registry_with_image(), Registry::start());
+        let first = note("first", "2026");
+        put(&from, &first);
+        to.set_referrers_api(false);
+        let tag = sealpack_oci::referrers::fallback_tag(&subject().digest);
+        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{list}}}"#);
+        to.put_manifest("copy", &tag, OCI_INDEX, index);
+        assert_eq!(copied(&from, &to, &usual()).unwrap().referrers, 1);
+        assert_eq!(source(&to, "copy:2").referrers(&subject(), None).unwrap(), [first.descriptor()]);
+    }
+}

@@ -1,6 +1,7 @@
 //! The registry client against a registry in this process, with everything that can go wrong.
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
 
+mod as_it_is;
 mod auth;
 mod blobs;
 mod copying;

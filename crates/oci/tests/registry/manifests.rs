@@ -149,8 +149,6 @@ fn what_is_no_image_is_named() {
     let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
     let text = put(layer, "application/vnd.example.layer");
     assert!(text.contains("layer 2 of") && text.contains("\"application/vnd.example.layer\""), "{text}");
-    let text = put(layer, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
-    assert!(text.contains("layer 2 of") && text.contains("foreign layer"), "{text}");
     let text = put("application/vnd.oci.image.config.v1+json", "application/vnd.oci.empty.v1+json");
     assert!(text.contains("an artifact, not a container image"), "{text}");
     let schema1 = r#"{"schemaVersion":1,"name":"app","tag":"1","fsLayers":[],"history":[]}"#;

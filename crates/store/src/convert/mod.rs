@@ -55,11 +55,11 @@ impl Store {
         }
         observer.event(&Event::Began { phase: Phase::Convert, items: Some(missing.len() as u64) });
         convert_all(&staging, &missing, to, observer)?;
-        let mut converted = record.clone();
+        // A seal that the name got meanwhile is no other image.
+        let now = self.image(&record.name)?;
+        let now = now.filter(|now| now.clone().with_statement(None) == record.clone().with_statement(None));
+        let mut converted = now.ok_or_else(|| Error::NameChanged(record.name.clone()))?;
         converted.objects = to;
-        if self.image(&record.name)?.as_ref() != Some(record) {
-            return Err(Error::NameChanged(record.name.clone()));
-        }
         let added = staging.figures();
         staging.publish(&converted)?;
         Ok(Converted { record: converted, layers: missing.len(), added })

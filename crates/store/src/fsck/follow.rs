@@ -217,8 +217,8 @@ impl Follow<'_> {
     }
 
     fn seals(&mut self) -> Result<u64> {
-        for manifest in self.inventory.seals.clone() {
-            let what = match self.store.read_seal(&manifest) {
+        for name in self.inventory.seals.clone() {
+            let what = match self.store.read_seal_file(&name) {
                 Ok(Some(seal)) => match serde_json::from_slice::<IgnoredAny>(&seal) {
                     Ok(_) => continue,
                     Err(error) => format!("it is not JSON: {error}"),
@@ -227,8 +227,12 @@ impl Follow<'_> {
                 Err(error @ Error::SealTooLarge { .. }) => error.to_string(),
                 Err(error) => return Err(error),
             };
-            let names = self.names_of(|record| record.manifest == manifest);
-            self.add(ProblemKind::DamagedSeal, self.store.seal_path(&manifest), what, names);
+            let is_its = |record: &ImageRecord| match name.statement {
+                Some(statement) => record.statement == Some(statement),
+                None => true,
+            };
+            let names = self.names_of(|record| record.manifest == name.manifest && is_its(record));
+            self.add(ProblemKind::DamagedSeal, self.store.root.at(name.path()), what, names);
         }
         Ok(self.inventory.seals.len() as u64)
     }

@@ -85,6 +85,9 @@ impl Store {
     ) -> Result<GcReport> {
         assert_eq!(lock.kind(), LockKind::Exclusive, "gc needs the store for itself");
         observer.event(&Event::Began { phase: Phase::Scan, items: None });
+        if !options.dry_run {
+            self.settle_seals()?;
+        }
         let (needed, histories) = self
             .needed_by_names_and_mounts(marked, options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;

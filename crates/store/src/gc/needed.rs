@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::images::ObjectsOfImage;
 use crate::observer::{Event, Observer};
 use crate::places::{
-    PACKS, blob_path, hash_area_path, layer_path, metadata_image_path, pack_path, pack_record_path, seal_path,
+    PACKS, SealName, blob_path, hash_area_path, layer_path, metadata_image_path, pack_path, pack_record_path,
 };
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
@@ -78,7 +78,10 @@ impl Store {
         for record in records {
             let needed = &mut marked.needed;
             needed.files.extend(record.blobs().map(|digest| blob_path(&digest)));
-            needed.files.insert(seal_path(&record.manifest));
+            // A dry run leaves the seals of an old store where they are.
+            let manifest = record.manifest;
+            let names = [record.statement, None].map(|statement| SealName { manifest, statement });
+            needed.files.extend(names.iter().map(SealName::path));
             needed.add_image(&record.metadata_image);
             let layers = record.layers.iter().map(|layer| &layer.diff_id);
             needed.files.extend(layers.flat_map(|id| [layer_path(id), pack_record_path(id)]));

@@ -13,6 +13,7 @@ use crate::documents::to_json;
 use crate::error::{Error, RefDamage, Result};
 use crate::meta::Feature;
 use crate::places::HISTORY;
+use crate::seals::OldSeals;
 use crate::store::Store;
 
 /// The most earlier images that are known of one name.
@@ -57,17 +58,21 @@ impl Store {
     pub fn history(&self, name: &str) -> Result<Vec<ImageRecord>> {
         name::check(name)?;
         let Some(directory) = self.root.try_sub(HISTORY)? else { return Ok(Vec::new()) };
-        let file_name = name::file_name(name);
+        let (old, file_name) = (self.old_seals()?, name::file_name(name));
         let Some(history) = file::read::<History>(self, &directory, OsStr::new(&file_name))? else {
             return Ok(Vec::new());
         };
-        Ok(history.earlier_than(self.image(name)?.as_ref()))
+        Ok(history.with_seals(&old).earlier_than(self.image(name)?.as_ref()))
     }
 
     /// All histories, and the files that are none.
     pub(crate) fn histories(&self) -> Result<(Vec<History>, Vec<RefDamage>)> {
         match self.root.try_sub(HISTORY)? {
-            Some(directory) => file::read_all(self, &directory),
+            Some(directory) => {
+                let old = self.old_seals()?;
+                let (histories, damaged) = file::read_all::<History>(self, &directory)?;
+                Ok((histories.into_iter().map(|history| history.with_seals(&old)).collect(), damaged))
+            }
             None => Ok((Vec::new(), Vec::new())),
         }
     }
@@ -102,6 +107,11 @@ impl Store {
 impl History {
     pub(crate) const fn new(name: String, records: Vec<ImageRecord>) -> Self {
         Self { version: Self::VERSION, name, records }
+    }
+
+    fn with_seals(mut self, old: &OldSeals) -> Self {
+        self.records = self.records.into_iter().map(|record| old.name_in(record)).collect();
+        self
     }
 
     /// Its file in `history/`.

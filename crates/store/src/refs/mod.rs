@@ -12,8 +12,8 @@ use std::path::Path;
 
 use sealpack_format::reference::Reference;
 
-pub use accepted::Accepted;
-pub use epoch::Epoch;
+pub use accepted::{Accepted, AcceptedEpoch, KeptSeal};
+pub use epoch::{Epoch, EpochImage};
 pub use history::HISTORY_MAX;
 pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
@@ -31,36 +31,67 @@ impl Store {
     /// What the record refers to must be committed.
     ///
     /// # Errors
+    /// [`Error::EpochUnsealed`] when the name is remembered to have had a sealed image, and this is another one;
     /// [`Error::Name`]; [`Error::NameDigest`]; [`Error::Locked`]; [`Error::Algorithm`]; [`Error::RefDamaged`] when the
-    /// history is damaged; failures of the system.
+    /// history or epoch is damaged; failures of the system.
     pub fn set_image(&self, record: &ImageRecord) -> Result<()> {
-        self.set_image_of_epochs(record, &Accepted::default())
+        self.set_image_with(record, &Accepted::default()).map(drop)
     }
 
-    /// As [`set_image`](Self::set_image), after it has [remembered](Self::remember_epoch) the epochs of what was accepted, and
-    /// looked for those that must not be there. Nobody gets a name between these.
-    pub(crate) fn set_image_of_epochs(&self, record: &ImageRecord, accepted: &Accepted) -> Result<()> {
+    /// As [`set_image`](Self::set_image), with what is known of the image's seal: that is kept, and [remembered](Self::remember_epoch)
+    /// before the image gets the name. Nobody gets a name between these. Answers with the record that the name has then.
+    ///
+    /// # Errors
+    /// As [`set_image`](Self::set_image), [`remember_epoch`](Self::remember_epoch); [`Error::SealTooLarge`].
+    pub fn set_image_with(&self, record: &ImageRecord, accepted: &Accepted) -> Result<ImageRecord> {
         name::check(&record.name)?;
         check_digest(record)?;
         self.check_id(&record.metadata_image)?;
         let _lock = self.shared()?;
+        if let Some(seal) = &accepted.seal {
+            self.put_seal(&record.manifest, seal)?;
+        }
         let _names = self.lock_names()?;
-        for name in &accepted.unsealed {
-            if let Some(known) = self.epoch(name)? {
-                return Err(Error::EpochUnsealed { name: known.name, known: known.epoch });
-            }
-        }
-        for (name, epoch) in &accepted.epochs {
-            self.remember_epoch_locked(name, *epoch, &record.manifest)?;
-        }
+        self.settle_seals()?;
         let before = match self.image(&record.name) {
             // Nobody knows what it was.
             Err(Error::RefDamaged(_)) => None,
             other => other?,
         };
-        if let Some(before) = before.filter(|before| before.manifest != record.manifest) {
-            self.push_history(&before)?;
+        let (same, before): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|before| before.manifest == record.manifest);
+        self.check_promise(record, accepted, same.is_empty())?;
+        for epoch in &accepted.epochs {
+            match self.remember_epoch_locked(epoch, record) {
+                Err(Error::EpochOlder { .. } | Error::EpochSame { .. }) if accepted.agreed => {}
+                other => other?,
+            }
         }
+        before.iter().try_for_each(|before| self.push_history(before))?;
+        let kept = record.statement.or_else(|| same.first().and_then(|same| same.statement));
+        let statement = accepted.seal.as_ref().map(|seal| seal.statement).or(kept);
+        let record = record.clone().with_statement(statement);
+        self.put_record(&record)?;
+        Ok(record)
+    }
+
+    /// That no image without a seal gets a name that had one with a seal.
+    fn check_promise(&self, record: &ImageRecord, accepted: &Accepted, is_other: bool) -> Result<()> {
+        if accepted.agreed {
+            return Ok(());
+        }
+        let is_sealed = accepted.epochs.iter().any(|epoch| epoch.name == record.name);
+        let own = (is_other && !is_sealed).then_some(&record.name);
+        for name in accepted.unsealed.iter().chain(own) {
+            if let Some(known) = self.epoch(name)? {
+                return Err(Error::EpochUnsealed { name: known.name, known: known.epoch });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the record of a name into its place.
+    pub(crate) fn put_record(&self, record: &ImageRecord) -> Result<()> {
         let json = to_json(record).map_err(|e| Error::io("write", self.refs.path(), e))?;
         self.put_file(&self.refs, Path::new(&name::file_name(&record.name)), &json, 0o644)
     }

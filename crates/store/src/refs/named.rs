@@ -23,7 +23,10 @@ impl Store {
     /// [`Error::Name`](crate::Error::Name) for what cannot be a name; [`Error::RefDamaged`](crate::Error::RefDamaged); failures of the system.
     pub fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
         name::check(name)?;
-        file::read(self, &self.refs, OsStr::new(&name::file_name(name)))
+        // Before the record: what is moved meanwhile is in one of them.
+        let old = self.old_seals()?;
+        let record = file::read::<ImageRecord>(self, &self.refs, OsStr::new(&name::file_name(name)))?;
+        Ok(record.map(|record| old.name_in(record)))
     }
 
     /// All named images, sorted by name. A damaged file does not hide the others.
@@ -31,7 +34,9 @@ impl Store {
     /// # Errors
     /// Failures of the system.
     pub fn images(&self) -> Result<Images> {
-        let (mut records, damaged) = file::read_all::<ImageRecord>(self, &self.refs)?;
+        let old = self.old_seals()?;
+        let (records, damaged) = file::read_all::<ImageRecord>(self, &self.refs)?;
+        let mut records: Vec<_> = records.into_iter().map(|record| old.name_in(record)).collect();
         records.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Images { records, damaged })
     }

@@ -28,6 +28,9 @@ pub struct ImageRecord {
     /// The canonical name that it was pulled by, where that is another: what its seal is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pulled_as: Option<String>,
+    /// The SHA-256 of the statement of the seal that the image has under this name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<BlobDigest>,
     /// The platform, such as `linux/arm64/v8`.
     pub platform: String,
     /// The metadata image. Called `image` on the disk.
@@ -136,6 +139,7 @@ impl ImageRecord {
             config,
             index: None,
             pulled_as: None,
+            statement: None,
             platform: String::new(),
             metadata_image,
             metadata_image_size_bytes: 0,
@@ -144,6 +148,12 @@ impl ImageRecord {
             pulled_unix_seconds: 0,
             other: BTreeMap::new(),
         }
+    }
+
+    /// The same with that seal.
+    #[must_use]
+    pub(crate) fn with_statement(self, statement: Option<BlobDigest>) -> Self {
+        Self { statement, ..self }
     }
 
     /// The blobs that belong to the image.

@@ -46,15 +46,15 @@ impl Staging<'_> {
     /// # Errors
     /// As both; [`Error::TooManyPacks`] and [`Error::PackUnknown`] for an image in packs, before anything is committed.
     pub fn publish(self, record: &ImageRecord) -> Result<()> {
-        self.publish_with(record, &Accepted::default())
+        self.publish_with(record, &Accepted::default()).map(drop)
     }
 
-    /// As [`publish`](Self::publish), and keeps what came with the image before that gets its name.
+    /// As [`publish`](Self::publish), and keeps what came with the image before that gets its name. Answers with the
+    /// record that the name has then.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), [`Store::write_seal`](crate::Store::write_seal) and
-    /// [`Store::remember_epoch`](crate::Store::remember_epoch); [`Error::EpochUnsealed`].
-    pub fn publish_with(self, record: &ImageRecord, accepted: &Accepted) -> Result<()> {
+    /// As [`publish`](Self::publish) and [`Store::set_image_with`](crate::Store::set_image_with).
+    pub fn publish_with(self, record: &ImageRecord, accepted: &Accepted) -> Result<ImageRecord> {
         if record.objects == ObjectForm::Packs {
             self.check_packs(record)?;
         }
@@ -67,10 +67,7 @@ impl Staging<'_> {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
         }
-        if let Some(seal) = &accepted.seal {
-            self.store.write_seal(&record.manifest, seal)?;
-        }
-        self.store.set_image_of_epochs(record, accepted)
+        self.store.set_image_with(record, accepted)
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

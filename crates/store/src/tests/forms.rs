@@ -202,7 +202,7 @@ fn gc_keeps_what_each_form_needs_and_what_is_mounted() {
     let fixture = fixture();
     let packed = pull_as(ObjectForm::Packs, &fixture, "packed", &[BASE, &["1"]]);
     pull(&fixture, "files", &[BASE, &["2"]]);
-    fixture.write_seal(&packed.manifest, b"{}").unwrap();
+    write_seal(&fixture, &packed, b"{}").unwrap();
     assert_eq!(gc(&fixture).total().count, 0);
     assert_clean(&fixture);
 
@@ -267,7 +267,7 @@ fn finds(expected: &[ProblemKind], break_it: impl Fn(&Store, &ImageRecord)) {
     let fixture = fixture();
     let again = || pull_as(ObjectForm::Packs, &fixture, "a", &[BASE, &["1"]]);
     let record = again();
-    fixture.write_seal(&record.manifest, b"{}").unwrap();
+    write_seal(&fixture, &record, b"{}").unwrap();
     assert_clean(&fixture);
     break_it(&fixture, &record);
     let kinds =
@@ -311,7 +311,7 @@ fn damage_of_packs_their_records_hash_areas_and_seals_is_found() {
         damage(&store.pack_record_path(&layer));
     });
     finds(&[DamagedImageTree], |store, record| damage(&store.hash_area_path(&record.metadata_image)));
-    finds(&[DamagedSeal], |store, record| store.write_seal(&record.manifest, b"{").unwrap());
+    finds(&[DamagedSeal], |store, record| drop(write_seal(store, record, b"{").unwrap()));
 }
 
 #[test]

@@ -192,8 +192,11 @@ fn fill_up_with_history() {
     let before = pull(&store, "a", &[&["x"]]);
     let mut named = pull(&store, "b", &[&["y"]]);
     named.name = "a".into();
-    let accepted =
-        Accepted { seal: Some(vec![b' '; 3000]), epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    let accepted = Accepted {
+        seal: Some(kept(format!("{:2999}}}", "{").as_bytes())),
+        epochs: vec![epoch_for("a", 7)],
+        ..Accepted::default()
+    };
     let filler = directory.join("filler");
     let mut refused = 0;
     for left_bytes in (0..).step_by(4096) {
@@ -207,12 +210,12 @@ fn fill_up_with_history() {
         assert_eq!(store.history("a").unwrap(), []);
         assert!(store.epoch("a").unwrap().is_none_or(|known| known.epoch == 7));
         // Whole, or not there.
-        assert!(store.read_seal(&named.manifest).unwrap().is_none_or(|seal| seal.len() == 3000));
+        assert!(read_seal(&store, &named).unwrap().is_none_or(|seal| seal.len() == 3000));
     }
     assert!(refused > 1, "refused {refused} times");
     assert_eq!(store.history("a").unwrap(), std::slice::from_ref(&before));
     assert_eq!(store.epoch("a").unwrap().unwrap().epoch, 7);
-    store.write_seal(&named.manifest, b"{}").unwrap();
+    write_seal(&store, &named, b"{}").unwrap();
     assert_clean(&store);
     assert_eq!(std::fs::read_dir(store.path().join("tmp")).unwrap().count(), 0);
 }

@@ -15,6 +15,17 @@ fn features(store: &Store) -> serde_json::Value {
     serde_json::from_slice::<serde_json::Value>(&json).unwrap()["incompat"].clone()
 }
 
+/// Remembers that an image with that manifest had a seal of that epoch for `name`.
+fn remember(store: &Store, name: &str, epoch: u64, manifest: &BlobDigest) -> crate::error::Result<()> {
+    store.remember_epoch(&epoch_for(name, epoch), &image_of(manifest, "linux/amd64"))
+}
+
+fn image_of(manifest: &BlobDigest, platform: &str) -> ImageRecord {
+    let mut record = ImageRecord::new("x", *manifest, *manifest, ObjectId::sha256([0; 32]));
+    record.platform = platform.into();
+    record
+}
+
 #[test]
 fn a_name_remembers_the_images_that_had_it_the_newest_first() {
     let fixture = fixture();
@@ -59,7 +70,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         let fixture = fixture();
         for text in ["1", "2", "3"] {
             let record = pull_as(form, &fixture, "a", &[&["base"], &[text]]);
-            fixture.write_seal(&record.manifest, b"{}").unwrap();
+            write_seal(&fixture, &record, b"{}").unwrap();
         }
         let [two, one] = fixture.history("a").unwrap().try_into().unwrap();
         let options = GcOptions { dry_run: true, ..GcOptions::default() };
@@ -77,7 +88,7 @@ fn gc_keeps_what_the_image_before_needs_and_forgets_the_others() {
         // It is all there, without anything being fetched.
         fixture.verify_metadata_image(&two.metadata_image).unwrap();
         assert!(two.layers.iter().all(|layer| fixture.has_layer(&layer.diff_id, form).unwrap()));
-        assert!(fixture.read_seal(&two.manifest).unwrap().is_some());
+        assert!(read_seal(&fixture, &two).unwrap().is_some());
         assert!(!fixture.has_layer(&one.layers[1].diff_id, form).unwrap());
         fixture.set_image(&two).unwrap();
         gc(&fixture);
@@ -165,16 +176,16 @@ fn an_epoch_never_falls_and_outlives_name_and_gc() {
     let record = pull(&fixture, "a", &[&["1"]]);
     let other = blob_of("other").0;
     assert_eq!(epoch(), None);
-    fixture.remember_epoch("a", 5, &record.manifest).unwrap();
-    let error = fixture.remember_epoch("a", 4, &other).unwrap_err();
+    remember(&fixture, "a", 5, &record.manifest).unwrap();
+    let error = remember(&fixture, "a", 4, &other).unwrap_err();
     assert!(
         matches!(error, Error::EpochOlder { known: 5, epoch: 4, .. }) && error.is_verification(),
         "{error}"
     );
-    fixture.remember_epoch("a", 5, &other).unwrap();
+    assert!(matches!(remember(&fixture, "a", 5, &other), Err(Error::EpochSame { epoch: 5, .. })));
     assert_eq!(epoch(), Some((5, record.manifest)));
-    fixture.remember_epoch("a", 9, &other).unwrap();
-    fixture.remember_epoch("b", 1, &other).unwrap();
+    remember(&fixture, "a", 9, &other).unwrap();
+    remember(&fixture, "b", 1, &other).unwrap();
     fixture.remove_image("a").unwrap();
     gc(&fixture);
     assert_eq!(epoch(), Some((9, other)));
@@ -186,9 +197,9 @@ fn an_epoch_never_falls_and_outlives_name_and_gc() {
 fn a_damaged_epoch_is_no_lower_one() {
     let fixture = fixture();
     let manifest = blob_of("x").0;
-    fixture.remember_epoch("a", 5, &manifest).unwrap();
+    remember(&fixture, "a", 5, &manifest).unwrap();
     std::fs::write(fixture.path().join("epochs/a.json"), "{}").unwrap();
-    for error in [fixture.epoch("a").unwrap_err(), fixture.remember_epoch("a", 9, &manifest).unwrap_err()] {
+    for error in [fixture.epoch("a").unwrap_err(), remember(&fixture, "a", 9, &manifest).unwrap_err()] {
         let error = error.to_string();
         assert!(error.contains("epochs/a.json is not the epoch of a name"), "{error}");
     }
@@ -205,16 +216,17 @@ fn seal_and_epoch_are_there_before_the_name() {
     let mut named = record.clone();
     named.name = "b".into();
     let accepted =
-        Accepted { seal: Some(b"{}".to_vec()), epochs: vec![("b".into(), 7)], ..Accepted::default() };
+        Accepted { seal: Some(kept(b"{}")), epochs: vec![epoch_for("b", 7)], ..Accepted::default() };
     let changes =
-        crate::fault::recorded(|| fixture.stage().unwrap().publish_with(&named, &accepted).unwrap());
+        crate::fault::recorded(|| drop(fixture.stage().unwrap().publish_with(&named, &accepted).unwrap()));
     let places: Vec<_> = changes
         .iter()
         .filter(|change| change.what == "rename")
         .filter_map(|change| change.to.strip_prefix(fixture.path()).ok()?.iter().next()?.to_str())
         .collect();
     assert_eq!(places, ["meta.json", "seals", "meta.json", "epochs", "refs"]);
-    assert_eq!(fixture.read_seal(&record.manifest).unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(read_seal(&fixture, &named).unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(read_seal(&fixture, &record).unwrap(), None, "the seal of one name is another's");
     assert_eq!(fixture.epoch("b").unwrap().unwrap().epoch, 7);
 }
 
@@ -224,8 +236,8 @@ fn an_older_image_does_not_get_the_name_that_a_later_one_got_meanwhile() {
     let later = pull(&fixture, "a", &[&["later"]]);
     let mut older = pull(&fixture, "b", &[&["older"]]);
     older.name = "a".into();
-    fixture.remember_epoch("a", 8, &later.manifest).unwrap();
-    let accepted = Accepted { seal: None, epochs: vec![("a".into(), 7)], ..Accepted::default() };
+    remember(&fixture, "a", 8, &later.manifest).unwrap();
+    let accepted = Accepted { seal: None, epochs: vec![epoch_for("a", 7)], ..Accepted::default() };
     let error = fixture.stage().unwrap().publish_with(&older, &accepted).unwrap_err();
     assert!(matches!(error, Error::EpochOlder { .. }), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(later));
@@ -241,7 +253,7 @@ fn an_unsealed_image_does_not_get_the_name_that_a_sealed_one_got_meanwhile() {
     let accepted = Accepted { unsealed: vec!["a".into()], ..Accepted::default() };
     let publish = |record| fixture.stage().unwrap().publish_with(record, &accepted);
     publish(&sealed).unwrap();
-    fixture.remember_epoch("a", 8, &sealed.manifest).unwrap();
+    remember(&fixture, "a", 8, &sealed.manifest).unwrap();
     let error = publish(&unsealed).unwrap_err();
     assert!(matches!(error, Error::EpochUnsealed { known: 8, .. }) && error.is_verification(), "{error}");
     assert_eq!(fixture.image("a").unwrap(), Some(sealed));
@@ -278,5 +290,78 @@ fn names_change_one_at_a_time() {
     });
     // Nobody's entry was lost.
     assert_eq!(fixture.history("a").unwrap().len(), HISTORY_MAX);
+    assert_clean(&fixture);
+}
+
+#[test]
+fn another_image_of_the_same_epoch_follows_only_where_it_was_sealed_later() {
+    let fixture = fixture();
+    let [one, two, arm] = ["one", "two", "arm"].map(|text| blob_of(text).0);
+    let remember = |created: u64, manifest: &BlobDigest, platform: &str| {
+        let accepted = AcceptedEpoch { created_unix_seconds: created, ..epoch_for("a", 5) };
+        fixture.remember_epoch(&accepted, &image_of(manifest, platform))
+    };
+    remember(10, &one, "linux/amd64").unwrap();
+    // Another platform of the same index, and the same image again.
+    remember(10, &arm, "linux/arm64").unwrap();
+    remember(9, &one, "linux/amd64").unwrap();
+    for created in [9, 10] {
+        let error = remember(created, &two, "linux/amd64").unwrap_err();
+        assert!(matches!(error, Error::EpochSame { epoch: 5, .. }) && error.is_verification(), "{error}");
+    }
+    remember(11, &two, "linux/amd64").unwrap();
+    assert!(matches!(remember(10, &one, "linux/amd64"), Err(Error::EpochSame { .. })), "it went back");
+    let known = fixture.epoch("a").unwrap().unwrap();
+    assert_eq!((known.manifest, known.platforms["linux/amd64"].manifest), (one, two));
+    assert_eq!(known.platforms["linux/arm64"].manifest, arm);
+    assert_clean(&fixture);
+}
+
+/// `epochs/` of versions that did not know the images' platforms and times.
+#[test]
+fn an_epoch_of_an_earlier_version_goes_on_counting() {
+    let fixture = fixture();
+    let [one, two] = ["one", "two"].map(|text| blob_of(text).0);
+    remember(&fixture, "a", 1, &one).unwrap();
+    let json =
+        serde_json::json!({ "version": 1, "name": "a", "epoch": 5, "manifest": one, "unix_seconds": 7 });
+    std::fs::write(fixture.path().join("epochs/a.json"), json.to_string()).unwrap();
+    let known = fixture.epoch("a").unwrap().unwrap();
+    assert!((known.epoch, known.given, known.platforms.len()) == (5, false, 0), "{known:?}");
+    assert!(matches!(remember(&fixture, "a", 4, &two), Err(Error::EpochOlder { .. })));
+    remember(&fixture, "a", 5, &one).unwrap();
+    assert!(matches!(remember(&fixture, "a", 5, &two), Err(Error::EpochSame { .. })));
+    remember(&fixture, "a", 6, &two).unwrap();
+    assert_clean(&fixture);
+}
+
+#[test]
+fn no_way_to_a_name_that_had_a_sealed_image_is_open_to_an_unsealed_one() {
+    let fixture = fixture();
+    let sealed = pull(&fixture, "a", &[&["sealed"]]);
+    let accepted =
+        Accepted { seal: Some(kept(b"{}")), epochs: vec![epoch_for("a", 5)], ..Accepted::default() };
+    let sealed = fixture.set_image_with(&sealed, &accepted).unwrap();
+    let mut other = pull(&fixture, "b", &[&["other"]]);
+    other.name = "a".into();
+    let refused = [
+        fixture.set_image(&other).unwrap_err(),
+        fixture.stage().unwrap().publish(&other).unwrap_err(),
+        fixture
+            .set_image_with(&other, &Accepted { seal: Some(kept(b"{ }")), ..Accepted::default() })
+            .unwrap_err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, Error::EpochUnsealed { known: 5, .. }), "{error}");
+    }
+    // The same image keeps the name, and its seal, whatever comes.
+    let again = pull(&fixture, "a", &[&["sealed"]]);
+    assert_eq!(again.manifest, sealed.manifest);
+    assert_eq!(fixture.image("a").unwrap().unwrap().statement, sealed.statement);
+    fixture.convert(&fixture.image("a").unwrap().unwrap(), ObjectForm::Packs, &()).unwrap();
+    assert_eq!(read_seal(&fixture, &sealed).unwrap().as_deref(), Some(&b"{}"[..]));
+    // Whoever knows it may have it otherwise.
+    fixture.set_image_with(&other, &Accepted { agreed: true, ..Accepted::default() }).unwrap();
+    assert_eq!(fixture.epoch("a").unwrap().unwrap().epoch, 5);
     assert_clean(&fixture);
 }

@@ -54,7 +54,7 @@ fn names_cannot_change_while_things_are_collected() {
     assert!(matches!(store.remove_image("a"), Err(Error::Locked(_))));
     assert!(matches!(store.stage().map(drop), Err(Error::Locked(_))));
     assert!(matches!(store.convert(&record, ObjectForm::Packs, &()).map(drop), Err(Error::Locked(_))));
-    assert!(matches!(store.write_seal(&record.manifest, b"{}"), Err(Error::Locked(_))));
+    assert!(matches!(write_seal(&store, &record, b"{}"), Err(Error::Locked(_))));
     assert!(matches!(store.ensure_hash_area(&record.metadata_image), Err(Error::Locked(_))));
 }
 

@@ -12,6 +12,7 @@ mod opening;
 mod others;
 mod packs;
 mod problems;
+mod seals;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -24,7 +25,8 @@ use sealpack_format::verity::fsverity_digest;
 
 use crate::hash::blob_digest;
 use crate::{
-    FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, LayerDescriptor, ObjectForm, Staging, Store,
+    AcceptedEpoch, FsckOptions, FsckReport, GcOptions, GcReport, ImageRecord, KeptSeal, LayerDescriptor,
+    ObjectForm, Staging, Store,
 };
 
 /// A store in a directory of its own.
@@ -211,4 +213,24 @@ fn snapshot(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// A seal, named for its bytes as one with a statement is for that.
+fn kept(seal: &[u8]) -> KeptSeal {
+    KeptSeal { statement: blob_digest(Algorithm::Sha256, seal), json: seal.to_vec() }
+}
+
+/// Seals the image under its name.
+fn write_seal(store: &Store, record: &ImageRecord, seal: &[u8]) -> crate::error::Result<ImageRecord> {
+    store.write_seal(record, &kept(seal))
+}
+
+/// The seal that the image has under its name by now.
+fn read_seal(store: &Store, record: &ImageRecord) -> crate::error::Result<Option<Vec<u8>>> {
+    store.image(&record.name)?.map_or(Ok(None), |record| store.read_seal(&record))
+}
+
+/// What is to be remembered for `name`.
+fn epoch_for(name: &str, epoch: u64) -> AcceptedEpoch {
+    AcceptedEpoch { name: name.into(), epoch, created_unix_seconds: epoch, given: false }
 }

@@ -107,7 +107,7 @@ fn another_users_lock_on_a_directory_of_the_store_keeps_nobody_from_changing_it(
         let mut record = store.image("a").unwrap().unwrap();
         record.name = "b".to_owned();
         store.set_image(&record).unwrap();
-        store.remember_epoch("b", 1, &record.manifest).unwrap();
+        store.remember_epoch(&epoch_for("b", 1), &record).unwrap();
         assert!(start.elapsed() < Duration::from_secs(4), "{name}");
         // The same of the owner's counts: earlier versions lock nothing else.
         child.kill().unwrap();

@@ -136,17 +136,18 @@ fn the_hash_area_of_a_metadata_image_is_made_when_it_is_asked_for_and_mended() {
 fn a_seal_is_kept_replaced_and_bounded() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[&["x"]]);
-    assert_eq!(fixture.read_seal(&record.manifest).unwrap(), None);
+    assert_eq!(read_seal(&fixture, &record).unwrap(), None);
     for seal in [&b"{}"[..], b"{\"version\":1}"] {
-        fixture.write_seal(&record.manifest, seal).unwrap();
-        assert_eq!(fixture.read_seal(&record.manifest).unwrap().as_deref(), Some(seal));
+        write_seal(&fixture, &record, seal).unwrap();
+        assert_eq!(read_seal(&fixture, &record).unwrap().as_deref(), Some(seal));
     }
     assert_clean(&fixture);
     let large = vec![b' '; sealpack_format::limits::SEAL_MAX_BYTES + 1];
-    let error = fixture.write_seal(&record.manifest, &large).unwrap_err();
+    let error = write_seal(&fixture, &record, &large).unwrap_err();
     assert!(matches!(error, Error::SealTooLarge { .. }), "{error}");
-    std::fs::write(fixture.seal_path(&record.manifest), &large).unwrap();
-    assert!(matches!(fixture.read_seal(&record.manifest), Err(Error::SealTooLarge { .. })));
+    let sealed = fixture.image("a").unwrap().unwrap();
+    std::fs::write(fixture.seal_path(&sealed).unwrap(), &large).unwrap();
+    assert!(matches!(read_seal(&fixture, &record), Err(Error::SealTooLarge { .. })));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub enum Requirement {
 /// A rule for the repositories below a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
-    /// A registry, or one and the beginning of a path in it, whole components.
+    /// A registry, or one and the beginning of a path in it, whole components, as a [`Prefix`] is written.
     pub prefix: String,
     /// What images there have to be.
     pub require: Requirement,
@@ -126,7 +126,10 @@ impl Rules {
         if let Some(pin) = pins.iter().find(|pin| !names.insert(&pin.name)) {
             return Err(TomlError::Twice { what: "pins", name: pin.name.to_string() });
         }
-        let mirrors = mirrors.into_iter().map(|(from, to)| (from.0.to_string(), to.0.to_string())).collect();
+        let mirrors = mirrors
+            .into_iter()
+            .map(|(from, to)| (from.0.components().to_owned(), to.0.components().to_owned()))
+            .collect();
         Ok(Self { default, namespaces, pins, mirrors })
     }
 
@@ -177,7 +180,9 @@ impl From<NamespaceToml> for Namespace {
     }
 }
 
-/// What stands behind `prefix`, which ends at a slash or at the end.
+/// What stands behind `prefix`, which ends at a slash or at the end; with the slash.
 fn rest_behind<'a>(repository: &'a str, prefix: &str) -> Option<&'a str> {
-    repository.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    repository
+        .strip_prefix(prefix.trim_end_matches('/'))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -212,6 +212,66 @@ fn what_is_wrong_with_rules_is_said_with_its_line() {
 }
 
 #[test]
+fn a_rule_that_no_name_would_match_is_refused_with_the_one_that_is_meant() {
+    let pin = |name: &str| format!("\n[[pin]]\nname = \"{name}\"\ndigest = \"sha256:{}\"\n", "0".repeat(64));
+    let namespace = |prefix: &str| format!("\n[[namespace]]\nprefix = \"{prefix}\"\nrequire = \"sealed\"\n");
+    let from = |prefix: &str| format!("\n[mirrors]\n\"{prefix}\" = \"quay.io\"\n");
+    let to = |prefix: &str| format!("\n[mirrors]\n\"mirror.lan/hub\" = \"{prefix}\"\n");
+    for (name, meant) in [
+        ("docker.io/debian:12", "docker.io/library/debian:12"),
+        ("index.docker.io/library/debian:12", "docker.io/library/debian:12"),
+        ("Quay.IO/a:1", "quay.io/a:1"),
+        ("localhost:05000/a:1", "localhost:5000/a:1"),
+        ("debian", "docker.io/library/debian:latest"),
+        ("quay.io/a", "quay.io/a:latest"),
+        ("[0:0::1]/a:1", "[::1]/a:1"),
+    ] {
+        let error = rules_error(&pin(name));
+        assert!(
+            error.starts_with("line 3: ") && error.contains(&format!("{meant} is meant")),
+            "{name}: {error}"
+        );
+    }
+    for (prefix, meant) in [
+        ("docker.io/debian", "docker.io/library/debian"),
+        ("index.docker.io", "docker.io"),
+        ("index.docker.io/library", "docker.io/library"),
+        ("index.docker.io/debian/", "docker.io/debian/"),
+        ("Quay.IO/prod", "quay.io/prod"),
+        ("localhost:05000/a", "localhost:5000/a"),
+    ] {
+        for (rules, lines) in
+            [(namespace(prefix), "line 3: "), (from(prefix), "line "), (to(prefix), "line ")]
+        {
+            let error = rules_error(&rules);
+            let is_said = error.contains(&format!("{meant:?} is meant"));
+            assert!(error.starts_with(lines) && is_said, "{rules}: {error}");
+        }
+    }
+    for prefix in
+        ["quay.io/a/", "quay.io/a:1", "quay.io/A", "hub", "docker.io/a@sha256:0", "*.quay.io", "quay.io/*"]
+    {
+        for rules in [namespace(prefix), from(prefix), to(prefix)] {
+            assert!(rules_error(&rules).contains("is not a registry"), "{rules}: {}", rules_error(&rules));
+        }
+    }
+}
+
+#[test]
+fn somebodys_names_on_docker_hub_begin_with_a_slash_behind() {
+    let rules = rules(
+        "[[namespace]]\nprefix = \"docker.io/somebody/\"\nrequire = \"sealed\"\n[mirrors]\n\"mirror.lan/x\" = \
+         \"docker.io/somebody/\"\n",
+    );
+    let demand = |text: &str| rules.demand(&asked(text)).require;
+    assert_eq!(demand("somebody/app:1"), Requirement::Sealed);
+    assert_eq!(demand("somebodyelse/app:1"), Requirement::Allow);
+    assert_eq!(demand("docker.io/somebody:1"), Requirement::Allow);
+    let names = rules.names(&asked("mirror.lan/x/app:1"));
+    assert_eq!(names.last().map(ToString::to_string).as_deref(), Some("docker.io/somebody/app:1"));
+}
+
+#[test]
 fn a_mirror_may_use_what_it_mirrors() {
     let rules =
         rules("[mirrors]\n\"mirror.lan/hub\" = \"docker.io\"\n\"mirror.lan/hub/own\" = \"own.example/x\"\n");

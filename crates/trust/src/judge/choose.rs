@@ -39,7 +39,8 @@ pub struct Chosen {
     pub verdict: Verdict,
     /// The seals that must not be used.
     pub passed_over: Vec<PassedOver>,
-    /// The name and the epoch to be remembered for it, unless it was asked for by digest or as a rollback.
+    /// The name and the epoch to be remembered for it, unless it was asked for by digest, or is one on purpose that is
+    /// not higher than what is.
     pub remember: Option<(ImageName, u64)>,
 }
 
@@ -197,7 +198,9 @@ pub fn choose(
     let Some((seal, label, verdict)) = best else {
         return unsealed(passed_over, anchors, question);
     };
-    let is_remembered = !question.allow_rollback && question.name.digest().is_none();
+    // On purpose an older one may be taken, but what is remembered does not fall.
+    let rises = !question.remembered.values().any(|known| known.epoch >= verdict.epoch);
+    let is_remembered = (rises || !question.allow_rollback) && question.name.digest().is_none();
     let remember = verdict.name.clone().filter(|_| is_remembered).map(|name| (name, verdict.epoch));
     let (seal, label) = (seal.clone(), label.clone());
     Ok(Choice::Sealed(Box::new(Chosen { seal, label, verdict, passed_over, remember })))
@@ -224,13 +227,8 @@ fn unsealed(seals: Vec<PassedOver>, anchors: &Anchors, question: &Question<'_>) 
     if question.require >= Requirement::Sealed {
         return Err(Refusal::NotSealed { name, because: "it is required now".to_owned(), seals });
     }
-    if !question.allow_rollback && question.name.digest().is_none() {
-        let names = anchors.rules().names(question.name);
-        let mut names = names.iter().filter_map(Reference::image_name);
-        let seen = names.find_map(|name| Some((*question.remembered.get(&name)?, name)));
-        if let Some((epoch, name)) = seen {
-            return Err(Refusal::Stripped { name, epoch, seals });
-        }
+    if let Some((name, known)) = question.seen(anchors).into_iter().next() {
+        return Err(Refusal::Stripped { name, epoch: known.epoch, seals });
     }
     Ok(Choice::Unsealed(seals))
 }

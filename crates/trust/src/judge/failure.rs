@@ -112,6 +112,18 @@ pub enum Failure {
         /// The one remembered.
         remembered: u64,
     },
+    /// Another image of the platform was seen with the same epoch, and not sealed earlier.
+    #[error(
+        "its epoch is {epoch}, with which {name} was already seen as {manifest}, and it was made no later: this may be an older image"
+    )]
+    SameEpoch {
+        /// The name.
+        name: ImageName,
+        /// The epoch of both.
+        epoch: u64,
+        /// The manifest of the image remembered.
+        manifest: BlobDigest,
+    },
 }
 
 /// Failures in words. What is wrong with several root hashes in the same way is said of the first of them.

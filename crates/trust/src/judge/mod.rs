@@ -31,11 +31,49 @@ pub struct Question<'a> {
     /// The time by which certificates are judged.
     pub now: SystemTime,
     /// The highest epochs seen so far of the [names](crate::anchors::Rules::names) in question.
-    pub remembered: BTreeMap<ImageName, u64>,
+    pub remembered: BTreeMap<ImageName, Remembered>,
+    /// That of the name that the image is to be given, where that is another, and had images with seals for other names.
+    pub given: Option<(ImageName, Remembered)>,
     /// Whether a lower epoch, or no seal where there was one, is taken on purpose.
     pub allow_rollback: bool,
     /// What is demanded besides the rules.
     pub require: Requirement,
+}
+
+/// What was seen of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The highest epoch of a seal.
+    pub epoch: u64,
+    /// The manifest of the image of the platform whose seal had it, and when its statement was made, in seconds since
+    /// 1970; `None` where that is not known.
+    pub image: Option<(BlobDigest, u64)>,
+}
+
+impl Remembered {
+    /// An epoch of an image that is not known.
+    #[must_use]
+    pub const fn epoch(epoch: u64) -> Self {
+        Self { epoch, image: None }
+    }
+}
+
+impl Question<'_> {
+    /// What counts of what was seen: of the names that are asked for by tag, and of the one that is given.
+    fn seen(&self, anchors: &Anchors) -> Vec<(ImageName, &Remembered)> {
+        if self.allow_rollback {
+            return Vec::new();
+        }
+        let is_by_tag = self.name.digest().is_none();
+        let names = anchors.rules().names(self.name).into_iter().filter(|_| is_by_tag);
+        let asked = names.filter_map(|name| {
+            let name = name.image_name()?;
+            let remembered = self.remembered.get(&name)?;
+            Some((name, remembered))
+        });
+        let given = self.given.iter().map(|(name, remembered)| (name.clone(), remembered));
+        asked.chain(given).collect()
+    }
 }
 
 /// What came out.
@@ -211,17 +249,27 @@ fn too_old(
         let (minimum, prefix) = (rule.minimum_epoch, rule.prefix.clone());
         failures.push(Failure::MinimumEpoch { epoch, minimum, prefix });
     }
-    if question.allow_rollback || question.name.digest().is_some() || name.is_none() {
+    if name.is_none() {
         return failures;
     }
     // What was pulled by this name may have had a seal for the mirrored one, and an older one may be for this one.
-    let names = anchors.rules().names(question.name);
-    let remembered = names.iter().filter_map(Reference::image_name).filter_map(|name| {
-        let remembered = *question.remembered.get(&name)?;
-        Some((remembered, name))
-    });
-    if let Some((remembered, name)) = remembered.max().filter(|(remembered, _)| epoch < *remembered) {
-        failures.push(Failure::Rollback { name, epoch, remembered });
+    let seen = question.seen(anchors);
+    let Some((name, highest)) = seen.iter().max_by_key(|(_, seen)| seen.epoch) else { return failures };
+    if epoch < highest.epoch {
+        failures.push(Failure::Rollback { name: name.clone(), epoch, remembered: highest.epoch });
+        return failures;
+    }
+    let created = statement.created().unix_seconds();
+    let is_not_later = |seen: &Remembered| match &seen.image {
+        Some((manifest, before)) if seen.epoch == epoch && manifest != question.manifest => {
+            created <= *before
+        }
+        _ => false,
+    };
+    if let Some((name, Remembered { image: Some((manifest, _)), .. })) =
+        seen.iter().find(|(_, seen)| is_not_later(seen))
+    {
+        failures.push(Failure::SameEpoch { name: name.clone(), epoch, manifest: *manifest });
     }
     failures
 }

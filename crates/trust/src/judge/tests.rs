@@ -86,6 +86,7 @@ impl Asked {
             platform: "linux/amd64",
             now: SystemTime::now(),
             remembered: BTreeMap::new(),
+            given: None,
             allow_rollback: false,
             require: Requirement::Allow,
         }
@@ -144,7 +145,7 @@ fn by_digest_the_repository_of_a_name_is_enough() {
     let (seal, anchors) = (seal(contents(7), &one), anchors(&[("one", &one)], "", ""));
     let by_digest = |repository: &str| {
         let asked = Asked::new(&format!("{repository}@{}", digest('a')));
-        let remembered = BTreeMap::from([(NAME.parse().expect("a name"), 100)]);
+        let remembered = BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(100))]);
         failures(&seal, &anchors, &Question { remembered, ..asked.question() })
     };
     // Nor does it matter what the name meant before.
@@ -163,7 +164,7 @@ fn a_mirror_may_use_the_seal_of_what_it_mirrors() {
     let verdict = judge(&seal, &anchors, &asked.question());
     assert!(verdict.is_acceptable(), "{:?}", verdict.failures);
     assert_eq!(verdict.name.map(|name| name.to_string()).as_deref(), Some(NAME));
-    let remembered = BTreeMap::from([(NAME.parse().expect("a name"), 8)]);
+    let remembered = BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(8))]);
     let said = failures(&seal, &anchors, &Question { remembered, ..asked.question() });
     assert!(said[0].contains("docker.io/library/debian:12 was already seen with 8"), "{said:?}");
     assert!(
@@ -180,7 +181,7 @@ fn by_a_mirror_no_older_seal_comes_under_another_of_its_names() {
         let names = names.iter().map(|name| name.parse().expect("a name")).collect();
         let older = seal(StatementContents { names, ..contents(7) }, &one);
         let asked = Asked::new(mirror);
-        let remembered = BTreeMap::from([(seen.parse().expect("a name"), 8)]);
+        let remembered = BTreeMap::from([(seen.parse().expect("a name"), Remembered::epoch(8))]);
         let said = failures(&older, &anchors, &Question { remembered, ..asked.question() });
         assert!(said.len() == 1 && said[0].contains(&format!("{seen} was already seen with 8")), "{said:?}");
     }
@@ -369,7 +370,7 @@ fn an_epoch_below_the_rules_or_what_was_seen_before_is_refused() {
     let known = anchors(&[("one", &one)], "", "");
     let asked = Asked::new(NAME);
     let seen = |epoch| Question {
-        remembered: BTreeMap::from([(NAME.parse().expect("a name"), epoch)]),
+        remembered: BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(epoch))]),
         ..asked.question()
     };
     let said = failures(&seal(contents(7), &one), &known, &seen(8));
@@ -377,6 +378,57 @@ fn an_epoch_below_the_rules_or_what_was_seen_before_is_refused() {
     assert!(failures(&seal(contents(8), &one), &known, &seen(8)).is_empty());
     let on_purpose = Question { allow_rollback: true, ..seen(8) };
     assert!(failures(&seal(contents(7), &one), &known, &on_purpose).is_empty());
+}
+
+#[test]
+fn another_image_of_the_epoch_that_was_seen_is_refused_unless_it_was_sealed_later() {
+    let one = signer("one");
+    let known = anchors(&[("one", &one)], "", "");
+    let asked = Asked::new(NAME);
+    let created = contents(8).created.unix_seconds();
+    let failures = |image: char, seen: u64, created_before: u64, allow_rollback: bool| {
+        let remembered = Remembered { epoch: seen, image: Some((digest(image), created_before)) };
+        let remembered = BTreeMap::from([(NAME.parse().expect("a name"), remembered)]);
+        failures(
+            &seal(contents(8), &one),
+            &known,
+            &Question { remembered, allow_rollback, ..asked.question() },
+        )
+    };
+    let same = "its epoch is 8, with which docker.io/library/debian:12 was already seen as sha256:bbbb";
+    for created_before in [created, created + 1] {
+        let said = failures('b', 8, created_before, false);
+        assert!(said.len() == 1 && said[0].starts_with(same), "{said:?}");
+        assert_eq!(failures('b', 8, created_before, true), [""; 0]);
+    }
+    assert_eq!(failures('b', 8, created - 1, false), [""; 0]);
+    // The same image, and a lower epoch.
+    assert_eq!(failures('a', 8, created + 1, false), [""; 0]);
+    assert_eq!(failures('b', 7, created + 1, false), [""; 0]);
+}
+
+#[test]
+fn a_name_that_is_given_needs_a_seal_that_is_no_older_for_whatever_name() {
+    let one = signer("one");
+    let known = anchors(&[("one", &one)], "", "");
+    let given =
+        |epoch| Some(("docker.io/prod/app:current".parse().expect("a name"), Remembered::epoch(epoch)));
+    let seals = [candidate("a", seal(contents(8), &one))];
+    // By digest as well: what the name means here is not in it.
+    for name in [NAME.to_owned(), format!("{NAME}@{}", digest('a'))] {
+        let asked = Asked::new(&name);
+        let question = |epoch| Question { given: given(epoch), ..asked.question() };
+        assert!(matches!(choose(&seals, &known, &question(8)), Ok(Choice::Sealed(_))));
+        for seals in [&seals[..], &[]] {
+            let error = choose(seals, &known, &question(9)).expect_err("older").to_string();
+            assert!(
+                error.starts_with("docker.io/prod/app:current was sealed before, with epoch 9, but"),
+                "{error}"
+            );
+        }
+        let on_purpose = Question { allow_rollback: true, ..question(9) };
+        assert!(matches!(choose(&[], &known, &on_purpose), Ok(Choice::Unsealed(_))));
+    }
 }
 
 #[test]
@@ -462,8 +514,10 @@ fn a_seal_that_was_taken_away_is_a_rollback() {
     let one = signer("one");
     let known = anchors(&[("one", &one)], "", "");
     let asked = Asked::new(NAME);
-    let seen =
-        Question { remembered: BTreeMap::from([(NAME.parse().expect("a name"), 8)]), ..asked.question() };
+    let seen = Question {
+        remembered: BTreeMap::from([(NAME.parse().expect("a name"), Remembered::epoch(8))]),
+        ..asked.question()
+    };
     let error = choose(&[], &known, &seen).expect_err("a rollback").to_string();
     assert_eq!(
         error,

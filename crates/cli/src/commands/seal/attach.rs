@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use sealpack_gate::seal::Sealed;
 use sealpack_node::Error;
+use sealpack_node::find::find_name;
 use sealpack_node::seals::{self, Attached, SealingError};
 
 use crate::context::Context;
@@ -37,11 +38,11 @@ impl Attach {
         let certificates = seals::certificates(&self.certificates, &mut remarks)?;
         let attached = Attached::read(&self.directory, &certificates)?;
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find_whole(&store, &self.image)?;
+        let record = find_name(&store, &self.image)?;
         let (record, seal) = attached
-            .attach(&store, record, self.replace, &mut remarks)
+            .attach(&store, record, self.replace, &context.trust_store(), &mut remarks)
             .map_err(|error| advised(error, &self.directory))?;
-        let path = store.seal_path(&record.manifest);
+        let path = seals::path_of(&store, &record);
         let sealed = Sealed { record, seal, path, published: None };
         context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
     }

@@ -5,7 +5,7 @@ mod push;
 use sealpack_gate::bring::{self, Images};
 use sealpack_gate::publish::Place;
 use sealpack_gate::seal::{Publish, Sealed, Sealing, seal};
-use sealpack_node::find::{Digests, FindError, find as find_image};
+use sealpack_node::find::{FindError, find_name};
 use sealpack_node::seals::Wanted;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::source::Source;
@@ -34,7 +34,8 @@ use crate::{progress, show};
 /// nothing is signed, unless --stale says that it may be so.
 ///
 /// Sealing again with another key adds its signatures, over the same statement. Nothing is computed again for that
-/// where the trust store knows who signed before. A store has one seal of an image, which can be for several names.
+/// where the trust store knows who signed before. Each name of an image has a seal of its own in the store, which can be for
+/// several names.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
@@ -182,7 +183,7 @@ fn find(context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
         return Err(missing(image));
     }
     let Some(store) = context.open_if_there(None)? else { return Err(missing(image)) };
-    match find_image(&store, image, Digests::Whole) {
+    match find_name(&store, image) {
         Err(sealpack_node::Error::Find(FindError::Missing { name, similar })) if similar.is_empty() => {
             Err(missing(&name))
         }

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use sealpack_node::find::find_name;
 use sealpack_node::seals;
 use serde_json::json;
 
@@ -34,7 +35,7 @@ impl Prepare {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         seals::check_is_free(&self.out)?;
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find_whole(&store, &self.image)?;
+        let record = find_name(&store, &self.image)?;
         let (trust, mut remarks) = (context.trust_store(), context.output.remarks());
         let wanted = self.statement.wanted()?;
         let (record, draft) = seals::draft(&store, record, &trust, &wanted, self.replace, &mut remarks)?;

@@ -1,5 +1,6 @@
 use sealpack_gate::publish::Place;
 use sealpack_gate::seal::{Publish, publish};
+use sealpack_node::find::find_name;
 use sealpack_oci::target::Target;
 
 use super::environment;
@@ -39,7 +40,7 @@ pub(crate) struct Push {
 impl Push {
     pub(super) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
-        let record = context.find_whole(&store, &self.image)?;
+        let record = find_name(&store, &self.image)?;
         let (client, environment) = (self.registry.without_mirrors(context.output), environment());
         let place = Place { to: self.to, stale: self.stale };
         let wanted =
