@@ -384,7 +384,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     exit status 1
     $ sealpack rollback one
     error: no image with a seal is in the history of docker.io/library/one:latest
-    hint: `sealpack history` lists what is; --to takes any of it, sealed or not
+    hint: `sealpack history` lists what is; --to takes any of it that has a seal
     exit status 1
     $ sealpack ls one /nowhere
     error: one has no file "/nowhere"
