@@ -23,17 +23,15 @@ use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
 use sealpack_trust::seal::SealSigningError;
 
+use crate::args::option_of;
+
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
         return of_oci(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
-        return match error {
-            PullError::Source(error) => of_oci(error),
-            PullError::Refused(objection) => objection.reason().downcast_ref().map(of_not_admitted),
-            error => error.hint(),
-        };
+        return of_pull(error);
     }
     if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
         return Some("pull the image again".to_owned());
@@ -63,6 +61,18 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         _ => None,
     };
     hint.map(str::to_owned)
+}
+
+/// What raises a limit, and what the library knows to do.
+fn of_pull(error: &PullError) -> Option<String> {
+    match (error.over_limit(), error) {
+        (Some(over), _) => {
+            Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)))
+        }
+        (None, PullError::Source(error)) => of_oci(error),
+        (None, PullError::Refused(objection)) => objection.reason().downcast_ref().map(of_not_admitted),
+        (None, error) => error.hint(),
+    }
 }
 
 /// What can be done about the way to an image.

@@ -8,7 +8,7 @@ use sealpack_gate::{Demand, pull, verify};
 use sealpack_kernel::Kernel;
 use sealpack_mount::{Level, Plan};
 use sealpack_node::{mounting, place::StorePlace, trust_store::TrustStore};
-use sealpack_oci::{environment::Environment, platform::Platform, registry::ClientOptions};
+use sealpack_oci::{budget::Limits, environment::Environment, platform::Platform, registry::ClientOptions};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         algorithm: None,
         objects: None,
         check_composefs: true,
+        limits: Limits::USUAL,
         demand,
     };
     let admitted = pull::pull(&wanted, &place, &trust, (&client, &environment), &(), &mut say)?;

@@ -115,8 +115,8 @@ impl Admission {
         }
     }
 
-    /// Takes in the name that the image gets, where that is another than the one that it is asked for by: that it has an image
-    /// with a seal is remembered of that one too.
+    /// Takes in the name that the image gets, where that is another than those that its seal is for, such as a mirror's: that it
+    /// has an image with a seal is remembered of that one too.
     pub(crate) fn give(&mut self, name: &ImageName) {
         match &self.chosen {
             Some(_) if self.epochs.iter().any(|known| known.name == name.as_str()) => {}

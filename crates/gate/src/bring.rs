@@ -5,6 +5,7 @@
 use sealpack_format::BlobDigest;
 use sealpack_format::reference::Reference;
 use sealpack_node::place::StorePlace;
+use sealpack_oci::budget::Limits;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::image::{ResolvedImage, is_attestation, resolve_root};
 use sealpack_oci::manifest::{Descriptor, Document};
@@ -21,7 +22,8 @@ use crate::{Error, Found};
 const IMAGES_MAX: usize = 64;
 
 /// Brings the image that `source` has for this machine's platform into the store, in packs, under the name that the
-/// source has for it. `has_names` is whether somebody here has said which names are signed.
+/// source has for it. It may take what `limits` says. `has_names` is whether somebody here has said which names are
+/// signed.
 ///
 /// # Errors
 ///
@@ -31,6 +33,7 @@ pub fn bring(
     has_names: bool,
     place: &StorePlace,
     (client, environment): (&ClientOptions, &Environment),
+    limits: Limits,
     observer: &dyn Observer,
 ) -> Result<ImageRecord, Error> {
     check_names(source, has_names)?;
@@ -40,8 +43,8 @@ pub fn bring(
     let objects = Some(ObjectForm::Packs);
     // What comes is sealed next: whoever does that knows that the name may have had a sealed image.
     let agreed = |_: &Rebuilt<'_>| Ok(Accepted { agreed: true, ..Accepted::default() });
-    let word = Word::Of(&agreed);
-    let request = Request { index: found.index(), word, ..Request::unjudged(&name, objects) };
+    let (index, word) = (found.index(), Word::Of(&agreed));
+    let request = Request { index, limits, word, ..Request::unjudged(&name, objects) };
     into_store(place, source.as_ref(), &found.image, &request, observer)
 }
 
@@ -81,7 +84,7 @@ impl Images {
     }
 
     /// Brings the image of that number, counted from 0, into the store, in packs, under its digest: what the name
-    /// without the digest means in the store stays.
+    /// without the digest means in the store stays. It may take what `limits` says.
     ///
     /// # Errors
     ///
@@ -94,6 +97,7 @@ impl Images {
         &self,
         number: usize,
         place: &StorePlace,
+        limits: Limits,
         observer: &dyn Observer,
     ) -> Result<ImageRecord, Error> {
         let (source, entry) = (self.source.as_ref(), &self.entries[number]);
@@ -112,6 +116,7 @@ impl Images {
         let request = Request {
             pulled_as: Some(&self.name),
             index: (*index != entry.digest).then_some((*index, index_bytes.as_slice())),
+            limits,
             ..Request::unjudged(&by_digest, Some(ObjectForm::Packs))
         };
         into_store(place, source, &image, &request, observer)

@@ -1,6 +1,7 @@
 //! What images say about their composefs digests: found beside them, and checked.
 
 use sealpack_format::DiffId;
+use sealpack_oci::budget::Limits;
 use sealpack_oci::composefs::{
     ARTIFACT_TYPE, ArtifactError, Checked, Claim, ComposefsArtifact, Computed, check, wants_user_xattrs,
 };
@@ -66,7 +67,7 @@ pub fn of_stored(store: &Store, record: &ImageRecord) -> Result<Vec<Checked>, Er
     };
     let layers: Vec<DiffId> = record.layers.iter().map(|layer| layer.diff_id).collect();
     let with_user = match wants_user_xattrs(&claims, record.metadata_image) {
-        true => Some(image_id(store, &layers, XattrRule::CapabilitiesAndUser)?),
+        true => Some(image_id(store, &layers, XattrRule::CapabilitiesAndUser, Limits::NONE)?),
         false => None,
     };
     let facts = Computed {

@@ -65,7 +65,7 @@ pub struct Gate {
     demand: Demand,
     /// The name that is asked for, and, if there is something to say about that one too, the one that the image gets.
     names: Vec<Asked>,
-    /// The name that the image gets, where that is another one, and can mean another image later.
+    /// The name that the image gets, where that can mean another image later.
     target: Option<ImageName>,
     /// What is remembered of it, where the seals were for other names.
     given: Option<(ImageName, Epoch)>,
@@ -98,7 +98,7 @@ impl Gate {
         store: Option<&Store>,
     ) -> Result<Self, Error> {
         let mut names = vec![Asked::new(&anchors, asked_for, store)?];
-        let target = name.image_name().filter(|_| name != asked_for && name.digest().is_none());
+        let target = name.image_name().filter(|_| name.digest().is_none());
         let mut given = None;
         if name != asked_for {
             let other = Asked::new(&anchors, name, store)?;

@@ -4,6 +4,7 @@ use sealpack_format::Algorithm;
 use sealpack_format::reference::Reference;
 use sealpack_node::place::StorePlace;
 use sealpack_node::trust_store::TrustStore;
+use sealpack_oci::budget::Limits;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{self, Observer, Pulled, Rebuilt};
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub objects: Option<ObjectForm>,
     /// Whether what the image says of its composefs digests must be true.
     pub check_composefs: bool,
+    /// How much the image may take.
+    pub limits: Limits,
     /// What is demanded of seals.
     pub demand: Demand,
 }
@@ -103,6 +106,7 @@ pub fn pull(
         pulled_as: Some(asked_for),
         index: found.index(),
         objects: form(wanted, &store, &admission),
+        limits: wanted.limits,
         // Whoever may write to a registry may put a claim beside an image; a good seal is by somebody with a key.
         refuse_wrong_claims: admission.chosen().is_none(),
         word: pull::Word::Of(&check),

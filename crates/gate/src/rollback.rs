@@ -6,6 +6,7 @@ use sealpack_format::{Algorithm, BlobDigest};
 use sealpack_node::trust_store::TrustStore;
 use sealpack_node::{naming, seals};
 use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::anchors::CertificateProblem;
 use sealpack_trust::judge::{Candidate, Failure};
 use sealpack_trust::seal::Seal;
 
@@ -179,7 +180,11 @@ fn why_not(
     let verdicts = judgements.iter().flat_map(|judgement| &judgement.seals);
     let failures =
         verdicts.filter_map(|(_, verdict)| verdict.as_ref().ok()).flat_map(|verdict| &verdict.failures);
-    let is_revoked = |failure: &&Failure| matches!(failure, Failure::RevokedRootHash { .. });
+    let is_revoked = |failure: &&Failure| match failure {
+        Failure::RevokedRootHash { .. } => true,
+        Failure::Signer { problem, .. } => matches!(problem, CertificateProblem::Revoked { .. }),
+        _ => false,
+    };
     Ok(refusals.chain(failures.filter(is_revoked).map(ToString::to_string)).next())
 }
 

@@ -263,13 +263,16 @@ impl TrustStore {
         Ok(path)
     }
 
-    /// A trust store that was asked for and is not there would allow everything.
+    /// A trust store that was asked for and is not there would allow everything, and so would one behind a link that
+    /// leads nowhere.
     fn check_is_there(&self) -> Result<(), TrustStoreError> {
-        match self.directories.first() {
-            Some(given) if self.is_given && !given.is_dir() => {
-                Err(TrustStoreError::Missing { path: given.clone() })
-            }
-            _ => Ok(()),
+        let is_missing = |directory: &&PathBuf| match directory.is_dir() {
+            true => false,
+            false => self.is_given || leads_nowhere(directory),
+        };
+        match self.directories.iter().find(is_missing) {
+            Some(directory) => Err(TrustStoreError::Missing { path: directory.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -340,6 +343,12 @@ fn read_certificates(
     Ok(())
 }
 
+/// Whether what is there of the path ends in a link to what is not there: a filesystem that is not mounted.
+fn leads_nowhere(path: &Path) -> bool {
+    let there = path.ancestors().find(|path| path.symlink_metadata().is_ok());
+    there.is_some_and(|path| path.is_symlink() && !path.exists())
+}
+
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TrustStoreError> {
     use std::io::Read;
     let file = match File::open(path) {
@@ -401,6 +410,18 @@ mod tests {
             std::os::unix::fs::symlink("not-mounted", directory.path().join(name)).expect("a link");
             let error = store.read(&mut nobody).expect_err(name);
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_usual_trust_store_behind_a_link_that_leads_nowhere_is_not_an_empty_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |path: &str| TrustStore { directories: vec![directory.path().join(path)], is_given: false };
+        at("sealpack/trust.d").read(&mut nobody).expect("there is none, which is usual");
+        std::os::unix::fs::symlink("not-mounted", directory.path().join("sealpack")).expect("a link");
+        for path in ["sealpack", "sealpack/trust.d"] {
+            let error = at(path).read(&mut nobody).expect_err(path);
+            assert!(matches!(error, TrustStoreError::Missing { .. }), "{error}");
         }
     }
 

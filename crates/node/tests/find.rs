@@ -73,3 +73,21 @@ fn digests_of_sha_512_are_found_whole_and_by_no_sha_256_digest() {
         assert_eq!(fixture.found(&format!("sha512:{whole}"), Digests::Beginnings), Err("no digest".into()));
     }
 }
+
+#[test]
+fn a_whole_digest_never_means_an_image_that_is_called_so() {
+    let fixture = Fixture::new();
+    for digit in ["ab", "cd"] {
+        fixture.add(&format!("a:{digit}"), &blob("sha256", digit).to_string(), None, &digit.repeat(64));
+        let names = [digit.repeat(32), digit.repeat(64)].map(|hex| format!("docker.io/library/{hex}:latest"));
+        for name in &names {
+            fixture.add(name, &blob("sha256", "e").to_string(), None, &"f".repeat(128));
+        }
+        for hex in [digit.repeat(32), digit.repeat(64)] {
+            assert_eq!(fixture.found(&hex, Digests::Whole), Ok(format!("a:{digit}")));
+        }
+        for name in names {
+            assert_eq!(fixture.found(&name, Digests::Whole), Ok(name));
+        }
+    }
+}

@@ -65,6 +65,16 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
+    /// What is to be written cannot fit.
+    #[error("no space left in {what} for {needed_bytes} bytes, where its filesystem has {free_bytes}")]
+    NoRoom {
+        /// The target.
+        what: String,
+        /// How much is to be written.
+        needed_bytes: u64,
+        /// How much there is.
+        free_bytes: u64,
+    },
     /// There is more of something than anybody needs.
     #[error("{what} has more than {limit} {of}")]
     TooMany {

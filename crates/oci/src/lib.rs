@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod artifact;
+pub mod budget;
 pub mod composefs;
 pub mod copy;
 pub mod credentials;

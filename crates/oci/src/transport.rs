@@ -119,6 +119,15 @@ pub trait ImageTarget: Send + Sync {
         Ok(false)
     }
 
+    /// Refuses to begin with blobs that cannot fit, as far as the target does not have them. A registry alone knows how
+    /// much it takes.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`]; when it cannot be found out.
+    fn check_room(&self, _blobs: &[Descriptor]) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes a blob. `sent` is told how many of its bytes are there, which may become fewer when a
     /// transfer has to begin anew. What `open` gives is checked against size and digest.
     ///

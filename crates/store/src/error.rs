@@ -130,6 +130,20 @@ pub enum Error {
         /// What was being written.
         path: PathBuf,
     },
+    /// What is to be written cannot fit.
+    #[error(
+        "no space left in {} for {needed_bytes} bytes, where its filesystem has {free_bytes}: make room there \
+         (`sealpack gc` removes what no image needs) and try again",
+        path.display()
+    )]
+    NoRoom {
+        /// The store.
+        path: PathBuf,
+        /// How much is to be written.
+        needed_bytes: u64,
+        /// How much there is.
+        free_bytes: u64,
+    },
     /// The filesystem is mounted read-only.
     #[error("cannot {call} {}: its filesystem is read-only", path.display())]
     ReadOnly {

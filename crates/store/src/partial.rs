@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rustix::io::Errno;
 use sealpack_format::digest::BlobDigest;
@@ -27,6 +28,15 @@ pub struct Partial {
 }
 
 impl Store {
+    /// How much there is of blob `digest`, without opening it.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn partial_bytes(&self, digest: &BlobDigest) -> Result<u64> {
+        let stat = self.tmp.stat(Path::new(PARTIAL).join(partial_file_name(digest)))?;
+        Ok(stat.and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0))
+    }
+
     /// Opens what is there of blob `digest`, which may be nothing. `None` when somebody else is
     /// downloading it right now.
     ///

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::packs::PackDescriptor;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
@@ -65,6 +65,22 @@ impl Usage {
 type Places = Vec<u32>;
 
 impl Store {
+    /// Refuses to begin what would write so many bytes where the filesystem has fewer free. One that does not say how
+    /// large it is has room.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`]; failures of the system.
+    pub fn check_room(&self, needed_bytes: u64) -> Result<()> {
+        let stat = rustix::fs::fstatvfs(&self.root).map_err(|e| Error::io("look at", self.path(), e))?;
+        // What is set aside for the superuser is there for the superuser.
+        let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+        let free_bytes = blocks.saturating_mul(stat.f_frsize);
+        if stat.f_blocks == 0 || needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        Err(Error::NoRoom { path: self.path().to_owned(), needed_bytes, free_bytes })
+    }
+
     /// What each of `images` takes, in their order. Names of the same image share all of it, and so
     /// none of them has anything of its own. Layers without a record count nothing, nor do layers
     /// without a known pack in images in packs.

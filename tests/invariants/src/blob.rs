@@ -5,18 +5,23 @@ use std::sync::mpsc;
 
 use sealpack_format::{Algorithm, BlobDigest};
 use sealpack_oci::hash::BlobHasher;
-use sealpack_oci::ingest::decode::{Blob, CHUNK_BYTES, CHUNKS, decode};
+use sealpack_oci::ingest::decode::{Blob, CHUNK_BYTES, CHUNKS, READ_ON_BYTES, decode};
 
 /// Where the reader of the chunks has enough: a small blob can become very large.
 const ENOUGH_BYTES: usize = 1 << 20;
 
-/// A blob is hashed to its end whatever becomes of its content; what inflates is the same however the bytes come, in
+/// A blob is hashed to its end, or to a bounded way behind where its content is found to be corrupt; what inflates is the same however the bytes come, in
 /// full chunks, and again when it is compressed again.
 pub(crate) fn check(bytes: &[u8]) {
     let (content, blob) = decoded(bytes);
-    assert_eq!((blob.digest, blob.size_bytes), (digest(bytes), bytes.len() as u64));
     let (in_pieces, same) = decoded(Pieces(bytes));
-    assert_eq!((same.digest, same.size_bytes), (blob.digest, blob.size_bytes));
+    for (blob, content) in [(&blob, &content), (&same, &in_pieces)] {
+        let read = usize::try_from(blob.size_bytes).expect("no more than there is");
+        assert_eq!(blob.digest, digest(&bytes[..read]));
+        assert_eq!(blob.whole, read == bytes.len());
+        let wanted = blob.corrupt.is_none() && content.len() < ENOUGH_BYTES;
+        assert!(blob.whole || !wanted && read >= READ_ON_BYTES as usize, "{blob:?}");
+    }
     if content.len() >= ENOUGH_BYTES {
         return;
     }

@@ -30,11 +30,11 @@ impl Drop for Filesystem {
 }
 
 /// An image of 6 MB in many files that do not compress to nothing, and one of a few kilobytes.
-fn large() -> Image {
+fn large(layer: fn(&[u8]) -> ImageLayer) -> Image {
     let files: Vec<_> =
         (0..300).map(|number| file(&format!("large-{number}"), &text(90 + number, 20_000))).collect();
     let (lower, upper) = files.split_at(100);
-    image(vec![ImageLayer::plain(&archive(lower)), ImageLayer::plain(&archive(upper))])
+    image(vec![layer(&archive(lower)), layer(&archive(upper))])
 }
 
 fn small() -> Image {
@@ -46,20 +46,23 @@ fn refuses_on(what: &[&str]) -> Result<()> {
     let case = Case::without_store()?;
     let _filesystem = Filesystem::mount(&case.sealpack.store(), what)?;
     case.sealpack.run(["pull", &case.layout(&good_image())?, "--name", "good"])?;
-    let source = case.layout(&large())?;
     let store = case.sealpack.store();
     let words = ["no space left", &store.to_string_lossy(), "make room"];
-    case.sealpack
-        .refuses(Exit::Failed, ["pull", &source, "--name", "large"], &words)
-        .context("from a layout")?;
-    let registry = Registry::start();
-    let source = serve(&registry, &large());
-    // What was fetched and is whole stays for the next pull, in the room that there is.
-    let images = case.sealpack.json(["images"])?;
-    judge(&mut case.sealpack.command(["pull", &source, "--name", "large"]), Exit::Failed, &words)
-        .context("from a registry")?;
-    ensure!(case.sealpack.json(["images"])? == images, "there is an image");
-    case.sealpack.run(["gc"])?;
+    // One whose blobs alone are too large, which is not begun, and one that turns out to be.
+    for layer in [ImageLayer::plain, ImageLayer::gzip] {
+        let source = case.layout(&large(layer))?;
+        case.sealpack
+            .refuses(Exit::Failed, ["pull", &source, "--name", "large"], &words)
+            .context("from a layout")?;
+        let registry = Registry::start();
+        let source = serve(&registry, &large(layer));
+        // What was fetched and is whole stays for the next pull, in the room that there is.
+        let images = case.sealpack.json(["images"])?;
+        judge(&mut case.sealpack.command(["pull", &source, "--name", "large"]), Exit::Failed, &words)
+            .context("from a registry")?;
+        ensure!(case.sealpack.json(["images"])? == images, "there is an image");
+        case.sealpack.run(["gc"])?;
+    }
     // There is as much room as before.
     case.sealpack.run(["pull", &case.layout(&small())?, "--name", "small"])?;
     case.sealpack.state().map(drop)

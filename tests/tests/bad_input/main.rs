@@ -7,6 +7,7 @@ mod compression;
 mod concurrent;
 mod disk;
 mod interrupted;
+mod limits;
 mod manifests;
 mod members;
 mod mounts;

@@ -138,6 +138,10 @@ fn a_mirror_may_use_the_seals_of_what_it_mirrors_if_the_rules_say_so() -> Result
     // What is remembered is remembered of the name, wherever it comes from.
     let history = market.json(&["history", "docker.io/some/app:v1"])?;
     ensure!(history["remembered_epoch"]["epoch"] == 4, "{history}");
+    // And of the one that the image has here, so that no tag gives that to an image without a seal.
+    let output = market.attempt(&["tag", "other", &market.name()])?;
+    judge_output(&output, Exit::Refused, &["had an image with a seal of epoch 4", "has none here"])?;
+    market.run(&["pull", &market.name()])?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Older images under the same name, and the way back to them on purpose.
 
-use crate::market::{Market, image, put_seal, said};
+use crate::market::{Market, Publisher, image, put_seal, said};
 use anyhow::{Context, Result, ensure};
 use sealpack_test_registry::{Action, Fault, Image, digest_of};
 use sealpack_tests::refusal::{Exit, judge_output};
+use sealpack_trust::seal::StatementContents;
 use std::fs;
 use std::time::Duration;
 
@@ -175,6 +176,27 @@ fn rollback_passes_over_what_was_revoked_or_is_refused_by_now() -> Result<()> {
     let output = market.attempt(&["rollback", &market.name()])?;
     ensure!(said(&output).contains("wants 6 at least"), "{}", said(&output));
     assert_eq!(current(&market)?, third);
+    Ok(())
+}
+
+#[test]
+fn rollback_passes_over_what_a_revoked_key_has_sealed() -> Result<()> {
+    let market = Market::new()?;
+    market.publish(&market.seal(5)?);
+    market.run(&["pull", &market.name()])?;
+    let stolen = Publisher::new("stolen")?;
+    market.trust("stolen", &stolen)?;
+    for (number, epoch, publisher) in [(2, 6, &stolen), (3, 7, &market.publisher)] {
+        let next = image(number);
+        market.registry.put_image("some/app", "v1", &next);
+        let seal = publisher.seal(StatementContents { epoch, ..market.contents_of(&next)? })?;
+        put_seal(&market.registry, "some/app", &next, seal.statement().bytes(), &seal.bundle());
+        market.run(&["pull", &market.name()])?;
+    }
+    market.run(&["trust", "revoke", "stolen", "--reason", "it was stolen"])?;
+    let output = market.run(&["rollback", &market.name()])?;
+    ensure!(said(&output).contains("revoked: it was stolen"), "{}", said(&output));
+    assert_eq!(current(&market)?, market.manifest());
     Ok(())
 }
 

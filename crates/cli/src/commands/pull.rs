@@ -10,7 +10,7 @@ use sealpack_oci::source::{Source, SourceError};
 use sealpack_store::ObjectForm;
 use serde_json::{Value, json};
 
-use crate::args::GateArgs;
+use crate::args::{GateArgs, LimitArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, Failures};
 use crate::output::{count, size};
@@ -64,6 +64,8 @@ pub(crate) struct Pull {
     /// Pull an image even if the composefs digests in its annotations or labels are not its own.
     #[arg(long)]
     no_composefs_check: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -161,6 +163,7 @@ impl Pull {
             algorithm: self.digest,
             objects: self.objects,
             check_composefs: !self.no_composefs_check,
+            limits: self.limits.limits(),
             demand: self.gate.demand(),
         };
         let (place, trust) = (context.place()?, context.trust_store());

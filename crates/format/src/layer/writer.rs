@@ -17,6 +17,7 @@ pub struct LayerWriter<W> {
     entry: Vec<u8>,
     last_path: Vec<u8>,
     entries: u64,
+    size_bytes: u64,
 }
 
 impl<W: Write> LayerWriter<W> {
@@ -25,8 +26,14 @@ impl<W: Write> LayerWriter<W> {
     /// # Errors
     /// What `sink` answers.
     pub fn new(sink: W, algorithm: Algorithm) -> io::Result<Self> {
-        let mut writer =
-            Self { sink, hash: Sha256::new(), entry: Vec::new(), last_path: Vec::new(), entries: 0 };
+        let mut writer = Self {
+            sink,
+            hash: Sha256::new(),
+            entry: Vec::new(),
+            last_path: Vec::new(),
+            entries: 0,
+            size_bytes: 0,
+        };
         writer.entry.extend_from_slice(&MAGIC);
         writer.entry.push(algorithm.fsverity_number());
         writer.flush_entry()?;
@@ -49,6 +56,12 @@ impl<W: Write> LayerWriter<W> {
         }
         self.entries = self.entries.saturating_add(1);
         self.flush_entry()
+    }
+
+    /// The number of bytes written so far.
+    #[must_use]
+    pub const fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     /// Ends the record and gives the sink back.
@@ -127,6 +140,7 @@ impl<W: Write> LayerWriter<W> {
     fn flush_entry(&mut self) -> io::Result<()> {
         self.hash.update(&self.entry);
         self.sink.write_all(&self.entry)?;
+        self.size_bytes = self.size_bytes.saturating_add(u64::try_from(self.entry.len()).unwrap_or(u64::MAX));
         self.entry.clear();
         Ok(())
     }

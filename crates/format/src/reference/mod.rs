@@ -151,8 +151,8 @@ enum Problem {
     Component(String),
     #[error("the name has more than 255 bytes")]
     Length,
-    #[error("64 hex digits are an image's ID, which registries do not know")]
-    ImageId,
+    #[error("{0} hex digits are an image's ID or a digest, which registries do not know as a name")]
+    ImageId(usize),
 }
 
 impl FromStr for Reference {
@@ -190,8 +190,9 @@ fn parse(text: &str) -> Result<Reference, Problem> {
             other => other,
         }
     })?;
-    if name == path && path.len() == 64 && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Problem::ImageId);
+    // Whoever gives a whole digest means no image that somebody has called so.
+    if name == path && matches!(path.len(), 64 | 128) && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Problem::ImageId(path.len()));
     }
     let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| DEFAULT_TAG.to_owned()));
     Ok(Reference { registry, repository, tag, digest })

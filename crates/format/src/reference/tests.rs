@@ -102,7 +102,9 @@ fn bad_references_say_what_is_wrong() {
     assert!(problem("-a.b/c").contains("the registry \"-a.b\""));
     assert!(problem("[::g]/c").contains("the registry"));
     assert!(problem("[::1]5000/c").contains("the registry"));
-    assert!(problem(HEX).contains("an image's ID"));
+    assert!(problem(HEX).contains("64 hex digits are an image's ID or a digest"));
+    assert!(problem(&HEX.repeat(2)).contains("128 hex digits are"));
+    assert!(problem(&format!("{HEX}{HEX}:tag")).contains("128 hex digits are"));
     assert!(problem(&vec!["aa"; 100].join("/")).contains("255 bytes"));
 }
 

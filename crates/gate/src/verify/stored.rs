@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sealpack_format::digest::RootHash;
 use sealpack_format::reference::Reference;
 use sealpack_kernel::fsverity::FileHasher;
+use sealpack_oci::budget::Limits;
 use sealpack_oci::manifest::{Config, Document};
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::Platform;
@@ -103,7 +104,7 @@ fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> (Option
         return (None, false);
     }
     let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
-    match image_id(store, &layers, XattrRule::default()) {
+    match image_id(store, &layers, XattrRule::default(), Limits::NONE) {
         Ok(made) if made == record.metadata_image => report.good("  made again", "the layers give the same"),
         Ok(made) => report.bad("  made again", format!("the layers give another one, {made}")),
         Err(error) => report.bad("  made again", error),

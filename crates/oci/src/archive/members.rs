@@ -17,6 +17,8 @@ use crate::media_type::{Compression, unsupported_compression};
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Most members of an archive; a layer has a handful of them, a layout one for each blob.
 const MEMBERS_MAX: usize = 100_000;
+/// Most bytes of the members' names and of where links lead to, which are kept in memory.
+const NAMES_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Longest chain of links.
 const LINKS_MAX: usize = 8;
 
@@ -76,6 +78,10 @@ impl Members {
             if indexer.entries.len() > MEMBERS_MAX {
                 let problem = format!("the archive has more than {MEMBERS_MAX} members");
                 return Err(Error::malformed(path.display().to_string(), problem));
+            }
+            if indexer.names_bytes > NAMES_MAX_BYTES {
+                let what = format!("the list of members of {}", path.display());
+                return Err(Error::TooLarge { what, limit_bytes: NAMES_MAX_BYTES as u64 });
             }
         }
         Ok(Self { path: path.to_owned(), file: Arc::new(file), entries: indexer.entries })
@@ -159,6 +165,8 @@ impl Members {
 #[derive(Default)]
 struct Indexer {
     entries: HashMap<Vec<u8>, Entry>,
+    /// The bytes of all names that came by.
+    names_bytes: usize,
     /// The file whose content is going by.
     current: Option<(Vec<u8>, Entry)>,
 }
@@ -176,6 +184,11 @@ impl Indexer {
                     MemberKind::HardLink(target) => Entry::Link(normalise(b"", target), target.clone()),
                     _ => Entry::Nothing,
                 };
+                let target_bytes = match &other {
+                    Entry::Link(way, target) => way.as_ref().map_or(0, Vec::len) + target.len(),
+                    _ => 0,
+                };
+                self.names_bytes += path.len() + target_bytes;
                 match member.kind {
                     MemberKind::Regular => {
                         let size_bytes = member.size;

@@ -113,6 +113,7 @@ pub fn copy(
         blobs: plan.blobs.len(),
         size_bytes: plan.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size_bytes)),
     });
+    target.check_room(&plan.blobs)?;
     let from = source.default_name().filter(|_| source.is_remote());
     let blobs = Transfer { source, target, observer, from }.all(&plan.blobs)?;
     let mut fallback_tags = Vec::new();

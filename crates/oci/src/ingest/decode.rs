@@ -20,13 +20,19 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 /// How many chunks may wait between the thread that inflates and the one that stores.
 pub const CHUNKS: usize = 6;
 
+/// How much is read of a blob behind the place where it turned out to be of no use: about what is under way by then.
+/// A small one is read to its end so, and its digest tells whether it is the right one at all.
+pub const READ_ON_BYTES: u64 = CHUNK_BYTES as u64;
+
 /// What a blob turned out to be.
 #[derive(Debug)]
 pub struct Blob {
-    /// The digest of its bytes.
+    /// The digest of the bytes that were read.
     pub digest: BlobDigest,
-    /// The number of its bytes.
+    /// The number of the bytes that were read.
     pub size_bytes: u64,
+    /// Whether these are all that there are.
+    pub whole: bool,
     /// Why its content did not inflate, if so.
     pub corrupt: Option<CorruptBlob>,
     /// What it is compressed with by its first bytes, if layers are not. A tar can begin with the same.
@@ -43,9 +49,8 @@ pub struct CorruptBlob {
 
 /// Hashes `raw` whole, by the algorithm of the `expected` digest, and sends what it inflates to; buffers come back through `used`.
 ///
-/// Reading goes on to the end of `raw` even when its content is corrupt or nobody wants the
-/// chunks any more, so that the digest tells whether the blob is the right one. `counted`
-/// hears of every piece read.
+/// When its content is corrupt, or nobody wants the chunks any more, no more than [`READ_ON_BYTES`] are read on: whoever
+/// sends garbage could send it for ever. `counted` hears of every piece read.
 ///
 /// # Errors
 /// Those of reading `raw`.
@@ -80,11 +85,24 @@ pub fn decode(
             Some(CorruptBlob { format, source })
         }
     };
-    io::copy(&mut whole, &mut io::sink()).map_err(|error| real(&tap, error))?;
+    let read_on = io::copy(&mut whole.by_ref().take(READ_ON_BYTES), &mut io::sink());
+    let read_on = read_on.map_err(|error| real(&tap, error))?;
+    let ended = read_on < READ_ON_BYTES || is_at_end(&mut whole).map_err(|error| real(&tap, error))?;
     drop(whole);
     let tap = Rc::into_inner(tap).expect("the reader that shared it was just dropped").into_inner();
     let digest = tap.hasher.finish_blob();
-    Ok(Blob { digest, size_bytes: tap.size_bytes, corrupt, unsupported })
+    Ok(Blob { digest, size_bytes: tap.size_bytes, whole: ended, corrupt, unsupported })
+}
+
+/// Whether there is nothing more to read.
+fn is_at_end(reader: &mut impl Read) -> io::Result<bool> {
+    loop {
+        match reader.read(&mut [0]) {
+            Ok(count) => return Ok(count == 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn inflate(
@@ -224,6 +242,36 @@ mod tests {
             assert!(facts.corrupt.unwrap().to_string().starts_with(&format!("corrupt {format}: ")));
             assert_eq!(facts.digest, crate::hash::blob_digest(sealpack_format::Algorithm::Sha256, &blob));
         }
+    }
+
+    /// A server that declares a terabyte and sends garbage was listened to for a terabyte.
+    #[test]
+    fn a_blob_of_no_use_is_not_read_to_its_end_however_long_it_is() {
+        struct Endless(u64);
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(0xa5);
+                self.0 += buffer.len() as u64;
+                Ok(buffer.len())
+            }
+        }
+        let expected = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        for start in [&gzip(b"x")[..], &zstd::encode_all(&b"x"[..], 3).unwrap()] {
+            let (chunks, _keep) = mpsc::sync_channel(CHUNKS);
+            let (_recycle, used) = mpsc::channel();
+            let mut endless = Endless(0);
+            let blob = decode(start.chain(&mut endless), &expected, &chunks, &used, |_| {}).unwrap();
+            assert!(!blob.whole && blob.corrupt.is_some(), "{blob:?}");
+            assert!(endless.0 <= 4 * CHUNK_BYTES as u64, "{} bytes were read", endless.0);
+        }
+        // A tar is nothing that does not inflate: whoever parses it stops.
+        let (chunks, received) = mpsc::sync_channel(CHUNKS);
+        drop(received);
+        let (_recycle, used) = mpsc::channel();
+        let mut endless = Endless(0);
+        let blob = decode(&mut endless, &expected, &chunks, &used, |_| {}).unwrap();
+        assert!(!blob.whole && blob.corrupt.is_none(), "{blob:?}");
+        assert!(endless.0 <= 4 * CHUNK_BYTES as u64, "{} bytes were read", endless.0);
     }
 
     /// bsdtar and tapes fill up the last block with zeros; gzip and docker have always passed over them.

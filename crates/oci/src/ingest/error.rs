@@ -8,6 +8,7 @@ use sealpack_format::tree::SYMLINK_MAX_BYTES;
 
 use super::decode::CorruptBlob;
 use super::paths::PathProblem;
+use crate::budget::OverLimit;
 
 /// Why a blob was not taken in as a layer.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,12 @@ pub enum IngestError {
         expected_bytes: u64,
         /// The size that it has.
         actual_bytes: u64,
+    },
+    /// It goes on behind the size that it should have.
+    #[error("the blob is longer than the {expected_bytes} bytes that were expected")]
+    TooLong {
+        /// The size that it should have.
+        expected_bytes: u64,
     },
     /// It is another one.
     #[error("the blob has the digest {actual}, but {expected} was expected")]
@@ -45,14 +52,15 @@ pub enum IngestError {
     /// Its content is refused, or could not be stored.
     #[error(transparent)]
     Layer(ScanError),
+    /// What is wrong with its content was found so long before its end that the rest was not read, and nobody knows
+    /// whether it is the right one.
+    #[error("{0} (so the rest of the blob was not read)")]
+    Broken(Box<IngestError>),
 }
 
-/// The most entries of one layer; see [`crate::merge::INODES_MAX`].
-pub(super) const ENTRIES_MAX: u64 = 10_000_000;
-
-/// The most bytes of extended attributes in one layer's record. A global header of a tar can
-/// give every entry the same ones at no cost.
-pub(super) const XATTRS_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// How much larger a layer's record may be than the layer. Every entry of a record is smaller than the tar's header
+/// that it stands for; but a global header of a tar gives any number of entries the same attributes at no cost.
+pub(super) const RECORD_SLACK_BYTES: u64 = 1024 * 1024;
 
 /// Why a layer's content is refused.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +86,20 @@ pub enum ScanError {
         /// The most that it may unpack to.
         limit_bytes: u64,
     },
-    /// The attributes of all entries are too large together.
-    #[error("the layer has more than {} MiB of extended attributes", XATTRS_MAX_BYTES / 1024 / 1024)]
-    TooManyXattrs,
+    /// The image wants more than it may have.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    /// The record is larger than the layer.
+    #[error(
+        "after {unpacked_bytes} bytes its record has more: a header for all members repeats attributes in each of them"
+    )]
+    RecordTooLarge {
+        /// How much of the layer was unpacked by then.
+        unpacked_bytes: u64,
+    },
     /// Another layer has failed, and this one is of no use any more.
     #[error("stopped because another layer failed")]
     Stopped,
-    /// More than ten million entries.
-    #[error("the layer has more than {ENTRIES_MAX} entries")]
-    TooManyEntries,
     /// The store did not take something.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -106,8 +119,8 @@ impl ScanError {
             Self::Tar(_)
                 | Self::Member { .. }
                 | Self::TooLarge { .. }
-                | Self::TooManyXattrs
-                | Self::TooManyEntries
+                | Self::OverLimit(_)
+                | Self::RecordTooLarge { .. }
         )
     }
 }

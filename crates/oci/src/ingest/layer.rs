@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 use sealpack_format::{Algorithm, BlobDigest, DiffId};
 use sealpack_store::{LayerFile, PackFile};
 
+use crate::budget::Share;
+
 /// What a descriptor says of a layer's blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expected {
@@ -50,11 +52,13 @@ pub struct Ingested<'a> {
     pub record: LayerFile<'a>,
     /// The pack, where there is to be one, with all objects, waiting to be finished.
     pub pack: Option<PackFile<'a>>,
+    /// What it takes of the image's budget.
+    pub(super) share: Share<'a>,
 }
 
 impl fmt::Debug for Ingested<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { diff_id, size_bytes, record: _, pack } = self;
+        let Self { diff_id, size_bytes, record: _, pack, share: _ } = self;
         let mut debug = f.debug_struct("Ingested");
         debug.field("diff_id", diff_id).field("size_bytes", size_bytes);
         debug.field("has_pack", &pack.is_some()).finish_non_exhaustive()
@@ -69,6 +73,8 @@ impl Ingested<'_> {
     /// When they cannot be written.
     pub fn finish(self) -> Result<(), sealpack_store::Error> {
         self.pack.map_or(Ok(None), |pack| pack.finish(&self.diff_id))?;
-        self.record.finish(&self.diff_id)
+        self.record.finish(&self.diff_id)?;
+        self.share.keep();
+        Ok(())
     }
 }

@@ -6,20 +6,19 @@ use sealpack_format::tree::{Metadata, SYMLINK_MAX_BYTES, device_number};
 use sealpack_store::{LayerFile, ObjectForm, Staging};
 
 use super::duplicates::SeenPaths;
-use super::error::{ENTRIES_MAX, MemberProblem, ScanError, XATTRS_MAX_BYTES};
+use super::error::{MemberProblem, RECORD_SLACK_BYTES, ScanError};
 use super::layer::Ingested;
 use super::paths::{self, Meaning};
 use super::sink::Sink;
 use super::stream::Stream;
+use crate::budget::Limit;
 
 /// Reads one layer.
 pub(super) struct LayerScan<'a, 'c> {
-    stream: Stream<'c>,
+    stream: Stream<'a, 'c>,
     sink: Sink<'a>,
     record: LayerWriter<LayerFile<'a>>,
     seen: SeenPaths,
-    entries: u64,
-    xattr_bytes: usize,
 }
 
 impl<'a, 'c> LayerScan<'a, 'c> {
@@ -27,7 +26,7 @@ impl<'a, 'c> LayerScan<'a, 'c> {
     pub(super) fn new(
         staging: &'a Staging<'a>,
         form: ObjectForm,
-        stream: Stream<'c>,
+        stream: Stream<'a, 'c>,
     ) -> Result<Self, ScanError> {
         let algorithm = staging.store().algorithm();
         Ok(Self {
@@ -35,8 +34,6 @@ impl<'a, 'c> LayerScan<'a, 'c> {
             sink: Sink::new(staging, form)?,
             record: LayerWriter::new(staging.layer_writer()?, algorithm).map_err(ScanError::Record)?,
             seen: SeenPaths::new(),
-            entries: 0,
-            xattr_bytes: 0,
         })
     }
 
@@ -55,13 +52,14 @@ impl<'a, 'c> LayerScan<'a, 'c> {
                 Event::End => break,
             }
         }
-        let (diff_id, size_bytes) = self.stream.finish()?;
+        let (diff_id, size_bytes, share) = self.stream.finish()?;
         let record = self.record.finish().map_err(ScanError::Record)?;
-        Ok(Ingested { diff_id, record, pack: self.sink.into_pack(), size_bytes })
+        Ok(Ingested { diff_id, record, pack: self.sink.into_pack(), size_bytes, share })
     }
 
     fn member(&mut self, member: Member) -> Result<(), ScanError> {
         let (name, offset) = (cut(&member.path), member.offset);
+        self.stream.share().take(Limit::Members, 1)?;
         self.begin(member).map_err(|error| match error {
             Unfit::Problem(problem) => ScanError::Member { name, offset, problem },
             Unfit::Other(error) => error,
@@ -75,10 +73,7 @@ impl<'a, 'c> LayerScan<'a, 'c> {
             Meaning::Opaque(path) => return Ok(self.write(LayerEntry { path, item: LayerItem::Opaque })?),
             Meaning::Nothing => return Ok(()),
         };
-        self.xattr_bytes += member.xattrs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        if self.xattr_bytes > XATTRS_MAX_BYTES {
-            return Err(Unfit::Other(ScanError::TooManyXattrs));
-        }
+        self.stream.share().take(Limit::Memory, SeenPaths::PATH_BYTES).map_err(ScanError::from)?;
         if !self.seen.admit(&path, matches!(member.kind, MemberKind::Directory)) {
             return Err(MemberProblem::Duplicate.into());
         }
@@ -114,11 +109,13 @@ impl<'a, 'c> LayerScan<'a, 'c> {
     }
 
     fn write(&mut self, entry: LayerEntry) -> Result<(), ScanError> {
-        self.entries += 1;
-        if self.entries > ENTRIES_MAX {
-            return Err(ScanError::TooManyEntries);
+        let before = self.record.size_bytes();
+        self.record.push(&entry).map_err(ScanError::Record)?;
+        let (record_bytes, unpacked_bytes) = (self.record.size_bytes(), self.stream.size_bytes());
+        if record_bytes > unpacked_bytes.saturating_add(RECORD_SLACK_BYTES) {
+            return Err(ScanError::RecordTooLarge { unpacked_bytes });
         }
-        self.record.push(&entry).map_err(ScanError::Record)
+        Ok(self.stream.share().take(Limit::Records, record_bytes - before)?)
     }
 }
 

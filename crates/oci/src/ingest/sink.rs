@@ -9,10 +9,14 @@ use sealpack_store::{ObjectForm, PackFile, Staging};
 
 use super::error::ScanError;
 use super::stream::{Piece, Stream};
+use crate::budget::Limit;
 
 /// Files up to this size are gathered in memory, so that a file that the store has
 /// already is not written at all.
 const GATHERED_MAX_BYTES: u64 = 1024 * 1024;
+
+/// What an object takes of memory until the layer is in the store: its name, in a table of the staging's or of the pack.
+const OBJECT_MEMORY_BYTES: u64 = 192;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
@@ -41,10 +45,15 @@ impl<'a> Sink<'a> {
     }
 
     /// Takes the content of the member that was just begun, of `size` bytes. `None` when the stream ends in it.
-    pub(super) fn take(&mut self, stream: &mut Stream<'_>, size: u64) -> Result<Option<Content>, ScanError> {
+    pub(super) fn take(
+        &mut self,
+        stream: &mut Stream<'_, '_>,
+        size: u64,
+    ) -> Result<Option<Content>, ScanError> {
         if size <= INLINE_MAX_BYTES as u64 {
             return Ok(gather(stream, size)?.map(|bytes| Content::Inline(bytes.into())));
         }
+        stream.share().take(Limit::Memory, OBJECT_MEMORY_BYTES)?;
         match self {
             Self::Files(staging) if size <= GATHERED_MAX_BYTES => add_small(staging, stream, size),
             Self::Files(staging) => add_large(staging, stream),
@@ -53,7 +62,7 @@ impl<'a> Sink<'a> {
     }
 }
 
-fn gather(stream: &mut Stream<'_>, size: u64) -> Result<Option<Vec<u8>>, ScanError> {
+fn gather(stream: &mut Stream<'_, '_>, size: u64) -> Result<Option<Vec<u8>>, ScanError> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     let whole = stream.content(|piece| {
         match piece {
@@ -81,7 +90,7 @@ fn zeros(count: u64, mut each: impl FnMut(&[u8]) -> Result<(), ScanError>) -> Re
 
 fn add_small(
     staging: &Staging<'_>,
-    stream: &mut Stream<'_>,
+    stream: &mut Stream<'_, '_>,
     size: u64,
 ) -> Result<Option<Content>, ScanError> {
     let Some(bytes) = gather(stream, size)? else { return Ok(None) };
@@ -92,7 +101,7 @@ fn add_small(
     Ok(Some(Content::Object { size: bytes.len() as u64, id }))
 }
 
-fn add_large(staging: &Staging<'_>, stream: &mut Stream<'_>) -> Result<Option<Content>, ScanError> {
+fn add_large(staging: &Staging<'_>, stream: &mut Stream<'_, '_>) -> Result<Option<Content>, ScanError> {
     let mut writer = staging.object_writer()?;
     let mut hasher = hasher(staging.store().algorithm());
     let whole = stream.content(|piece| {
@@ -122,7 +131,7 @@ fn add_large(staging: &Staging<'_>, stream: &mut Stream<'_>) -> Result<Option<Co
 
 fn add_to_pack(
     pack: &mut PackFile<'_>,
-    stream: &mut Stream<'_>,
+    stream: &mut Stream<'_, '_>,
     size: u64,
 ) -> Result<Option<Content>, ScanError> {
     let mut object = pack.object();

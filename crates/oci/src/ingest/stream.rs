@@ -7,10 +7,8 @@ use sealpack_format::tar::{self, Event};
 use sealpack_format::{Algorithm, DiffId};
 
 use super::error::ScanError;
+use crate::budget::{Limit, Share};
 use crate::hash::BlobHasher;
-
-/// The most bytes of holes in one layer's sparse files; each has to be hashed.
-const HOLES_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
 /// How large a layer may become that comes in a blob of so many bytes: more than gzip can make of
 /// it, and far less than a zstd blob that is made for nothing else.
@@ -35,8 +33,9 @@ pub(super) enum Piece<'a> {
 }
 
 /// Reads the members of one layer.
-pub(super) struct Stream<'a> {
-    chunks: Chunks<'a>,
+pub(super) struct Stream<'a, 'c> {
+    chunks: Chunks<'c>,
+    share: Share<'a>,
     chunk: Vec<u8>,
     position: usize,
     reader: tar::Reader,
@@ -45,14 +44,17 @@ pub(super) struct Stream<'a> {
     blob_bytes: u64,
 }
 
-impl<'a> Stream<'a> {
+impl<'a, 'c> Stream<'a, 'c> {
     /// The layer in `chunks`, to be hashed by `algorithm`, which comes in a blob of `blob_bytes`.
-    pub(super) fn new(chunks: Chunks<'a>, algorithm: Algorithm, blob_bytes: u64) -> Self {
+    pub(super) fn new(chunks: Chunks<'c>, share: Share<'a>, algorithm: Algorithm, blob_bytes: u64) -> Self {
+        // Holes are taken from the budget too: each byte of them has to be hashed.
+        let limits = tar::Limits { hole_bytes: u64::MAX, ..tar::Limits::default() };
         Self {
             chunks,
+            share,
             chunk: Vec::new(),
             position: 0,
-            reader: tar::Reader::new(tar::Limits { hole_bytes: HOLES_MAX_BYTES, ..tar::Limits::default() }),
+            reader: tar::Reader::new(limits),
             diff_id: BlobHasher::new(algorithm),
             size_bytes: 0,
             blob_bytes,
@@ -64,7 +66,20 @@ impl<'a> Stream<'a> {
         let mut rest = &self.chunk[self.position..];
         let event = self.reader.next(&mut rest)?;
         self.position = self.chunk.len() - rest.len();
+        if let Event::Hole(bytes) = event {
+            self.share.take(Limit::Unpacked, bytes)?;
+        }
         Ok(event)
+    }
+
+    /// What the layer takes of the image's budget.
+    pub(super) const fn share(&mut self) -> &mut Share<'a> {
+        &mut self.share
+    }
+
+    /// How much of the layer is unpacked, in bytes.
+    pub(super) const fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     /// Goes on to the next chunk; answers whether there is one.
@@ -80,6 +95,7 @@ impl<'a> Stream<'a> {
         }
         self.diff_id.update(&chunk);
         self.size_bytes += chunk.len() as u64;
+        self.share.take(Limit::Unpacked, chunk.len() as u64)?;
         let limit_bytes = unpacked_max_bytes(self.blob_bytes);
         if self.size_bytes > limit_bytes {
             return Err(ScanError::TooLarge { blob_bytes: self.blob_bytes, limit_bytes });
@@ -109,10 +125,10 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Ends the stream: its digest, and its length in bytes.
-    pub(super) fn finish(mut self) -> Result<(DiffId, u64), ScanError> {
+    /// Ends the stream: its digest, its length in bytes, and what it took of the budget.
+    pub(super) fn finish(mut self) -> Result<(DiffId, u64, Share<'a>), ScanError> {
         while self.refill()? {}
         self.reader.finish()?;
-        Ok((self.diff_id.finish_diff_id(), self.size_bytes))
+        Ok((self.diff_id.finish_diff_id(), self.size_bytes, self.share))
     }
 }

@@ -335,6 +335,26 @@ fn remove_temporaries(directory: &Directory) -> io::Result<()> {
 }
 
 impl ImageTarget for LayoutTarget {
+    fn check_room(&self, blobs: &[Descriptor]) -> Result<()> {
+        let mut needed_bytes: u64 = 0;
+        for blob in blobs {
+            let bytes = if self.has_blob(blob)? { 0 } else { blob.size_bytes };
+            needed_bytes = needed_bytes.saturating_add(bytes);
+        }
+        // The directory is made when something is written to it.
+        let mut there = self.path.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let place = there.find(|path| path.exists()).unwrap_or(Path::new("."));
+        let failed = |error: rustix::io::Errno| Error::file("look at", place, error.into());
+        let stat = rustix::fs::statvfs(place).map_err(failed)?;
+        // What is set aside for the superuser is there for the superuser.
+        let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+        let free_bytes = blocks.saturating_mul(stat.f_frsize);
+        if stat.f_blocks == 0 || needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        Err(Error::NoRoom { what: self.description(), needed_bytes, free_bytes })
+    }
+
     fn description(&self) -> String {
         match &self.name {
             Some(name) => format!("oci:{}:{name}", self.path.display()),

@@ -3,8 +3,7 @@
 use sealpack_format::layer::LayerError;
 use sealpack_format::tree::TreeError;
 
-/// The most inodes of an image; beyond it lies nobody's image but an attack on memory.
-pub const INODES_MAX: usize = 10_000_000;
+use crate::budget::OverLimit;
 
 /// The most bytes of extended attributes of an image. A tar can give millions of entries the
 /// same ones at no cost of its own.
@@ -31,11 +30,13 @@ pub enum MergeError {
         /// What is wrong.
         source: LayerError,
     },
-    /// More inodes than [`INODES_MAX`].
-    #[error("layer {layer}: the image has more than {INODES_MAX} files")]
-    TooManyInodes {
+    /// The image wants more than it may have.
+    #[error("layer {layer}: {source}")]
+    OverLimit {
         /// The layer's number, counted from 1 at the bottom.
         layer: usize,
+        /// What it wants too much of.
+        source: OverLimit,
     },
 }
 

@@ -6,12 +6,30 @@ mod place;
 #[cfg(test)]
 mod tests;
 
-pub use error::{EntryProblem, INODES_MAX, MergeError};
+pub use error::{EntryProblem, MergeError};
 
 use error::XATTRS_MAX_BYTES;
 use place::Steps;
 use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind};
-use sealpack_format::tree::{Directory, Inode, InodeId, Kind, Metadata, Time, Tree};
+use sealpack_format::tree::{Content, Directory, Inode, InodeId, Kind, Metadata, Time, Tree};
+
+use crate::budget::{Budget, Limit, Limits};
+
+/// What an inode takes of memory beside its names and contents: its place in the tree, and in the tables by which a
+/// metadata image is written.
+const INODE_MEMORY_BYTES: u64 = size_of::<Option<Inode>>() as u64 + 48;
+
+/// What a name takes beside its bytes: its place in its directory, and what an allocation costs.
+const NAME_MEMORY_BYTES: u64 = 64;
+
+/// What a directory takes beside its inode and its names' shares: a node of its tree of names, however empty.
+const DIRECTORY_MEMORY_BYTES: u64 = 240;
+
+/// What a file takes that is an object: the attributes that lead to it, in the table of those that inodes share.
+const OBJECT_MEMORY_BYTES: u64 = 64;
+
+/// What a set of attributes takes, and each of them beside its bytes.
+const XATTR_MEMORY_BYTES: u64 = 128;
 
 /// Which extended attributes of the layers reach the image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,13 +55,21 @@ pub struct Merger {
     xattr_bytes: usize,
     steps: Steps,
     layer: usize,
+    budget: Budget,
 }
 
 impl Merger {
-    /// An empty image.
+    /// An empty image, which may take so much.
     #[must_use]
-    pub fn new(xattrs: XattrRule) -> Self {
-        Self { tree: Tree::new(implied_directory()), xattrs, xattr_bytes: 0, steps: Steps::new(), layer: 0 }
+    pub fn new(xattrs: XattrRule, limits: Limits) -> Self {
+        let (tree, steps) = (Tree::new(implied_directory()), Steps::new());
+        Self { tree, xattrs, xattr_bytes: 0, steps, layer: 0, budget: Budget::new(limits) }
+    }
+
+    /// How much memory the image is counted for so far, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.budget.spent(Limit::Memory)
     }
 
     /// Puts the next layer on top.
@@ -69,10 +95,17 @@ impl Merger {
         for entry in entries().map_err(damaged)? {
             let entry = entry.map_err(damaged)?;
             let path = start(&entry);
+            let (inodes, content_bytes) = (self.tree.capacity(), memory_of(&entry, self.xattrs));
+            let path_bytes = entry.path.len() as u64;
             self.add(entry).map_err(|problem| MergeError::Entry { layer, path, problem })?;
-            if self.tree.len() > INODES_MAX {
-                return Err(MergeError::TooManyInodes { layer });
-            }
+            // Its own, and those of the directories above it that no entry was there for.
+            let new = (self.tree.capacity() - inodes) as u64;
+            let inode_bytes = new * (INODE_MEMORY_BYTES + NAME_MEMORY_BYTES);
+            let implied_bytes = new.saturating_sub(1) * DIRECTORY_MEMORY_BYTES;
+            let bytes = inode_bytes + implied_bytes + path_bytes + content_bytes;
+            let spent =
+                self.budget.spend(Limit::Members, 1).and_then(|()| self.budget.spend(Limit::Memory, bytes));
+            spent.map_err(|source| MergeError::OverLimit { layer, source })?;
         }
         Ok(())
     }
@@ -174,6 +207,24 @@ impl Merger {
         }
         Ok(self.tree.link(parent, name, inode)?)
     }
+}
+
+/// What an entry takes of memory beside the inodes that it makes.
+fn memory_of(entry: &LayerEntry, xattrs: XattrRule) -> u64 {
+    let LayerItem::Inode(metadata, kind) = &entry.item else {
+        // A further name, and where it is noted that the inode has several.
+        return NAME_MEMORY_BYTES + OBJECT_MEMORY_BYTES;
+    };
+    let kept = metadata.xattrs.iter().filter(|(key, _)| xattrs.keeps(key));
+    let xattrs: u64 = kept.map(|(key, value)| (key.len() + value.len()) as u64 + XATTR_MEMORY_BYTES).sum();
+    xattrs
+        + match kind {
+            LayerKind::Regular(Content::Inline(bytes)) => bytes.len() as u64 + 16,
+            LayerKind::Regular(_) => OBJECT_MEMORY_BYTES,
+            LayerKind::Symlink(target) => target.len() as u64 + 16,
+            LayerKind::Directory => DIRECTORY_MEMORY_BYTES,
+            _ => 0,
+        }
 }
 
 /// What a directory gets that no layer has an entry for.

@@ -37,7 +37,7 @@ fn opaque(path: &str) -> LayerEntry {
 }
 
 fn merge(layers: &[&[LayerEntry]]) -> Result<Tree, MergeError> {
-    let mut merger = Merger::new(XattrRule::default());
+    let mut merger = Merger::new(XattrRule::default(), Limits::USUAL);
     for layer in layers {
         merger.apply(|| Ok(layer.iter().cloned().map(Ok)))?;
     }
@@ -198,7 +198,7 @@ fn of_the_attributes_only_those_of_the_rule_stay() {
     let metadata = Metadata { xattrs: Xattrs::from_iter(xattrs), ..time(1) };
     let layer = [entry("f", LayerItem::Inode(metadata, LayerKind::Fifo))];
     let kept = |rule| {
-        let mut merger = Merger::new(rule);
+        let mut merger = Merger::new(rule, Limits::USUAL);
         merger.apply(|| Ok(layer.iter().cloned().map(Ok))).unwrap();
         let tree = merger.finish();
         tree.inode(tree.lookup(b"f").unwrap())

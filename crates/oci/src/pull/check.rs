@@ -6,6 +6,8 @@ use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
 use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
 
+use crate::budget::Limits;
+
 /// Under what name, how, and on what condition an image is to be pulled.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -17,6 +19,8 @@ pub struct Request<'a> {
     pub index: Option<(BlobDigest, &'a [u8])>,
     /// The form of its objects. `None`: that of the image that has the name, files when there is none.
     pub objects: Option<ObjectForm>,
+    /// How much it may take.
+    pub limits: Limits,
     /// Whether what is wrong of what the image [says about its composefs digests](crate::image::ResolvedImage::composefs)
     /// refuses it. Such claims are nobody's: where the check knows better, they need only be told.
     pub refuse_wrong_claims: bool,
@@ -34,11 +38,11 @@ pub enum Word<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// To pull an image that nobody judges.
+    /// To pull an image that nobody judges, within the usual limits.
     #[must_use]
     pub const fn unjudged(name: &'a Reference, objects: Option<ObjectForm>) -> Self {
-        let word = Word::Nobodys;
-        Self { name, pulled_as: None, index: None, objects, refuse_wrong_claims: true, word }
+        let (limits, word) = (Limits::USUAL, Word::Nobodys);
+        Self { name, pulled_as: None, index: None, objects, limits, refuse_wrong_claims: true, word }
     }
 }
 

@@ -10,16 +10,23 @@ use sealpack_store::Store;
 
 use super::error::PullError;
 use super::merged::merge;
+use crate::budget::Limits;
 use crate::composefs::{Checked, Computed, check, wants_user_xattrs};
 use crate::image::ResolvedImage;
 use crate::merge::XattrRule;
 
 /// The digest that the metadata image of `layers`, which `store` has, has by the store's algorithm under that rule.
+/// Making it takes no more than `limits` says.
 ///
 /// # Errors
 /// If a layer's record is missing or damaged, or the layers do not make an image.
-pub fn image_id(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<ObjectId, PullError> {
-    id_of(store, &merge(store, layers, xattrs)?)
+pub fn image_id(
+    store: &Store,
+    layers: &[DiffId],
+    xattrs: XattrRule,
+    limits: Limits,
+) -> Result<ObjectId, PullError> {
+    id_of(store, &merge(store, layers, xattrs, limits)?.0)
 }
 
 /// Checks what can be before a layer is fetched, where what is wrong is refused.
@@ -28,20 +35,20 @@ pub(super) fn check_documents(image: &ResolvedImage, refuse: bool) -> Result<(),
 }
 
 /// Checks all of it, against the image that is `tree`, and against the one that has attributes `user.*` besides where
-/// something is only true of that.
+/// something is only true of that. For that one there is as much as `limits` says.
 pub(super) fn check_image(
     store: &Store,
     image: &ResolvedImage,
     layers: &[DiffId],
     tree: &Tree,
-    refuse: bool,
+    (limits, refuse): (Limits, bool),
 ) -> Result<Vec<Checked>, PullError> {
     if image.composefs.is_empty() {
         return Ok(Vec::new());
     }
     let id = id_of(store, tree)?;
     let with_user = match wants_user_xattrs(&image.composefs, id) {
-        true => Some(image_id(store, layers, XattrRule::CapabilitiesAndUser)?),
+        true => Some(image_id(store, layers, XattrRule::CapabilitiesAndUser, limits)?),
         false => None,
     };
     let computed = Computed { image_with_user: with_user, ..facts(image, Some(id)) };

@@ -5,6 +5,7 @@ use std::io;
 use sealpack_format::{BlobDigest, DiffId};
 
 use super::check::Objection;
+use crate::budget::OverLimit;
 use crate::composefs::{Checked, Claim, ClaimedIn};
 use crate::error::Error;
 use crate::ingest::{CorruptBlob, IngestError, ScanError};
@@ -57,6 +58,10 @@ pub enum PullError {
         /// What is wrong.
         source: ScanError,
     },
+    /// What is wrong with a layer's content was found so long before the end of its blob that the rest was not read, and
+    /// nobody knows whether it is the right one.
+    #[error("{0} (so the rest of the blob was not read)")]
+    Broken(Box<PullError>),
     /// A layer's stream is not the one that the image's config names.
     #[error("layer {layer} ({digest}) unpacks to {actual}, but the image's config says {expected}")]
     DiffId {
@@ -68,6 +73,18 @@ pub enum PullError {
         expected: DiffId,
         /// The digest of the stream.
         actual: DiffId,
+    },
+    /// A layer is said to be so large that the image would have more than it may.
+    #[error("layer {layer} ({digest}) has {size_bytes} bytes: {source}")]
+    Declared {
+        /// The layer.
+        layer: usize,
+        /// Its blob.
+        digest: BlobDigest,
+        /// What its descriptor says.
+        size_bytes: u64,
+        /// What the image would have too much of.
+        source: OverLimit,
     },
     /// The layers do not make an image.
     #[error(transparent)]
@@ -109,6 +126,10 @@ impl PullError {
             IngestError::Digest { expected, actual } => {
                 Self::Source(Error::DigestMismatch { what: what(), expected, actual })
             }
+            IngestError::TooLong { expected_bytes } => {
+                Self::Source(Error::TooLong { what: what(), expected_bytes })
+            }
+            IngestError::Broken(error) => Self::Broken(Box::new(Self::of_layer(layer, digest, *error))),
             IngestError::Corrupt(source) => Self::Corrupt { layer, digest, source },
             IngestError::Unsupported { format } => Self::Unsupported { layer, digest, format },
             IngestError::Layer(source) => Self::Layer { layer, digest, source },
@@ -132,11 +153,24 @@ impl PullError {
         match self {
             Self::Source(error) => error.is_verification(),
             Self::Corrupt { .. } | Self::Unsupported { .. } | Self::DiffId { .. } | Self::Merge(_) => true,
+            Self::Declared { .. } | Self::Broken(_) => true,
             Self::Refused(_) | Self::Composefs(_) => true,
             Self::Image(error) => !matches!(error, sealpack_format::erofs::WriteError::Io(_)),
             Self::Layer { source, .. } => source.is_content(),
             Self::Store(error) => matches!(error, sealpack_store::Error::TooManyPacks { .. }),
             _ => false,
+        }
+    }
+
+    /// Which limit the image goes beyond, if it is that.
+    #[must_use]
+    pub fn over_limit(&self) -> Option<&OverLimit> {
+        match self {
+            Self::Declared { source, .. }
+            | Self::Layer { source: ScanError::OverLimit(source), .. }
+            | Self::Merge(MergeError::OverLimit { source, .. }) => Some(source),
+            Self::Broken(error) => error.over_limit(),
+            _ => None,
         }
     }
 

@@ -10,6 +10,7 @@ use sealpack_store::{ObjectForm, Partial, Staging};
 use super::error::PullError;
 use super::fresh::Fresh;
 use super::observer::{Event, Observer};
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::image::Layer;
 use crate::ingest::{Expected, IngestError, Ingested, Watch, ingest};
@@ -25,6 +26,8 @@ pub(super) struct LayerPull<'a> {
     pub(super) form: ObjectForm,
     pub(super) source: &'a dyn ImageSource,
     pub(super) observer: &'a dyn Observer,
+    /// What the layers take together.
+    pub(super) budget: &'a Budget,
     /// Set when the pull has failed and nothing more needs to be read.
     pub(super) stop: &'a AtomicBool,
     /// What this pull has added to the store.
@@ -150,7 +153,8 @@ impl LayerPull<'_> {
         error: PullError,
     ) -> Result<Outcome, PullError> {
         partial.map_or(Ok(()), Partial::remove)?;
-        if !error.is_verification() {
+        // Nobody knows of a blob that was not read to its end whether it is the right one.
+        if !error.is_verification() && !matches!(error, PullError::Broken(_)) {
             return Err(error);
         }
         let again = self.source.reject(&layer.descriptor) || kept_bytes > 0;
@@ -203,6 +207,6 @@ impl LayerPull<'_> {
         };
         let advanced = |bytes| self.observer.event(&Event::LayerAdvanced { layer: number, bytes });
         let watch = Watch { stop: self.stop, advanced: &advanced };
-        ingest(kept.chain(fresh), self.staging, self.form, &expected, &watch)
+        ingest(kept.chain(fresh), self.staging, self.form, &expected, self.budget, &watch)
     }
 }

@@ -5,11 +5,17 @@ use sealpack_format::tree::Tree;
 use sealpack_store::{Error as StoreError, Store};
 
 use super::error::PullError;
+use crate::budget::Limits;
 use crate::merge::{Merger, XattrRule};
 
-/// The image's tree, from the records of its layers.
-pub(super) fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Result<Tree, PullError> {
-    let mut merger = Merger::new(xattrs);
+/// The image's tree, from the records of its layers, and how much memory it is counted for.
+pub(super) fn merge(
+    store: &Store,
+    layers: &[DiffId],
+    xattrs: XattrRule,
+    limits: Limits,
+) -> Result<(Tree, u64), PullError> {
+    let mut merger = Merger::new(xattrs, limits);
     for layer in layers {
         let missing = || StoreError::LayerMissing(*layer);
         // The merger reads twice: opened here already, so that a missing record has its own error.
@@ -20,5 +26,6 @@ pub(super) fn merge(store: &Store, layers: &[DiffId], xattrs: XattrRule) -> Resu
             Err(error) => Err(std::io::Error::other(error).into()),
         })?;
     }
-    Ok(merger.finish())
+    let memory_bytes = merger.memory_bytes();
+    Ok((merger.finish(), memory_bytes))
 }

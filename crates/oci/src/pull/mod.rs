@@ -2,6 +2,7 @@
 
 mod check;
 mod composefs;
+mod declared;
 mod error;
 mod fresh;
 mod layer;
@@ -26,6 +27,7 @@ pub use composefs::image_id;
 pub use error::PullError;
 pub use observer::{Event, Observer};
 
+use crate::budget::{Budget, Limits};
 use crate::composefs::Checked;
 use crate::image::{Layer, ResolvedImage};
 use crate::merge::XattrRule;
@@ -56,6 +58,7 @@ pub struct Pulled {
 
 /// Brings `image` from `source`, where it was [resolved](crate::image::resolve), into `store`, as `request` says.
 ///
+/// What the layers say of their sizes is held against the limits and the free space before one is fetched.
 /// Layers that the store has are not fetched, whichever form they are in. What an
 /// interrupted pull had fetched is used.
 /// What the image [says about its composefs digests](ResolvedImage::composefs) is checked as soon as it can be; what is
@@ -132,6 +135,9 @@ fn bring_in(
     composefs::check_documents(image, request.refuse_wrong_claims)?;
     let staging = store.stage()?;
     let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
+    declared::check(store, source, &missing, &request.limits)?;
+    let converted: Vec<DiffId> = convertible.iter().map(|(_, layer)| layer.diff_id).collect();
+    store.check_room(store.bytes_to_convert(&converted, form)?)?;
     observer.event(&Event::Resolved {
         manifest: &image.manifest.digest,
         layers: image.layers.len(),
@@ -142,13 +148,16 @@ fn bring_in(
     for (layer, known) in &known {
         observer.event(&Event::LayerKnown { layer: *layer, diff_id: &known.diff_id });
     }
-    let pull =
-        LayerPull { staging: &staging, form, source, observer, stop: &AtomicBool::new(false), brought };
+    let (stop, budget) = (AtomicBool::new(false), Budget::new(request.limits));
+    let pull = LayerPull { staging: &staging, form, source, observer, budget: &budget, stop: &stop, brought };
     bring_all(&pull, &missing, &convertible)?;
     observer.event(&Event::Merging);
     let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    let tree = merge(store, &diff_ids, XattrRule::default())?;
-    let composefs = composefs::check_image(store, image, &diff_ids, &tree, request.refuse_wrong_claims)?;
+    let (tree, memory_bytes) = merge(store, &diff_ids, XattrRule::default(), request.limits)?;
+    let memory_bytes = request.limits.memory_bytes.saturating_sub(memory_bytes);
+    let left = Limits { memory_bytes, ..request.limits };
+    let composefs =
+        composefs::check_image(store, image, &diff_ids, &tree, (left, request.refuse_wrong_claims))?;
     let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
     observer.event(&Event::ImageStored { image: &metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;

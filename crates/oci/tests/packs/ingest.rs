@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sealpack_format::Algorithm;
+use sealpack_oci::budget::{Budget, Limits};
 use sealpack_oci::hash::blob_digest;
 use sealpack_oci::ingest::{Expected, IngestError, Ingested, ScanError, Watch, ingest};
 use sealpack_store::{ObjectForm, Staging};
@@ -24,8 +25,9 @@ fn ingest_all<'a>(
     form: ObjectForm,
     blob: &[u8],
     expected: &Expected,
+    budget: &'a Budget,
 ) -> Result<Ingested<'a>, IngestError> {
-    ingest(blob, staging, form, expected, &Watch::NOBODY)
+    ingest(blob, staging, form, expected, budget, &Watch::NOBODY)
 }
 
 #[test]
@@ -35,8 +37,8 @@ fn a_blob_becomes_a_layer_by_what_it_unpacks_to_without_a_source() {
         for compression in [Compression::Plain, Compression::Gzip, Compression::Zstd] {
             let store = fixture(Algorithm::Sha256);
             let blob = compressed(tar, compression);
-            let staging = store.stage().unwrap();
-            let ingested = ingest_all(&staging, form, &blob, &expected(&blob)).unwrap();
+            let (staging, budget) = (store.stage().unwrap(), Budget::new(Limits::default()));
+            let ingested = ingest_all(&staging, form, &blob, &expected(&blob), &budget).unwrap();
             assert_eq!(ingested.diff_id, diff_id_of(tar));
             assert_eq!(ingested.size_bytes, tar.len() as u64);
             assert_eq!(ingested.pack.is_some(), form == ObjectForm::Packs);
@@ -52,10 +54,10 @@ fn a_blob_becomes_a_layer_by_what_it_unpacks_to_without_a_source() {
 #[test]
 fn a_blob_other_than_the_expected_one_is_refused_before_what_is_in_it() {
     let store = fixture(Algorithm::Sha256);
-    let staging = store.stage().unwrap();
+    let (staging, budget) = (store.stage().unwrap(), Budget::new(Limits::default()));
     let blob = compressed(&two_layers()[0], Compression::Gzip);
     let refused = |blob: &[u8], expected: &Expected| {
-        ingest_all(&staging, ObjectForm::Files, blob, expected).unwrap_err()
+        ingest_all(&staging, ObjectForm::Files, blob, expected, &budget).unwrap_err()
     };
     let longer = Expected { size_bytes: blob.len() as u64 + 1, ..expected(&blob) };
     assert!(matches!(refused(&blob, &longer), IngestError::Size { .. }));
@@ -72,15 +74,16 @@ fn a_blob_other_than_the_expected_one_is_refused_before_what_is_in_it() {
 #[test]
 fn whoever_looks_on_hears_of_each_byte_and_may_end_it() {
     let store = fixture(Algorithm::Sha256);
-    let staging = store.stage().unwrap();
+    let (staging, budget) = (store.stage().unwrap(), Budget::new(Limits::default()));
     let blob = compressed(&two_layers()[0], Compression::Plain);
     let (stop, heard) = (AtomicBool::new(false), AtomicU64::new(0));
     let advanced = |bytes| _ = heard.fetch_add(bytes, Ordering::Relaxed);
     let watch = Watch { stop: &stop, advanced: &advanced };
-    ingest(blob.as_slice(), &staging, ObjectForm::Files, &expected(&blob), &watch).unwrap();
+    ingest(blob.as_slice(), &staging, ObjectForm::Files, &expected(&blob), &budget, &watch).unwrap();
     assert_eq!(heard.load(Ordering::Relaxed), blob.len() as u64);
     stop.store(true, Ordering::Relaxed);
-    let error = ingest(blob.as_slice(), &staging, ObjectForm::Files, &expected(&blob), &watch).unwrap_err();
+    let error =
+        ingest(blob.as_slice(), &staging, ObjectForm::Files, &expected(&blob), &budget, &watch).unwrap_err();
     assert!(matches!(error, IngestError::Layer(ScanError::Stopped)), "{error}");
 }
 
@@ -93,9 +96,10 @@ fn a_reader_that_breaks_is_told_as_it_is() {
         }
     }
     let store = fixture(Algorithm::Sha256);
-    let staging = store.stage().unwrap();
+    let (staging, budget) = (store.stage().unwrap(), Budget::new(Limits::default()));
     let blob = compressed(&two_layers()[0], Compression::Plain);
     let reader = blob[..1000].chain(Broken);
-    let error = ingest(reader, &staging, ObjectForm::Packs, &expected(&blob), &Watch::NOBODY).unwrap_err();
+    let error =
+        ingest(reader, &staging, ObjectForm::Packs, &expected(&blob), &budget, &Watch::NOBODY).unwrap_err();
     assert!(matches!(error, IngestError::Read(_)) && error.to_string() == "the cable is out", "{error}");
 }

@@ -3,6 +3,7 @@
 
 mod checked;
 mod ingest;
+mod limits;
 mod memory;
 mod names;
 mod same_bytes;

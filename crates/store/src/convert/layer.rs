@@ -1,8 +1,9 @@
 //! A layer's objects from files into its pack, and back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::pack::{PackError, PackObject, PackReader};
@@ -29,6 +30,44 @@ impl Store {
             ObjectForm::Files => self.has_whole_layer(diff_id),
             ObjectForm::Packs => self.has_packed_layer(diff_id),
         }
+    }
+
+    /// About how much is to be written when those layers come into that form: what their objects take on the disk now,
+    /// holes not counted. A layer whose record cannot be read counts for nothing: it will not be converted.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn bytes_to_convert(&self, layers: &[DiffId], to: ObjectForm) -> Result<u64> {
+        let (mut all_bytes, mut seen) = (0_u64, HashSet::new());
+        for layer in layers {
+            if to == ObjectForm::Packs {
+                // Each layer has a pack of its own, with all of its objects.
+                seen.clear();
+            }
+            let mut bytes: u64 = 0;
+            let read = self.for_each_object_of_layer(layer, |id, size_bytes| {
+                if !seen.insert(id) {
+                    return Ok(());
+                }
+                let file = self.open_object(&id)?.map(|file| file.metadata()).transpose();
+                let file = file.map_err(|e| Error::io("look at", self.object_path(&id), e))?;
+                bytes = bytes.saturating_add(match (to, file) {
+                    (ObjectForm::Packs, Some(file)) => size_bytes.min(file.blocks().saturating_mul(512)),
+                    (ObjectForm::Files, None) => size_bytes,
+                    _ => 0,
+                });
+                Ok(())
+            });
+            match read {
+                Err(error) if !error.is_verification() => return Err(error),
+                _ => {}
+            }
+            if let (ObjectForm::Files, Ok(Some(pack))) = (to, self.layer_pack(layer)) {
+                bytes = bytes.min(pack.size_bytes);
+            }
+            all_bytes = all_bytes.saturating_add(bytes);
+        }
+        Ok(all_bytes)
     }
 
     fn has_packed_layer(&self, diff_id: &DiffId) -> Result<bool> {

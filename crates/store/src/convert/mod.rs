@@ -37,7 +37,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::LayerIncomplete`] when a layer is not there undamaged in either form; [`Error::TooManyPacks`];
-    /// [`Error::PackAlgorithm`]; [`Error::Pack`]; [`Error::NameChanged`]; [`Error::Locked`]; failures of the system.
+    /// [`Error::PackAlgorithm`]; [`Error::Pack`]; [`Error::NameChanged`]; [`Error::NoRoom`]; [`Error::Locked`]; failures
+    /// of the system.
     pub fn convert(
         &self,
         record: &ImageRecord,
@@ -53,6 +54,7 @@ impl Store {
                 missing.push(layer);
             }
         }
+        self.check_room(self.bytes_to_convert(&missing, to)?)?;
         observer.event(&Event::Began { phase: Phase::Convert, items: Some(missing.len() as u64) });
         convert_all(&staging, &missing, to, observer)?;
         // A seal that the name got meanwhile is no other image.

@@ -14,6 +14,7 @@ use sealpack_store::ImageRecord;
 use sealpack_trust::seal::SealingKeys;
 use serde_json::Value;
 
+use crate::args::LimitArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::registry_args::RegistryArgs;
@@ -83,6 +84,8 @@ pub(crate) struct Seal {
     #[arg(long, requires = "push")]
     composefs_artifact: bool,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
 }
 
@@ -124,7 +127,14 @@ impl Seal {
         let (client, environment) = (self.registry.client_options(&source, context.output), environment());
         let (place, observer) = (context.place()?, progress::observer(context.output));
         let has_names = self.statement.has_names();
-        Ok(bring::bring(&source, has_names, &place, (&client, &environment), observer.as_ref())?)
+        Ok(bring::bring(
+            &source,
+            has_names,
+            &place,
+            (&client, &environment),
+            self.limits.limits(),
+            observer.as_ref(),
+        )?)
     }
 
     /// Brings each image of an index and seals it. Where one fails, those before it are sealed.
@@ -138,7 +148,7 @@ impl Seal {
         let mut all = Vec::new();
         for number in 0..images.count() {
             let observer = progress::observer(context.output);
-            let record = images.bring(number, &place, observer.as_ref())?;
+            let record = images.bring(number, &place, self.limits.limits(), observer.as_ref())?;
             drop(observer);
             let sealed = self.sign_one(context, record, &wanted, keys)?;
             context.output.detail(|| show::seal::sealed_text(&sealed));
