@@ -17,6 +17,7 @@ pub mod program;
 pub mod random_dump;
 pub mod refusal;
 pub mod registry;
+pub mod schema;
 pub mod tree_diff;
 
 /// Says that the test that calls this skips what it is for, and why. `cargo xtask test` repeats it at its end.

@@ -2,6 +2,7 @@
 
 use crate::command::{self, attempt, run};
 use crate::paths;
+use crate::schema;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -149,13 +150,13 @@ impl Sealpack {
     /// Runs it with `--json` and returns what it prints.
     ///
     /// # Errors
-    /// If its exit status is not 0, or it does not print JSON.
+    /// If its exit status is not 0, or it does not print one document that is as docs/json.schema.json has it.
     pub fn json(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Value> {
         let mut command = self.command(["--json"]);
         command.args(arguments);
         let output = run(&mut command)?;
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("{} printed something that is not JSON", command::display(&command)))
+        schema::document(&output.stdout)
+            .with_context(|| format!("what {} printed", command::display(&command)))
     }
 
     /// The fs-verity digest of the metadata image of the stored image `name`, in hex.

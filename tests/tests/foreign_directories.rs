@@ -331,7 +331,7 @@ fn a_store_that_others_can_get_into_is_closed_to_them_and_their_locks_do_not_cou
     mode(&store, 0o755)?;
     let output = place.sealpack.attempt(["--json", "fsck"])?;
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(output.status.code() == Some(3) && report["problems"][0]["kind"] == "LooseMode", "{report:#}");
+    ensure!(output.status.code() == Some(3) && report["problems"][0]["kind"] == "loose_mode", "{report:#}");
     place.sealpack.run(["fsck"])?;
     ensure!(place.sealpack.json(["doctor"])?["store_loose_mode"].is_null());
     Ok(())

@@ -58,7 +58,7 @@ fn said(output: &Output) -> String {
 
 /// What was predicted for the file at `path`.
 fn decision<'v>(checked: &'v Value, path: &str) -> Result<&'v Value> {
-    let files = checked["files"].as_array().context("no files")?;
+    let files = checked["decisions"].as_array().context("no files")?;
     files.iter().find(|file| file["path"] == path).with_context(|| format!("{path} is not in {checked:#}"))
 }
 
@@ -211,8 +211,12 @@ fn check_predicts_each_file_with_rule_and_reason() -> Result<()> {
     let policy = place.write("final", place.new_policy(&["final"])?)?;
     let (checked, status) = place.check(&[&policy, "one", "--assume", "packs"])?;
     assert_eq!(status, Some(3));
-    let paths: Vec<&str> =
-        checked["files"].as_array().into_iter().flatten().filter_map(|file| file["path"].as_str()).collect();
+    let paths: Vec<&str> = checked["decisions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file["path"].as_str())
+        .collect();
     let all = ["/bin/orphan", "/bin/script", "/bin/short", "/bin/tool", "/bin/twin", "/lib/libx.so.1"];
     assert_eq!(paths, all);
     assert_eq!(checked["denied"], 6);
@@ -252,7 +256,7 @@ fn digest_rules_allow_the_objects_of_an_image_and_nothing_inside_its_metadata_im
     let (checked, status) = place.check(&[&policy, "one", "--assume", "files"])?;
     assert_eq!(status, Some(3));
     let allowed = ["/bin/orphan", "/bin/tool", "/bin/twin", "/lib/libx.so.1"];
-    for file in checked["files"].as_array().into_iter().flatten() {
+    for file in checked["decisions"].as_array().into_iter().flatten() {
         let path = file["path"].as_str().context("no path")?;
         let expected = if allowed.contains(&path) { "allow" } else { "deny" };
         assert_eq!(file["decision"], expected, "{file:#}");

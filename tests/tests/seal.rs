@@ -79,12 +79,15 @@ fn who_requires_more_than_an_image_can_reach_is_told_what_to_do() -> Result<()> 
 fn an_ordinary_image_is_sealed_and_its_signatures_are_openssls() -> Result<()> {
     let desk = Desk::new()?;
     let sealed = desk.sealed("one", &[])?;
-    ensure!(sealed["signers"].as_array().is_some_and(|signers| signers.len() == 1), "{sealed}");
+    ensure!(sealed["seal"]["signers"].as_array().is_some_and(|signers| signers.len() == 1), "{sealed}");
     let hashes = [&sealed["metadata_root_hash"], &sealed["pack_root_hashes"][0]];
     let shown = desk.sealpack.json(["inspect", "busybox"])?;
     ensure!(shown["kept_in"] == "packs", "it is not in packs now: {shown}");
     for field in ["signers", "root_hash_signers", "names", "epoch", "created"] {
-        ensure!(shown["seal"][field] == sealed[field] && !sealed[field].is_null(), "{field}: {shown}");
+        ensure!(
+            shown["seal"][field] == sealed["seal"][field] && !sealed["seal"][field].is_null(),
+            "{field}: {shown}"
+        );
     }
     let listed = desk.sealpack.json(["images"])?;
     ensure!(listed["images"][0]["sealed"] == true, "{listed}");
@@ -119,13 +122,13 @@ fn another_key_adds_its_signatures_and_replace_leaves_only_the_new_ones() -> Res
     let desk = Desk::new()?;
     desk.sealed("one", &[])?;
     let both = desk.sealed("two", &[])?;
-    let signers = both["signers"].as_array().context("no signers")?;
+    let signers = both["seal"]["signers"].as_array().context("no signers")?;
     let names = |name: &str| signers.iter().filter(|signer| signer.to_string().contains(name)).count();
     ensure!(signers.len() == 2 && names("one") == 1 && names("two") == 1, "{both}");
     let again = desk.sealed("one", &[])?;
-    ensure!(again["signers"].as_array().is_some_and(|signers| signers.len() == 2), "{again}");
+    ensure!(again["seal"]["signers"].as_array().is_some_and(|signers| signers.len() == 2), "{again}");
     let replaced = desk.sealed("two", &["--replace"])?;
-    ensure!(replaced["signers"].as_array().is_some_and(|signers| signers.len() == 1), "{replaced}");
+    ensure!(replaced["seal"]["signers"].as_array().is_some_and(|signers| signers.len() == 1), "{replaced}");
     Ok(())
 }
 
@@ -133,8 +136,8 @@ fn another_key_adds_its_signatures_and_replace_leaves_only_the_new_ones() -> Res
 fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
     let desk = Desk::new()?;
     let sealed = desk.sealed("one", &[])?;
-    ensure!(sealed["names"] == serde_json::json!(["docker.io/library/busybox:latest"]), "{sealed}");
-    ensure!(sealed["epoch"].as_u64().is_some_and(|epoch| epoch > 1_700_000_000), "{sealed}");
+    ensure!(sealed["seal"]["names"] == serde_json::json!(["docker.io/library/busybox:latest"]), "{sealed}");
+    ensure!(sealed["seal"]["epoch"].as_u64().is_some_and(|epoch| epoch > 1_700_000_000), "{sealed}");
     // Another signature is over the same statement.
     let refused = desk.seal("two", &["--name", "registry.example.org/base/busybox:1"])?;
     ensure!(refused.status.code() == Some(1), "{}", said(&refused));
@@ -144,7 +147,10 @@ fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
     let names = ["--name", "registry.example.org/base/busybox:1", "--name", "busybox"];
     let replaced = desk.sealed("two", &[&names[..], &["--epoch", "7", "--replace"]].concat())?;
     let expected = ["registry.example.org/base/busybox:1", "docker.io/library/busybox:latest"];
-    ensure!(replaced["names"] == serde_json::json!(expected) && replaced["epoch"] == 7, "{replaced}");
+    ensure!(
+        replaced["seal"]["names"] == serde_json::json!(expected) && replaced["seal"]["epoch"] == 7,
+        "{replaced}"
+    );
     // Nobody signs for names that he did not think of.
     let refused = desk.seal("one", &["--epoch", "7"])?;
     let flags = "--name registry.example.org/base/busybox:1 --name docker.io/library/busybox:latest";
@@ -156,7 +162,11 @@ fn a_seal_says_for_which_names_and_how_old_it_is() -> Result<()> {
     let words = "`--name registry.example.org/base/busybox:1` adds a signature to it";
     ensure!(refused.status.code() == Some(1) && said(&refused).contains(words), "{}", said(&refused));
     desk.sealed("one", &only[..2])?;
-    ensure!(again["names"] == replaced["names"] && again["created"] == replaced["created"], "{again}");
+    ensure!(
+        again["seal"]["names"] == replaced["seal"]["names"]
+            && again["seal"]["created"] == replaced["seal"]["created"],
+        "{again}"
+    );
     for (wrong, word) in [
         (format!("busybox@sha256:{}", "ab".repeat(32)), "names, not digests"),
         ("Busy".to_owned(), "must be in lower case"),
@@ -179,7 +189,10 @@ fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
     let output = seal("1795804495")?;
     ensure!(output.status.success(), "{}", said(&output));
     let sealed: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(sealed["created"] == "2026-11-27T18:34:55Z" && sealed["epoch"] == 1_795_804_495, "{sealed}");
+    ensure!(
+        sealed["seal"]["created"] == "2026-11-27T18:34:55Z" && sealed["seal"]["epoch"] == 1_795_804_495,
+        "{sealed}"
+    );
     let first = fs::read(desk.seal_path()?)?;
     seal("1795804495")?;
     ensure!(fs::read(desk.seal_path()?)? == first, "the same seal has other bytes (the key is RSA)");
@@ -191,8 +204,8 @@ fn the_source_date_decides_when_a_seal_was_made() -> Result<()> {
     // A rebuild has the date of the build before: by that, nobody could tell the older one.
     let before = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let sealed: Value = serde_json::from_slice(&seal_with("1795804495", &[])?.stdout)?;
-    ensure!(sealed["created"] == "2026-11-27T18:34:55Z", "{sealed}");
-    ensure!(sealed["epoch"].as_u64().is_some_and(|epoch| epoch >= before), "{sealed}");
+    ensure!(sealed["seal"]["created"] == "2026-11-27T18:34:55Z", "{sealed}");
+    ensure!(sealed["seal"]["epoch"].as_u64().is_some_and(|epoch| epoch >= before), "{sealed}");
     Ok(())
 }
 
@@ -201,8 +214,8 @@ fn the_statement_can_have_a_key_of_its_own() -> Result<()> {
     let desk = Desk::new()?;
     let [key, certificate] = desk.key("two")?;
     let sealed = desk.sealed("one", &["--statement-key", &key, "--statement-cert", &certificate])?;
-    ensure!(sealed["signers"][0].as_str().is_some_and(|signer| signer.contains("two")), "{sealed}");
-    let of_packs = sealed["root_hash_signers"].as_array().context("no signers")?;
+    ensure!(sealed["seal"]["signers"][0].as_str().is_some_and(|signer| signer.contains("two")), "{sealed}");
+    let of_packs = sealed["seal"]["root_hash_signers"].as_array().context("no signers")?;
     ensure!(of_packs.len() == 1 && of_packs[0].to_string().contains("one"), "{sealed}");
     let text = String::from_utf8(desk.sealpack.run(["inspect", "busybox"])?.stdout)?;
     let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();

@@ -123,9 +123,12 @@ fn signatures_by_openssl_make_the_seal_that_the_keys_themselves_would() -> Resul
     let output = desk.attach(&["packs.crt", "statements.crt"], &[])?;
     ensure!(output.status.success(), "{}", said(&output));
     let sealed: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(sealed["epoch"] == 17, "{sealed}");
-    ensure!(sealed["names"][0] == "registry.example.org/base/busybox:1", "{sealed}");
-    ensure!(sealed["signers"][0].as_str().is_some_and(|signer| signer.contains("CN=statements")), "{sealed}");
+    ensure!(sealed["seal"]["epoch"] == 17, "{sealed}");
+    ensure!(sealed["seal"]["names"][0] == "registry.example.org/base/busybox:1", "{sealed}");
+    ensure!(
+        sealed["seal"]["signers"][0].as_str().is_some_and(|signer| signer.contains("CN=statements")),
+        "{sealed}"
+    );
     let plan = desk.sealpack.run(["mount", "busybox", "/mnt", "--plan"])?;
     let plan = String::from_utf8(plan.stdout)?;
     ensure!(plan.trim_end().ends_with("result: at best enforced; required: plain"), "{plan}");
@@ -147,7 +150,7 @@ fn another_signer_is_added_over_the_same_statement() -> Result<()> {
     let output = desk.attach(&["other.crt"], &[])?;
     ensure!(output.status.success(), "{}", said(&output));
     let sealed: Value = serde_json::from_slice(&output.stdout)?;
-    ensure!(sealed["signers"].as_array().is_some_and(|signers| signers.len() == 2), "{sealed}");
+    ensure!(sealed["seal"]["signers"].as_array().is_some_and(|signers| signers.len() == 2), "{sealed}");
     // A new statement takes the place of the old one only on purpose.
     fs::remove_dir_all(desk.path("out"))?;
     desk.prepare(&["--replace", "--epoch", "18"])?;
@@ -157,7 +160,8 @@ fn another_signer_is_added_over_the_same_statement() -> Result<()> {
     let output = desk.attach(&["other.crt"], &["--replace"])?;
     let sealed: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(
-        sealed["epoch"] == 18 && sealed["signers"].as_array().is_some_and(|all| all.len() == 1),
+        sealed["seal"]["epoch"] == 18
+            && sealed["seal"]["signers"].as_array().is_some_and(|all| all.len() == 1),
         "{sealed}"
     );
     Ok(())

@@ -103,7 +103,7 @@ fn certificates_are_added_listed_and_removed_by_what_they_are_for() -> Result<()
     desk.json(&["trust", "remove", "publisher", "--for", "packs"])?;
     ensure!(desk.listed()?[1].1 == json!(["statements", "policies"]));
     let removed = desk.json(&["trust", "remove", "publisher"])?;
-    ensure!(removed["removed"] == json!(["statements", "policies"]), "{removed}");
+    ensure!(removed["uses"] == json!(["statements", "policies"]), "{removed}");
     ensure!(desk.listed()?.len() == 1);
     let files: Vec<_> = fs::read_dir(desk.path("trust.d/packs"))?.collect();
     ensure!(files.is_empty(), "something is left: {files:?}");
@@ -181,7 +181,7 @@ fn a_revoked_certificate_is_shown_as_such_and_does_not_come_back() -> Result<()>
     desk.add("publisher", "two.crt", &["--for", "policies"])?;
     fs::write(desk.path("trust.d/revoked.toml"), "# kept")?;
     let revoked = desk.json(&["trust", "revoke", "publisher", "--reason", "the \"key\" was stolen"])?;
-    ensure!(revoked["revoked"].as_array().is_some_and(|all| all.len() == 2), "{revoked}");
+    ensure!(revoked["certificates"].as_array().is_some_and(|all| all.len() == 2), "{revoked}");
     let again = desk.json(&["trust", "revoke", "publisher"])?;
     ensure!(again["was_revoked_before"] == true, "{again}");
     let text = fs::read_to_string(desk.path("trust.d/revoked.toml"))?;
@@ -210,7 +210,7 @@ fn a_revoked_key_does_not_come_back_in_another_certificate() -> Result<()> {
     desk.add("publisher", "one.crt", &[])?;
     desk.add("second", "fresh.crt", &["--for", "policies"])?;
     let revoked = desk.json(&["trust", "revoke", "publisher", "--reason", "the key was stolen"])?;
-    ensure!(revoked["revoked"][0]["same_key"] == json!(["second"]), "{revoked}");
+    ensure!(revoked["certificates"][0]["same_key"] == json!(["second"]), "{revoked}");
     let listed = desk.json(&["trust", "list"])?;
     let state = "revoked with its key, which is that of publisher: the key was stolen";
     ensure!(listed["certificates"][1]["state"] == state, "{listed}");

@@ -6,13 +6,9 @@ mod compat;
 mod context;
 mod error;
 mod hint;
-mod listing;
 mod output;
 mod progress;
-mod registry_args;
 mod show;
-mod signing;
-mod statement;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -72,14 +68,15 @@ fn main() -> ExitCode {
     }
     let parsed = Arguments::command().try_get_matches().and_then(|matches| {
         let trust_by_variable = matches.value_source("trust") == Some(ValueSource::EnvVariable);
-        Ok((Arguments::from_arg_matches(&matches)?, trust_by_variable))
+        Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches), trust_by_variable))
     });
-    let (arguments, trust_by_variable) = match parsed {
+    let (arguments, verb, trust_by_variable) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return misused(error),
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
-    let context = Context { store, trust, trust_by_variable, output: Output { json, quiet, verbose } };
+    let output = Output { json, quiet, verbose, verb: verb.leak() };
+    let context = Context { store, trust, trust_by_variable, output };
     match arguments.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -87,6 +84,17 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// The verb that was asked for, with those above it.
+fn verb_of(matches: &clap::ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut below = matches.subcommand();
+    while let Some((verb, matches)) = below {
+        words.push(verb);
+        below = matches.subcommand();
+    }
+    words.join(" ")
 }
 
 /// Says what is wrong with the command line, or what was asked for of it: help, the version.
@@ -97,11 +105,20 @@ fn misused(mut error: clap::Error) -> ExitCode {
     // The usage that an error brings has everything in it that was given, what variables say included, as if it were
     // required.
     if error.get(ContextKind::Usage).is_some() {
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(&words)));
     }
+    let text = error.render().to_string();
+    if wants_json(std::env::args_os()) {
+        let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let message = message.trim().trim_start_matches("error: ");
+        let hint = Some(rest.trim()).filter(|rest| !rest.is_empty());
+        Output::json_line(Output::error_line("usage", message, hint));
+        return ExitCode::from(2);
+    }
     // What was given may be somebody else's text.
-    _ = write!(std::io::stderr().lock(), "{}", output::visible(&error.render().to_string()));
+    _ = write!(std::io::stderr().lock(), "{}", output::visible(&text));
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
@@ -119,9 +136,21 @@ fn usage_of(words: &[String]) -> clap::builder::StyledStr {
     verb.render_usage()
 }
 
+/// Whether machines read the answer, though the command line cannot be understood.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    arguments.skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn machines_are_told_from_the_words_of_a_line_that_is_wrong() {
+        let wants = |line: &str| super::wants_json(line.split(' ').map(Into::into));
+        assert!(wants("sealpack frobnicate --json") && wants("sealpack --json pull"));
+        assert!(!wants("sealpack pull") && !wants("sealpack cat -- --json"));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

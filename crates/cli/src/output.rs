@@ -7,10 +7,11 @@ use std::sync::OnceLock;
 use indicatif::MultiProgress;
 
 use sealpack_node::Remark;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::hint;
+use crate::show::parts;
 
 /// Where a command's results and remarks go.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +19,17 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
+    /// The verb that runs, with those above it: `policy show`.
+    pub(crate) verb: &'static str,
 }
 
 impl Output {
-    /// Prints a command's result: `value` as JSON, or else what `text` gives.
+    /// Prints a command's result: the fields of `value` as a JSON document with its version and the verb, or else what
+    /// `text` gives.
     /// A closed pipe is no error: its reader has what it wanted.
     pub(crate) fn result(self, value: &Value, text: impl FnOnce() -> String) -> Result<(), CommandError> {
-        let text = if self.json { format!("{value:#}") } else { text() };
+        let document = || parts::with(parts::versioned(value.clone()), json!({ "verb": self.verb }));
+        let text = if self.json { format!("{:#}", document()) } else { text() };
         if text.is_empty() {
             return Ok(());
         }
@@ -79,7 +84,7 @@ impl Output {
     /// Something that happens meanwhile: a line, or for machines a JSON value on one.
     pub(crate) fn event(self, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         match (self.json, self.quiet) {
-            (true, _) => Self::json_line(&value()),
+            (true, _) => Self::json_line(value()),
             (false, true) => {}
             (false, false) => self.remark(&text()),
         }
@@ -115,10 +120,8 @@ impl Output {
     pub(crate) fn error(self, error: &CommandError) {
         let mut stderr = io::stderr().lock();
         let written = if self.json {
-            let value = serde_json::json!({
-                "error": { "kind": error.kind_name(), "message": error.message(), "hint": error.hint_text() }
-            });
-            writeln!(stderr, "{}", visible_json(&value.to_string()))
+            let error = Self::error_line(error.kind_name(), &error.message(), error.hint_text());
+            writeln!(stderr, "{}", visible_json(&error.to_string()))
         } else {
             let hint = error.hint_text().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             writeln!(stderr, "{}", visible(&format!("error: {}{hint}", error.message())))
@@ -127,10 +130,15 @@ impl Output {
         _ = written;
     }
 
-    /// One JSON value on a line of standard error.
-    pub(crate) fn json_line(value: &Value) {
+    /// What machines get of an error.
+    pub(crate) fn error_line(kind: &str, message: &str, hint: Option<&str>) -> Value {
+        parts::versioned(json!({ "error": { "kind": kind, "message": message, "hint": hint } }))
+    }
+
+    /// One JSON object on a line of standard error.
+    pub(crate) fn json_line(value: Value) {
         // As above: nobody is left to tell.
-        _ = writeln!(io::stderr().lock(), "{}", visible_json(&value.to_string()));
+        _ = writeln!(io::stderr().lock(), "{}", visible_json(&parts::versioned(value).to_string()));
     }
 
     /// Whether moving progress bars make sense.

@@ -97,6 +97,7 @@ pub fn publish(
     remarks: Remarks<'_>,
 ) -> Result<Published, Error> {
     let seal = seals::read(store, record)?.ok_or_else(|| Error::NoSeal { name: record.name.clone() })?;
+    seals::check(store, record, &seal)?;
     let ready = publish.place.look(store, record, publish.way)?;
     let mut published = ready.publish(&seal, remarks)?;
     if publish.composefs {

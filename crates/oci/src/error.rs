@@ -208,25 +208,6 @@ impl Error {
         }
     }
 
-    /// What the user could do about it, if there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Registry(error) => error.hint(),
-            Self::AfterMirrors { error, .. } => error.hint(),
-            Self::WrongPlatform { actual, .. } => {
-                Some(format!("`--platform {actual}` takes the image that is there"))
-            }
-            Self::NoPlatform { available, .. } => {
-                available.first().map(|platform| format!("for example `--platform {platform}`"))
-            }
-            Self::Schema1 { .. } => {
-                Some("pushing the image again with a current docker converts it".to_owned())
-            }
-            _ => None,
-        }
-    }
-
     /// The error that a reader of [`ImageSource::open`](crate::transport::ImageSource::open) wrapped
     /// in an [`io::Error`], or the [`io::Error`] itself when it is from elsewhere.
     ///

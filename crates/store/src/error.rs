@@ -122,8 +122,7 @@ pub enum Error {
     },
     /// The filesystem is full, or the user's quota is used up.
     #[error(
-        "no space left to write {}: make room on that filesystem (`sealpack gc` removes what no \
-         image needs) and try again",
+        "no space left to write {}",
         path.display()
     )]
     NoSpace {
@@ -177,7 +176,7 @@ pub enum Error {
     #[error(transparent)]
     BlobMismatch(Box<BlobMismatch>),
     /// A blob in the store changed after it was written.
-    #[error("{} is damaged: its content has the digest {found}; `sealpack fsck --repair` sets it aside", path.display())]
+    #[error("{} is damaged: its content has the digest {found}", path.display())]
     BlobDamaged {
         /// The file.
         path: PathBuf,
@@ -205,8 +204,7 @@ pub enum Error {
     ImageMissing(ObjectId),
     /// A metadata image is not the one that its name says.
     #[error(
-        "{} is damaged: its fs-verity digest is {}; `sealpack fsck --repair` sets it aside, and \
-         pulling the image again brings it back",
+        "{} is damaged: its fs-verity digest is {}",
         path.display(),
         found.map_or_else(|| "unreadable".to_owned(), |found| found.to_string())
     )]
@@ -233,7 +231,7 @@ pub enum Error {
         id: ObjectId,
     },
     /// A layer's record cannot be read.
-    #[error("{}: {source}; `sealpack fsck --repair` sets it aside, and pulling the image again brings it back", path.display())]
+    #[error("{}: {source}", path.display())]
     LayerDamaged {
         /// The file, which the layer's diff_id names.
         path: PathBuf,
@@ -241,12 +239,11 @@ pub enum Error {
         source: LayerError,
     },
     /// It is not known what pack a layer has.
-    #[error("no pack was made of layer {0} yet: `sealpack convert IMAGE --to packs` makes them")]
+    #[error("no pack was made of layer {0} yet")]
     PackUnknown(DiffId),
     /// The record of a layer's pack cannot be read.
     #[error(
-        "{} does not say what pack the layer has: {what}; `sealpack fsck --repair` sets it aside, and \
-         pulling the image again brings it back",
+        "{} does not say what pack the layer has: {what}",
         path.display()
     )]
     PackRecordDamaged {
@@ -257,8 +254,7 @@ pub enum Error {
     },
     /// A pack is not that of its layer, or not there.
     #[error(
-        "the pack {} of layer {layer} cannot be used: {what}; `sealpack fsck --repair` sets aside what is \
-         damaged, and pulling the image again brings it back",
+        "the pack {} of layer {layer} cannot be used: {what}",
         path.display()
     )]
     PackDamaged {
@@ -391,7 +387,7 @@ pub struct BlobMismatch {
 
 /// What is wrong with a file of one name.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not {of}: {what}; `sealpack fsck --repair` sets it aside", path.display())]
+#[error("{} is not {of}: {what}", path.display())]
 pub struct RefDamage {
     /// The file.
     pub path: PathBuf,

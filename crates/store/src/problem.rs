@@ -73,3 +73,31 @@ pub enum ProblemKind {
     /// Others than its owner could get into the store.
     LooseMode,
 }
+
+impl ProblemKind {
+    /// The word for it, which machines may rely upon.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DamagedName => "damaged_name",
+            Self::DamagedHistory => "damaged_history",
+            Self::DamagedEpoch => "damaged_epoch",
+            Self::DamagedObject => "damaged_object",
+            Self::DamagedPack => "damaged_pack",
+            Self::DamagedImage => "damaged_metadata_image",
+            Self::DamagedLayer => "damaged_layer",
+            Self::DamagedPackRecord => "damaged_pack_record",
+            Self::DamagedImageTree => "damaged_hash_area",
+            Self::DamagedBlob => "damaged_blob",
+            Self::DamagedSeal => "damaged_seal",
+            Self::IncompleteLayer => "incomplete_layer",
+            Self::IncompleteImage => "incomplete_metadata_image",
+            Self::MissingImage => "missing_metadata_image",
+            Self::MissingLayer => "missing_layer",
+            Self::MissingPack => "missing_pack",
+            Self::MissingBlob => "missing_blob",
+            Self::LooseMode => "loose_mode",
+            Self::Stray => "stray",
+        }
+    }
+}

@@ -77,7 +77,10 @@ fn what_an_image_says_rightly_is_shown_with_it() -> Result<()> {
     for (stated, told) in [(&plain, "holds"), (&with_user, "holds-with-user-xattrs")] {
         for image in [annotated(other(), MERGED, stated)?, labelled(other(), LABEL, stated)?] {
             let outcome = outcome(&case.sealpack, &case.layout(&image)?)?;
-            assert_eq!((&outcome["outcome"], &outcome["digest"]), (&told.into(), &stated.as_str().into()));
+            assert_eq!(
+                (&outcome["outcome"], &outcome["fsverity_digest"]),
+                (&told.into(), &stated.as_str().into())
+            );
         }
     }
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -178,7 +181,7 @@ fn an_image_with_wrong_digests_can_be_had_by_those_who_ask_for_it() -> Result<()
     let pulled = case.sealpack.json(["pull", "--no-composefs-check", &source, "--name", "claims"])?;
     assert_eq!(pulled["composefs"], json!([]));
     let shown = case.sealpack.json(["inspect", "claims"])?["composefs"].take();
-    assert_eq!((&shown[0]["outcome"], &shown[0]["digest"]), (&"wrong".into(), &wrong.into()));
+    assert_eq!((&shown[0]["outcome"], &shown[0]["fsverity_digest"]), (&"wrong".into(), &wrong.into()));
     Ok(())
 }
 

@@ -121,7 +121,7 @@ fn a_directory_may_come_again_and_the_last_metadata_counts() -> Result<()> {
     let source = case.layout(&image(vec![ImageLayer::gzip(&archive(&again))]))?;
     case.sealpack.run(["pull", &source, "--name", "odd"])?;
     let listed = case.sealpack.json(["ls", "odd"])?;
-    assert_eq!(listed[0]["mode"], "0711", "{listed}");
+    assert_eq!(listed["files"][0]["mode"], "0711", "{listed}");
     Ok(())
 }
 

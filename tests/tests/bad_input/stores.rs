@@ -284,7 +284,9 @@ fn a_damaged_metadata_image_is_refused_by_all_that_read_it() -> Result<()> {
 #[test]
 fn nothing_is_printed_of_a_damaged_file() -> Result<()> {
     let case = Case::new()?;
-    let digest = case.sealpack.json(["ls", "good", "/etc/motd"])?[0]["object"].as_str().map(str::to_owned);
+    let digest = case.sealpack.json(["ls", "good", "/etc/motd"])?["files"][0]["fsverity_digest"]
+        .as_str()
+        .map(str::to_owned);
     let digest = digest.context("the file has no object")?;
     let (fan, rest) = digest.split_at(2);
     damage(&case, |path| path == Path::new("objects").join(fan).join(rest))?;

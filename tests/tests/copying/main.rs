@@ -10,6 +10,7 @@ use sealpack_tests::command::{find, run};
 use sealpack_tests::paths;
 use sealpack_tests::program::Sealpack;
 use sealpack_tests::registry::Registry;
+use sealpack_tests::schema;
 use sealpack_tests::skip;
 use serde_json::Value;
 use std::fs;
@@ -56,7 +57,7 @@ impl Workshop {
     pub(crate) fn seal(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.attempt_seal(&[arguments, &["--json"]].concat())?;
         ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
+        schema::document(&output.stdout)
     }
 
     /// `sealpack copy`, whose result is its JSON.

@@ -28,7 +28,7 @@ fn registry() -> (Registry, Vec<u8>) {
 }
 
 fn digests(sealed: &Value) -> Result<Vec<&str>> {
-    let sealed = sealed.as_array().context("no list")?;
+    let sealed = sealed["images"].as_array().context("no list")?;
     sealed.iter().map(|one| one["manifest"].as_str().context("no manifest")).collect()
 }
 
@@ -40,9 +40,13 @@ fn every_platform_is_sealed_for_the_tag_with_one_epoch() -> Result<()> {
     let sealed = workshop.seal(&[&name, "--all-platforms", "--push"])?;
     let expected = ["linux/amd64", "linux/arm64"].map(|platform| digest_of(&image(platform).manifest));
     ensure!(digests(&sealed)? == expected, "{sealed:#}");
-    let one = |number: usize, field: &str| sealed[number][field].clone();
-    ensure!(one(0, "epoch") == one(1, "epoch") && one(0, "created") == one(1, "created"), "{sealed:#}");
-    ensure!(one(0, "names") == Value::from(vec![name.as_str()]), "{sealed:#}");
+    let one = |number: usize, field: &str| sealed["images"][number][field].clone();
+    let statement = |number: usize, field: &str| one(number, "seal")[field].clone();
+    ensure!(
+        statement(0, "epoch") == statement(1, "epoch") && statement(0, "created") == statement(1, "created"),
+        "{sealed:#}"
+    );
+    ensure!(statement(0, "names") == Value::from(vec![name.as_str()]), "{sealed:#}");
     ensure!([one(0, "platform"), one(1, "platform")] == ["linux/amd64", "linux/arm64"], "{sealed:#}");
     ensure!(one(0, "published")["fallback_tag"].is_null(), "{sealed:#}");
     for platform in ["linux/amd64", "linux/arm64"] {
@@ -50,7 +54,7 @@ fn every_platform_is_sealed_for_the_tag_with_one_epoch() -> Result<()> {
     }
     // Again, with what is there: the same statements.
     let again = workshop.seal(&[&name, "--all-platforms"])?;
-    ensure!(again[0]["epoch"] == one(0, "epoch"), "{again:#}");
+    ensure!(again["images"][0]["seal"]["epoch"] == statement(0, "epoch"), "{again:#}");
     Ok(())
 }
 

@@ -16,11 +16,11 @@ fn an_image_whose_base_is_in_a_pack_goes_into_packs_and_converts_nothing() -> Re
     let (first, second) = (desk.serve("first", &on_base(1)), desk.serve("second", &on_base(2)));
     desk.succeeds(&["pull", "--objects", "packs", &first])?;
     let pulled = desk.sealpack.json(["pull", &second])?;
-    ensure!(pulled["objects"] == "packs" && pulled["layers_converted"] == 0, "{pulled}");
-    ensure!(pulled["layers_known"] == 1 && pulled["object_bytes_added"] == 0, "{pulled}");
+    ensure!(pulled["kept_in"] == "packs" && pulled["layers_converted"] == 0, "{pulled}");
+    ensure!(pulled["layers_known"] == 1 && pulled["added"]["object_bytes"] == 0, "{pulled}");
     // Whoever asks gets what they ask for.
     let pulled = desk.sealpack.json(["pull", "--objects", "files", &second])?;
-    ensure!(pulled["objects"] == "files" && pulled["layers_converted"] == 2, "{pulled}");
+    ensure!(pulled["kept_in"] == "files" && pulled["layers_converted"] == 2, "{pulled}");
     Ok(())
 }
 
@@ -32,11 +32,11 @@ fn a_name_whose_image_was_in_files_gets_the_next_one_in_packs_where_those_are_th
     desk.succeeds(&["pull", "--objects", "packs", &other])?;
     desk.serve("app", &on_base(3));
     let pulled = desk.sealpack.json(["pull", &name])?;
-    ensure!(pulled["objects"] == "packs" && pulled["layers_converted"] == 0, "{pulled}");
+    ensure!(pulled["kept_in"] == "packs" && pulled["layers_converted"] == 0, "{pulled}");
     // What is new altogether stays in the form that the name has.
     desk.serve("app", &image(4));
     let pulled = desk.sealpack.json(["pull", &name])?;
-    ensure!(pulled["objects"] == "packs", "{pulled}");
+    ensure!(pulled["kept_in"] == "packs", "{pulled}");
     Ok(())
 }
 
@@ -46,10 +46,10 @@ fn an_image_whose_base_is_in_files_stays_in_files() -> Result<()> {
     let (first, second) = (desk.serve("first", &on_base(1)), desk.serve("second", &on_base(2)));
     desk.succeeds(&["pull", &first])?;
     let pulled = desk.sealpack.json(["pull", &second])?;
-    ensure!(pulled["objects"] == "files" && pulled["layers_converted"] == 0, "{pulled}");
+    ensure!(pulled["kept_in"] == "files" && pulled["layers_converted"] == 0, "{pulled}");
     // What is there in both forms is as good in either.
     desk.succeeds(&["pull", "--objects", "packs", &first, "--name", "packed:1"])?;
     let pulled = desk.sealpack.json(["pull", &second])?;
-    ensure!(pulled["objects"] == "files" && pulled["layers_converted"] == 0, "{pulled}");
+    ensure!(pulled["kept_in"] == "files" && pulled["layers_converted"] == 0, "{pulled}");
     Ok(())
 }

@@ -13,7 +13,7 @@ fn a_pull_of_several_sources_brings_each_under_its_own_name() -> Result<()> {
     ensure!(desk.names()? == [one.clone(), two.clone()], "{said}");
     for (source, image) in [(one, image(1)), (two, image(2))] {
         let shown = desk.sealpack.json(["inspect", &source])?;
-        ensure!(shown["manifest_digest"] == digest_of(&image.manifest), "{source}: {shown:#}");
+        ensure!(shown["manifest"] == digest_of(&image.manifest), "{source}: {shown:#}");
         ensure!(said.contains(&source), "{said}");
     }
     Ok(())

@@ -27,9 +27,12 @@ fn an_image_with_a_good_seal_comes_in_packs_and_its_seal_and_epoch_are_kept() ->
     let seal = market.seal(17)?;
     let digest = market.publish(&seal);
     let value = market.json(&["pull", &market.name()])?;
-    ensure!(value["objects"] == "packs" && value["seal"]["digest"] == digest, "{value}");
-    ensure!(value["seal"]["epoch"] == 17 && value["seal"]["signers"] == json!(["publisher"]), "{value}");
-    ensure!(value["seals_not_used"] == json!([]), "{value}");
+    ensure!(value["kept_in"] == "packs" && value["judgement"]["label"] == digest, "{value}");
+    ensure!(
+        value["seal"]["epoch"] == 17 && value["judgement"]["trusted_signers"] == json!(["publisher"]),
+        "{value}"
+    );
+    ensure!(value["seals_passed_over"] == json!([]), "{value}");
     ensure!(market.stored_seal()? == seal, "another seal is in the store than the one that was published");
     let history = market.json(&["history", &market.name()])?;
     ensure!(history["remembered_epoch"]["epoch"] == 17, "{history}");
@@ -54,7 +57,7 @@ fn a_seal_of_nobody_who_is_known_is_told_and_not_used() -> Result<()> {
     let value = market.json(&["inspect", &market.name()])?;
     ensure!(value["kept_in"] == "files" && value["seal"].is_null(), "{value}");
     let value = market.json(&["pull", &market.name(), "--name", "again"])?;
-    ensure!(value["seal"].is_null() && value["seals_not_used"][0]["seal"] == digest, "{value}");
+    ensure!(value["seal"].is_null() && value["seals_passed_over"][0]["label"] == digest, "{value}");
     market.refuses(&["--require", "sealed"], &["must be sealed (it is required now)", &digest])
 }
 
@@ -66,8 +69,8 @@ fn of_several_seals_the_one_with_the_highest_epoch_is_used() -> Result<()> {
     market.publish(&market.seal(6)?);
     let bad = market.publish(&Publisher::new("other")?.seal(market.contents(99))?);
     let value = market.json(&["pull", &market.name()])?;
-    ensure!(value["seal"]["digest"] == highest && value["seal"]["epoch"] == 7, "{value}");
-    ensure!(value["seals_not_used"][0]["seal"] == bad, "{value}");
+    ensure!(value["judgement"]["label"] == highest && value["seal"]["epoch"] == 7, "{value}");
+    ensure!(value["seals_passed_over"][0]["label"] == bad, "{value}");
     Ok(())
 }
 
@@ -84,7 +87,7 @@ fn the_rules_can_want_certain_signers_and_one_seal_can_have_several() -> Result<
     seal.add_signatures(&keys)?;
     market.publish(&seal);
     let value = market.json(&["pull", &market.name()])?;
-    ensure!(value["seal"]["signers"] == json!(["publisher", "site"]), "{value}");
+    ensure!(value["judgement"]["trusted_signers"] == json!(["publisher", "site"]), "{value}");
     Ok(())
 }
 
@@ -100,7 +103,7 @@ fn signatures_over_the_same_statement_come_together() -> Result<()> {
     market.trust("site", &site)?;
     market.publish(&site.seal(contents)?);
     let value = market.json(&["pull", &market.name()])?;
-    ensure!(value["seal"]["signers"] == json!(["site"]), "{value}");
+    ensure!(value["judgement"]["trusted_signers"] == json!(["site"]), "{value}");
     let signers = market.stored_seal()?.signers();
     ensure!(signers.len() == 2, "one of the two signers is lost: {signers:?}");
     Ok(())
@@ -134,7 +137,7 @@ fn a_mirror_may_use_the_seals_of_what_it_mirrors_if_the_rules_say_so() -> Result
     market.refuses(&[], &["it may be used for docker.io/some/app:v1, not for"])?;
     market.demand_seals(&format!("[mirrors]\n\"{host}\" = \"docker.io\""))?;
     let value = market.json(&["pull", &market.name()])?;
-    ensure!(value["seal"]["name"] == "docker.io/some/app:v1", "{value}");
+    ensure!(value["judgement"]["judged_for"] == "docker.io/some/app:v1", "{value}");
     // What is remembered is remembered of the name, wherever it comes from.
     let history = market.json(&["history", "docker.io/some/app:v1"])?;
     ensure!(history["remembered_epoch"]["epoch"] == 4, "{history}");
@@ -177,7 +180,7 @@ fn a_seal_in_a_layout_counts_as_one_in_a_registry() -> Result<()> {
     let seal = market.seal(8)?;
     write_layout(&layout, &market.image, &seal)?;
     let value = market.json(&["pull", &source, "--name", &market.name()])?;
-    ensure!(value["seal"]["epoch"] == 8 && value["objects"] == "packs", "{value}");
+    ensure!(value["seal"]["epoch"] == 8 && value["kept_in"] == "packs", "{value}");
     // Under another name it is none.
     let output = market.run(&["pull", &source, "--name", "localhost/elsewhere:1"])?;
     ensure!(said(&output).contains("not for localhost/elsewhere:1"), "{}", said(&output));
@@ -215,7 +218,7 @@ fn a_layout_does_not_name_what_is_sealed() -> Result<()> {
         )?;
     }
     let value = market.json(&[&seal[..], &["--pull", "--name", "localhost/mine:1"]].concat())?;
-    ensure!(value["names"] == json!(["localhost/mine:1"]), "{value}");
+    ensure!(value["seal"]["names"] == json!(["localhost/mine:1"]), "{value}");
     Ok(())
 }
 
@@ -299,7 +302,7 @@ fn a_tag_that_moves_while_it_is_pulled_gives_one_image_with_its_own_seal() -> Re
     market.registry.fault(Fault::new("/v2/some/app/manifests/v1", answer).after(1));
     put_seal(&market.registry, "some/app", &moved, b"{}", b"{}");
     let value = market.json(&["pull", "--require", "sealed", &market.name()])?;
-    ensure!(value["manifest_digest"] == market.manifest() && value["seal"]["digest"] == digest, "{value}");
+    ensure!(value["manifest"] == market.manifest() && value["judgement"]["label"] == digest, "{value}");
     Ok(())
 }
 

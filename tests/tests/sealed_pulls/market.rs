@@ -173,7 +173,7 @@ impl Market {
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.run(&[&["--json"], arguments].concat())?;
-        Ok(serde_json::from_slice(&output.stdout)?)
+        sealpack_tests::schema::document(&output.stdout)
     }
 
     /// A pull of the image must be refused with these words, and leave the store as it was.
@@ -230,7 +230,7 @@ fn sealed_contents(
     let workshop = Sealpack::new()?;
     workshop.run(["pull", "--objects", "packs", "--platform", platform, name])?;
     let made = workshop.json(["seal", name, "--key", &key, "--cert", &certificate])?;
-    let path = made["seal"].as_str().context("no path of the seal")?;
+    let path = made["seal_path"].as_str().context("no path of the seal")?;
     Ok(Seal::parse(&fs::read(path)?)?.statement().contents().clone())
 }
 

@@ -25,7 +25,7 @@ fn epoch(market: &Market) -> Result<serde_json::Value> {
 
 fn current(market: &Market) -> Result<String> {
     let value = market.json(&["inspect", &market.name()])?;
-    Ok(value["manifest_digest"].as_str().context("no manifest")?.to_owned())
+    Ok(value["manifest"].as_str().context("no manifest")?.to_owned())
 }
 
 #[test]

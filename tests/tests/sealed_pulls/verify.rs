@@ -53,7 +53,10 @@ fn a_sealed_image_is_verified_from_its_bytes_to_its_signers() -> Result<()> {
     assert_eq!(failures(&market, &market.name())?, Vec::<String>::new());
     let value = market.json(&["verify", &market.name()])?;
     ensure!(value["in_store"] == true && value["root_hashes_computed"] == true, "{value:#}");
-    ensure!(value["seals"][0]["signers"][0] == "publisher" && value["seals"][0]["epoch"] == 5, "{value:#}");
+    ensure!(
+        value["judgements"][0]["trusted_signers"][0] == "publisher" && value["judgements"][0]["epoch"] == 5,
+        "{value:#}"
+    );
     let text = String::from_utf8(market.run(&["verify", &market.name()])?.stdout)?;
     for word in [
         "manifest",
@@ -121,7 +124,7 @@ fn everything_that_is_wrong_is_listed() -> Result<()> {
     for pack in &packs {
         damage(&market.node.store().join(format!("packs/sha256/{pack}.pack")))?;
     }
-    let config = value["config_digest"].as_str().context("no config")?.replace(':', "/");
+    let config = value["config"].as_str().context("no config")?.replace(':', "/");
     damage(&market.node.store().join("blobs").join(config))?;
     let found = failures(&market, &market.name())?;
     packs.iter().try_for_each(|pack| one_has(&found, &[pack]))?;
@@ -213,7 +216,10 @@ fn what_is_not_in_the_store_is_judged_where_it_is_and_nothing_is_made() -> Resul
     let before = market.node.state()?;
     let value = market.json(&["verify", &market.name()])?;
     ensure!(value["in_store"] == false && value["root_hashes_computed"] == false, "{value:#}");
-    ensure!(value["seals"][0]["seal"] == seal && value["seals"][0]["accepted"] == true, "{value:#}");
+    ensure!(
+        value["judgements"][0]["label"] == seal && value["judgements"][0]["accepted"] == true,
+        "{value:#}"
+    );
     let text = String::from_utf8(market.run(&["verify", &market.name()])?.stdout)?;
     ensure!(text.contains("not computed, as the image is not in the store"), "{text}");
     // Who asked may have meant an image that is gone.

@@ -120,8 +120,8 @@ impl Publisher {
         seal.args(["seal", &name, "--push", "--key"]).arg(key).arg("--cert").arg(certificate);
         let sealed = json(&mut seal)?;
         let manifest = sealed["manifest"].as_str().context("seal names no manifest")?.to_owned();
-        let file = sealed["seal"].as_str().context("seal names no file")?.into();
-        let packs_added = pulled["packs_added"].as_u64().context("pull counts no packs")?;
+        let file = sealed["seal_path"].as_str().context("seal names no file")?.into();
+        let packs_added = pulled["added"]["packs"].as_u64().context("pull counts no packs")?;
         Ok(Sealed { manifest, file, packs_added })
     }
 

@@ -2,6 +2,12 @@
 
 mod gate;
 mod limits;
+mod registry;
+mod signing;
+mod statement;
 
 pub(crate) use gate::GateArgs;
 pub(crate) use limits::{LimitArgs, option_of};
+pub(crate) use registry::RegistryArgs;
+pub(crate) use signing::{KeyArgs, SealSigningArgs, SigningArgs, StatementSigningArgs};
+pub(crate) use statement::{StatementArgs, source_date};

@@ -6,7 +6,7 @@ use sealpack_store::VerifiedObject;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::listing;
+use crate::show;
 
 /// Print a file of an image.
 ///
@@ -31,7 +31,7 @@ impl Cat {
             CommandError::failed(format_args!("{} has no file {:?}", self.image, self.path))
         })?;
         let Kind::Regular(content) = &inode.kind else {
-            let kind = listing::kind_name(&inode.kind);
+            let kind = show::files::kind_name(&inode.kind);
             return Err(CommandError::failed(format_args!("{:?} is a {kind}, not a file", self.path)));
         };
         match content {

@@ -1,11 +1,10 @@
-use sealpack_store::{Converted, ObjectForm};
-use serde_json::{Value, json};
+use sealpack_store::ObjectForm;
 
 use sealpack_node::find::find_name;
 
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::output::{count, size};
+use crate::show;
 
 /// Keep an image's contents in packs or as files, without fetching anything.
 ///
@@ -32,47 +31,6 @@ impl Convert {
         let before = record.objects;
         let converted = store.convert(&record, self.to, &())?;
         let is_sealed = store.read_seal(&converted.record)?.is_some();
-        context.output.result(&json_of(&converted, before), || {
-            let mut text = text_of(&converted, before);
-            if is_sealed && converted.record.objects == ObjectForm::Files {
-                text += "\nits seal stays, but counts only while the image is kept in packs";
-            }
-            text
-        })
+        show::pulled::converted(context.output, &converted, before, is_sealed)
     }
-}
-
-fn json_of(converted: &Converted, before: ObjectForm) -> Value {
-    let (record, added) = (&converted.record, &converted.added);
-    json!({
-        "name": record.name,
-        "objects": record.objects.name(),
-        "objects_before": before.name(),
-        "layers_converted": converted.layers,
-        "packs_added": added.packs,
-        "pack_bytes_added": added.pack_bytes,
-        "packs_replaced": added.replaced_packs,
-        "objects_added": added.objects,
-        "object_bytes_added": added.object_bytes,
-        "objects_replaced": added.replaced,
-    })
-}
-
-fn text_of(converted: &Converted, before: ObjectForm) -> String {
-    let (record, added) = (&converted.record, &converted.added);
-    let mut text = match (record.objects == before, converted.layers) {
-        (true, 0) => return format!("{} is kept in {} already", record.name, record.objects),
-        (true, _) => format!("{}: what was missing or damaged in its {} was made", record.name, before),
-        (false, _) => format!("{} is kept in {} now", record.name, record.objects),
-    };
-    text += &match record.objects {
-        ObjectForm::Packs => format!(": {} added ({})", count(added.packs, "pack"), size(added.pack_bytes)),
-        ObjectForm::Files => {
-            format!(": {} added ({})", count(added.objects, "object"), size(added.object_bytes))
-        }
-    };
-    if record.objects != before {
-        text += &format!("\n`sealpack gc` removes the {before} that no other image needs");
-    }
-    text
 }

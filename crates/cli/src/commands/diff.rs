@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 
 use sealpack_format::ObjectId;
-use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree, shown};
+use sealpack_format::tree::{Content, Inode, InodeId, Kind, Tree};
 use sealpack_format::walk;
-use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::output::size;
+use crate::show;
+use crate::show::differences::{Change, Difference, Objects, Shared};
 
 /// Show what two images share and in what their files differ.
 ///
@@ -27,98 +27,31 @@ pub(crate) struct Diff {
     summary: bool,
 }
 
-/// One path that is not the same in both images.
-struct Difference {
-    path: Vec<u8>,
-    change: Change,
-}
-
-enum Change {
-    Added,
-    Removed,
-    /// In both, with the names of what differs.
-    Changed(Vec<&'static str>),
-}
-
 impl Diff {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let first = store.tree(&context.find(&store, &self.first)?)?;
         let second = store.tree(&context.find(&store, &self.second)?)?;
         let differences = compare(&first, &second);
-        let shared = Shared::of(&first, &second);
-        let count = |wanted: fn(&Change) -> bool| differences.iter().filter(|it| wanted(&it.change)).count();
-        let added = count(|change| matches!(change, Change::Added));
-        let removed = count(|change| matches!(change, Change::Removed));
-        let changed = count(|change| matches!(change, Change::Changed(_)));
-        let listed = if self.summary { &[][..] } else { &differences[..] };
-        let value = json!({
-            "shared": { "objects": shared.objects, "bytes": shared.bytes },
-            "only_first": { "objects": shared.only_first.0, "bytes": shared.only_first.1 },
-            "only_second": { "objects": shared.only_second.0, "bytes": shared.only_second.1 },
-            "added": added, "removed": removed, "changed": changed,
-            "differences": listed.iter().map(Difference::json).collect::<Vec<_>>(),
-        });
-        context.output.result(&value, || {
-            let mut text: String = listed.iter().map(Difference::line).collect();
-            text += &format!(
-                "shared: {} objects, {}; only {}: {}, {}; only {}: {}, {}\n",
-                shared.objects,
-                size(shared.bytes),
-                self.first,
-                shared.only_first.0,
-                size(shared.only_first.1),
-                self.second,
-                shared.only_second.0,
-                size(shared.only_second.1),
-            );
-            text += &format!("files: {added} added, {removed} removed, {changed} changed\n");
-            text
+        let shared = shared(&first, &second);
+        let (names, all) = ([self.first.as_str(), self.second.as_str()], !self.summary);
+        show::differences::differences(context.output, names, &shared, &differences, all)
+    }
+}
+
+/// The objects that two images have in common or alone.
+fn shared(first: &Tree, second: &Tree) -> Shared {
+    let (one, other) = (objects(first), objects(second));
+    let total = |set: &mut dyn Iterator<Item = &(ObjectId, u64)>| {
+        set.fold(Objects::default(), |Objects { number, bytes }, (_, size)| Objects {
+            number: number + 1,
+            bytes: bytes + size,
         })
-    }
-}
-
-impl Difference {
-    fn line(&self) -> String {
-        let path = shown(&self.path);
-        match &self.change {
-            Change::Added => format!("+ {path}\n"),
-            Change::Removed => format!("- {path}\n"),
-            Change::Changed(what) => format!("~ {path} ({})\n", what.join(", ")),
-        }
-    }
-
-    fn json(&self) -> Value {
-        let path = String::from_utf8_lossy(&self.path);
-        match &self.change {
-            Change::Added => json!({ "path": path, "change": "added" }),
-            Change::Removed => json!({ "path": path, "change": "removed" }),
-            Change::Changed(what) => json!({ "path": path, "change": "changed", "what": what }),
-        }
-    }
-}
-
-/// Objects that two images have in common or alone, with their sizes in bytes.
-struct Shared {
-    objects: usize,
-    bytes: u64,
-    only_first: (usize, u64),
-    only_second: (usize, u64),
-}
-
-impl Shared {
-    fn of(first: &Tree, second: &Tree) -> Self {
-        let (one, other) = (objects(first), objects(second));
-        let total = |set: &mut dyn Iterator<Item = &(ObjectId, u64)>| {
-            set.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes + size))
-        };
-        let (objects, bytes) = total(&mut one.intersection(&other));
-        Self {
-            objects,
-            bytes,
-            only_first: total(&mut one.difference(&other)),
-            only_second: total(&mut other.difference(&one)),
-        }
+    };
+    Shared {
+        both: total(&mut one.intersection(&other)),
+        only_first: total(&mut one.difference(&other)),
+        only_second: total(&mut other.difference(&one)),
     }
 }
 

@@ -2,11 +2,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use sealpack_store::{FsckOptions, FsckReport, objects_of_image};
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::output::{count, size};
+use crate::output::count;
+use crate::show;
 
 /// Check the whole store: hash everything and follow every reference.
 ///
@@ -35,21 +35,7 @@ impl Fsck {
         let options =
             FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
         let report = store.fsck(&options, &objects_of_image, &())?;
-        let value = json!({
-            "clean": report.is_clean(),
-            "objects": report.objects, "object_bytes": report.object_bytes,
-            "packs": report.packs, "pack_bytes": report.pack_bytes, "seals": report.seals,
-            "images": report.images, "layers": report.layers, "blobs": report.blobs, "names": report.names,
-            "earlier": report.earlier, "epochs": report.epochs,
-            "problems": report.problems.iter().map(|problem| json!({
-                "kind": format!("{:?}", problem.kind),
-                "path": problem.path,
-                "what": problem.what,
-                "images": problem.images,
-                "quarantined": problem.quarantined,
-            })).collect::<Vec<_>>(),
-        });
-        context.output.result(&value, || text_of(&report))?;
+        show::checked::checked(context.output, &report)?;
         self.verdict(&report)
     }
 
@@ -67,26 +53,4 @@ impl Fsck {
             "`sealpack fsck --repair` sets aside what is damaged"
         }))
     }
-}
-
-fn text_of(report: &FsckReport) -> String {
-    let mut text: String = report.problems.iter().map(|problem| format!("{problem}\n")).collect();
-    text += &format!(
-        "checked {} ({}), {}{}, {}, {}, {}: {}",
-        count(report.objects, "object"),
-        size(report.object_bytes),
-        match report.packs {
-            0 => String::new(),
-            packs => format!("{} ({}), ", count(packs, "pack"), size(report.pack_bytes)),
-        },
-        count(report.images, "metadata image"),
-        count(report.layers, "layer"),
-        count(report.blobs, "blob"),
-        count(report.names, "name"),
-        match report.problems.len() {
-            0 => "all good".to_owned(),
-            problems => count(problems as u64, "problem"),
-        },
-    );
-    text
 }

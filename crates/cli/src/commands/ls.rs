@@ -1,9 +1,9 @@
-use sealpack_format::tree::{InodeId, Kind, Tree, shown};
+use sealpack_format::tree::{InodeId, Kind, Tree};
 use sealpack_format::walk;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::listing;
+use crate::show;
 
 /// List files of an image.
 #[derive(Debug, clap::Args)]
@@ -56,16 +56,6 @@ impl Ls {
             true => vec![(path.to_vec(), top)],
             false => walk::walk(&tree, top, path, self.recursive),
         };
-        if context.output.json {
-            let files = found.iter().map(|(path, id)| listing::json_of(path, tree.inode(*id)));
-            return context.output.result(&files.collect(), String::new);
-        }
-        let mut text = String::new();
-        for (path, id) in &found {
-            let line = if self.long { listing::long_line(path, tree.inode(*id)) } else { shown(path) };
-            text += &line;
-            text.push('\n');
-        }
-        context.output.text(&text)
+        show::files::list(context.output, &tree, &found, self.long)
     }
 }

@@ -1,13 +1,13 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Achieved, Backing, Level, Plan, Writable};
+use sealpack_mount::{Level, Plan, Writable};
 use sealpack_node::mounting;
 use sealpack_store::{ImageRecord, ObjectForm, Store};
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 
 /// Mount an image on a directory.
 ///
@@ -77,7 +77,7 @@ impl Mount {
             _ => CommandError::failed(error),
         })?;
         if self.plan {
-            return context.output.result(&json!({ "plan": plan.to_string() }), || plan.to_string());
+            return show::mounted::plan(context.output, &plan);
         }
         let achieved = sealpack_mount::apply(&Kernel::default(), &plan).map_err(|error| match error {
             sealpack_mount::Error::Level { .. } | sealpack_mount::Error::NotEnforced { .. } => {
@@ -85,10 +85,7 @@ impl Mount {
             }
             _ => error.into(),
         })?;
-        context.output.result(&json_of(&achieved), || {
-            let access = if achieved.read_write { "read-write" } else { "read-only" };
-            format!("{}: {access}, {}", achieved.target.display(), achieved.assurance)
-        })
+        show::mounted::mounted(context.output, &achieved)
     }
 }
 
@@ -101,31 +98,5 @@ fn advice(store: &Store, record: &ImageRecord, required: Level) -> &'static str 
         }
         ObjectForm::Packs if required >= Level::Signed && !is_sealed => "`sealpack seal` the image first",
         ObjectForm::Files | ObjectForm::Packs => "`sealpack doctor` says what this machine lacks",
-    }
-}
-
-fn json_of(achieved: &Achieved) -> serde_json::Value {
-    json!({
-        "target": achieved.target,
-        "metadata_image": achieved.image,
-        "read_write": achieved.read_write,
-        "level": achieved.assurance.level.name(),
-        "why_not_more": achieved.assurance.why_not_more,
-        "suid": achieved.suid,
-        "loop_device": match &achieved.backing {
-            Backing::Loop(device) => Some(device),
-            Backing::File | Backing::Device(_) => None,
-        },
-        "device": device_of(&achieved.backing),
-        "pack_devices": achieved.packs.iter().map(device_of).collect::<Vec<_>>(),
-        "mount_id": achieved.mount_id,
-    })
-}
-
-/// The dm-verity device's name.
-fn device_of(backing: &Backing) -> Option<&str> {
-    match backing {
-        Backing::Device(name) => Some(name.as_str()),
-        Backing::File | Backing::Loop(_) => None,
     }
 }

@@ -3,18 +3,15 @@ use std::str::FromStr;
 use sealpack_format::Algorithm;
 use sealpack_format::reference::Reference;
 use sealpack_gate::Remark;
-use sealpack_gate::pull::{Admitted, Wanted, pull};
+use sealpack_gate::pull::{Wanted, pull};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::source::{Source, SourceError};
 use sealpack_store::ObjectForm;
-use serde_json::{Value, json};
 
-use crate::args::{GateArgs, LimitArgs};
+use crate::args::{GateArgs, LimitArgs, RegistryArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, Failures};
-use crate::output::{count, size};
-use crate::registry_args::RegistryArgs;
 use crate::{progress, show};
 
 /// Bring images into the store.
@@ -175,99 +172,6 @@ impl Pull {
         if admitted.admission().has_replaced_seal() {
             remarks(Remark::SealReplaced);
         }
-        context.output.result(&json_of(&admitted), || text_of(&admitted))
+        show::pulled::pulled(context.output, &admitted)
     }
-}
-
-fn json_of(admitted: &Admitted) -> Value {
-    let (pulled, admission) = (admitted.pulled(), admitted.admission());
-    let (record, added) = (&pulled.record, &pulled.added);
-    json!({
-        "name": record.name,
-        "manifest_digest": record.manifest,
-        "platform": record.platform,
-        "metadata_image": {
-            "algorithm": record.metadata_image.algorithm().name(),
-            "fsverity_digest": record.metadata_image,
-            "size_bytes": record.metadata_image_size_bytes,
-        },
-        "layers": record.layers.len(),
-        "layers_known": pulled.layers_known,
-        "layers_converted": pulled.layers_converted,
-        "objects": record.objects.name(),
-        "objects_before": pulled.objects_before.map(ObjectForm::name),
-        "packs_added": added.packs,
-        "pack_bytes_added": added.pack_bytes,
-        "packs_shared": added.existing_packs,
-        "packs_replaced": added.replaced_packs,
-        "objects_added": added.objects,
-        "object_bytes_added": added.object_bytes,
-        "objects_shared": added.existing_objects,
-        "objects_replaced": added.replaced,
-        "seal": admission.chosen().map(show::seal::json_of),
-        "seals_not_used": admission.passed_over().iter().map(|seal| json!({
-            "seal": seal.label,
-            "reasons": seal.reasons,
-        })).collect::<Vec<_>>(),
-        "composefs": show::composefs::json_of(&pulled.composefs),
-    })
-}
-
-fn text_of(admitted: &Admitted) -> String {
-    let (pulled, admission) = (admitted.pulled(), admitted.admission());
-    let (record, added) = (&pulled.record, &pulled.added);
-    let mut text = format!("{}\n  manifest        {}\n", record.name, record.manifest);
-    text += &format!("  metadata image  {}\n", record.metadata_image);
-    text += &show::composefs::text_of(&pulled.composefs, "  ");
-    let known = match pulled.layers_converted {
-        0 => format!("{} known", pulled.layers_known),
-        converted => format!("{} known, {converted} converted", pulled.layers_known),
-    };
-    let layers = count(record.layers.len() as u64, "layer");
-    text += &match record.objects {
-        ObjectForm::Files => format!(
-            "  {layers} ({known}), {} added ({}), {} were there\n",
-            count(added.objects, "object"),
-            size(added.object_bytes),
-            added.existing_objects
-        ),
-        ObjectForm::Packs => format!(
-            "  {layers} ({known}), {} added ({}), {} were there\n",
-            count(added.packs, "pack"),
-            size(added.pack_bytes),
-            added.existing_packs
-        ),
-    };
-    text += &match admission.chosen() {
-        Some(chosen) => show::seal::text_of(chosen),
-        None if admission.passed_over().is_empty() => String::new(),
-        None => {
-            format!(
-                "  not sealed      {} cannot be used\n",
-                count(admission.passed_over().len() as u64, "seal")
-            )
-        }
-    };
-    if admission.chosen().is_some() && record.objects == ObjectForm::Files {
-        text += "  kept as files: the seal counts when the image is kept in packs\n";
-    }
-    match added.replaced.len() + added.replaced_packs.len() {
-        0 => {}
-        replaced => {
-            text += &format!(
-                "  {replaced} damaged {} replaced\n",
-                match record.objects {
-                    ObjectForm::Files => "objects",
-                    ObjectForm::Packs => "packs",
-                }
-            )
-        }
-    }
-    if let Some(before) = pulled.objects_before.filter(|before| *before != record.objects) {
-        text += &format!(
-            "  kept in {} now, not in {before}: `sealpack gc` removes those that no other image needs\n",
-            record.objects
-        );
-    }
-    text
 }

@@ -3,12 +3,12 @@ use std::path::Path;
 
 use sealpack_mount::Mounted;
 use sealpack_store::{ImageRecord, Store};
-use serde_json::json;
 
 use sealpack_node::find::find_name;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 
 /// Remove names of images.
 ///
@@ -62,8 +62,7 @@ impl Rm {
         for record in &records {
             store.remove_image(&record.name)?;
         }
-        let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
-        context.output.result(&json!({ "removed": names }), || names.join("\n"))
+        show::image::removed(context.output, &records)
     }
 }
 

@@ -1,9 +1,9 @@
 use sealpack_format::reference::Reference;
-use sealpack_gate::rollback::{RolledBack, rollback};
-use serde_json::json;
+use sealpack_gate::rollback::rollback;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::show;
 
 /// Give a name back to the image that had it before.
 ///
@@ -29,22 +29,7 @@ impl Rollback {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let (trust, mut remarks) = (context.trust_store(), context.output.gate_remarks());
-        let RolledBack { now, epoch, before, epoch_before } =
-            rollback(&store, &self.name, self.to.as_deref(), &trust, &mut remarks)?;
-        let value = json!({
-            "name": self.name.to_string(),
-            "manifest": now.manifest,
-            "epoch": epoch,
-            "manifest_before": before.manifest,
-            "epoch_before": epoch_before,
-        });
-        context.output.result(&value, || {
-            let [epoch, epoch_before] = [epoch, epoch_before]
-                .map(|epoch| epoch.map_or("no seal".to_owned(), |epoch| format!("epoch {epoch}")));
-            format!(
-                "{} is {} now ({epoch}), and was {} ({epoch_before})",
-                self.name, now.manifest, before.manifest
-            )
-        })
+        let back = rollback(&store, &self.name, self.to.as_deref(), &trust, &mut remarks)?;
+        show::image::rolled_back(context.output, &self.name.to_string(), &back)
     }
 }

@@ -1,9 +1,9 @@
 use sealpack_format::reference::Reference;
 use sealpack_node::naming;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::show;
 
 /// Give an image a further name.
 ///
@@ -39,7 +39,6 @@ impl Tag {
             }
         })?;
         let record = naming::tag(&store, &record, &self.name, self.allow_rollback)?;
-        let value = json!({ "name": record.name, "metadata_image": record.metadata_image });
-        context.output.result(&value, || record.name.clone())
+        show::image::tagged(context.output, &record)
     }
 }

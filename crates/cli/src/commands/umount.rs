@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::show;
 
 /// Unmount an image.
 ///
@@ -29,7 +29,6 @@ impl Umount {
         if let Err(error) = sealpack_mount::remove_leftovers(&kernel) {
             context.output.remark(&format!("warning: {error}"));
         }
-        let value = json!({ "target": unmounted.target, "metadata_image": unmounted.image });
-        context.output.result(&value, || format!("{}: unmounted", unmounted.target.display()))
+        show::mounted::unmounted(context.output, &unmounted)
     }
 }

@@ -4,11 +4,10 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::source::Source;
 
-use crate::args::GateArgs;
+use crate::args::{GateArgs, RegistryArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::count;
-use crate::registry_args::RegistryArgs;
 use crate::show;
 
 /// Verify everything that an image rests on: its blobs, contents, root hashes, seal and signers.

@@ -59,7 +59,7 @@ struct JsonLines;
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
-        json_of(event).iter().for_each(Output::json_line);
+        json_of(event).into_iter().for_each(Output::json_line);
     }
 }
 

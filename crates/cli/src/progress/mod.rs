@@ -9,6 +9,7 @@ use sealpack_oci::pull::{Event, Observer};
 use serde_json::{Value, json};
 
 use crate::output::{Output, bars, count, size, visible};
+use crate::show::parts::{self, layer_number};
 
 mod copying;
 mod pace;
@@ -53,24 +54,30 @@ impl Observer for Lines {
                 format!("image {}: {layers}, {} to read", short(manifest), size(*size_bytes))
             }
             Event::LayerKnown { layer, diff_id } => {
-                format!("layer {}: {} is in the store already", layer + 1, short(diff_id))
+                format!("layer {}: {} is in the store already", layer_number(*layer), short(diff_id))
             }
             Event::LayerConverted { layer, diff_id, form } => {
-                format!("layer {}: {} was in the store, and is in {form} now", layer + 1, short(diff_id))
+                format!(
+                    "layer {}: {} was in the store, and is in {form} now",
+                    layer_number(*layer),
+                    short(diff_id)
+                )
             }
             Event::LayerStarted { layer, digest, size_bytes, resumed_bytes: 0 } => {
-                format!("layer {}: reading {} ({})", layer + 1, short(digest), size(*size_bytes))
+                format!("layer {}: reading {} ({})", layer_number(*layer), short(digest), size(*size_bytes))
             }
             Event::LayerStarted { layer, digest, size_bytes, resumed_bytes } => format!(
                 "layer {}: going on with {} ({} of {} are here already)",
-                layer + 1,
+                layer_number(*layer),
                 short(digest),
                 size(*resumed_bytes),
                 size(*size_bytes)
             ),
-            Event::LayerRestarted { layer, reason } => format!("layer {}: once more: {reason}", layer + 1),
+            Event::LayerRestarted { layer, reason } => {
+                format!("layer {}: once more: {reason}", layer_number(*layer))
+            }
             Event::LayerStored { layer, size_bytes } => {
-                format!("layer {}: stored ({} unpacked)", layer + 1, size(*size_bytes))
+                format!("layer {}: stored ({} unpacked)", layer_number(*layer), size(*size_bytes))
             }
             Event::Merging => "merging layers".to_owned(),
             Event::ImageStored { image } => format!("metadata image {}", short(image)),
@@ -99,12 +106,12 @@ struct JsonLines(Pace);
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
         if let Some(Standing { done_bytes, total_bytes, left }) = self.0.hear(event) {
-            Output::json_line(&json!({
+            Output::json_line(json!({
                 "event": "advanced", "bytes": done_bytes, "size_bytes": total_bytes,
                 "seconds_left": left.as_secs(),
             }));
         }
-        json_of(event).iter().for_each(Output::json_line);
+        json_of(event).into_iter().for_each(Output::json_line);
     }
 }
 
@@ -116,26 +123,28 @@ fn print_line(line: &str) {
 fn json_of(event: &Event<'_>) -> Option<Value> {
     Some(match event {
         Event::Resolved { manifest, layers, size_bytes } => {
-            json!({"event": "resolved", "manifest": manifest, "layers": layers, "size_bytes": size_bytes})
+            json!({"event": "resolved", "manifest": manifest, "layer_count": layers, "size_bytes": size_bytes})
         }
         Event::LayerKnown { layer, diff_id } => {
-            json!({"event": "layer_known", "layer": layer, "diff_id": diff_id})
+            json!({"event": "layer_known", "layer": layer_number(*layer), "diff_id": diff_id})
         }
         Event::LayerConverted { layer, diff_id, form } => json!({
-            "event": "layer_converted", "layer": layer, "diff_id": diff_id, "objects": form.name(),
+            "event": "layer_converted", "layer": layer_number(*layer), "diff_id": diff_id, "kept_in": form.name(),
         }),
         Event::LayerStarted { layer, digest, size_bytes, resumed_bytes } => json!({
-            "event": "layer_started", "layer": layer, "digest": digest,
+            "event": "layer_started", "layer": layer_number(*layer), "digest": digest,
             "size_bytes": size_bytes, "resumed_bytes": resumed_bytes,
         }),
         Event::LayerRestarted { layer, reason } => {
-            json!({"event": "layer_restarted", "layer": layer, "reason": reason})
+            json!({"event": "layer_restarted", "layer": layer_number(*layer), "reason": reason})
         }
         Event::LayerStored { layer, size_bytes } => {
-            json!({"event": "layer_stored", "layer": layer, "size_bytes": size_bytes})
+            json!({"event": "layer_stored", "layer": layer_number(*layer), "size_bytes": size_bytes})
         }
         Event::Merging => json!({"event": "merging"}),
-        Event::ImageStored { image } => json!({"event": "image_stored", "metadata_image": image}),
+        Event::ImageStored { image } => {
+            json!({"event": "image_stored", "metadata_image": parts::metadata_image(image, None)})
+        }
         _ => return None,
     })
 }
@@ -154,7 +163,7 @@ impl Bars {
     }
 
     fn start(&self, layer: usize, digest: &str, size_bytes: u64, resumed_bytes: u64) {
-        let bar = style::part(size_bytes, format!("layer {:>3} {digest}", layer + 1));
+        let bar = style::part(size_bytes, format!("layer {:>3} {digest}", layer_number(layer)));
         let bar = match &*locked(&self.total) {
             Some(total) => self.all.insert_before(total, bar),
             None => self.all.add(bar),
@@ -187,14 +196,14 @@ impl Observer for Bars {
                 // The terminal may be gone; a pull goes on without it.
                 _ = self.all.println(format!(
                     "layer {:>3} {} is in the store already",
-                    layer + 1,
+                    layer_number(*layer),
                     short(diff_id)
                 ));
             }
             Event::LayerConverted { layer, diff_id, form } => {
                 _ = self.all.println(format!(
                     "layer {:>3} {} was in the store, and is in {form} now",
-                    layer + 1,
+                    layer_number(*layer),
                     short(diff_id)
                 ));
             }

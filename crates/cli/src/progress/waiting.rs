@@ -28,7 +28,7 @@ pub(crate) fn lock_watcher(output: Output) -> LockWatcher {
             wait.holders.iter().map(|holder| json!({ "pid": holder.pid, "command": holder.command }));
         let holders: Vec<_> = holders.collect();
         output.event(
-            || json!({"event": "waiting", "for": wait.store, "holders": holders, "seconds_left": wait.left.as_secs()}),
+            || json!({"event": "waiting", "for": wait.store.display().to_string(), "holders": holders, "seconds_left": wait.left.as_secs()}),
             || wait.to_string(),
         );
     })

@@ -3,6 +3,7 @@
 use sealpack_store::{GcReport, Removed};
 use serde_json::{Value, json};
 
+use super::parts;
 use crate::error::CommandResult;
 use crate::output::{Output, count, size};
 
@@ -11,7 +12,7 @@ pub(crate) fn collected(output: Output, report: &GcReport, dry_run: bool) -> Com
     output.result(&json_of(report, dry_run), || text_of(report, dry_run))
 }
 
-fn parts(report: &GcReport) -> [(&'static str, Removed); 9] {
+fn of(report: &GcReport) -> [(&'static str, Removed); 9] {
     [
         ("earlier", report.earlier),
         ("objects", report.objects),
@@ -26,11 +27,13 @@ fn parts(report: &GcReport) -> [(&'static str, Removed); 9] {
 }
 
 fn json_of(report: &GcReport, dry_run: bool) -> Value {
-    let mut value = json!({ "dry_run": dry_run });
-    for (name, removed) in parts(report).into_iter().chain([("total", report.total())]) {
-        value[name] = json!({ "count": removed.count, "bytes": removed.bytes });
-    }
-    value
+    let tally = |removed: Removed| parts::tally(removed.count, Some(removed.bytes));
+    let removed = of(report).into_iter().map(|(name, removed)| (name.to_owned(), tally(removed)));
+    json!({
+        "dry_run": dry_run,
+        "removed": Value::Object(removed.collect()),
+        "total": tally(report.total()),
+    })
 }
 
 /// One of what a part of the report counts.
@@ -47,7 +50,7 @@ fn thing(part: &'static str) -> &'static str {
 
 fn text_of(report: &GcReport, dry_run: bool) -> String {
     let verb = if dry_run { "would remove" } else { "removed" };
-    let named: Vec<String> = parts(report)
+    let named: Vec<String> = of(report)
         .into_iter()
         .filter(|(_, removed)| removed.count > 0)
         .map(|(name, removed)| format!("{} ({})", count(removed.count, thing(name)), size(removed.bytes)))

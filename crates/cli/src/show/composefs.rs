@@ -18,7 +18,7 @@ pub(crate) fn json_of(claims: &[Checked]) -> Value {
             "in": claim.place.to_string(),
             "name": claim.name,
             "part": claim.key.part.name(),
-            "digest": digest,
+            "fsverity_digest": digest,
             "outcome": outcome.name(),
             "problem": problem,
             "signature": claim.signature.as_deref().map(signer),

@@ -7,6 +7,7 @@ use sealpack_store::ImageRecord;
 use sealpack_trust::policy::{Action, Operation, Policy};
 use serde_json::{Value, json};
 
+use super::parts;
 use crate::error::CommandResult;
 use crate::output::Output;
 
@@ -19,10 +20,12 @@ pub(crate) fn checked(
     all: bool,
 ) -> CommandResult {
     let value = json!({
-        "policy": { "name": policy.name().to_string(), "version": policy.version().to_string() },
-        "image": record.name,
+        "policy": policy.name().to_string(),
+        "policy_version": policy.version().to_string(),
+        "name": record.name,
+        "manifest": record.manifest,
         "judged_as": checked.judged_as.to_string(),
-        "files": checked.files.iter().map(json_of).collect::<Vec<_>>(),
+        "decisions": checked.files.iter().map(json_of).collect::<Vec<_>>(),
         "denied": checked.denied(),
         "notes": checked.lints.iter().map(json_of_lint).collect::<Vec<_>>(),
     });
@@ -92,8 +95,7 @@ fn json_of(decided: &FileDecision<'_>) -> Value {
         Action::Allow => "allow",
         Action::Deny => "deny",
     };
-    let mut value = json!({
-        "path": String::from_utf8_lossy(&file.path),
+    let more = json!({
         "op": file.operation.name(),
         "decision": word(decision.action),
         "rule": decision.rule_text(),
@@ -102,9 +104,7 @@ fn json_of(decided: &FileDecision<'_>) -> Value {
         "executable_bit": file.executable_bit,
         "place": bytes_in.name(),
     });
-    if str::from_utf8(&file.path).is_err() {
-        value["path_hex"] = file.path.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-    }
+    let mut value = parts::with(parts::path(&file.path), more);
     if let Some(Interpreter { path, action }) = interpreter {
         value["interpreter"] = json!({
             "path": String::from_utf8_lossy(path),

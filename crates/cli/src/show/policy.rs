@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sealpack_node::policy::{GivenPolicy, KernelPolicies, Loaded, Origin};
 use sealpack_trust::policy::profile::Profile;
-use sealpack_trust::policy::{Operation, Policy, Remark};
+use sealpack_trust::policy::{Operation, Policy, Remark, Rule};
 use serde_json::{Value, json};
 
 use crate::error::CommandResult;
@@ -36,7 +36,7 @@ pub(crate) fn of_kernel(output: Output, kernel: &KernelPolicies) -> CommandResul
     let KernelPolicies { enforcing, policies } = kernel;
     let values: Vec<Value> = policies
         .iter()
-        .map(|policy| json!({ "name": policy.name, "version": policy.version.to_string(), "active": policy.active }))
+        .map(|policy| json!({ "policy": policy.name, "policy_version": policy.version.to_string(), "active": policy.active }))
         .collect();
     output.result(&json!({ "enforcing": enforcing, "policies": values }), || {
         if policies.is_empty() {
@@ -67,10 +67,10 @@ pub(crate) fn made(
 ) -> CommandResult {
     let (name, version) = (policy.name(), policy.version());
     let value = json!({
-        "name": name.to_string(),
-        "version": version.to_string(),
+        "policy": name.to_string(),
+        "policy_version": version.to_string(),
         "profile": profile.name(),
-        "rules": policy.rules().len(),
+        "rules": rules(policy),
         "file": file,
         "text": String::from_utf8_lossy(text),
     });
@@ -93,8 +93,8 @@ pub(crate) fn signed(
 ) -> CommandResult {
     let (name, version) = (policy.name().to_string(), policy.version().to_string());
     let value = json!({
-        "name": name,
-        "version": version,
+        "policy": name,
+        "policy_version": version,
         "file": file,
         "signed_size_bytes": signed_bytes,
         "signer": signer,
@@ -108,7 +108,7 @@ pub(crate) fn loaded(output: Output, loaded: &Loaded) -> CommandResult {
     let Loaded { name, version, is_update, active, enforcing } = loaded;
     let done = if *is_update { "updated" } else { "loaded" };
     let value = json!({
-        "name": name, "version": version, "done": done, "active": active, "enforcing": enforcing,
+        "policy": name, "policy_version": version, "done": done, "active": active, "enforcing": enforcing,
     });
     output.result(&value, || {
         let state = match (active, enforcing) {
@@ -122,7 +122,7 @@ pub(crate) fn loaded(output: Output, loaded: &Loaded) -> CommandResult {
 
 /// Shows a policy that decides from now on.
 pub(crate) fn activated(output: Output, name: &str, enforcing: bool) -> CommandResult {
-    output.result(&json!({ "name": name, "active": true, "enforcing": enforcing }), || {
+    output.result(&json!({ "policy": name, "active": true, "enforcing": enforcing }), || {
         let state = if enforcing { "enforced" } else { "IPE is not enforcing, so it denies nothing" };
         format!("policy {name}: active, {state}")
     })
@@ -132,15 +132,10 @@ fn json_of(given: &GivenPolicy) -> Value {
     let GivenPolicy { policy, origin, .. } = given;
     let remarks: Vec<String> = given.remarks().iter().map(ToString::to_string).collect();
     let mut value = json!({
-        "name": policy.name().to_string(),
-        "version": policy.version().to_string(),
+        "policy": policy.name().to_string(),
+        "policy_version": policy.version().to_string(),
         "defaults": defaults(policy),
-        "rules": policy.rules().iter().map(|rule| json!({
-            "op": rule.operation.name(),
-            "properties": rule.properties.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "action": rule.action.name(),
-            "text": rule.to_string(),
-        })).collect::<Vec<_>>(),
+        "rules": rules(policy),
         "denies_execute_by_default": policy.denies_execute_by_default(),
         "remarks": remarks,
         "text": policy.to_string(),
@@ -165,4 +160,16 @@ fn defaults(policy: &Policy) -> Value {
     let of =
         |operation: Operation| (operation.name().to_owned(), policy.default_action(operation).name().into());
     Value::Object(Operation::ALL.into_iter().map(of).collect())
+}
+
+fn rules(policy: &Policy) -> Vec<Value> {
+    let rule = |rule: &Rule| {
+        json!({
+            "op": rule.operation.name(),
+            "properties": rule.properties.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "action": rule.action.name(),
+            "text": rule.to_string(),
+        })
+    };
+    policy.rules().iter().map(rule).collect()
 }

@@ -6,6 +6,8 @@ use sealpack_mount::LiveDevice;
 use sealpack_trust::judge::Verdict;
 use serde_json::{Value, json};
 
+use super::{parts, seal};
+
 /// For machines.
 pub(crate) fn json_of(report: &Report) -> Value {
     let failures = report.failures();
@@ -21,11 +23,11 @@ pub(crate) fn json_of(report: &Report) -> Value {
         "checks": report.findings.iter().map(json_of_finding).collect::<Vec<_>>(),
     });
     if let Some(stored) = &report.stored {
-        value["metadata_image"] = json!(stored.metadata_image);
+        value["metadata_image"] = parts::metadata_image(&stored.metadata_image, None);
         value["kept_in"] = stored.kept_in.name().into();
     }
     if let Some(judgements) = &report.judgements {
-        value["seals"] = judgements.iter().flat_map(json_of_seals).collect();
+        value["judgements"] = judgements.iter().flat_map(json_of_judgement).collect();
     }
     if let Some(mounts) = &report.mounts {
         value["mounts"] = mounts.iter().map(|target| json!({ "target": target })).collect();
@@ -70,22 +72,9 @@ fn json_of_device(device: &LiveDevice) -> Value {
     })
 }
 
-fn json_of_seals(judgement: &Judgement) -> Vec<Value> {
-    let seal = |(label, seal): &(String, Result<Verdict, String>)| {
-        let mut value = json!({ "seal": label, "judged_for": judgement.name });
-        match seal {
-            Ok(verdict) => {
-                value["accepted"] = verdict.is_acceptable().into();
-                value["epoch"] = verdict.epoch.into();
-                value["signers"] = verdict.statement_signers.iter().map(ToString::to_string).collect();
-                value["failures"] = verdict.failures.iter().map(ToString::to_string).collect();
-            }
-            Err(problem) => {
-                value["accepted"] = false.into();
-                value["failures"] = json!([problem]);
-            }
-        }
-        value
+fn json_of_judgement(judgement: &Judgement) -> Vec<Value> {
+    let judged = |(label, verdict): &(String, Result<Verdict, String>)| {
+        seal::judged(label, Some(&judgement.name), verdict.as_ref().map_err(String::as_str))
     };
-    judgement.seals.iter().map(seal).collect()
+    judgement.seals.iter().map(judged).collect()
 }

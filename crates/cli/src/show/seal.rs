@@ -1,28 +1,49 @@
 //! Seals.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use sealpack_gate::publish::Published;
 use sealpack_gate::seal::Sealed;
+use sealpack_store::ImageRecord;
 use sealpack_trust::anchors::AnchorName;
 use sealpack_trust::judge::{Chosen, Verdict};
+use sealpack_trust::seal::Statement;
 use serde_json::{Value, json};
 
-/// A seal that is used, for machines.
-pub(crate) fn json_of(chosen: &Chosen) -> Value {
-    let Chosen { seal, label, verdict, .. } = chosen;
-    json!({
-        "digest": label,
-        "name": verdict.name.as_ref().map(ToString::to_string),
-        "epoch": verdict.epoch,
-        "created": seal.statement().created().to_string(),
-        "signers": names(&verdict.statement_signers),
+use super::parts;
+use crate::error::CommandResult;
+use crate::output::Output;
+
+/// How the trust store judges the seal that is used, for machines.
+pub(crate) fn judgement(chosen: &Chosen) -> Value {
+    let Chosen { label, verdict, .. } = chosen;
+    let judged_for = verdict.name.as_ref().map(ToString::to_string);
+    let more = json!({
         "root_hashes": verdict.root_hash_signers.iter().map(|(root_hash, signers)| json!({
             "root_hash": root_hash,
-            "signers": names(signers),
+            "trusted_signers": names(signers),
         })).collect::<Vec<_>>(),
         "remembered": chosen.remember.is_some(),
-    })
+    });
+    parts::with(judged(label, judged_for.as_deref(), Ok(verdict)), more)
+}
+
+/// How a seal is judged for a name; or why it cannot be.
+pub(crate) fn judged(label: &str, judged_for: Option<&str>, verdict: Result<&Verdict, &str>) -> Value {
+    let value = json!({ "label": label, "judged_for": judged_for });
+    let more = match verdict {
+        Ok(verdict) => json!({
+            "accepted": verdict.is_acceptable(),
+            "epoch": verdict.epoch,
+            "trusted_signers": names(&verdict.statement_signers),
+            "failures": verdict.failures.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Err(problem) => {
+            json!({ "accepted": false, "epoch": null, "trusted_signers": [], "failures": [problem] })
+        }
+    };
+    parts::with(value, more)
 }
 
 /// The same for people.
@@ -38,24 +59,60 @@ pub(crate) fn text_of(chosen: &Chosen) -> String {
     )
 }
 
-/// What came of sealing an image, for machines.
-pub(crate) fn sealed_json(sealed: &Sealed) -> Value {
+/// Shows an image that was sealed.
+pub(crate) fn sealed(output: Output, sealed: &Sealed) -> CommandResult {
+    output.result(&sealed_json(sealed), || sealed_text(sealed))
+}
+
+/// Shows several.
+pub(crate) fn all_sealed(output: Output, all: &[Sealed]) -> CommandResult {
+    let images: Vec<Value> = all.iter().map(sealed_json).collect();
+    output.result(&json!({ "images": images }), || all.iter().map(sealed_text).collect())
+}
+
+/// Shows a seal that was published.
+pub(crate) fn published(output: Output, published: &Published) -> CommandResult {
+    output.result(&published_json(published), || published_text(published))
+}
+
+/// Shows what is to be signed elsewhere.
+pub(crate) fn prepared(
+    output: Output,
+    record: &ImageRecord,
+    statement: &Statement,
+    files: &[String],
+    (image, directory): (&str, &Path),
+) -> CommandResult {
+    let value = parts::with(
+        parts::image(record),
+        json!({
+            "directory": directory,
+            "to_be_signed": files,
+            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "epoch": statement.epoch(),
+        }),
+    );
+    output.result(&value, || {
+        format!(
+            "{}: {} files to be signed in {out}, with a README; then: sealpack seal attach {image} {out} --cert CERT",
+            record.name,
+            files.len(),
+            out = directory.display()
+        )
+    })
+}
+
+fn sealed_json(sealed: &Sealed) -> Value {
     let statement = sealed.seal.statement();
     let packs = statement.packs().iter().map(|pack| pack.root_hash);
-    json!({
-        "name": sealed.record.name,
-        "manifest": sealed.record.manifest,
-        "platform": statement.platform(),
-        "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "epoch": statement.epoch(),
-        "created": statement.created().to_string(),
+    let more = json!({
+        "seal": parts::seal(&sealed.seal),
+        "seal_path": sealed.path,
         "metadata_root_hash": statement.metadata().first().map(|metadata| metadata.root_hash),
         "pack_root_hashes": packs.collect::<Vec<_>>(),
-        "signers": sealed.seal.signers(),
-        "root_hash_signers": sealed.seal.root_hash_signers(),
-        "seal": sealed.path,
         "published": sealed.published.as_ref().map(published_json),
-    })
+    });
+    parts::with(parts::image(&sealed.record), more)
 }
 
 /// The same for people.
@@ -76,7 +133,7 @@ pub(crate) fn sealed_text(sealed: &Sealed) -> String {
 }
 
 /// A seal that was published, for machines.
-pub(crate) fn published_json(published: &Published) -> Value {
+fn published_json(published: &Published) -> Value {
     json!({
         "target": published.target,
         "referrer": published.referrer.digest,
@@ -87,7 +144,7 @@ pub(crate) fn published_json(published: &Published) -> Value {
 }
 
 /// The same for people.
-pub(crate) fn published_text(published: &Published) -> String {
+fn published_text(published: &Published) -> String {
     let Published { target, referrer, fallback_tag, composefs } = published;
     let listed = fallback_tag.iter().map(|tag| format!(", listed under the tag {tag}")).collect::<String>();
     let mut text = format!("{target}: the seal is {}{listed}\n", referrer.digest);

@@ -179,11 +179,11 @@ fn keyring_json(which: TrustedKeyring, contents: &KeyringContents) -> Value {
         KeyringContents::Held(_) => json!({
             "name": which.name(),
             "present": true,
-            "certificates": contents.certificates().collect::<Vec<_>>(),
+            "descriptions": contents.certificates().collect::<Vec<_>>(),
             "includes": contents.included().collect::<Vec<_>>(),
         }),
         KeyringContents::Absent => json!({ "name": which.name(), "present": false }),
-        KeyringContents::Unreadable(why) => json!({ "name": which.name(), "present": null, "error": why }),
+        KeyringContents::Unreadable(why) => json!({ "name": which.name(), "present": null, "problem": why }),
     }
 }
 
@@ -192,11 +192,11 @@ fn ipe_json(ipe: &Result<IpeState, String>) -> Value {
         Ok(ipe) => json!({
             "enforcing": ipe.enforcing,
             "active_policy": ipe.policy.as_ref().map(|policy| json!({
-                "name": policy.name,
-                "version": policy.version.to_string(),
+                "policy": policy.name,
+                "policy_version": policy.version.to_string(),
                 "denies_execute_by_default": policy.parsed.as_ref().ok().map(Policy::denies_execute_by_default),
             })),
         }),
-        Err(why) => json!({ "unavailable": why }),
+        Err(why) => json!({ "problem": why }),
     }
 }

@@ -18,19 +18,6 @@ use crate::new_files::NewFileError;
 use crate::remark::{Remark, Remarks};
 use crate::trust_store::TrustStore;
 
-const README: &str = "\
-These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
-PKCS#7, detached, by one signer, without certificates and attributes, in DER or PEM. With OpenSSL, in this directory:
-
-    for file in statement.json *.txt; do
-        openssl smime -sign -binary -noattr -nocerts -outform der \\
-            -signer CERT -inkey KEY -in \"$file\" -out \"$file.p7s\"
-    done
-
-With a key on P-384 add `-md sha384`. The statement may be signed by another key than the root hashes.
-What is signed: statement.json says which image this is, and for which names it may be used. Read it first.
-";
-
 /// The file with the bytes of something that is to be signed.
 fn file_name(signed: Signed) -> String {
     match signed {
@@ -55,14 +42,18 @@ pub fn check_is_free(directory: &Path) -> Result<(), NewFileError> {
     }
 }
 
-/// Writes what is to be signed of a statement into a new directory, with a text that says how. The directory is there
+/// Writes what is to be signed of a statement into a new directory, with `readme`, a text that says how. The directory is there
 /// with all of it, or not at all. Answers with the names of the files to be signed.
 ///
 /// # Errors
 ///
 /// [`NewFileError`].
-pub fn write_prepared(directory: &Path, statement: &Statement) -> Result<Vec<String>, NewFileError> {
-    let mut files = vec![("README".to_owned(), README.as_bytes().to_vec())];
+pub fn write_prepared(
+    directory: &Path,
+    statement: &Statement,
+    readme: &str,
+) -> Result<Vec<String>, NewFileError> {
+    let mut files = vec![("README".to_owned(), readme.as_bytes().to_vec())];
     files.extend(statement.to_be_signed().map(|(signed, content)| (file_name(signed), content)));
     let failed = |source| NewFileError::Write { path: directory.to_owned(), source };
     if directory.file_name().is_none() {

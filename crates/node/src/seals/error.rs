@@ -66,7 +66,7 @@ pub enum SealingError {
     #[error("{0} has no tag, so that no seal can be for it")]
     NoTag(Reference),
     /// A name with a digest.
-    #[error("--name {0}: a seal is for names, not digests")]
+    #[error("{0}: a seal is for names, not digests")]
     NameWithDigest(Reference),
     /// A name in a record that is none.
     #[error(transparent)]

@@ -6,7 +6,7 @@ use sealpack_format::{BlobDigest, DiffId};
 
 use super::check::Objection;
 use crate::budget::OverLimit;
-use crate::composefs::{Checked, Claim, ClaimedIn};
+use crate::composefs::Checked;
 use crate::error::Error;
 use crate::ingest::{CorruptBlob, IngestError, ScanError};
 use crate::merge::MergeError;
@@ -187,29 +187,6 @@ impl PullError {
             Self::Layer { source: ScanError::Record(error) | ScanError::Content(error), .. }
             | Self::Image(sealpack_format::erofs::WriteError::Io(error)) => inside(error),
             _ => false,
-        }
-    }
-
-    /// What the user could do about it, if there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Source(error) => error.hint(),
-            Self::Composefs(checked) => Some(hint_about(&checked.claim).to_owned()),
-            _ => None,
-        }
-    }
-}
-
-/// Why a claim may be wrong although nothing bad has happened.
-fn hint_about(claim: &Claim) -> &'static str {
-    match claim.place {
-        ClaimedIn::Labels => {
-            "labels are inherited: this one may be about the image that this one was built from, or, if it was made \
-             before composefs-rs 0.7, about another format; `--no-composefs-check` pulls the image all the same"
-        }
-        _ => {
-            "somebody else changed the image, or signed another one; `--no-composefs-check` pulls it all the same"
         }
     }
 }

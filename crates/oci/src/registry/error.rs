@@ -145,48 +145,10 @@ pub enum RegistryError {
     },
 }
 
-/// What to do where plain HTTP is answered in a way that is none.
-const NOT_PLAIN: &str = "if the registry speaks TLS, leave out `--plain-http`";
-
 impl RegistryError {
     /// No TLS, for a reason that has no advice of its own.
     pub(super) fn tls(url: String, problem: String) -> Self {
         Self::Tls { url, problem, plain: false, wrong_name: false }
-    }
-
-    /// What the user could do about it, if there is something.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Tls { plain: true, .. } => {
-                Some("if the registry speaks plain HTTP only, say so with `--plain-http`".to_owned())
-            }
-            Self::Tls { wrong_name: false, .. } => {
-                Some("if the registry has a certificate of its own, name its CA with `--ca FILE`".to_owned())
-            }
-            Self::Unauthorized { anonymous: true, registry, .. } => {
-                Some(format!("`podman login {registry}` or `docker login {registry}` stores credentials"))
-            }
-            Self::Unauthorized { registry, .. } => {
-                Some(format!("`podman login {registry}` or `docker login {registry}` renews the credentials"))
-            }
-            Self::Raced { .. } => {
-                Some("somebody else is pushing for the same image; try again when that is done".to_owned())
-            }
-            Self::Nonsense { url, .. } | Self::Status { url, status: 400, .. } if url.starts_with("http://") => {
-                Some(NOT_PLAIN.to_owned())
-            }
-            // What answers in another protocol.
-            Self::Unreachable { url, problem, .. }
-                if url.starts_with("http://") && problem.contains("http parse fail") =>
-            {
-                Some(NOT_PLAIN.to_owned())
-            }
-            Self::NotFound { url, .. } if url.contains("/manifests/") => Some(
-                "look at the spelling of registry, repository and tag; some registries hide what needs a login".to_owned(),
-            ),
-            _ => None,
-        }
     }
 }
 

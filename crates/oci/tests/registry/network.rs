@@ -189,7 +189,6 @@ fn an_unknown_ca_is_refused_even_on_loopback() {
     registry.put_image("app", "1", &image());
     let error = registry_error(resolve_app(&registry).unwrap_err());
     assert!(matches!(error, RegistryError::Tls { plain: false, .. }), "{error}");
-    assert!(error.hint().unwrap().contains("--ca FILE"));
     assert_eq!(registry.requests().len(), 0);
 }
 

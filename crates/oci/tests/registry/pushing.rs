@@ -99,11 +99,11 @@ fn an_entry_that_another_writer_overwrote_is_written_again() {
 fn a_list_that_somebody_else_keeps_writing_is_given_up() {
     let registry = without_api();
     registry.fault(Fault::new(&tag(), Action::Discard).method("PUT"));
-    let error = push(&registry, "a").unwrap_err();
+    let error = registry_error(push(&registry, "a").unwrap_err());
     let text = error.to_string();
     assert!(text.contains(&format!("app:{}, the list of referrers lacked", tag())), "{text}");
     assert!(text.ends_with("again after each of 5 attempts to add it"), "{text}");
-    assert!(error.hint().unwrap().contains("somebody else is pushing"));
+    assert!(matches!(error, RegistryError::Raced { attempts: 5, .. }), "{error:?}");
 }
 
 #[test]

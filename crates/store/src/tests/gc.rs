@@ -64,7 +64,7 @@ fn nothing_is_removed_when_a_root_cannot_be_read() {
         let before = contents(&fixture);
         let error = fixture.gc(&GcOptions::default(), &objects_of, &()).unwrap_err();
         assert!(error.to_string().starts_with("nothing was removed"), "{error}");
-        assert!(error.to_string().contains("fsck --repair"), "{error}");
+        assert!(matches!(error, Error::RootUnreadable { .. }), "{error:?}");
         assert_eq!(contents(&fixture), before);
         // fsck sets aside what is broken; then gc works, and takes nothing that is good of what has a name.
         fsck(&fixture, true);

@@ -145,7 +145,7 @@ fn a_damaged_history_stops_what_would_lose_it_until_it_is_set_aside() {
         ];
         for error in damaged.map(|error| error.to_string()) {
             assert!(error.contains("history/a.json is not the history of a name"), "{error}");
-            assert!(error.contains(why) && error.contains("fsck --repair"), "{error}");
+            assert!(error.contains(why), "{error}");
         }
         let report = fsck(&fixture, true);
         assert_eq!(report.problems[0].kind, ProblemKind::DamagedHistory);

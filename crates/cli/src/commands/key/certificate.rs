@@ -3,11 +3,11 @@ use std::time::SystemTime;
 
 use sealpack_trust::key::{self, Certificate};
 
-use super::json_of_new;
 use super::subject::SubjectArgs;
+use crate::args::KeyArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::KeyArgs;
+use crate::show;
 use sealpack_node::new_files::{self, NewFile};
 
 /// Make a certificate for a key that is there, such as one in a token.
@@ -43,9 +43,6 @@ impl Certify {
         let pem = certificate.pem();
         let file = NewFile { path: &self.cert, bytes: pem.as_bytes(), mode: 0o644 };
         new_files::write_all(&[file], self.force)?;
-        context.output.result(&json_of_new(&certificate, &self.cert), || {
-            let kind = certificate.public_key().kind();
-            format!("certificate \"{}\" for an {kind} key in {}", certificate.subject(), self.cert.display())
-        })
+        show::key::made(context.output, &certificate, &self.cert, None)
     }
 }

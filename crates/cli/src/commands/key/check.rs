@@ -1,9 +1,9 @@
 use sealpack_trust::pkcs7;
-use serde_json::json;
 
+use crate::args::SigningArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::signing::SigningArgs;
+use crate::show;
 use sealpack_node::keys::SigningKey;
 
 /// Check that a key and a certificate belong together, by signing something.
@@ -27,14 +27,6 @@ impl Check {
         let SigningKey { signer, certificate } = key;
         pkcs7::verify_detached(&signature, PROBE, std::slice::from_ref(&certificate))
             .map_err(CommandError::refused)?;
-        let value = json!({
-            "subject": certificate.subject(),
-            "type": certificate.public_key().kind().to_string(),
-            "signature": signer.algorithm().to_string(),
-            "signature_size_bytes": signature.len(),
-        });
-        context.output.result(&value, || {
-            format!("the key belongs to \"{}\" and signs ({})", certificate.subject(), signer.algorithm())
-        })
+        show::key::signs(context.output, &certificate, &signer.algorithm().to_string(), signature.len())
     }
 }

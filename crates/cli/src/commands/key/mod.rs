@@ -4,11 +4,6 @@ mod new;
 mod show;
 mod subject;
 
-use std::path::Path;
-
-use sealpack_trust::key::Certificate;
-use serde_json::{Value, json};
-
 use crate::context::Context;
 use crate::error::CommandResult;
 
@@ -42,15 +37,4 @@ impl Key {
             KeyCommand::Check(command) => command.run(context),
         }
     }
-}
-
-/// What machines get of a certificate that was made and is now in `file`.
-fn json_of_new(certificate: &Certificate, file: &Path) -> Value {
-    json!({
-        "certificate": file,
-        "type": certificate.public_key().kind().to_string(),
-        "subject": certificate.subject(),
-        "serial": certificate.serial_hex(),
-        "sha256": certificate.fingerprint().to_string(),
-    })
 }

@@ -3,12 +3,11 @@ use std::time::SystemTime;
 
 use sealpack_trust::key::token::TokenUri;
 use sealpack_trust::key::{self, Certificate, KeyKind};
-use serde_json::json;
 
-use super::json_of_new;
 use super::subject::SubjectArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 use sealpack_node::new_files::{self, NewFile, NewFileError, directory_of};
 
 /// Make a private key and its certificate.
@@ -47,17 +46,7 @@ impl New {
         let key = NewFile { path: &self.key, bytes: made.key_pem.as_bytes(), mode: 0o600 };
         let cert = NewFile { path: &self.cert, bytes: made.certificate_pem.as_bytes(), mode: 0o644 };
         new_files::write_all(&[key, cert], self.force)?;
-        let mut value = json_of_new(&certificate, &self.cert);
-        value["key"] = json!(self.key);
-        context.output.result(&value, || {
-            format!(
-                "{} key in {}, certificate \"{}\" in {}",
-                certificate.public_key().kind(),
-                self.key.display(),
-                certificate.subject(),
-                self.cert.display()
-            )
-        })
+        show::key::made(context.output, &certificate, &self.cert, Some(&self.key))
     }
 
     /// Making a key takes seconds: what can be refused before is.

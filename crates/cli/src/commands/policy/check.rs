@@ -17,7 +17,7 @@ use crate::{hint, show};
 #[command(after_help = "Examples:
   sealpack policy check sealed.policy debian:12
   sealpack policy check sealed.policy debian:12 --assume sealed
-  sealpack policy check --json sealed debian:12 | jq '.files[] | select(.decision == \"deny\")'")]
+  sealpack policy check --json sealed debian:12 | jq '.decisions[] | select(.decision == \"deny\")'")]
 pub(crate) struct Check {
     /// A file with a policy, signed or not, or the name of a policy that the kernel has.
     #[arg(value_name = "POLICY")]

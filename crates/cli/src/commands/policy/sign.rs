@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use sealpack_node::new_files::{self, NewFile};
 use sealpack_node::policy::{GivenPolicy, sign};
 
+use crate::args::SigningArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::show;
-use crate::signing::SigningArgs;
 
 /// Sign a policy, so that the kernel loads it.
 ///

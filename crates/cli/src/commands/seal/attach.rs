@@ -44,7 +44,7 @@ impl Attach {
             .map_err(|error| advised(error, &self.directory))?;
         let path = seals::path_of(&store, &record);
         let sealed = Sealed { record, seal, path, published: None };
-        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
+        show::seal::sealed(context.output, &sealed)
     }
 }
 

@@ -12,14 +12,10 @@ use sealpack_oci::source::Source;
 use sealpack_oci::target::Target;
 use sealpack_store::ImageRecord;
 use sealpack_trust::seal::SealingKeys;
-use serde_json::Value;
 
-use crate::args::LimitArgs;
+use crate::args::{LimitArgs, RegistryArgs, SealSigningArgs, StatementArgs, StatementSigningArgs};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::registry_args::RegistryArgs;
-use crate::signing::{SealSigningArgs, StatementSigningArgs};
-use crate::statement::StatementArgs;
 use crate::{progress, show};
 
 /// Seal an image: sign what it is made of, and the names that it may run under.
@@ -118,7 +114,7 @@ impl Seal {
         }
         let record = if self.pull { self.bring(context, &image)? } else { find(context, &image)? };
         let sealed = self.sign_one(context, record, &self.statement.wanted()?, &keys)?;
-        context.output.result(&show::seal::sealed_json(&sealed), || show::seal::sealed_text(&sealed))
+        show::seal::sealed(context.output, &sealed)
     }
 
     /// What the source has now, in the store.
@@ -154,8 +150,7 @@ impl Seal {
             context.output.detail(|| show::seal::sealed_text(&sealed));
             all.push(sealed);
         }
-        let values: Vec<Value> = all.iter().map(show::seal::sealed_json).collect();
-        context.output.result(&Value::from(values), || all.iter().map(show::seal::sealed_text).collect())
+        show::seal::all_sealed(context.output, &all)
     }
 
     /// Seals an image that the store has, and publishes the seal if so wanted.

@@ -2,11 +2,11 @@ use std::path::PathBuf;
 
 use sealpack_node::find::find_name;
 use sealpack_node::seals;
-use serde_json::json;
 
+use crate::args::StatementArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::statement::StatementArgs;
+use crate::show;
 
 /// Write what is to be signed, for a key that is somewhere else.
 ///
@@ -31,6 +31,20 @@ pub(crate) struct Prepare {
     replace: bool,
 }
 
+/// What is written beside the files.
+const README: &str = "\
+These files are to be signed, each as it is, for `sealpack seal attach`. The signature of FILE goes into FILE.p7s:
+PKCS#7, detached, by one signer, without certificates and attributes, in DER or PEM. With OpenSSL, in this directory:
+
+    for file in statement.json *.txt; do
+        openssl smime -sign -binary -noattr -nocerts -outform der \\
+            -signer CERT -inkey KEY -in \"$file\" -out \"$file.p7s\"
+    done
+
+With a key on P-384 add `-md sha384`. The statement may be signed by another key than the root hashes.
+What is signed: statement.json says which image this is, and for which names it may be used. Read it first.
+";
+
 impl Prepare {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         seals::check_is_free(&self.out)?;
@@ -40,24 +54,7 @@ impl Prepare {
         let wanted = self.statement.wanted()?;
         let (record, draft) = seals::draft(&store, record, &trust, &wanted, self.replace, &mut remarks)?;
         let statement = draft.statement();
-        let files = seals::write_prepared(&self.out, statement)?;
-        let value = json!({
-            "name": record.name,
-            "manifest": record.manifest,
-            "directory": self.out,
-            "to_be_signed": files,
-            "names": statement.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "epoch": statement.epoch(),
-        });
-        context.output.result(&value, || {
-            format!(
-                "{}: {} files to be signed in {}, with a README; then: sealpack seal attach {} {} --cert CERT",
-                record.name,
-                files.len(),
-                self.out.display(),
-                self.image,
-                self.out.display()
-            )
-        })
+        let files = seals::write_prepared(&self.out, statement, README)?;
+        show::seal::prepared(context.output, &record, statement, &files, (&self.image, &self.out))
     }
 }

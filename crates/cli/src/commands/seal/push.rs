@@ -4,9 +4,9 @@ use sealpack_node::find::find_name;
 use sealpack_oci::target::Target;
 
 use super::environment;
+use crate::args::RegistryArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
-use crate::registry_args::RegistryArgs;
 use crate::show;
 
 /// Publish the seal of an image, beside the image.
@@ -46,8 +46,6 @@ impl Push {
         let wanted =
             Publish { place: &place, composefs: self.composefs_artifact, way: (&client, &environment) };
         let published = publish(&store, &record, wanted, &mut context.output.gate_remarks())?;
-        context
-            .output
-            .result(&show::seal::published_json(&published), || show::seal::published_text(&published))
+        show::seal::published(context.output, &published)
     }
 }

@@ -3,11 +3,10 @@ use std::time::SystemTime;
 
 use sealpack_trust::anchors::{AnchorName, RevokedCertificate, Use};
 use sealpack_trust::key::Certificate;
-use serde_json::json;
 
-use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 use sealpack_node::keys::{check_kernel, read_certificate};
 
 /// Add a certificate, so that the signatures of its key count.
@@ -69,22 +68,7 @@ impl Add {
             ));
         }
         store.add(&self.name, &self.of, &certificate)?;
-        let value = json!({
-            "name": self.name.as_str(),
-            "uses": self.of.iter().map(|of| of.name()).collect::<Vec<_>>(),
-            "subject": certificate.subject(),
-            "sha256": certificate.fingerprint().to_string(),
-            "trust_store": store.own(),
-        });
-        context.output.result(&value, || {
-            format!(
-                "{}: \"{}\" is trusted for {} in {}",
-                self.name,
-                certificate.subject(),
-                uses(&self.of, ", "),
-                store.own().display()
-            )
-        })
+        show::anchors::added(context.output, &self.name, &certificate, &self.of, store.own())
     }
 }
 

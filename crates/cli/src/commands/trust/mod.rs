@@ -3,8 +3,6 @@ mod list;
 mod remove;
 mod revoke;
 
-use sealpack_trust::anchors::Use;
-
 use crate::context::Context;
 use crate::error::CommandResult;
 
@@ -42,9 +40,4 @@ impl Trust {
             TrustCommand::Revoke(command) => command.run(context),
         }
     }
-}
-
-/// Uses as one text.
-fn uses(of: &[Use], separator: &str) -> String {
-    of.iter().map(|of| of.name()).collect::<Vec<_>>().join(separator)
 }

@@ -1,9 +1,8 @@
 use sealpack_trust::anchors::{AnchorName, Use};
-use serde_json::json;
 
-use super::uses;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::show;
 use sealpack_node::trust_store::Entry;
 
 /// Remove a certificate, so that signatures of its key count no longer.
@@ -61,14 +60,7 @@ impl Remove {
         for entry in &others {
             context.output.remark(&format!("note: {} stays: it is the machine's", entry.path.display()));
         }
-        let value = json!({
-            "name": self.name.as_str(),
-            "removed": removed.iter().map(|of| of.name()).collect::<Vec<_>>(),
-            "trust_store": store.own(),
-        });
-        context.output.result(&value, || {
-            format!("{}: \"{subject}\" is no longer trusted for {}", self.name, uses(&removed, ", "))
-        })
+        show::anchors::removed(context.output, &self.name, &subject, &removed, store.own())
     }
 }
 

@@ -2,15 +2,17 @@ use std::path::PathBuf;
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
-use sealpack_node::standing::{Denial, Keyrings, denial};
+use sealpack_node::standing::Keyrings;
+use sealpack_node::trust_store::Entry;
 use sealpack_trust::anchors::{AnchorName, RevokedCertificate, RevokedRootHash};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::policy::{Operation, Rule};
-use serde_json::json;
 
+use crate::args::source_date;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::statement::source_date;
+use crate::show;
+use crate::show::anchors::{Revoked, RevokedHash};
 use sealpack_node::keys::read_certificate;
 use sealpack_node::new_files::{self, NewFile};
 use sealpack_node::policy::denying;
@@ -96,47 +98,12 @@ impl Revoke {
         }
         // What cannot be read keeps nothing from being revoked.
         let others = store.entries(&mut context.output.remarks()).unwrap_or_default();
-        let same_key = |certificate: &Certificate| -> Vec<&str> {
-            let same = others.iter().filter(|other| {
-                other.certificate.public_key() == certificate.public_key()
-                    && other.certificate != *certificate
-            });
-            let mut names: Vec<_> = same.map(|other| other.name.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            names
-        };
+        let revoked: Vec<Revoked<'_>> = certificates
+            .iter()
+            .map(|certificate| Revoked { certificate, same_key: same_key(certificate, &others) })
+            .collect();
         let held = Keyrings::read(&Kernel::default());
-        let value = json!({
-            "revoked": certificates.iter().map(|certificate| json!({
-                "subject": certificate.subject(),
-                "sha256": certificate.fingerprint().to_string(),
-                "public_key_sha256": certificate.public_key().fingerprint().to_string(),
-                "same_key": same_key(certificate),
-                "kernel": held.of(certificate),
-            })).collect::<Vec<_>>(),
-            "was_revoked_before": lines.is_empty(),
-            "trust_store": store.own(),
-        });
-        context.output.result(&value, || {
-            let line = |certificate: &Certificate| {
-                let keyrings = held.of(certificate);
-                let kernel = match keyrings.is_empty() {
-                    true => "the kernel has not got it".to_owned(),
-                    false => format!(
-                        "the kernel still trusts it: take it out of what fills {} (docs/keys.md)",
-                        keyrings.join(" and ")
-                    ),
-                };
-                let done = if lines.is_empty() { "was revoked already" } else { "is revoked" };
-                let others = match &same_key(certificate)[..] {
-                    [] => String::new(),
-                    names => format!("; {} of the same key with it", names.join(", ")),
-                };
-                format!("\"{}\" {done}{others}; {kernel}\n", certificate.subject())
-            };
-            certificates.iter().map(line).collect()
-        })
+        show::anchors::revoked(context.output, &revoked, lines.is_empty(), &held, store.own())
     }
 
     fn root_hash(&self, context: &Context, root_hash: &RootHash) -> CommandResult {
@@ -152,38 +119,23 @@ impl Revoke {
         if let (Some(path), Some(Some(text))) = (&self.policy, &changed) {
             new_files::write_all(&[NewFile { path, bytes: text, mode: 0o644 }], true)?;
         }
-        let rule = Rule::denying(Operation::Execute, root_hash).to_string();
-        let kernel = denial(&Kernel::default(), root_hash);
-        let value = json!({
-            "root_hash": root_hash,
-            "rule": rule,
-            "was_revoked_before": was_revoked,
-            "trust_store": store.own(),
-            "policy": self.policy,
-            "policy_changed": matches!(changed, Some(Some(_))),
-            "kernel_denies": kernel.as_ref().ok().map(|denial| denial.denies),
-            "kernel_policy": kernel.as_ref().ok().map(|denial| &denial.policy),
-            "kernel_problem": kernel.as_ref().err(),
-        });
-        context.output.result(&value, || {
-            let done = if was_revoked { "was revoked already" } else { "is revoked" };
-            let mut text = format!("root hash {root_hash} {done}\n{rule}\n");
-            if let Some(path) = &self.policy {
-                text += &match &changed {
-                    Some(Some(_)) => format!(
-                        "{}: the policy denies it now; sign it with `sealpack policy sign`, then `sealpack policy load --update`\n",
-                        path.display()
-                    ),
-                    _ => format!("{}: the policy denies it already\n", path.display()),
-                };
-            }
-            text + &match &kernel {
-                Ok(Denial { policy, denies: true }) => format!("the kernel's policy {policy} denies it\n"),
-                Ok(Denial { policy, denies: false }) => {
-                    format!("the kernel's policy {policy} does not deny it yet: it needs the rule above\n")
-                }
-                Err(why) => format!("the kernel does not deny it: {why}\n"),
-            }
-        })
+        let revoked = RevokedHash {
+            root_hash,
+            rule: Rule::denying(Operation::Execute, root_hash).to_string(),
+            was_revoked_before: was_revoked,
+            policy: self.policy.as_deref().map(|path| (path, matches!(changed, Some(Some(_))))),
+        };
+        show::anchors::revoked_hash(context.output, &revoked, &Kernel::default(), store.own())
     }
+}
+
+/// What the trust store calls other certificates of the same key.
+fn same_key<'a>(certificate: &Certificate, others: &'a [Entry]) -> Vec<&'a str> {
+    let same = others.iter().filter(|other| {
+        other.certificate.public_key() == certificate.public_key() && other.certificate != *certificate
+    });
+    let mut names: Vec<_> = same.map(|other| other.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

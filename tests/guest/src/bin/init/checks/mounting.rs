@@ -322,7 +322,7 @@ pub(crate) fn doctor() -> Result<Verdict> {
     }
     let keyrings = report["keyrings"].as_array().context("no keyrings")?;
     let platform = keyrings.iter().find(|keyring| keyring["name"] == ".platform").context("no .platform")?;
-    ensure!(platform["certificates"].to_string().contains("sealpack test trusted"), "{platform}");
+    ensure!(platform["descriptions"].to_string().contains("sealpack test trusted"), "{platform}");
     ensure!(
         report["ipe"]["enforcing"] == true && report["ipe"]["active_policy"].is_null(),
         "{}",

@@ -48,7 +48,7 @@ pub(crate) fn compare(store: Store, image: &str, mounted: &Mounted) -> Result<us
     let is_good = matches!(output.status.code(), Some(0 | 3));
     ensure!(is_good, "policy check: {}", String::from_utf8_lossy(&output.stderr));
     let predicted: Value = serde_json::from_slice(&output.stdout).context("what policy check prints")?;
-    let files = predicted["files"].as_array().context("policy check lists no files")?;
+    let files = predicted["decisions"].as_array().context("policy check lists no files")?;
     let (mut paths, mut expected) = (Vec::new(), Vec::new());
     for file in files.iter().filter(|file| file["op"] == "EXECUTE") {
         paths.push(mounted.path_of(&path(file)?));

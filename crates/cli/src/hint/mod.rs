@@ -1,9 +1,11 @@
 //! What to do about an error, as far as it can be known from the error alone: all advice that names a command or an
 //! option of this program is here, or with the command whose mistake it is.
 
+mod carrying;
+mod kept;
+
 use std::error::Error;
 
-use sealpack_gate::NotAdmitted;
 use sealpack_gate::publish::PublishError;
 use sealpack_gate::rollback::RollbackError;
 use sealpack_node::Remark;
@@ -16,25 +18,25 @@ use sealpack_node::seals::SealingError;
 use sealpack_node::standing::Lack;
 use sealpack_node::trust_store::TrustStoreError;
 use sealpack_oci::pull::PullError;
-use sealpack_oci::registry::RegistryError;
 use sealpack_trust::judge::{PassedOver, Refusal};
 use sealpack_trust::key::KeyError;
 use sealpack_trust::policy::SIGNED_MAX_BYTES;
 use sealpack_trust::policy::profile::RecipeError;
 use sealpack_trust::seal::SealSigningError;
 
-use crate::args::option_of;
+use carrying::{of_pull, of_way};
+pub(crate) use kept::{OF_RECORD, of_store};
 
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_oci::Error>() {
-        return of_oci(error);
+        return of_way(error);
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return of_pull(error);
     }
-    if let Some(sealpack_store::Error::ImageIncomplete { .. }) = error.downcast_ref() {
-        return Some("pull the image again".to_owned());
+    if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
+        return of_store(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
@@ -55,40 +57,10 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         sealpack_node::Error::NewFile(error) => of_new_file(error),
         sealpack_node::Error::TrustStore(error) => of_trust_store(error),
         sealpack_node::Error::Policy(error) => return of_policy(error),
-        sealpack_node::Error::Store(sealpack_store::Error::RootUnreadable { .. }) => {
-            Some("`sealpack fsck` names what is damaged, `sealpack fsck --repair` sets it aside")
-        }
+        sealpack_node::Error::Store(error) => of_store(error),
         _ => None,
     };
     hint.map(str::to_owned)
-}
-
-/// What raises a limit, and what the library knows to do.
-fn of_pull(error: &PullError) -> Option<String> {
-    match (error.over_limit(), error) {
-        (Some(over), _) => {
-            Some(format!("if the image is meant to be so, {} raises the limit", option_of(over.limit)))
-        }
-        (None, PullError::Source(error)) => of_oci(error),
-        (None, PullError::Refused(objection)) => objection.reason().downcast_ref().map(of_not_admitted),
-        (None, error) => error.hint(),
-    }
-}
-
-/// What can be done about the way to an image.
-fn of_oci(error: &sealpack_oci::Error) -> Option<String> {
-    match error {
-        sealpack_oci::Error::AfterMirrors { error, .. } => of_oci(error),
-        sealpack_oci::Error::Registry(error) => match &**error {
-            RegistryError::Tls { wrong_name: true, .. } => Some(
-                "the server's certificate is trusted, but not for this name: use a name that it has, or give the server one \
-                 with this name or address among its subjectAltNames"
-                    .to_owned(),
-            ),
-            error => error.hint(),
-        },
-        error => error.hint(),
-    }
 }
 
 /// What the trust store's refusals mean, and what lies below.
@@ -141,17 +113,6 @@ const fn of_publish(error: &PublishError) -> Option<&'static str> {
         ),
         _ => None,
     }
-}
-
-/// What can be done about layers that are not what was sealed, or were revoked.
-fn of_not_admitted(error: &NotAdmitted) -> String {
-    let hint = match error {
-        NotAdmitted::Seal { .. } => {
-            "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
-        }
-        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
-    };
-    hint.to_owned()
 }
 
 /// What can be done about a refusal of the trust store's.

@@ -1,7 +1,11 @@
 //! Files of an image as lines and as JSON.
 
-use sealpack_format::tree::{Content, Inode, Kind, Time, device_major_minor, shown};
+use sealpack_format::tree::{Content, Inode, InodeId, Kind, Time, Tree, device_major_minor, shown};
 use serde_json::{Value, json};
+
+use super::parts;
+use crate::error::CommandResult;
+use crate::output::Output;
 
 /// The type's word for machines.
 pub(crate) const fn kind_name(kind: &Kind) -> &'static str {
@@ -17,7 +21,7 @@ pub(crate) const fn kind_name(kind: &Kind) -> &'static str {
 }
 
 /// A line as `ls -l` has it, times in UTC.
-pub(crate) fn long_line(path: &[u8], inode: &Inode) -> String {
+fn long_line(path: &[u8], inode: &Inode) -> String {
     let metadata = &inode.metadata;
     let size = match &inode.kind {
         Kind::CharDevice(number) | Kind::BlockDevice(number) => {
@@ -42,46 +46,53 @@ pub(crate) fn long_line(path: &[u8], inode: &Inode) -> String {
     )
 }
 
-/// All that is known of a file. A path that is not UTF-8 comes with its bytes in hex.
-pub(crate) fn json_of(path: &[u8], inode: &Inode) -> Value {
+/// Shows files of an image, with all that is known of them where that is wanted.
+pub(crate) fn list(output: Output, tree: &Tree, found: &[(Vec<u8>, InodeId)], long: bool) -> CommandResult {
+    if output.json {
+        let files: Vec<Value> = found.iter().map(|(path, id)| json_of(path, tree.inode(*id))).collect();
+        return output.result(&json!({ "files": files }), String::new);
+    }
+    let mut text = String::new();
+    for (path, id) in found {
+        text += &if long { long_line(path, tree.inode(*id)) } else { shown(path) };
+        text.push('\n');
+    }
+    output.text(&text)
+}
+
+/// All that is known of a file.
+fn json_of(path: &[u8], inode: &Inode) -> Value {
     let metadata = &inode.metadata;
-    let mut value = json!({
-        "path": String::from_utf8_lossy(path),
+    let more = json!({
         "type": kind_name(&inode.kind),
         "mode": format!("{:04o}", metadata.permissions),
         "uid": metadata.uid,
         "gid": metadata.gid,
-        "mtime": { "seconds": metadata.mtime.seconds, "nanoseconds": metadata.mtime.nanoseconds },
+        "mtime": parts::time(metadata.mtime),
         "links": inode.names(),
     });
-    if str::from_utf8(path).is_err() {
-        value["path_hex"] = hex(path).into();
-    }
+    let mut value = parts::with(parts::path(path), more);
     match &inode.kind {
         Kind::Regular(content) => {
-            value["size"] = content.size_bytes().into();
+            value["size_bytes"] = content.size_bytes().into();
             match content {
                 Content::Inline(_) => value["inline"] = true.into(),
-                Content::Object { id, .. } => value["object"] = id.to_string().into(),
+                Content::Object { id, .. } => value["fsverity_digest"] = json!(id),
                 Content::External { path, .. } => value["external"] = shown(path).into(),
             }
         }
         Kind::Symlink(target) => value["target"] = String::from_utf8_lossy(target).into(),
         Kind::CharDevice(number) | Kind::BlockDevice(number) => {
             let (major, minor) = device_major_minor(*number);
-            value["device"] = json!({ "major": major, "minor": minor });
+            value["device_number"] = json!({ "major": major, "minor": minor });
         }
         Kind::Directory(_) | Kind::Fifo | Kind::Socket => {}
     }
     if !metadata.xattrs.is_empty() {
-        let xattrs = metadata.xattrs.iter().map(|(key, bytes)| (shown(key), Value::from(hex(bytes))));
+        let xattrs = metadata.xattrs.iter().map(|(key, bytes)| (shown(key), Value::from(parts::hex(bytes))));
         value["xattrs_hex"] = Value::Object(xattrs.collect());
     }
     value
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn size_of(kind: &Kind) -> u64 {
