@@ -356,3 +356,14 @@ fn a_pack_that_was_swapped_is_not_mounted() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn one_root_hash_is_counted_as_one() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.sealpack.run(["pull", &images::gaps()?.source(), "--name", "gaps"])?;
+    let [key, certificate] = desk.key("one")?;
+    let sealed = desk.sealpack.run(["seal", "gaps", "--key", &key, "--cert", &certificate])?.stdout;
+    let sealed = String::from_utf8(sealed)?;
+    ensure!(sealed.contains("the statement and 1 root hash signed by "), "{sealed}");
+    Ok(())
+}

@@ -57,7 +57,7 @@ impl CommandError {
         Self { error, ..self }
     }
 
-    /// 1 failed, 2 usage, 3 refused because verification failed.
+    /// 1 failed, 2 usage, 3 refused: verification failed, or a required level was not reached.
     pub(crate) const fn exit_status(&self) -> u8 {
         match self.kind {
             Kind::Failed => 1,

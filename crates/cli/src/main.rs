@@ -27,7 +27,7 @@ use crate::output::Output;
 #[derive(Debug, Parser)]
 #[command(name = "sealpack", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused because verification failed."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused: verification failed, or a required level was not reached."
 )]
 struct Arguments {
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! What to do about an image that cannot be had: the way to it, and what is said about it.
 
+use std::io::ErrorKind::NotFound;
+
 use sealpack_gate::NotAdmitted;
 use sealpack_oci::Error;
 use sealpack_oci::composefs::{Claim, ClaimedIn};
@@ -38,6 +40,10 @@ pub(super) fn of_way(error: &Error) -> Option<String> {
         Error::NoPlatform { available, .. } => {
             available.first().map(|platform| format!("for example `--platform {platform}`"))
         }
+        Error::File { path, source, .. } if source.kind() == NotFound && path.ends_with("oci-layout") => Some(
+            "an OCI layout is a directory with the files oci-layout and index.json; is the path spelt right?"
+                .to_owned(),
+        ),
         Error::Schema1 { .. } => Some("pushing the image again with a current docker converts it".to_owned()),
         _ => None,
     }

@@ -11,6 +11,9 @@ pub(crate) const fn of_store(error: &Error) -> Option<&'static str> {
         Error::NoSpace { .. } => {
             "make room on that filesystem (`sealpack gc` removes what no image needs) and try again"
         }
+        Error::Permission { .. } => {
+            "--store DIR or $SEALPACK_STORE names another place; without them $XDG_DATA_HOME and $HOME do"
+        }
         Error::ImageIncomplete { .. } => "pull the image again",
         Error::BlobDamaged { .. } | Error::RefDamaged(_) => OF_RECORD,
         Error::ImageDamaged { .. } | Error::LayerDamaged { .. } | Error::PackRecordDamaged { .. } => {

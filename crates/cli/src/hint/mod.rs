@@ -38,6 +38,9 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
         return of_store(error).map(str::to_owned);
     }
+    if let Some(sealpack_mount::Error::Busy { .. }) = error.downcast_ref() {
+        return Some("`sealpack umount --lazy` takes it out of sight at once".to_owned());
+    }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
     }
@@ -286,11 +289,14 @@ fn of_sealing(error: &SealingError) -> Option<String> {
     Some(hint.to_owned())
 }
 
-const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
+fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
         KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
             "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
         ),
+        KeyFileError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some("`sealpack key new --key KEY --cert CERT` makes a key and its certificate")
+        }
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }
@@ -311,7 +317,7 @@ const fn of_new_file(error: &NewFileError) -> Option<&'static str> {
     }
 }
 
-const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
+fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
     match error {
         TrustStoreError::Missing { .. } => Some("`sealpack trust add` makes one"),
         TrustStoreError::Conflict { .. } => {
@@ -323,5 +329,21 @@ const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
         TrustStoreError::Certificate(error) => of_key_file(error),
         TrustStoreError::NewFile(error) => of_new_file(error),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_write_where_the_store_would_be_is_told_how_to_name_another_place() {
+        let denied =
+            || sealpack_store::Error::Permission { call: "open", path: "/root/.local/share/sealpack".into() };
+        let advice = of_store(&denied()).unwrap();
+        assert!(advice.contains("--store DIR"), "{advice}");
+        assert_eq!(of(&PullError::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&sealpack_node::Error::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&denied()).as_deref(), Some(advice));
     }
 }

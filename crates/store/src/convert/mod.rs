@@ -57,13 +57,10 @@ impl Store {
         self.check_room(self.bytes_to_convert(&missing, to)?)?;
         observer.event(&Event::Began { phase: Phase::Convert, items: Some(missing.len() as u64) });
         convert_all(&staging, &missing, to, observer)?;
-        // A seal that the name got meanwhile is no other image.
-        let now = self.image(&record.name)?;
-        let now = now.filter(|now| now.clone().with_statement(None) == record.clone().with_statement(None));
-        let mut converted = now.ok_or_else(|| Error::NameChanged(record.name.clone()))?;
-        converted.objects = to;
+        // Once more when the name is changed: what is committed before takes its time.
+        self.check_same(record)?;
         let added = staging.figures();
-        staging.publish(&converted)?;
+        let converted = staging.publish_form(record, to)?;
         Ok(Converted { record: converted, layers: missing.len(), added })
     }
 }
