@@ -16,6 +16,7 @@ pub mod new_files;
 pub mod place;
 pub mod policy;
 pub mod remark;
+pub mod revoked;
 pub mod seals;
 pub mod standing;
 pub mod trust_store;

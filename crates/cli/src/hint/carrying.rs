@@ -92,13 +92,17 @@ const fn about(claim: &Claim) -> &'static str {
     }
 }
 
+/// Who says that something is revoked.
+pub(super) const REVOKED: &str = "revoked.toml in the trust store says so";
+
 /// What can be done about layers that are not what was sealed, or were revoked.
 const fn of_not_admitted(error: &NotAdmitted) -> &'static str {
     match error {
         NotAdmitted::Seal { .. } => {
             "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
         }
-        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
+        NotAdmitted::Revoked { .. } => REVOKED,
+        NotAdmitted::Store(_) => "`sealpack fsck` names what is damaged",
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         return of_gate(error);
     }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
+        sealpack_node::Error::Revoked(_) => Some(carrying::REVOKED),
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
         sealpack_node::Error::Naming(_) => {
@@ -71,6 +72,7 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Node(error) => of(error),
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
+        sealpack_gate::Error::SealRevoked { .. } => Some(carrying::REVOKED.to_owned()),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
         sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
         sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
