@@ -79,6 +79,14 @@ impl CommandError {
         self.error.to_string()
     }
 
+    /// Whether there is no store, and nothing in its place.
+    pub(crate) fn is_no_store(&self) -> bool {
+        matches!(
+            self.error.downcast_ref(),
+            Some(sealpack_store::Error::Missing { .. } | sealpack_store::Error::Empty { .. })
+        )
+    }
+
     pub(crate) fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }

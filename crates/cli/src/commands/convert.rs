@@ -26,6 +26,7 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        context.output.when_interrupted("the image is as it was; `sealpack gc` removes what was begun");
         let store = context.open()?;
         let record = find_name(&store, &self.image)?;
         revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;

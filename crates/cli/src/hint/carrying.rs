@@ -49,6 +49,9 @@ pub(super) fn of_way(error: &Error) -> Option<String> {
     }
 }
 
+/// What to do where plain HTTP is answered in a way that is none.
+const NOT_PLAIN: &str = "if the registry speaks TLS, leave out `--plain-http`";
+
 fn of_registry(error: &RegistryError) -> Option<String> {
     match error {
         RegistryError::Tls { plain: true, .. } => {
@@ -70,6 +73,17 @@ fn of_registry(error: &RegistryError) -> Option<String> {
         }
         RegistryError::Raced { .. } => {
             Some("somebody else is pushing for the same image; try again when that is done".to_owned())
+        }
+        RegistryError::Nonsense { url, .. } | RegistryError::Status { url, status: 400, .. }
+            if url.starts_with("http://") =>
+        {
+            Some(NOT_PLAIN.to_owned())
+        }
+        // What answers in another protocol.
+        RegistryError::Unreachable { url, problem, .. }
+            if url.starts_with("http://") && problem.contains("http parse fail") =>
+        {
+            Some(NOT_PLAIN.to_owned())
         }
         RegistryError::NotFound { url, .. } if url.contains("/manifests/") => Some(
             "look at the spelling of registry, repository and tag; some registries hide what needs a login"

@@ -45,6 +45,9 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         return of_gate(error);
     }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
+        sealpack_node::Error::Find(FindError::Missing { similar, .. }) if !similar.is_empty() => {
+            return Some(format!("is {} meant? `sealpack images` lists what it has", similar.join(" or ")));
+        }
         sealpack_node::Error::Revoked(_) => Some(carrying::REVOKED),
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
@@ -252,7 +255,7 @@ const fn of_find(error: &FindError) -> Option<&'static str> {
         FindError::NoDigest(_) => {
             Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
         }
-        FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
+        FindError::Missing { .. } => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
         FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
