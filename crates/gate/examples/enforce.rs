@@ -8,7 +8,7 @@ use sealpack_gate::{Demand, pull, verify};
 use sealpack_kernel::Kernel;
 use sealpack_mount::{Level, Plan};
 use sealpack_node::{mounting, place::StorePlace, trust_store::TrustStore};
-use sealpack_oci::{budget::Limits, environment::Environment, platform::Platform, registry::ClientOptions};
+use sealpack_oci::{environment::Environment, registry::ClientOptions};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,16 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let demand = Demand { sealed: true, ..Demand::default() };
     let mut say = |remark: sealpack_gate::Remark| eprintln!("{remark}");
 
-    let wanted = pull::Wanted {
-        source: image.parse()?,
-        name: None,
-        platform: Platform::host(),
-        algorithm: None,
-        objects: None,
-        check_composefs: true,
-        limits: Limits::USUAL,
-        demand,
-    };
+    let wanted = pull::Wanted::new(image.parse()?, demand);
     let admitted = pull::pull(&wanted, &place, &trust, (&client, &environment), &(), &mut say)?;
 
     let (_lock, store) = place.open_for_reading()?;
@@ -39,15 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(first.as_str().into());
     }
 
-    let options = mounting::Options {
-        target: target.into(),
-        writable: None,
-        read_only: true,
-        noexec: false,
-        nosuid: true,
-        required: Level::Enforced,
-        at_most: Level::Enforced,
-    };
+    let options = mounting::Options::read_only(target.into(), Level::Enforced);
     let plan = Plan::new(mounting::request(&store, record, options)?)?;
     let achieved = sealpack_mount::apply(&Kernel::default(), &plan)?;
     println!("{}: {}", achieved.target.display(), achieved.assurance);

@@ -38,6 +38,24 @@ pub struct Wanted {
     pub demand: Demand,
 }
 
+impl Wanted {
+    /// The image for this machine, under the name that the source suggests, in the form that suits it, within the usual
+    /// limits.
+    #[must_use]
+    pub fn new(source: Source, demand: Demand) -> Self {
+        Self {
+            source,
+            name: None,
+            platform: Platform::host(),
+            algorithm: None,
+            objects: None,
+            check_composefs: true,
+            limits: Limits::USUAL,
+            demand,
+        }
+    }
+}
+
 /// An image that came in by the rules. Nothing else makes one: what was pulled without asking the trust store is a
 /// [`Pulled`] alone.
 #[derive(Debug)]

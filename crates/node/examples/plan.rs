@@ -18,15 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let place = StorePlace::new(PathBuf::from(store), Duration::from_secs(10));
     let (_lock, store) = place.open_for_reading()?;
     let record = find(&store, image, Digests::Beginnings)?;
-    let options = Options {
-        target: PathBuf::from(target),
-        writable: None,
-        read_only: true,
-        noexec: false,
-        nosuid: true,
-        required: Level::Plain,
-        at_most: Level::Enforced,
-    };
+    let options = Options::read_only(PathBuf::from(target), Level::Plain);
     let plan = Plan::new(mounting::request(&store, &record, options)?)?;
     println!("{plan}");
     Ok(())

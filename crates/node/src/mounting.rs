@@ -29,6 +29,22 @@ pub struct Options {
     pub at_most: Level,
 }
 
+impl Options {
+    /// On `target`, read-only, at the best level that image and machine reach, but none below `required`.
+    #[must_use]
+    pub const fn read_only(target: PathBuf, required: Level) -> Self {
+        Self {
+            target,
+            writable: None,
+            read_only: true,
+            noexec: false,
+            nosuid: false,
+            required,
+            at_most: Level::Enforced,
+        }
+    }
+}
+
 /// What is to be mounted, and how: the request for a plan. The seal that the store has counts where it is of the image and
 /// the options allow signatures.
 ///
