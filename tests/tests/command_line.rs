@@ -6,6 +6,7 @@ use sealpack_tests::images;
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::Packing;
 use sealpack_tests::program::{Sealpack, start, under_test};
+use sealpack_tests::refusal::{Exit, judge_output};
 use sealpack_tests::{paths, skip};
 use serde_json::Value;
 use std::fs;
@@ -482,6 +483,20 @@ fn man_pages_for_a_directory_that_is_not_there_are_refused() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     ensure!(said.contains("/no/such/directory") && said.contains("No such file"), "{said}");
+    ensure!(said.contains("hint: ") && said.contains("mkdir -p"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_layout_or_a_key_that_is_not_there_is_named_with_what_it_would_be() -> Result<()> {
+    let sealpack = Sealpack::new()?;
+    let layout = ["cannot open /no/such/oci-layout", "hint: ", "a directory with the files oci-layout"];
+    let key = ["cannot read /no/such.key", "hint: ", "`sealpack key new"];
+    for (arguments, words) in
+        [(["pull", "--quiet", "oci:/no/such"], layout), (["key", "show", "/no/such.key"], key)]
+    {
+        judge_output(&sealpack.attempt(arguments)?, Exit::Failed, &words)?;
+    }
     Ok(())
 }
 

@@ -336,8 +336,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     ])?;
     assert_snapshot!(shown, @r##"
     $ sealpack images
-    error: there is no store at [STORE]: the first pull makes one
-    exit status 1
+    NAME  MANIFEST  PLATFORM  KEPT IN  PULLED (UTC)  SIZE  OWN
     $ sealpack inspect one
     error: there is no store at [STORE]: the first pull makes one
     exit status 1
@@ -349,6 +348,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     exit status 1
     $ sealpack pull oci:nowhere
     error: cannot open nowhere/oci-layout: No such file or directory (os error 2)
+    hint: an OCI layout is a directory with the files oci-layout and index.json; is the path spelt right?
     exit status 1
     $ sealpack pull One
     error: invalid value 'One' for '<SOURCE>...': "One" is not an image reference: the name must be in lower case; is "one" meant?

@@ -356,3 +356,33 @@ fn a_pack_that_was_swapped_is_not_mounted() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn one_root_hash_is_counted_as_one() -> Result<()> {
+    let desk = Desk::new()?;
+    desk.sealpack.run(["pull", &images::gaps()?.source(), "--name", "gaps"])?;
+    let [key, certificate] = desk.key("one")?;
+    let sealed = desk.sealpack.run(["seal", "gaps", "--key", &key, "--cert", &certificate])?.stdout;
+    let sealed = String::from_utf8(sealed)?;
+    ensure!(sealed.contains("the statement and 1 root hash signed by "), "{sealed}");
+    Ok(())
+}
+
+/// The machine's own trust store had the key revoked, and it went on sealing without a word.
+#[test]
+fn a_key_that_is_revoked_here_seals_nothing() -> Result<()> {
+    let desk = Desk::new()?;
+    let [_, certificate] = desk.key("one")?;
+    let trust = desk.keys.path().join("trust.d").display().to_string();
+    for command in [
+        &["trust", "add", "publisher", "--cert", &certificate][..],
+        &["trust", "revoke", "publisher", "--reason", "it was stolen"],
+    ] {
+        desk.sealpack.run(["--trust", &trust].iter().chain(command))?;
+    }
+    let output = desk.seal("one", &["--trust", &trust])?;
+    assert_eq!(output.status.code(), Some(3));
+    ensure!(said(&output).contains("is revoked (it was stolen)"), "{}", said(&output));
+    ensure!(desk.seal("two", &["--trust", &trust])?.status.success(), "another key seals");
+    Ok(())
+}

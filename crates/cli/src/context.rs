@@ -10,6 +10,7 @@ use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::progress;
 use sealpack_node::trust_store::TrustStore;
 
 /// How long a command waits for one that has the store to itself, such as gc.
@@ -20,6 +21,8 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Context {
     pub(crate) store: Option<PathBuf>,
     pub(crate) trust: Option<PathBuf>,
+    /// Whether a variable says where the trust store is, which is set for all that the user does.
+    pub(crate) trust_by_variable: bool,
     pub(crate) output: Output,
 }
 
@@ -44,7 +47,8 @@ impl Context {
 
     /// The place of the store.
     pub(crate) fn place(&self) -> Result<StorePlace, CommandError> {
-        Ok(StorePlace::new(self.store_path()?, LOCK_WAIT))
+        let place = StorePlace::new(self.store_path()?, LOCK_WAIT);
+        Ok(place.with_lock_watcher(progress::lock_watcher(self.output)))
     }
 
     /// The store, which must be there.

@@ -57,7 +57,7 @@ impl CommandError {
         Self { error, ..self }
     }
 
-    /// 1 failed, 2 usage, 3 refused because verification failed.
+    /// 1 failed, 2 usage, 3 refused: verification failed, or a required level was not reached.
     pub(crate) const fn exit_status(&self) -> u8 {
         match self.kind {
             Kind::Failed => 1,
@@ -77,6 +77,14 @@ impl CommandError {
 
     pub(crate) fn message(&self) -> String {
         self.error.to_string()
+    }
+
+    /// Whether there is no store, and nothing in its place.
+    pub(crate) fn is_no_store(&self) -> bool {
+        matches!(
+            self.error.downcast_ref(),
+            Some(sealpack_store::Error::Missing { .. } | sealpack_store::Error::Empty { .. })
+        )
     }
 
     pub(crate) fn hint_text(&self) -> Option<&str> {

@@ -10,8 +10,11 @@ mod output;
 mod progress;
 mod show;
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::context::Context;
@@ -24,7 +27,7 @@ use crate::output::Output;
 #[derive(Debug, Parser)]
 #[command(name = "sealpack", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused because verification failed."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused: verification failed, or a required level was not reached."
 )]
 struct Arguments {
     #[command(flatten)]
@@ -63,15 +66,17 @@ fn main() -> ExitCode {
     {
         return tool.run(argv0, arguments);
     }
-    let parsed = Arguments::command()
-        .try_get_matches()
-        .and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches))));
-    let (arguments, verb) = match parsed {
+    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+        let trust_by_variable = matches.value_source("trust") == Some(ValueSource::EnvVariable);
+        Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches), trust_by_variable))
+    });
+    let (arguments, verb, trust_by_variable) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(error),
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
-    let context = Context { store, trust, output: Output { json, quiet, verbose, verb: verb.leak() } };
+    let output = Output { json, quiet, verbose, verb: verb.leak() };
+    let context = Context { store, trust, trust_by_variable, output };
     match arguments.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -93,16 +98,42 @@ fn verb_of(matches: &clap::ArgMatches) -> String {
 }
 
 /// Says what is wrong with the command line, or what was asked for of it: help, the version.
-fn misused(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() && wants_json(std::env::args_os()) {
-        let text = error.render().to_string();
+fn misused(mut error: clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    // The usage that an error brings has everything in it that was given, what variables say included, as if it were
+    // required.
+    if error.get(ContextKind::Usage).is_some() {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(&words)));
+    }
+    let text = error.render().to_string();
+    if wants_json(std::env::args_os()) {
         let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
         let message = message.trim().trim_start_matches("error: ");
         let hint = Some(rest.trim()).filter(|rest| !rest.is_empty());
         Output::json_line(Output::error_line("usage", message, hint));
         return ExitCode::from(2);
     }
-    error.exit()
+    // What was given may be somebody else's text.
+    _ = write!(std::io::stderr().lock(), "{}", output::visible(&text));
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// How the verb among `words` is used.
+fn usage_of(words: &[String]) -> clap::builder::StyledStr {
+    let mut command = Arguments::command();
+    command.build();
+    let mut verb = &mut command;
+    for word in words {
+        // What is no verb is an option, or an argument of the verb before it.
+        if verb.find_subcommand(word).is_some() {
+            verb = verb.find_subcommand_mut(word).expect("it was there a moment ago");
+        }
+    }
+    verb.render_usage()
 }
 
 /// Whether machines read the answer, though the command line cannot be understood.
@@ -124,5 +155,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_usage_of_a_verb_is_found_among_its_options() {
+        let usage = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            super::usage_of(&words).to_string()
+        };
+        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), "Usage: sealpack pull [OPTIONS] <SOURCE>...");
+        assert!(usage(&["policy", "--json", "new"]).starts_with("Usage: sealpack policy new [OPTIONS] "));
+        assert!(usage(&["nonsense"]).starts_with("Usage: sealpack [OPTIONS] <COMMAND>"));
     }
 }

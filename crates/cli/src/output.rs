@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use indicatif::MultiProgress;
 
 use sealpack_node::Remark;
 use serde_json::{Value, json};
@@ -30,13 +33,29 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        // A file or a pipe gets what there is.
-        let text = if io::stdout().is_terminal() { visible(&text) } else { Cow::Borrowed(text.as_str()) };
+        if !self.json {
+            return self.text(&text);
+        }
+        self.text_as_it_is(&visible_json(&text))
+    }
+
+    /// Prints lines: what there is into a file or a pipe, on a terminal what can be seen there.
+    pub(crate) fn text(self, text: &str) -> Result<(), CommandError> {
+        match io::stdout().is_terminal() {
+            true => self.text_as_it_is(&visible(text)),
+            false => self.text_as_it_is(text),
+        }
+    }
+
+    fn text_as_it_is(self, text: &str) -> Result<(), CommandError> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let newline = if text.ends_with('\n') { "" } else { "\n" };
         written(write!(io::stdout().lock(), "{text}{newline}"))
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes as they are, on a terminal too: for commands whose purpose that is.
     pub(crate) fn raw(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
@@ -45,8 +64,29 @@ impl Output {
     /// A remark on standard error, for people who did not ask for quiet.
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet && !self.json {
-            // Nobody is left to tell when standard error is closed.
-            _ = writeln!(io::stderr().lock(), "{}", visible(text));
+            beside_bars(|| {
+                // Nobody is left to tell when standard error is closed.
+                _ = writeln!(io::stderr().lock(), "{}", visible(text));
+            });
+        }
+    }
+
+    /// Has the user who interrupts the command told what became of what it did so far.
+    pub(crate) fn when_interrupted(self, what_stays: &'static str) {
+        let told = sealpack_kernel::interrupt::before_it_ends(move || {
+            let text = format!("interrupted: {what_stays}");
+            self.event(|| serde_json::json!({ "event": "interrupted", "what_stays": what_stays }), || text);
+        });
+        // Without a thread for it the command ends as silently as it would.
+        _ = told;
+    }
+
+    /// Something that happens meanwhile: a line, or for machines a JSON value on one.
+    pub(crate) fn event(self, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        match (self.json, self.quiet) {
+            (true, _) => Self::json_line(value()),
+            (false, true) => {}
+            (false, false) => self.remark(&text()),
         }
     }
 
@@ -81,7 +121,7 @@ impl Output {
         let mut stderr = io::stderr().lock();
         let written = if self.json {
             let error = Self::error_line(error.kind_name(), &error.message(), error.hint_text());
-            writeln!(stderr, "{error}")
+            writeln!(stderr, "{}", visible_json(&error.to_string()))
         } else {
             let hint = error.hint_text().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
             writeln!(stderr, "{}", visible(&format!("error: {}{hint}", error.message())))
@@ -98,7 +138,7 @@ impl Output {
     /// One JSON object on a line of standard error.
     pub(crate) fn json_line(value: Value) {
         // As above: nobody is left to tell.
-        _ = writeln!(io::stderr().lock(), "{}", parts::versioned(value));
+        _ = writeln!(io::stderr().lock(), "{}", visible_json(&parts::versioned(value).to_string()));
     }
 
     /// Whether moving progress bars make sense.
@@ -107,10 +147,53 @@ impl Output {
     }
 }
 
+/// The progress bars of this process: it has one terminal.
+pub(crate) fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Writes to the terminal between the bars that there may be.
+fn beside_bars(write: impl FnOnce()) {
+    bars().suspend(write);
+}
+
+/// Whether a character, instead of being seen, does something to those around it or to the terminal, or is not seen at all:
+/// controls, marks that turn the direction of writing, joiners, fillers, variation selectors and tags.
+const fn acts(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
+            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// JSON in which every character that would act on a terminal is written as its number, which means the same.
+fn visible_json(json: &str) -> Cow<'_, str> {
+    let acts = |character: char| acts(character) && character != '\n';
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    // They are in strings only: JSON has no other place for them.
+    let mut visible = String::with_capacity(json.len());
+    for character in json.chars() {
+        if acts(character) {
+            let mut units = [0; 2];
+            character.encode_utf16(&mut units).iter().for_each(|unit| visible += &format!("\\u{unit:04x}"));
+        } else {
+            visible.push(character);
+        }
+    }
+    Cow::Owned(visible)
+}
+
 /// A text with everything escaped that a terminal would act upon: registries, images, seals and policies choose parts
 /// of what is said about them.
-fn visible(text: &str) -> Cow<'_, str> {
-    let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let acts = |character: char| acts(character) && !matches!(character, '\n' | '\t');
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
@@ -182,6 +265,22 @@ mod tests {
     fn a_message_cannot_command_the_terminal() {
         assert_eq!(visible("plain: ä\nhint: 漢"), "plain: ä\nhint: 漢");
         assert_eq!(visible("\u{1b}[2Jgone\r\u{9b}31m"), "\\u{1b}[2Jgone\\r\\u{9b}31m");
+    }
+
+    #[test]
+    fn what_is_not_seen_or_turns_what_is_around_it_is_shown_as_a_number() {
+        for acting in
+            "\u{202e}\u{2066}\u{2069}\u{200b}\u{200d}\u{feff}\u{ad}\u{85}\u{e0041}\u{fe0f}\u{61c}\u{2028}"
+                .chars()
+        {
+            let number = u32::from(acting);
+            assert_eq!(visible(&format!("a{acting}b")), format!("a\\u{{{number:x}}}b"));
+            let json = Value::from(format!("a{acting}b")).to_string();
+            let shown = visible_json(&json);
+            assert!(shown.is_ascii(), "{shown}");
+            assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), format!("a{acting}b"));
+        }
+        assert_eq!(visible("日本語 עברית العربية 🦀"), "日本語 עברית العربية 🦀");
     }
 
     #[test]

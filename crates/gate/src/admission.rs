@@ -5,7 +5,7 @@ use std::cell::Cell;
 use sealpack_format::reference::ImageName;
 use sealpack_node::seals;
 use sealpack_oci::pull::{Objection, Rebuilt};
-use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, Store};
+use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, ObjectForm, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
 use sealpack_trust::seal::{Mismatch, Seal};
@@ -31,6 +31,9 @@ pub enum NotAdmitted {
         /// Which, and why.
         failure: Failure,
     },
+    /// It cannot be found out whether something in it was revoked.
+    #[error(transparent)]
+    Store(#[from] sealpack_store::Error),
 }
 
 /// What came of the seals of an image.
@@ -128,7 +131,7 @@ impl Admission {
 
     /// Compares what was made of the layers with what the seal says, and answers with what is to be kept.
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, Objection> {
-        self.check_revocations(rebuilt)?;
+        self.check_revocations(store, rebuilt)?;
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
         let (epochs, agreed) = (self.epochs.clone(), self.agreed);
         let Some(chosen) = &self.chosen else { return Ok(Accepted { seal: None, epochs, unsealed, agreed }) };
@@ -168,8 +171,17 @@ impl Admission {
     }
 
     /// That nothing of the image was revoked.
-    fn check_revocations(&self, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
-        let packs = rebuilt.packs.iter().map(|pack| pack.pack.root_hash);
+    fn check_revocations(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
+        if self.revocations.root_hashes.is_empty() {
+            return Ok(());
+        }
+        // Whoever revoked a pack meant what is in it, in whichever form that is kept.
+        let derived = match rebuilt.record.objects {
+            ObjectForm::Files => store.derived_packs(rebuilt.record),
+            ObjectForm::Packs => Ok(rebuilt.packs.to_vec()),
+        };
+        let derived = derived.map_err(|error| Objection::new(NotAdmitted::Store(error)))?;
+        let packs = derived.iter().map(|pack| pack.pack.root_hash);
         let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
         let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use sealpack_format::reference::ReferenceError;
 use sealpack_oci::pull::PullError;
-use sealpack_trust::judge::Refusal;
+use sealpack_trust::judge::{Failure, Refusal};
 
 use crate::publish::PublishError;
 use crate::rollback::RollbackError;
@@ -23,6 +23,14 @@ pub enum Error {
     /// The trust store says no.
     #[error(transparent)]
     Refused(Refusal),
+    /// A seal of the image, by somebody whose signatures count, names what was revoked.
+    #[error("the image must not be pulled: by its seal {label}, {failure}")]
+    SealRevoked {
+        /// The seal: its digest.
+        label: String,
+        /// Which root hash, and why.
+        failure: Failure,
+    },
     /// What is there suggests no name, and none was given.
     #[error("{from} suggests no name for the image")]
     NoName {
@@ -91,7 +99,7 @@ impl Error {
             Self::Node(error) => error.is_verification(),
             Self::Oci(error) => error.is_verification(),
             Self::Pull(error) => error.is_verification(),
-            Self::Refused(_) => true,
+            Self::Refused(_) | Self::SealRevoked { .. } => true,
             Self::NoName { .. }
             | Self::PacksNeedSha256
             | Self::NameUnsaid { .. }

@@ -11,7 +11,8 @@ use sealpack_oci::transport::ImageSource;
 use sealpack_store::{Epoch, Store};
 use sealpack_trust::anchors::{Anchors, Requirement};
 use sealpack_trust::judge::{
-    Candidate, Choice, Question, Refusal, Remembered, Verdict, check_before, check_pin, choose, judge,
+    Candidate, Choice, Failure, Question, Refusal, Remembered, Verdict, check_before, check_pin, choose,
+    judge,
 };
 
 use crate::Error;
@@ -173,6 +174,7 @@ impl Gate {
             let question = self.question(asked, manifest, found.index_digest(), &platform);
             let choice = choose(&candidates, &self.anchors, &question);
             let choice = choice.map_err(Error::Refused)?;
+            self.refuse_revoked(&candidates, &question)?;
             let is_free = self.demand.allow_rollback || asked.name.digest().is_some();
             if matches!(choice, Choice::Unsealed(_)) && !is_free {
                 let names = self.anchors.rules().names(&asked.name);
@@ -182,6 +184,24 @@ impl Gate {
         }
         self.target.iter().for_each(|name| admission.give(name));
         Ok(admission)
+    }
+
+    /// Refuses an image of which somebody whose signatures count has stated that it has what was revoked since. Who else
+    /// says so is nobody; what the layers give is looked at later.
+    fn refuse_revoked(&self, candidates: &[Candidate], question: &Question<'_>) -> Result<(), Error> {
+        let of_image = |candidate: &&Candidate| {
+            candidate.seal.as_ref().is_ok_and(|seal| seal.statement().manifest() == question.manifest)
+        };
+        for candidate in candidates.iter().filter(of_image) {
+            let Ok(seal) = &candidate.seal else { continue };
+            let verdict = judge(seal, &self.anchors, question);
+            let revoked =
+                verdict.failures.into_iter().find(|it| matches!(it, Failure::RevokedRootHash { .. }));
+            if let Some(failure) = revoked.filter(|_| !verdict.statement_signers.is_empty()) {
+                return Err(Error::SealRevoked { label: candidate.label.clone(), failure });
+            }
+        }
+        Ok(())
     }
 
     /// What is to be said of each seal, for each name.

@@ -4,7 +4,7 @@ use sealpack_format::digest::DiffId;
 use sealpack_format::reference::Reference;
 use sealpack_format::{Algorithm, BlobDigest};
 use sealpack_node::trust_store::TrustStore;
-use sealpack_node::{naming, seals};
+use sealpack_node::{naming, revoked, seals};
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::anchors::CertificateProblem;
 use sealpack_trust::judge::{Candidate, Failure};
@@ -107,6 +107,8 @@ pub fn rollback(
         None => older(store, &before, &history, trust, remarks)?,
     };
     check_whole(store, now)?;
+    // On purpose as it may be: what was revoked is not for use.
+    revoked::check(store, now, &trust.revocations_so_far().map_err(sealpack_node::Error::from)?)?;
     let now = naming::go_back(store, now)?;
     let [epoch, epoch_before] = [&now, &before].map(|record| seals::epoch_of(store, record));
     Ok(RolledBack { now, epoch, before, epoch_before })

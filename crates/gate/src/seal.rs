@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealpack_node::place::StorePlace;
-use sealpack_node::seals::{self, Wanted};
+use sealpack_node::seals::{self, SealingError, Wanted};
 use sealpack_node::trust_store::TrustStore;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::registry::ClientOptions;
@@ -68,6 +68,13 @@ pub fn seal(
     let ready =
         sealing.publish.map(|publish| publish.place.look(&store, &record, publish.way)).transpose()?;
     let mut of_node = |remark: sealpack_node::Remark| remarks(remark.into());
+    let anchors = trust.read_so_far(&mut of_node).map_err(sealpack_node::Error::from)?;
+    for certificate in [keys.packs.certificate, keys.statement.certificate] {
+        if let Some(revoked) = anchors.revocation(certificate) {
+            let (subject, reason) = (certificate.subject().to_string(), revoked.reason.clone());
+            return Err(sealpack_node::Error::from(SealingError::RevokedSigner { subject, reason }).into());
+        }
+    }
     let (record, draft) = seals::draft(&store, record, trust, sealing.wanted, sealing.replace, &mut of_node)?;
     let seal = draft.sign(keys).map_err(sealpack_node::Error::from)?;
     let record = seals::keep(&store, &record, &seal, trust, &mut of_node)?;
@@ -97,6 +104,7 @@ pub fn publish(
     remarks: Remarks<'_>,
 ) -> Result<Published, Error> {
     let seal = seals::read(store, record)?.ok_or_else(|| Error::NoSeal { name: record.name.clone() })?;
+    seals::check(store, record, &seal)?;
     let ready = publish.place.look(store, record, publish.way)?;
     let mut published = ready.publish(&seal, remarks)?;
     if publish.composefs {

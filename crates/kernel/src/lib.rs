@@ -10,6 +10,8 @@ mod call;
 pub mod directory;
 pub mod dm;
 pub mod fsverity;
+#[allow(unsafe_code, reason = "masks of signals, which no crate wraps")]
+pub mod interrupt;
 #[allow(unsafe_code, reason = "ioctl requests that no crate wraps")]
 mod ioctl;
 pub mod ipe;

@@ -50,7 +50,7 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     if plan.required == Level::Enforced
         && let Err(why) = enforcement::in_force_for(kernel, devices_of(plan))
     {
-        return Err(Error::NotEnforced { best: Assurance::new(Level::Signed, why) });
+        return Err(Error::NotEnforced { why });
     }
     let lowers = OpenLowers::open(kernel, plan)?.mount(kernel, plan)?;
     let assurance = assurance_of(kernel, plan, &lowers);

@@ -153,10 +153,10 @@ pub enum Error {
         actual: Assurance,
     },
     /// Enforcement was required, and nothing enforces. Found out before anything else was tried.
-    #[error("{} is required, but this mount would be at most {best}", Level::Enforced)]
+    #[error("{} is required, but {why}", Level::Enforced)]
     NotEnforced {
-        /// The best that it could be.
-        best: Assurance,
+        /// What is in the way of it, whatever else the mount would reach.
+        why: String,
     },
     /// There is an image mounted on the target.
     #[error("{} already has an image mounted: {image}", target.display())]

@@ -5,6 +5,7 @@ use crate::keys::KeyFileError;
 use crate::naming::NamingError;
 use crate::new_files::NewFileError;
 use crate::policy::PolicyError;
+use crate::revoked::RevokedImage;
 use crate::seals::SealingError;
 use crate::trust_store::TrustStoreError;
 
@@ -27,6 +28,9 @@ pub enum Error {
     /// Of giving an image a name.
     #[error(transparent)]
     Naming(#[from] NamingError),
+    /// Of an image with something in it that was revoked.
+    #[error(transparent)]
+    Revoked(#[from] RevokedImage),
     /// Of seals.
     #[error(transparent)]
     Sealing(#[from] SealingError),
@@ -51,7 +55,7 @@ impl Error {
             Self::Mount(error) => error.is_verification(),
             Self::Policy(error) => error.is_verification(),
             Self::Sealing(error) => error.is_verification(),
-            Self::Naming(_) => true,
+            Self::Naming(_) | Self::Revoked(_) => true,
             Self::KeyFile(_) | Self::Find(_) | Self::NewFile(_) | Self::TrustStore(_) => false,
         }
     }

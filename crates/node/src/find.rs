@@ -5,6 +5,7 @@ use sealpack_format::reference::{Reference, ReferenceError};
 use sealpack_store::{ImageRecord, Store};
 
 use crate::Error;
+use crate::similar::similar;
 
 /// The fewest characters of a digest that name an image.
 const DIGEST_PREFIX_MIN: usize = 8;
@@ -26,8 +27,13 @@ pub enum FindError {
     #[error("{0:?} names no image: a digest is sha256: and 8 to 64 digits of 0-9 a-f, or such digits alone")]
     NoDigest(String),
     /// The store does not have it.
-    #[error("the store has no image {0}")]
-    Missing(String),
+    #[error("the store has no image {name}")]
+    Missing {
+        /// What was asked for, in full.
+        name: String,
+        /// Names in the store that may be meant, the likeliest first.
+        similar: Vec<String>,
+    },
     /// It is the beginning of digests of different images, or the digest of an index that these are from.
     #[error("{0} is the beginning of several images' digests, or the digest of an index of them")]
     SeveralImages(String),
@@ -131,7 +137,17 @@ pub fn find(store: &Store, text: &str, digests: Digests) -> Result<ImageRecord, 
         }
         Asked::Digest(asked) => asked.text,
     };
-    Err(FindError::Missing(meant).into())
+    Err(missing(store, meant)?.into())
+}
+
+/// That the store has no image of that name, and which of its names may be meant.
+///
+/// # Errors
+///
+/// Of the store.
+pub fn missing(store: &Store, name: String) -> Result<FindError, Error> {
+    let similar = similar(&name, store.images()?.records.iter().map(|record| record.name.as_str()));
+    Ok(FindError::Missing { name, similar })
 }
 
 /// As [`find`], but `None` when the store has no such image.

@@ -16,7 +16,9 @@ pub mod new_files;
 pub mod place;
 pub mod policy;
 pub mod remark;
+pub mod revoked;
 pub mod seals;
+mod similar;
 pub mod standing;
 pub mod trust_store;
 

@@ -4,20 +4,31 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealpack_format::Algorithm;
-use sealpack_store::{Error, Lock, LockKind, Store};
+use sealpack_store::{Error, Lock, LockKind, LockWatcher, Store};
 
 /// The place of a store, which need not be there yet.
 #[derive(Debug, Clone)]
 pub struct StorePlace {
     path: PathBuf,
     wait: Duration,
+    watcher: LockWatcher,
 }
 
 impl StorePlace {
     /// The store in the directory `path`; its users wait `wait` for each other.
     #[must_use]
-    pub const fn new(path: PathBuf, wait: Duration) -> Self {
-        Self { path, wait }
+    pub fn new(path: PathBuf, wait: Duration) -> Self {
+        Self { path, wait, watcher: LockWatcher::default() }
+    }
+
+    /// The same, with somebody who hears that its users wait.
+    #[must_use]
+    pub fn with_lock_watcher(self, watcher: LockWatcher) -> Self {
+        Self { watcher, ..self }
+    }
+
+    fn ours(&self, store: Store) -> Store {
+        store.with_lock_wait(self.wait).with_lock_watcher(self.watcher.clone())
     }
 
     /// The store's directory.
@@ -32,7 +43,7 @@ impl StorePlace {
     ///
     /// Of the store.
     pub fn open(&self) -> Result<Store, Error> {
-        Ok(Store::open(self.path.clone())?.with_lock_wait(self.wait))
+        Store::open(self.path.clone()).map(|store| self.ours(store))
     }
 
     /// The store, with a lock that keeps what is in it for as long as it is held.
@@ -52,7 +63,7 @@ impl StorePlace {
     ///
     /// Of the store.
     pub fn open_or_create(&self, algorithm: Option<Algorithm>) -> Result<Store, Error> {
-        Ok(Store::open_or_create(self.path.clone(), algorithm)?.with_lock_wait(self.wait))
+        Store::open_or_create(self.path.clone(), algorithm).map(|store| self.ours(store))
     }
 
     /// As [`open_or_create`](Self::open_or_create), but `None` where it would make a store.

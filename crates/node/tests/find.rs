@@ -37,7 +37,7 @@ impl Fixture {
         find(&self.store, text, digests).map(|record| record.name).map_err(|error| match error {
             sealpack_node::Error::Find(FindError::SeveralImages(_)) => "several".to_owned(),
             sealpack_node::Error::Find(FindError::Beginning(_)) => "beginning".to_owned(),
-            sealpack_node::Error::Find(FindError::Missing(_)) => "missing".to_owned(),
+            sealpack_node::Error::Find(FindError::Missing { .. }) => "missing".to_owned(),
             sealpack_node::Error::Find(FindError::NoDigest(_)) => "no digest".to_owned(),
             other => other.to_string(),
         })

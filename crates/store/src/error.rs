@@ -131,8 +131,7 @@ pub enum Error {
     },
     /// What is to be written cannot fit.
     #[error(
-        "no space left in {} for {needed_bytes} bytes, where its filesystem has {free_bytes}: make room there \
-         (`sealpack gc` removes what no image needs) and try again",
+        "no space left in {} for {needed_bytes} bytes, where its filesystem has {free_bytes}",
         path.display()
     )]
     NoRoom {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A process that has the lock.
@@ -19,6 +20,52 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {}", self.pid)?;
         self.command.iter().try_for_each(|command| write!(f, " ({command})"))
+    }
+}
+
+/// A lock is waited for, and has been for a while.
+#[derive(Debug, Clone)]
+pub struct LockWait {
+    /// The store.
+    pub store: PathBuf,
+    /// Who has it, as far as it can be found out.
+    pub holders: Vec<Holder>,
+    /// How much longer it will be waited for at most.
+    pub left: Duration,
+}
+
+impl fmt::Display for LockWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "waiting for the store {}, which is in use", self.store.display())?;
+        for (index, holder) in self.holders.iter().enumerate() {
+            write!(f, "{}{holder}", if index == 0 { " by " } else { ", " })?;
+        }
+        write!(f, ": for {} s more at most", self.left.as_secs())
+    }
+}
+
+/// Hears that a lock is waited for, once for each that was not there within a second.
+#[derive(Clone, Default)]
+pub struct LockWatcher(Option<Arc<Hear>>);
+
+type Hear = dyn Fn(&LockWait) + Send + Sync;
+
+impl LockWatcher {
+    /// Calls `hear`.
+    pub fn new(hear: impl Fn(&LockWait) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hear)))
+    }
+
+    pub(crate) fn hear(&self, wait: impl FnOnce() -> LockWait) {
+        if let Some(hear) = &self.0 {
+            hear(&wait());
+        }
+    }
+}
+
+impl fmt::Debug for LockWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "LockWatcher(…)" } else { "LockWatcher" })
     }
 }
 

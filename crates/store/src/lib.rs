@@ -63,7 +63,7 @@ pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use fsck::{FsckOptions, FsckReport};
 pub use gc::{Discard, GcOptions, GcReport, Marked, PARTIAL_KEPT, Removed};
-pub use holders::{Holder, LockError};
+pub use holders::{Holder, LockError, LockWait, LockWatcher};
 pub use images::{ObjectsOfImage, objects_of_image};
 pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;

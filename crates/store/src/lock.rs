@@ -6,11 +6,21 @@ use std::time::{Duration, Instant};
 
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::holders::{LockError, holders, is_foreign};
+use crate::holders::{LockError, LockWait, LockWatcher, holders, is_foreign};
 use crate::places::{LOCK, MAKING_LOCK, NAMES_LOCK, REFS};
 
 /// How often a lock that is waited for is tried.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// After how long it is told that a lock is waited for.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a lock is waited for, and who hears of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    pub(crate) wait: Duration,
+    pub(crate) watcher: &'a LockWatcher,
+}
 
 /// With whom a lock can be held together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,32 +46,32 @@ impl Lock {
         self.kind
     }
 
-    /// Takes the lock of the store in `root`, waiting for at most `wait`.
-    pub(crate) fn take(root: &Dir, kind: LockKind, wait: Duration) -> Result<Self> {
+    /// Takes the lock of the store in `root`, waiting with `patience`.
+    pub(crate) fn take(root: &Dir, kind: LockKind, patience: Patience<'_>) -> Result<Self> {
         let missing = || Error::io("open", root.at(LOCK), rustix::io::Errno::NOENT);
         let file = root.read(LOCK)?.ok_or_else(missing)?;
-        let file = lock(root, file, LOCK, (kind, wait), |_| false)?;
+        let file = lock(root, file, LOCK, (kind, patience), |_| false)?;
         let file = file.ok_or_else(missing)?;
         Ok(Self { _files: (file, None), kind })
     }
 
     /// Takes the lock under which a store is made: one of its own, so that nobody who uses the store that another
     /// process has just made is waited for.
-    pub(crate) fn take_for_making(root: &Dir, wait: Duration) -> Result<Self> {
-        Self::take_private(root, MAKING_LOCK, ".", wait)
+    pub(crate) fn take_for_making(root: &Dir, patience: Patience<'_>) -> Result<Self> {
+        Self::take_private(root, MAKING_LOCK, ".", patience)
     }
 
     /// Takes the lock under which a name, its history or its epoch changes. Whoever has it does nothing else.
-    pub(crate) fn take_for_names(root: &Dir, wait: Duration) -> Result<Self> {
-        Self::take_private(root, NAMES_LOCK, REFS, wait)
+    pub(crate) fn take_for_names(root: &Dir, patience: Patience<'_>) -> Result<Self> {
+        Self::take_private(root, NAMES_LOCK, REFS, patience)
     }
 
     /// Takes a lock on the file `private`, which only the owner can open, and on the directory `earlier`, which earlier
     /// versions lock. That one, whoever has got into the store could have as well: a lock on it that only other users'
     /// processes have does not count.
-    fn take_private(root: &Dir, private: &str, earlier: &str, wait: Duration) -> Result<Self> {
+    fn take_private(root: &Dir, private: &str, earlier: &str, patience: Patience<'_>) -> Result<Self> {
         let missing = |name| Error::io("open", root.at(name), rustix::io::Errno::NOENT);
-        let (kind, how) = (LockKind::Exclusive, (LockKind::Exclusive, wait));
+        let (kind, how) = (LockKind::Exclusive, (LockKind::Exclusive, patience));
         let file = lock(root, root.append(private, 0o600)?, private, how, |_| false)?;
         let file = file.ok_or_else(|| missing(private))?;
         let directory = root.read(earlier)?.ok_or_else(|| missing(earlier))?;
@@ -75,10 +85,12 @@ fn lock(
     root: &Dir,
     file: File,
     name: &str,
-    (kind, wait): (LockKind, Duration),
+    (kind, Patience { wait, watcher }): (LockKind, Patience<'_>),
     does_not_count: impl Fn(&File) -> bool,
 ) -> Result<Option<Locked>> {
-    let deadline = Instant::now().checked_add(wait);
+    let start = Instant::now();
+    let deadline = start.checked_add(wait);
+    let mut is_told = false;
     loop {
         match try_lock(&file, kind) {
             Ok(()) => return Ok(Some(Locked(file))),
@@ -90,6 +102,11 @@ fn lock(
         let left = deadline.map_or(RETRY, |deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return Err(LockError { store: root.path().to_owned(), wait, holders: holders(&file) }.into());
+        }
+        if !is_told && start.elapsed() >= TELL_AFTER {
+            is_told = true;
+            let left = deadline.map_or(wait, |_| left);
+            watcher.hear(|| LockWait { store: root.path().to_owned(), holders: holders(&file), left });
         }
         std::thread::sleep(left.min(RETRY));
     }

@@ -14,8 +14,9 @@ use sealpack_kernel::directory::Directory;
 use crate::dir::{Dir, sync_file};
 use crate::documents;
 use crate::error::{Error, Result};
+use crate::holders::LockWatcher;
 use crate::integrity::Integrity;
-use crate::lock::{Lock, LockKind};
+use crate::lock::{Lock, LockKind, Patience};
 use crate::meta::{Feature, Meta};
 use crate::modes;
 use crate::places::{self, TMP};
@@ -36,6 +37,7 @@ pub struct Store {
     algorithm: Algorithm,
     integrity: Integrity,
     lock_wait: Duration,
+    lock_watcher: LockWatcher,
     /// The features that this has [enabled](Self::enable_feature) or found enabled.
     enabled: Mutex<Vec<Feature>>,
     /// Whether no seal is where earlier versions put them.
@@ -89,6 +91,7 @@ impl Store {
             algorithm,
             integrity,
             lock_wait: LOCK_WAIT,
+            lock_watcher: LockWatcher::default(),
             enabled: Mutex::default(),
             seals_settled: AtomicBool::new(false),
             found_loose,
@@ -126,6 +129,13 @@ impl Store {
         self
     }
 
+    /// Sets who hears that a lock is waited for.
+    #[must_use]
+    pub fn with_lock_watcher(mut self, watcher: LockWatcher) -> Self {
+        self.lock_watcher = watcher;
+        self
+    }
+
     /// The absolute path of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -152,7 +162,11 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`] names who has it.
     pub fn lock(&self, kind: LockKind, wait: Duration) -> Result<Lock> {
-        Lock::take(&self.root, kind, wait)
+        Lock::take(&self.root, kind, Patience { wait, watcher: &self.lock_watcher })
+    }
+
+    const fn patience(&self) -> Patience<'_> {
+        Patience { wait: self.lock_wait, watcher: &self.lock_watcher }
     }
 
     /// The shared lock that a call takes by itself.
@@ -162,7 +176,7 @@ impl Store {
 
     /// Keeps others from changing names, histories and epochs.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
-        Lock::take_for_names(&self.root, self.lock_wait)
+        Lock::take_for_names(&self.root, self.patience())
     }
     /// Makes the store one that has `feature`: programs that do not know it refuse the store from then on, and the
     /// directories are there.
@@ -174,7 +188,7 @@ impl Store {
             return Ok(());
         }
         // Two who change the file at once would be as two who make the store at once.
-        let _lock = Lock::take_for_making(&self.root, self.lock_wait)?;
+        let _lock = Lock::take_for_making(&self.root, self.patience())?;
         let missing = || Error::Missing { path: self.path().to_owned() };
         let (mut meta, _) = Meta::read(&self.root)?.ok_or_else(missing)?;
         if !meta.has(feature.name()) {
@@ -302,7 +316,7 @@ fn make(path: &Path, algorithm: Algorithm) -> Result<bool> {
     {
         return Err(Error::Foreign { path: path.to_owned(), found });
     }
-    let _lock = Lock::take_for_making(&root, LOCK_WAIT)?;
+    let _lock = Lock::take_for_making(&root, Patience { wait: LOCK_WAIT, watcher: &LockWatcher::default() })?;
     if root.stat(places::META)?.is_some() {
         return Ok(false);
     }

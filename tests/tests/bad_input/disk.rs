@@ -1,14 +1,15 @@
 //! Filesystems that are full or read-only, mounted where only the test sees them.
 
 use crate::support::*;
-use anyhow::{Context, Result};
-use sealpack_test_registry::{Image, ImageLayer, Registry};
+use anyhow::{Context, Result, ensure};
+use sealpack_test_registry::{Action, Fault, Image, ImageLayer, Registry, digest_of};
 use sealpack_tests::command::{find, run};
 use sealpack_tests::layer_tar::archive;
-use sealpack_tests::refusal::Exit;
+use sealpack_tests::refusal::{Exit, judge};
 use sealpack_tests::skip;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Something mounted on a store's directory, until this is dropped.
 struct Filesystem(PathBuf);
@@ -55,9 +56,12 @@ fn refuses_on(what: &[&str]) -> Result<()> {
             .context("from a layout")?;
         let registry = Registry::start();
         let source = serve(&registry, &large(layer));
-        case.sealpack
-            .refuses(Exit::Failed, ["pull", &source, "--name", "large"], &words)
+        // What was fetched and is whole stays for the next pull, in the room that there is.
+        let images = case.sealpack.json(["images"])?;
+        judge(&mut case.sealpack.command(["pull", &source, "--name", "large"]), Exit::Failed, &words)
             .context("from a registry")?;
+        ensure!(case.sealpack.json(["images"])? == images, "there is an image");
+        case.sealpack.run(["gc"])?;
     }
     // There is as much room as before.
     case.sealpack.run(["pull", &case.layout(&small())?, "--name", "small"])?;
@@ -67,6 +71,38 @@ fn refuses_on(what: &[&str]) -> Result<()> {
 #[test]
 fn a_disk_without_room_is_one_clear_error() -> Result<()> {
     with_own_mounts(|| refuses_on(&["-t", "tmpfs", "-o", "size=3m", "none"]))
+}
+
+#[test]
+fn layers_that_were_stored_wait_for_room_for_the_others() -> Result<()> {
+    with_own_mounts(|| {
+        let case = Case::without_store()?;
+        let store = case.sealpack.store();
+        let _filesystem = Filesystem::mount(&store, &["-t", "tmpfs", "-o", "size=3m", "none"])?;
+        let files: Vec<_> =
+            (0..200).map(|number| file(&format!("large-{number}"), &text(90 + number, 20_000))).collect();
+        let small = ImageLayer::gzip(&archive(&[file("small", &text(89, 100_000))]));
+        let image = image(vec![small.clone(), ImageLayer::gzip(&archive(&files))]);
+        let registry = Registry::start();
+        let source = serve(&registry, &image);
+        // The layer that there is no room for comes last.
+        let blob = digest_of(&image.layers[1].blob);
+        registry.fault(
+            Fault::new(&format!("/blobs/{blob}"), Action::StallAfter(1, Duration::from_secs(2))).times(1),
+        );
+        judge(
+            &mut case.sealpack.command(["pull", &source, "--name", "large"]),
+            Exit::Failed,
+            &["no space left"],
+        )?;
+        let fetched = |image: &ImageLayer| registry.count(&digest_of(&image.blob));
+        let before = fetched(&small);
+        run(Command::new("mount").args(["-o", "remount,size=30m"]).arg(&store))?;
+        let pulled = case.sealpack.json(["pull", &source, "--name", "large"])?;
+        ensure!(pulled["layers_known"] == 1, "{pulled}");
+        ensure!(fetched(&small) == before, "the layer was fetched twice");
+        case.sealpack.state().map(drop)
+    })
 }
 
 #[test]

@@ -180,6 +180,12 @@ fn files_of_credentials_and_certificates_that_cannot_be_used_are_named() -> Resu
             case.sealpack.refuses(Exit::Failed, ["pull", option, &path, &source], &[&path])?;
         }
     }
+    let words = ["cannot read the credentials in", "No such file"];
+    case.sealpack.refuses(
+        Exit::Failed,
+        ["pull", "--authfile", &missing.to_string_lossy(), &source],
+        &words,
+    )?;
     Ok(())
 }
 

@@ -211,7 +211,7 @@ fn a_file_where_the_store_should_be_is_left_alone() -> Result<()> {
 fn only_a_pull_makes_a_store() -> Result<()> {
     let case = Case::without_store()?;
     let store = case.sealpack.store();
-    all_fail(&case, &["no store at", &store.to_string_lossy(), "first pull"], &["pull"])?;
+    all_fail(&case, &["no store at", &store.to_string_lossy(), "first pull"], &["pull", "images"])?;
     ensure!(!store.exists(), "a command that is no pull has made a store");
     Ok(())
 }

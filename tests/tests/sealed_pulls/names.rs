@@ -214,3 +214,40 @@ fn each_name_of_an_image_has_a_seal_of_its_own() -> Result<()> {
     ensure!(said(&output).contains("has several names"), "{}", said(&output));
     Ok(())
 }
+
+/// Whoever owns the store can put any seal to any image; as files no packs give it away.
+#[test]
+fn the_seal_of_another_image_is_not_shown_as_that_of_one_in_files() -> Result<()> {
+    let market = Market::new()?;
+    market.publish(&market.seal(5)?);
+    market.run(&["pull", &market.name()])?;
+    market.run(&["convert", "other", "--to", "files"])?;
+    let store = market.node.store();
+    let record_of = |name: &str| -> Result<std::path::PathBuf> {
+        let found = fs::read_dir(store.join("refs"))?.collect::<Result<Vec<_>, _>>()?;
+        let is_its = |entry: &&fs::DirEntry| entry.file_name().to_string_lossy().contains(name);
+        Ok(found.iter().find(is_its).context("no record")?.path())
+    };
+    let read = |path: &std::path::Path| -> Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    };
+    let (sealed, other) = (read(&record_of("app")?)?, record_of("other")?);
+    let mut record = read(&other)?;
+    let digits = |value: &serde_json::Value| value.as_str().map(|text| text["sha256:".len()..].to_owned());
+    let file = |manifest: &serde_json::Value| -> Result<std::path::PathBuf> {
+        let (manifest, statement) = (digits(manifest), digits(&sealed["statement"]));
+        let (manifest, statement) = manifest.zip(statement).context("no digests")?;
+        Ok(store.join("seals").join(format!("{manifest}-{statement}.json")))
+    };
+    fs::copy(file(&sealed["manifest"])?, file(&record["manifest"])?)?;
+    record["statement"] = sealed["statement"].clone();
+    fs::write(&other, serde_json::to_vec(&record)?)?;
+    let shown = market.json(&["inspect", "other"])?;
+    ensure!(
+        shown["seal"]["problem"].as_str().is_some_and(|problem| problem.contains("seal of the image")),
+        "{shown}"
+    );
+    let words = ["it is the seal of the image", &market.manifest()];
+    judge_output(&market.attempt(&["tag", "other", "another"])?, Exit::Refused, &words)?;
+    judge_output(&market.attempt(&["seal", "push", "other"])?, Exit::Refused, &words)
+}

@@ -4,6 +4,7 @@ use crate::market::{Market, Publisher, changed, image, put_seal, said};
 use anyhow::{Context, Result, ensure};
 use sealpack_test_registry::{Action, Fault, Image, Registry, digest_of};
 use sealpack_tests::layout::architecture;
+use sealpack_tests::refusal::{Exit, judge_output};
 use sealpack_trust::seal::{Seal, SealedPack, SealingKeys, Signed, Statement, StatementContents};
 use serde_json::{Value, json};
 use std::fs;
@@ -51,6 +52,42 @@ fn a_revoked_image_without_its_seal_where_none_is_demanded() -> Result<()> {
         fs::write(market.trust_dir().join("revoked.toml"), revocation)?;
         let words = ["must not be pulled", &revoked.to_string(), "is revoked: it bites"];
         market.refuses(&["--objects", "packs"], &words)?;
+    }
+    Ok(())
+}
+
+/// Whoever revokes a pack means what is in it. Kept as files the same contents came in, stayed, and were called good.
+#[test]
+fn a_revoked_root_hash_stops_the_image_in_whichever_form_it_is_kept() -> Result<()> {
+    let market = Market::new()?;
+    let contents = market.contents(1);
+    for revoked in [contents.metadata[0].root_hash, contents.packs[0].root_hash] {
+        let revocations = market.trust_dir().join("revoked.toml");
+        let revocation = format!("[[root_hash]]\nroot_hash = \"{revoked}\"\nreason = \"it bites\"\n");
+        let words = [&revoked.to_string(), "is revoked: it bites"];
+        fs::write(&revocations, &revocation)?;
+        market.refuses(&["--objects", "files"], &words)?;
+
+        // One that came before it was revoked.
+        fs::write(&revocations, "")?;
+        market.run(&["pull", "--objects", "files", &market.name()])?;
+        fs::write(&revocations, &revocation)?;
+        let target = tempfile::tempdir()?;
+        let directory = target.path().to_str().context("a path in UTF-8")?;
+        for command in [
+            &["convert", &market.name(), "--to", "packs"][..],
+            &["mount", &market.name(), directory],
+            &["seal", "prepare", &market.name(), "--out", &format!("{directory}/out")],
+        ] {
+            judge_output(&market.attempt(command)?, Exit::Refused, &words)?;
+        }
+        let report = market.attempt(&["verify", &market.name()])?;
+        assert_eq!(report.status.code(), Some(3));
+        let text = String::from_utf8_lossy(&report.stdout);
+        assert!(text.contains("is revoked: it bites"), "{text}");
+        market.run(&["rm", &market.name()])?;
+        market.run(&["gc", "--keep-previous", "0"])?;
+        fs::write(&revocations, "")?;
     }
     Ok(())
 }
@@ -381,7 +418,14 @@ fn a_root_hash_that_was_revoked() -> Result<()> {
         "[[root_hash]]\nroot_hash = \"{root_hash}\"\nimage = \"some/app:v1\"\nreason = \"a hole\"\nrevoked = 2026-11-01\n"
     );
     fs::write(market.trust_dir().join("revoked.toml"), revoked)?;
-    is_refused(&market, &seal, &[&root_hash, "is revoked", "a hole"])
+    let words = [&root_hash, "is revoked", "a hole", &seal];
+    market.refuses(&[], &[&words[..], &["must be sealed (the rule for"]].concat())?;
+    // By what is sealed, it is the image that was revoked, whether or not it needs a seal.
+    market.rules("")?;
+    market.refuses(&[], &[&words[..], &["must not be pulled"]].concat())?;
+    // What nobody signed whose signatures count says nothing.
+    fs::remove_dir_all(market.trust_dir().join("statements"))?;
+    market.refuses(&["--objects", "files"], &["must not be pulled", &root_hash, "is revoked"])
 }
 
 #[test]

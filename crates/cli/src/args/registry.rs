@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use sealpack_oci::registry::{ClientOptions, Mirror};
 use sealpack_oci::source::Source;
 
+use crate::output::Output;
+use crate::progress;
+
 /// Options of commands that ask registries.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RegistryArgs {
@@ -24,8 +27,8 @@ pub(crate) struct RegistryArgs {
 
 impl RegistryArgs {
     /// The client's settings for `source`.
-    pub(crate) fn client_options(&self, source: &Source) -> ClientOptions {
-        let mut options = self.without_mirrors();
+    pub(crate) fn client_options(&self, source: &Source, output: Output) -> ClientOptions {
+        let mut options = self.without_mirrors(output);
         if let (Source::Registry(reference), false) = (source, self.mirrors.is_empty()) {
             options.mirrors.insert(reference.registry().to_owned(), self.mirrors.clone());
         }
@@ -33,11 +36,12 @@ impl RegistryArgs {
     }
 
     /// The client's settings for what is written: only registries themselves are.
-    pub(crate) fn without_mirrors(&self) -> ClientOptions {
+    pub(crate) fn without_mirrors(&self, output: Output) -> ClientOptions {
         ClientOptions {
             plain_http: self.plain_http,
             ca_files: self.ca_files.clone(),
             auth_file: self.auth_file.clone(),
+            watch: progress::client_watch(output),
             ..ClientOptions::default()
         }
     }

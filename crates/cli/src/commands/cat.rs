@@ -10,7 +10,8 @@ use crate::show;
 
 /// Print a file of an image.
 ///
-/// The file's content is hashed first: nothing is printed that is not what the image says.
+/// The file's content is hashed first: nothing is printed that is not what the image says. Its bytes are printed as they
+/// are, on a terminal too, which may act upon them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack cat debian:12 /etc/os-release")]

@@ -1,6 +1,7 @@
 use sealpack_store::ObjectForm;
 
 use sealpack_node::find::find_name;
+use sealpack_node::revoked;
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -25,8 +26,10 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        context.output.when_interrupted("the image is as it was; `sealpack gc` removes what was begun");
         let store = context.open()?;
         let record = find_name(&store, &self.image)?;
+        revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;
         let before = record.objects;
         let converted = store.convert(&record, self.to, &())?;
         let is_sealed = store.read_seal(&converted.record)?.is_some();

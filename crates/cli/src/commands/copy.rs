@@ -70,10 +70,13 @@ impl FromStr for GivenTarget {
 
 impl Copy {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        context.output.when_interrupted("what was copied is found by the same copy; no name has changed");
         let GivenTarget(target) = &self.target;
         let environment = Environment::of_process(std::env::var_os);
-        let source = self.source.open(&self.registry.client_options(&self.source), &environment)?;
-        let opened = target.open(Some(&self.source), &self.registry.without_mirrors(), &environment)?;
+        let source =
+            self.source.open(&self.registry.client_options(&self.source, context.output), &environment)?;
+        let opened =
+            target.open(Some(&self.source), &self.registry.without_mirrors(context.output), &environment)?;
         let options = CopyOptions {
             platforms: match &self.platform {
                 _ if self.all_platforms => Platforms::All,

@@ -1,9 +1,10 @@
 use sealpack_kernel::Kernel;
 use sealpack_kernel::probe::System;
-use sealpack_node::standing::Standing;
+use sealpack_mount::Level;
+use sealpack_node::standing::{Reach, Standing};
 
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult};
 use crate::show;
 
 /// Say what this machine can do, and what to do about what it cannot.
@@ -11,18 +12,30 @@ use crate::show;
 /// Also which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces.
 ///
 /// Everything is found out by trying; nothing is left behind. The exit status is 0 whatever
-/// is found: --json is for those who decide by it.
+/// is found, unless --require says what has to be.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack doctor
+  sealpack doctor --require enforced || exit
   sealpack doctor --json | jq .can
   sealpack doctor --json | jq .levels.signed")]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// End with status 3 where mounts cannot reach this level: plain, verified, signed or enforced.
+    #[arg(long, value_name = "LEVEL")]
+    require: Option<Level>,
+}
 
 impl Doctor {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.store_path()?;
         let standing = Standing::find_out(&Kernel::new(), &System::this(), &store);
-        show::standing::standing(context.output, &standing, &store)
+        show::standing::standing(context.output, &standing, &store)?;
+        let lacking = |required| standing.levels.iter().find(|reach| reach.level == required);
+        match self.require.and_then(lacking) {
+            Some(Reach { level, how: Err(obstacle), .. }) => Err(CommandError::refused(format_args!(
+                "{level} is required, but mounts cannot reach it: {obstacle}"
+            ))),
+            _ => Ok(()),
+        }
     }
 }

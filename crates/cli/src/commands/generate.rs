@@ -47,7 +47,11 @@ impl Generate {
                 render(&command, &directory, &mut pages).map_err(CommandError::failed)?;
                 let page = |(path, bytes)| NewFile { path, bytes, mode: 0o644 };
                 let files: Vec<_> = pages.iter().map(|(path, bytes)| page((path, bytes))).collect();
-                Ok(new_files::write_all(&files, true)?)
+                let written = new_files::write_all(&files, true).map_err(CommandError::from);
+                written.map_err(|error| match directory.exists() {
+                    true => error,
+                    false => error.hint("the directory has to be there: `mkdir -p DIR` makes it"),
+                })
             }
             What::Completions { shell } => {
                 let mut text = Vec::new();

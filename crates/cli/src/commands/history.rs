@@ -1,4 +1,5 @@
 use sealpack_format::reference::Reference;
+use sealpack_node::find::missing;
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -24,8 +25,9 @@ impl History {
         let (current, earlier) = (store.image(&name)?, store.history(&name)?);
         let remembered = store.epoch(&name)?;
         if current.is_none() && earlier.is_empty() && remembered.is_none() {
-            return Err(CommandError::failed(format_args!("the store knows nothing of {name}"))
-                .hint("`sealpack images` lists the names that it has"));
+            let missing = CommandError::from(missing(&store, name.clone())?);
+            let hint = missing.hint_text().unwrap_or("`sealpack images` lists the names that it has");
+            return Err(CommandError::failed(format_args!("the store knows nothing of {name}")).hint(hint));
         }
         past(context.output, &store, &Past { name, current, earlier, remembered })
     }

@@ -14,9 +14,19 @@ pub(crate) struct Images {}
 
 impl Images {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let (_lock, store) = context.open_for_reading()?;
+        let opened = match context.open_for_reading() {
+            // A store that nobody has pulled into has no images; one that was asked for and is none is an error.
+            Err(error) if error.is_no_store() => return Self::none(context),
+            opened => opened?,
+        };
+        let (_lock, store) = opened;
         let images = store.images()?;
         let usage = store.usage(&images.records)?;
         show::image::list(context.output, &store, &images, &usage)
+    }
+
+    /// What there is where no store has been made yet.
+    fn none(context: &Context) -> CommandResult {
+        show::image::no_list(context.output, &context.store_path()?)
     }
 }

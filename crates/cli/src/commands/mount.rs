@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
 use sealpack_mount::{Level, Plan, Writable};
-use sealpack_node::mounting;
+use sealpack_node::{mounting, revoked};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 
 use crate::context::Context;
@@ -70,6 +70,7 @@ impl Mount {
             required: self.require,
             at_most: self.at_most,
         };
+        revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;
         let request = mounting::request(&store, &record, options)?;
         let plan = Plan::new(request).map_err(|error| match error {
             sealpack_mount::PlanError::Level { .. } => advised(CommandError::refused(error)),

@@ -54,8 +54,8 @@ pub(crate) struct Pull {
     /// How a new store names objects: sha256 or sha512 [default: sha256].
     #[arg(long, value_name = "ALGORITHM")]
     digest: Option<Algorithm>,
-    /// How the image's contents are kept: as files, or in packs, one for each layer [default: as the image
-    /// that has the name, files for a new one].
+    /// How the image's contents are kept: as files, or in packs, one for each layer [default: in packs where it
+    /// is sealed; else as most of its layers are kept already, as the image that has the name, as files].
     #[arg(long, value_name = "FORM")]
     objects: Option<ObjectForm>,
     /// Pull an image even if the composefs digests in its annotations or labels are not its own.
@@ -93,11 +93,14 @@ impl Given {
 
 impl Pull {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
+        context.output.when_interrupted(
+            "what was fetched is kept, and the same pull goes on from there; no name has changed meanwhile",
+        );
         let environment = Environment::of_process(std::env::var_os);
         if self.sources.len() == 1 {
             return self.sources.iter().try_for_each(|given| self.one(given, context, &environment));
         }
-        self.check_names(&environment)?;
+        self.check_names(context, &environment)?;
         let mut failures = Failures::default();
         for given in &self.sources {
             if let Err(error) = self.one(given, context, &environment) {
@@ -117,14 +120,14 @@ impl Pull {
     }
 
     /// That each image has a name of its own, before the first is asked for.
-    fn check_names(&self, environment: &Environment) -> CommandResult {
+    fn check_names(&self, context: &Context, environment: &Environment) -> CommandResult {
         if self.name.is_some() {
             return Err(CommandError::usage("--name names one image, and there are several sources")
                 .hint("give each a pull of its own"));
         }
         let mut names: Vec<(&str, Reference)> = Vec::new();
         for given in &self.sources {
-            let client = self.registry.client_options(&given.source);
+            let client = self.registry.client_options(&given.source, context.output);
             // What cannot be opened says so when it is its turn.
             let Ok(source) = given.source.open(&client, environment) else { continue };
             let Some(name) = source.default_name() else { continue };
@@ -149,7 +152,7 @@ impl Pull {
     }
 
     fn one(&self, given: &Given, context: &Context, environment: &Environment) -> CommandResult {
-        let client = self.registry.client_options(&given.source);
+        let client = self.registry.client_options(&given.source, context.output);
         let wanted = Wanted {
             source: given.source.clone(),
             name: self.name.clone(),

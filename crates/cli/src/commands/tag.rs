@@ -1,5 +1,5 @@
 use sealpack_format::reference::Reference;
-use sealpack_node::naming;
+use sealpack_node::{naming, revoked};
 
 use crate::context::Context;
 use crate::error::CommandResult;
@@ -38,6 +38,7 @@ impl Tag {
                 Err(_) => error,
             }
         })?;
+        revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;
         let record = naming::tag(&store, &record, &self.name, self.allow_rollback)?;
         show::image::tagged(context.output, &record)
     }

@@ -61,8 +61,10 @@ impl Verify {
     fn elsewhere(&self, context: &Context) -> Result<Report, CommandError> {
         let source: Source = self.image.parse().map_err(CommandError::usage)?;
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let (client, environment) =
-            (self.registry.client_options(&source), Environment::of_process(std::env::var_os));
+        let (client, environment) = (
+            self.registry.client_options(&source, context.output),
+            Environment::of_process(std::env::var_os),
+        );
         let (store, trust) = (context.open_if_there(None)?, context.trust_store());
         let (asked, way) = ((&platform, self.gate.demand()), (&client, &environment));
         let mut remarks = context.output.gate_remarks();

@@ -1,5 +1,7 @@
 //! What to do about an image that cannot be had: the way to it, and what is said about it.
 
+use std::io::ErrorKind::NotFound;
+
 use sealpack_gate::NotAdmitted;
 use sealpack_oci::Error;
 use sealpack_oci::composefs::{Claim, ClaimedIn};
@@ -38,10 +40,17 @@ pub(super) fn of_way(error: &Error) -> Option<String> {
         Error::NoPlatform { available, .. } => {
             available.first().map(|platform| format!("for example `--platform {platform}`"))
         }
+        Error::File { path, source, .. } if source.kind() == NotFound && path.ends_with("oci-layout") => Some(
+            "an OCI layout is a directory with the files oci-layout and index.json; is the path spelt right?"
+                .to_owned(),
+        ),
         Error::Schema1 { .. } => Some("pushing the image again with a current docker converts it".to_owned()),
         _ => None,
     }
 }
+
+/// What to do where plain HTTP is answered in a way that is none.
+const NOT_PLAIN: &str = "if the registry speaks TLS, leave out `--plain-http`";
 
 fn of_registry(error: &RegistryError) -> Option<String> {
     match error {
@@ -65,6 +74,17 @@ fn of_registry(error: &RegistryError) -> Option<String> {
         RegistryError::Raced { .. } => {
             Some("somebody else is pushing for the same image; try again when that is done".to_owned())
         }
+        RegistryError::Nonsense { url, .. } | RegistryError::Status { url, status: 400, .. }
+            if url.starts_with("http://") =>
+        {
+            Some(NOT_PLAIN.to_owned())
+        }
+        // What answers in another protocol.
+        RegistryError::Unreachable { url, problem, .. }
+            if url.starts_with("http://") && problem.contains("http parse fail") =>
+        {
+            Some(NOT_PLAIN.to_owned())
+        }
         RegistryError::NotFound { url, .. } if url.contains("/manifests/") => Some(
             "look at the spelling of registry, repository and tag; some registries hide what needs a login"
                 .to_owned(),
@@ -86,13 +106,17 @@ const fn about(claim: &Claim) -> &'static str {
     }
 }
 
+/// Who says that something is revoked.
+pub(super) const REVOKED: &str = "revoked.toml in the trust store says so";
+
 /// What can be done about layers that are not what was sealed, or were revoked.
 const fn of_not_admitted(error: &NotAdmitted) -> &'static str {
     match error {
         NotAdmitted::Seal { .. } => {
             "whoever signed it has sealed other bytes, or with another version: have the image sealed again"
         }
-        NotAdmitted::Revoked { .. } => "revoked.toml in the trust store says so",
+        NotAdmitted::Revoked { .. } => REVOKED,
+        NotAdmitted::Store(_) => "`sealpack fsck` names what is damaged",
     }
 }
 

@@ -8,8 +8,11 @@ pub(crate) const OF_RECORD: &str = "`sealpack fsck --repair` sets it aside";
 /// The advice for an error of the store's.
 pub(crate) const fn of_store(error: &Error) -> Option<&'static str> {
     Some(match error {
-        Error::NoSpace { .. } => {
+        Error::NoSpace { .. } | Error::NoRoom { .. } => {
             "make room on that filesystem (`sealpack gc` removes what no image needs) and try again"
+        }
+        Error::Permission { .. } => {
+            "--store DIR or $SEALPACK_STORE names another place; without them $XDG_DATA_HOME and $HOME do"
         }
         Error::ImageIncomplete { .. } => "pull the image again",
         Error::BlobDamaged { .. } | Error::RefDamaged(_) => OF_RECORD,

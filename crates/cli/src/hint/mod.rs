@@ -38,10 +38,17 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
         return of_store(error).map(str::to_owned);
     }
+    if let Some(sealpack_mount::Error::Busy { .. }) = error.downcast_ref() {
+        return Some("`sealpack umount --lazy` takes it out of sight at once".to_owned());
+    }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
     }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
+        sealpack_node::Error::Find(FindError::Missing { similar, .. }) if !similar.is_empty() => {
+            return Some(format!("is {} meant? `sealpack images` lists what it has", similar.join(" or ")));
+        }
+        sealpack_node::Error::Revoked(_) => Some(carrying::REVOKED),
         sealpack_node::Error::Find(error) => return of_find(error).map(str::to_owned),
         sealpack_node::Error::Sealing(error) => return of_sealing(error),
         sealpack_node::Error::Naming(_) => {
@@ -68,6 +75,7 @@ fn of_gate(error: &sealpack_gate::Error) -> Option<String> {
         sealpack_gate::Error::Node(error) => of(error),
         sealpack_gate::Error::Oci(error) => of(error),
         sealpack_gate::Error::Pull(error) => of(error),
+        sealpack_gate::Error::SealRevoked { .. } => Some(carrying::REVOKED.to_owned()),
         sealpack_gate::Error::Refused(refusal) => Some(of_refusal(refusal).to_owned()),
         sealpack_gate::Error::NoName { .. } => Some("--name gives it one".to_owned()),
         sealpack_gate::Error::NameUnsaid { .. } => Some("--name says what the seal is for".to_owned()),
@@ -247,7 +255,7 @@ const fn of_find(error: &FindError) -> Option<&'static str> {
         FindError::NoDigest(_) => {
             Some("`sealpack inspect` shows the digests of an image; those of SHA-512 go without sha512:")
         }
-        FindError::Missing(_) => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
+        FindError::Missing { .. } => Some("`sealpack images` lists what it has; `sealpack pull` brings more"),
         FindError::SeveralImages(_) => Some("give more of the digest, or a name"),
         FindError::SeveralNames { .. } => Some("give the names that are meant"),
         FindError::Beginning(_) => Some("give a name, or the whole digest: `sealpack inspect` shows it"),
@@ -283,11 +291,14 @@ fn of_sealing(error: &SealingError) -> Option<String> {
     Some(hint.to_owned())
 }
 
-const fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
+fn of_key_file(error: &KeyFileError) -> Option<&'static str> {
     match error {
         KeyFileError::Content { source: KeyError::Kernel { .. }, .. } => Some(
             "it will do for statements, which are nothing for the kernel (`--for statements` in `trust add`)",
         ),
+        KeyFileError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Some("`sealpack key new --key KEY --cert CERT` makes a key and its certificate")
+        }
         KeyFileError::NoTokens { .. } => {
             Some("build it with `cargo build --package sealpack --features pkcs11`")
         }
@@ -308,7 +319,7 @@ const fn of_new_file(error: &NewFileError) -> Option<&'static str> {
     }
 }
 
-const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
+fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
     match error {
         TrustStoreError::Missing { .. } => Some("`sealpack trust add` makes one"),
         TrustStoreError::Conflict { .. } => {
@@ -320,5 +331,21 @@ const fn of_trust_store(error: &TrustStoreError) -> Option<&'static str> {
         TrustStoreError::Certificate(error) => of_key_file(error),
         TrustStoreError::NewFile(error) => of_new_file(error),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_not_write_where_the_store_would_be_is_told_how_to_name_another_place() {
+        let denied =
+            || sealpack_store::Error::Permission { call: "open", path: "/root/.local/share/sealpack".into() };
+        let advice = of_store(&denied()).unwrap();
+        assert!(advice.contains("--store DIR"), "{advice}");
+        assert_eq!(of(&PullError::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&sealpack_node::Error::Store(denied())).as_deref(), Some(advice));
+        assert_eq!(of(&denied()).as_deref(), Some(advice));
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use sealpack_format::BlobDigest;
 use sealpack_oci::copy::{Event, Observer};
 use sealpack_oci::manifest::Descriptor;
 use serde_json::{Value, json};
 
-use super::{locked, short};
-use crate::output::{Output, count, size};
+use super::{locked, short, style};
+use crate::output::{Output, bars, count, size};
 
 /// The observer that suits where the output goes.
 pub(crate) fn copy_observer(output: Output) -> Box<dyn Observer> {
@@ -19,7 +19,7 @@ pub(crate) fn copy_observer(output: Output) -> Box<dyn Observer> {
     } else if output.quiet {
         Box::new(())
     } else if output.wants_bars() {
-        Box::new(Bars { all: MultiProgress::new(), blobs: Mutex::default(), output })
+        Box::new(Bars { all: bars(), total: Mutex::default(), blobs: Mutex::default(), output })
     } else {
         Box::new(Lines(output))
     }
@@ -83,20 +83,28 @@ fn json_of(event: &Event<'_>) -> Option<Value> {
 
 /// A bar for each blob that is copied.
 struct Bars {
-    all: MultiProgress,
+    all: &'static MultiProgress,
+    total: Mutex<Option<ProgressBar>>,
     blobs: Mutex<HashMap<BlobDigest, ProgressBar>>,
     output: Output,
 }
 
 impl Bars {
     fn start(&self, blob: &Descriptor) {
-        let style = ProgressStyle::with_template(
-            "blob {prefix} {bar:30} {decimal_bytes:>9}/{decimal_total_bytes:9} {decimal_bytes_per_sec:>12} {msg}",
-        )
-        .expect("the template is constant and well-formed");
-        let bar = self.all.add(ProgressBar::new(blob.size_bytes).with_style(style));
-        bar.set_prefix(short(&blob.digest));
+        let bar = style::part(blob.size_bytes, format!("blob {}", short(&blob.digest)));
+        let bar = match &*locked(&self.total) {
+            Some(total) => self.all.insert_before(total, bar),
+            None => self.all.add(bar),
+        };
         locked(&self.blobs).insert(blob.digest, bar);
+    }
+
+    fn advance(&self, blob: &Descriptor, sent_bytes: u64) {
+        self.with_blob(blob, |bar| {
+            let more = sent_bytes.saturating_sub(bar.position());
+            bar.set_position(sent_bytes);
+            locked(&self.total).iter().for_each(|total| total.inc(more));
+        });
     }
 
     fn with_blob(&self, blob: &Descriptor, act: impl FnOnce(&ProgressBar)) {
@@ -106,14 +114,31 @@ impl Bars {
     }
 }
 
+impl Drop for Bars {
+    fn drop(&mut self) {
+        locked(&self.total).iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 impl Observer for Bars {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Started(blob) => self.start(blob),
-            Event::Sent(blob, sent_bytes) => self.with_blob(blob, |bar| bar.set_position(*sent_bytes)),
-            Event::Stored(blob) => self.with_blob(blob, |bar| bar.finish_with_message("copied")),
-            // A line of unknown origin must not play with the bars.
-            other => self.all.suspend(|| Lines(self.output).event(other)),
+            Event::Sent(blob, sent_bytes) => self.advance(blob, *sent_bytes),
+            Event::Stored(blob) => {
+                self.advance(blob, blob.size_bytes);
+                self.with_blob(blob, |bar| bar.finish_with_message("copied"));
+            }
+            // What need not be sent is done.
+            Event::Known(blob) | Event::Mounted(blob) => {
+                locked(&self.total).iter().for_each(|total| total.inc(blob.size_bytes));
+                Lines(self.output).event(event);
+            }
+            Event::Planned { size_bytes, .. } => {
+                Lines(self.output).event(event);
+                *locked(&self.total) = Some(self.all.add(style::total(*size_bytes)));
+            }
+            other => Lines(self.output).event(other),
         }
     }
 }

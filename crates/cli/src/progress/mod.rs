@@ -4,27 +4,33 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Mutex;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use sealpack_oci::pull::{Event, Observer};
 use serde_json::{Value, json};
 
-use crate::output::{Output, count, size};
+use crate::output::{Output, bars, count, size, visible};
 use crate::show::parts::{self, layer_number};
 
 mod copying;
+mod pace;
+mod style;
+mod waiting;
 
 pub(crate) use copying::copy_observer;
+pub(crate) use waiting::{client_watch, lock_watcher};
+
+use pace::{Pace, Standing};
 
 /// The observer that suits where the output goes.
 pub(crate) fn observer(output: Output) -> Box<dyn Observer> {
     if output.json {
-        Box::new(JsonLines)
+        Box::new(JsonLines(Pace::new()))
     } else if output.quiet {
         Box::new(())
     } else if output.wants_bars() {
         Box::new(Bars::new())
     } else {
-        Box::new(Lines)
+        Box::new(Lines(Pace::new()))
     }
 }
 
@@ -35,10 +41,13 @@ fn short(digest: &impl std::fmt::Display) -> String {
 }
 
 /// Plain lines on standard error.
-struct Lines;
+struct Lines(Pace);
 
 impl Observer for Lines {
     fn event(&self, event: &Event<'_>) {
+        if let Some(standing) = self.0.hear(event) {
+            print_line(&standing.to_string());
+        }
         let line = match event {
             Event::Resolved { manifest, layers, size_bytes } => {
                 let layers = count(*layers as u64, "layer");
@@ -78,18 +87,37 @@ impl Observer for Lines {
     }
 }
 
-/// One JSON object a line on standard error; advances are left out.
-struct JsonLines;
+impl Pace {
+    /// Counts what a pull reads; answers where it stands now and then.
+    fn hear(&self, event: &Event<'_>) -> Option<Standing> {
+        match event {
+            Event::Resolved { size_bytes, .. } => self.start(*size_bytes),
+            Event::LayerStarted { resumed_bytes, .. } => self.resume(*resumed_bytes),
+            Event::LayerAdvanced { bytes, .. } => return self.advance(*bytes),
+            _ => {}
+        }
+        None
+    }
+}
+
+/// One JSON object a line on standard error; of advances, what they come to every few seconds.
+struct JsonLines(Pace);
 
 impl Observer for JsonLines {
     fn event(&self, event: &Event<'_>) {
+        if let Some(Standing { done_bytes, total_bytes, left }) = self.0.hear(event) {
+            Output::json_line(json!({
+                "event": "advanced", "bytes": done_bytes, "size_bytes": total_bytes,
+                "seconds_left": left.as_secs(),
+            }));
+        }
         json_of(event).into_iter().for_each(Output::json_line);
     }
 }
 
-fn print_line(line: &(impl std::fmt::Display + ?Sized)) {
+fn print_line(line: &str) {
     // Nobody is left to tell when standard error is closed.
-    _ = writeln!(std::io::stderr().lock(), "{line}");
+    _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
 }
 
 fn json_of(event: &Event<'_>) -> Option<Value> {
@@ -121,25 +149,25 @@ fn json_of(event: &Event<'_>) -> Option<Value> {
     })
 }
 
-/// A bar for each layer, and a line for the merge.
+/// A bar for each layer, one for all of them, and a line for the merge.
 struct Bars {
-    all: MultiProgress,
+    all: &'static MultiProgress,
+    total: Mutex<Option<ProgressBar>>,
     layers: Mutex<HashMap<usize, ProgressBar>>,
     merge: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
     fn new() -> Self {
-        Self { all: MultiProgress::new(), layers: Mutex::default(), merge: Mutex::default() }
+        Self { all: bars(), total: Mutex::default(), layers: Mutex::default(), merge: Mutex::default() }
     }
 
     fn start(&self, layer: usize, digest: &str, size_bytes: u64, resumed_bytes: u64) {
-        let style = ProgressStyle::with_template(
-            "layer {prefix} {bar:30} {decimal_bytes:>9}/{decimal_total_bytes:9} {decimal_bytes_per_sec:>12} {msg}",
-        )
-        .expect("the template is constant and well-formed");
-        let bar = self.all.add(ProgressBar::new(size_bytes).with_style(style));
-        bar.set_prefix(format!("{:>3} {digest}", layer_number(layer)));
+        let bar = style::part(size_bytes, format!("layer {:>3} {digest}", layer_number(layer)));
+        let bar = match &*locked(&self.total) {
+            Some(total) => self.all.insert_before(total, bar),
+            None => self.all.add(bar),
+        };
         bar.reset_eta();
         if resumed_bytes > 0 {
             bar.set_message(format!("{} were here", size(resumed_bytes)));
@@ -182,14 +210,23 @@ impl Observer for Bars {
             Event::LayerStarted { layer, digest, size_bytes, resumed_bytes } => {
                 self.start(*layer, &short(digest), *size_bytes, *resumed_bytes);
             }
-            Event::LayerAdvanced { layer, bytes } => self.with_layer(*layer, |bar| bar.inc(*bytes)),
+            Event::Resolved { size_bytes, .. } if *size_bytes > 0 => {
+                *locked(&self.total) = Some(self.all.add(style::total(*size_bytes)));
+            }
+            Event::LayerAdvanced { layer, bytes } => {
+                self.with_layer(*layer, |bar| bar.inc(*bytes));
+                locked(&self.total).iter().for_each(|total| total.inc(*bytes));
+            }
             Event::LayerRestarted { layer, reason } => {
-                self.with_layer(*layer, |bar| bar.abandon_with_message((*reason).to_owned()));
+                self.with_layer(*layer, |bar| bar.abandon_with_message(visible(reason).replace('\n', " ")));
             }
             Event::LayerStored { layer, .. } => {
                 self.with_layer(*layer, |bar| bar.finish_with_message("stored"))
             }
             Event::Merging => {
+                if let Some(total) = locked(&self.total).take() {
+                    total.finish_and_clear();
+                }
                 let spinner = self.all.add(ProgressBar::new_spinner().with_message("merging layers"));
                 spinner.enable_steady_tick(std::time::Duration::from_millis(120));
                 *locked(&self.merge) = Some(spinner);

@@ -57,7 +57,7 @@ pub(crate) fn list(output: Output, tree: &Tree, found: &[(Vec<u8>, InodeId)], lo
         text += &if long { long_line(path, tree.inode(*id)) } else { shown(path) };
         text.push('\n');
     }
-    output.raw(text.as_bytes())
+    output.text(&text)
 }
 
 /// All that is known of a file.

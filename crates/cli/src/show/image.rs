@@ -1,5 +1,7 @@
 //! Images in the store, and their names.
 
+use std::path::Path;
+
 use sealpack_format::tree::Time;
 use sealpack_gate::rollback::RolledBack;
 use sealpack_node::seals;
@@ -13,6 +15,8 @@ use super::{composefs, parts};
 use crate::error::CommandResult;
 use crate::hint;
 use crate::output::{Output, count, size, table};
+
+const HEADER: [&str; 7] = ["NAME", "MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)", "SIZE", "OWN"];
 
 fn pulled(record: &ImageRecord) -> String {
     let seconds = i64::try_from(record.pulled_unix_seconds).unwrap_or(i64::MAX);
@@ -64,9 +68,15 @@ pub(crate) fn list(
                 size(usage.own_bytes),
             ]
         };
-        let header = ["NAME", "MANIFEST", "PLATFORM", "KEPT IN", "PULLED (UTC)", "SIZE", "OWN"];
-        table(&header, &listed().map(row).collect::<Vec<_>>())
+        table(&HEADER, &listed().map(row).collect::<Vec<_>>())
     })
+}
+
+/// The same where no store has been made yet.
+pub(crate) fn no_list(output: Output, store: &Path) -> CommandResult {
+    output.remark(&format!("there is no store at {} yet: the first pull makes it", store.display()));
+    let value = json!({ "store": store, "algorithm": null, "images": [], "problems": [] });
+    output.result(&value, || table(&HEADER, &[]))
 }
 
 /// Everything that a store knows of one image.

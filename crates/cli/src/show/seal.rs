@@ -119,12 +119,16 @@ fn sealed_json(sealed: &Sealed) -> Value {
 pub(crate) fn sealed_text(sealed: &Sealed) -> String {
     let statement = sealed.seal.statement();
     let names: Vec<_> = statement.names().iter().map(ToString::to_string).collect();
-    let (number, signers) = (statement.root_hashes().count(), sealed.seal.signers());
+    let number = match statement.root_hashes().count() {
+        1 => "1 root hash".to_owned(),
+        number => format!("{number} root hashes"),
+    };
+    let signers = sealed.seal.signers();
     let (by, packs) = (signers.join(" and by "), sealed.seal.root_hash_signers());
     let signed = match packs == signers {
-        true => format!("the statement and {number} root hashes signed by {by}"),
+        true => format!("the statement and {number} signed by {by}"),
         false => {
-            format!("the statement signed by {by}; {number} root hashes signed by {}", packs.join(" and by "))
+            format!("the statement signed by {by}; {number} signed by {}", packs.join(" and by "))
         }
     };
     let (name, names, epoch) = (&sealed.record.name, names.join(", "), statement.epoch());

@@ -21,7 +21,7 @@ const PURPOSES: [(Purpose, &str, &str); 7] = [
     (Purpose::Signed, "signed", "signed mounts: the kernel accepted signatures"),
     (Purpose::Enforced, "enforced", "enforced mounts: nothing else is executed"),
     (Purpose::Hardening, "hardening", "keep enforcement from being undone"),
-    (Purpose::Rootless, "rootless", "use without root"),
+    (Purpose::Rootless, "rootless", "user namespaces, for containers of users (mounting takes root)"),
 ];
 
 /// Shows what was found out of a machine, with the store there.

@@ -138,9 +138,9 @@ enum Problem {
     #[error("the registry {0:?} is not a host name or address with an optional port")]
     Registry(String),
     #[error(
-        "in lower case {0:?} is the beginning of a name; a registry of that name needs its port, as in {0}:443"
+        "the name must be in lower case; is {meant:?} meant? A registry {host} needs its port, as in {host}:443"
     )]
-    NotToldApart(String),
+    NotToldApart { host: String, meant: String },
     #[error("the port {0:?} is not a number from 1 to 65535")]
     Port(String),
     #[error("the name must be in lower case; is {0:?} meant?")]
@@ -181,7 +181,15 @@ fn parse(text: &str) -> Result<Reference, Problem> {
         return Err(Problem::Tag(tag.to_owned()));
     }
     let (registry, path) = split_registry(name);
-    let (registry, repository) = canonical_name(registry, path)?;
+    let (registry, repository) = canonical_name(registry, path).map_err(|problem| {
+        // What is meant is all of it, not only the part that is wrong.
+        let meant = format!("{}{}", name.to_ascii_lowercase(), text.strip_prefix(name).unwrap_or_default());
+        match problem {
+            Problem::Uppercase(_) => Problem::Uppercase(meant),
+            Problem::NotToldApart { host, .. } => Problem::NotToldApart { host, meant },
+            other => other,
+        }
+    })?;
     // Whoever gives a whole digest means no image that somebody has called so.
     if name == path && matches!(path.len(), 64 | 128) && path.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Problem::ImageId(path.len()));
@@ -251,7 +259,7 @@ fn canonical_registry(text: &str) -> Result<String, Problem> {
             }
             let host = host.to_ascii_lowercase();
             if port.is_none() && !is_told_from_a_name(&host) {
-                return Err(Problem::NotToldApart(host));
+                return Err(Problem::NotToldApart { meant: format!("{host}/"), host });
             }
             (host, port)
         }

@@ -90,7 +90,11 @@ fn bad_references_say_what_is_wrong() {
     assert!(problem(&format!("debian:{}", "a".repeat(129))).contains("1 to 128"));
     assert!(problem("debian@sha256:00").contains("sha256 has 64 hexadecimal digits"));
     assert!(problem("debian@md5:00").contains("not sha256 or sha512"));
-    assert!(problem("quay.io/Name").contains("is \"name\" meant?"));
+    assert!(problem("quay.io/Name").contains("is \"quay.io/name\" meant?"));
+    assert!(problem("quay.io/Prod/App:V1").ends_with("is \"quay.io/prod/app:V1\" meant?"));
+    let digest = format!("sha256:{HEX}");
+    assert!(problem(&format!("App@{digest}")).ends_with(&format!("is \"app@{digest}\" meant?")));
+    assert!(problem("Prod/app:1").contains("is \"prod/app:1\" meant? A registry prod needs its port"));
     assert!(problem("host:0/a").contains("port \"0\""));
     assert!(problem("host:+5/a").contains("port \"+5\""));
     assert!(problem("host:65536/a").contains("port \"65536\""));

@@ -21,6 +21,7 @@ use crate::parts::{self, Listed};
 use crate::remark::Remarks;
 use sealpack_node::seals as node_seals;
 use sealpack_node::trust_store::TrustStore;
+use sealpack_trust::anchors::Revocations;
 
 /// The most objects that are named one by one when they are damaged.
 const DAMAGED_SHOWN: usize = 16;
@@ -49,7 +50,8 @@ pub fn stored(
         report.bad("platform", format!("it is for {}, not for {wanted}", record.platform));
     }
     blobs(&mut report, store, record);
-    let (root_hash, is_whole) = contents(&mut report, store, record);
+    let revocations = trust.revocations().map_err(sealpack_node::Error::from)?;
+    let (root_hash, is_whole) = contents(&mut report, store, record, &revocations);
     report.root_hashes_computed = root_hash.is_some() && is_whole;
     let gate = gate(store, record, demand, trust, remarks)?;
     seal(&mut report, store, record, (root_hash, is_whole), &gate);
@@ -96,7 +98,12 @@ fn index(report: &mut Report, store: &Store, record: &ImageRecord, digest: &Blob
 
 /// Metadata image and objects, every byte. Answers with the root hash of the metadata image, and whether every pack has
 /// its own.
-fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> (Option<RootHash>, bool) {
+fn contents(
+    report: &mut Report,
+    store: &Store,
+    record: &ImageRecord,
+    revocations: &Revocations,
+) -> (Option<RootHash>, bool) {
     let verified = store.verify_metadata_image(&record.metadata_image).map(drop);
     if report.look("metadata image", verified, |()| record.metadata_image.to_string()).is_none() {
         return (None, false);
@@ -111,6 +118,11 @@ fn contents(report: &mut Report, store: &Store, record: &ImageRecord) -> (Option
         report.bad("  its size", problem);
     }
     let root_hash = hash_area(report, store, record);
+    if let Err(sealpack_node::Error::Revoked(revoked)) =
+        sealpack_node::revoked::check(store, record, revocations)
+    {
+        report.bad("revoked", revoked.failure);
+    }
     let is_whole = match record.objects {
         ObjectForm::Files => {
             files(report, store, record);

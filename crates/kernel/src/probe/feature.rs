@@ -280,7 +280,7 @@ impl fmt::Display for Purpose {
             Self::Signed => "signed mounts",
             Self::Enforced => "enforced mounts",
             Self::Hardening => "hardening",
-            Self::Rootless => "use without root",
+            Self::Rootless => "containers of users",
         })
     }
 }

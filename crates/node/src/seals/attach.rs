@@ -16,6 +16,7 @@ use crate::Error;
 use crate::keys::{self, KeyFileError};
 use crate::new_files::NewFileError;
 use crate::remark::{Remark, Remarks};
+use crate::revoked;
 use crate::trust_store::TrustStore;
 
 /// The file with the bytes of something that is to be signed.
@@ -142,6 +143,7 @@ impl Attached {
         remarks: Remarks<'_>,
     ) -> Result<(ImageRecord, Seal), Error> {
         let record = in_packs(store, record, &mut *remarks)?;
+        revoked::check(store, &record, &trust.revocations_so_far()?)?;
         check_is_of(&self.statement, &devices_of(store, &record)?, &record)?;
         let before = if replace { None } else { read(store, &record)? };
         let refused = |source| SealingError::Assemble { name: record.name.clone(), source };

@@ -12,6 +12,7 @@ use super::error::{NotItsStatement, SealingError};
 use super::{devices, packs_of, read};
 use crate::Error;
 use crate::remark::{Remark, Remarks};
+use crate::revoked;
 use crate::trust_store::TrustStore;
 
 /// What is said of an image besides its devices.
@@ -125,6 +126,7 @@ pub fn draft(
     remarks: Remarks<'_>,
 ) -> Result<(ImageRecord, Draft), Error> {
     let record = in_packs(store, record, &mut *remarks)?;
+    revoked::check(store, &record, &trust.revocations_so_far()?)?;
     let seal = if replace { None } else { read(store, &record)? };
     match &seal {
         Some(seal) if is_by_somebody_trusted(&trust.read(&mut *remarks)?, seal) => {

@@ -135,6 +135,14 @@ pub enum SealingError {
         /// Why.
         source: SealError,
     },
+    /// The trust store of whoever signs has the key's certificate, or another one of the key, revoked.
+    #[error("the key of \"{subject}\" is revoked{}: its signatures count for nobody who knows", because(reason.as_ref()))]
+    RevokedSigner {
+        /// The certificate's subject.
+        subject: String,
+        /// Why it was revoked.
+        reason: Option<String>,
+    },
     /// The key does not sign.
     #[error(transparent)]
     Signing(#[from] SealSigningError),
@@ -173,6 +181,11 @@ pub enum NotItsStatement {
     MoreDevices,
 }
 
+/// ` (REASON)`, or nothing.
+fn because(reason: Option<&String>) -> String {
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
 impl SealingError {
     /// What is wrong, without the file and the image where another says these.
     #[must_use]
@@ -194,6 +207,7 @@ impl SealingError {
                 | Self::NoSignature { .. }
                 | Self::Signature { .. }
                 | Self::Signer { .. }
+                | Self::RevokedSigner { .. }
                 | Self::Assemble { .. }
         )
     }

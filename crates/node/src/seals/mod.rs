@@ -129,7 +129,7 @@ pub fn checked(store: &Store, record: &ImageRecord) -> Result<Option<Result<Seal
 }
 
 /// That a seal is that of its image, as far as the store's records tell: the root hash of the metadata image itself
-/// is computed where that is mounted.
+/// is computed where that is mounted, and those of packs are compared where the image is kept in these.
 pub fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<(), Error> {
     let metadata = seal.statement().metadata_of(record.metadata_image.algorithm());
     if record.objects == ObjectForm::Files {
@@ -142,7 +142,11 @@ pub fn check(store: &Store, record: &ImageRecord, seal: &Seal) -> Result<(), Err
     }
     // Without one, whatever root hash there is differs.
     let root_hash = metadata.map_or(RootHash::new([0; 32]), |metadata| metadata.root_hash);
-    check_parts(store, record, seal, root_hash, &packs_of(store, record)?)
+    let packs = match record.objects {
+        ObjectForm::Packs => packs_of(store, record)?,
+        ObjectForm::Files => Vec::new(),
+    };
+    check_parts(store, record, seal, root_hash, &packs)
 }
 
 /// That a seal is that of an image whose metadata image has that root hash, with these packs.

@@ -25,6 +25,8 @@ pub struct CredentialStore {
     files: Vec<PathBuf>,
     /// A file that must exist, since the user named it.
     named: Option<PathBuf>,
+    /// The same, where it is not a variable that names it.
+    given: Option<PathBuf>,
     path_variable: Option<std::ffi::OsString>,
     helper_timeout: Duration,
 }
@@ -33,6 +35,7 @@ impl CredentialStore {
     /// The files that docker and podman would use; with `named`, that file only.
     #[must_use]
     pub fn new(environment: &Environment, named: Option<&Path>) -> Self {
+        let given = named.map(Path::to_owned);
         let named = named.or_else(|| environment.path("REGISTRY_AUTH_FILE")).map(Path::to_owned);
         let mut files = Vec::new();
         if named.is_none() {
@@ -58,6 +61,7 @@ impl CredentialStore {
         Self {
             files,
             named,
+            given,
             path_variable: environment.variable("PATH").map(ToOwned::to_owned),
             helper_timeout: HELPER_TIMEOUT,
         }
@@ -97,6 +101,17 @@ impl CredentialStore {
             }
         }
         Ok(None)
+    }
+
+    /// That a file which was asked for can be opened: that no registry wanted to know who asks is no reason to say nothing.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn check_given(&self) -> Result<(), CredentialsError> {
+        match &self.given {
+            Some(path) => AuthFile::read(path, true).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The files that were, or would be, looked at.

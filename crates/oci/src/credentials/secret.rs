@@ -54,7 +54,7 @@ impl fmt::Display for Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// A file could not be read.
-    #[error("read the credentials in {}", path.display())]
+    #[error("cannot read the credentials in {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,

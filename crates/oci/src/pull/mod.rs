@@ -80,17 +80,47 @@ pub fn pull(
         Err(StoreError::RefDamaged(_)) => None,
         other => other?.map(|record| record.objects),
     };
-    let form = request.objects.or(before).unwrap_or_default();
+    let form = match request.objects {
+        Some(form) => form,
+        None => usual_form(store, image, before)?,
+    };
     store.check_form(form)?;
-    let brought = Mutex::default();
+    let brought: Mutex<Brought> = Mutex::default();
     let pulled =
         bring_in(store, source, image, (request, form), observer, &brought).inspect_err(|error| {
-            // What fills a disk must not keep it full, and what lies on a disk is soon read again.
-            if error.is_content() || error.is_no_space() || !source.is_remote() {
-                take_back(store, &brought);
+            // What lies on a disk is soon read again. Of what was fetched, layers that are whole wait for the next pull,
+            // also where there is no room for more; the part of one that never fits would keep the disk full.
+            let Brought { layers, packs, blobs } = &*brought.lock().unwrap_or_else(PoisonError::into_inner);
+            if error.is_content() || !source.is_remote() {
+                take_back(store, &Discard { layers, packs, blobs });
+            } else if error.is_no_space() {
+                take_back(store, &Discard { blobs, ..Discard::default() });
             }
         })?;
     Ok(Pulled { objects_before: before, ..pulled })
+}
+
+/// The form of an image for which none was asked: the one that more of its layers are in already, in bytes, so that they are
+/// not there twice; else that of the image that had the name.
+fn usual_form(
+    store: &Store,
+    image: &ResolvedImage,
+    before: Option<ObjectForm>,
+) -> Result<ObjectForm, PullError> {
+    let mut seen = HashSet::new();
+    let (mut in_files, mut in_packs) = (0_u64, 0_u64);
+    for layer in image.layers.iter().filter(|layer| seen.insert(layer.diff_id)) {
+        for (form, bytes) in [(ObjectForm::Files, &mut in_files), (ObjectForm::Packs, &mut in_packs)] {
+            if store.has_layer(&layer.diff_id, form)? {
+                *bytes = bytes.saturating_add(layer.descriptor.size_bytes);
+            }
+        }
+    }
+    Ok(match in_files.cmp(&in_packs) {
+        std::cmp::Ordering::Greater => ObjectForm::Files,
+        std::cmp::Ordering::Less => ObjectForm::Packs,
+        std::cmp::Ordering::Equal => before.unwrap_or_default(),
+    })
 }
 
 /// [`pull`]; `brought` tells what has come into the store when it fails.
@@ -157,14 +187,11 @@ fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<
     check(&Rebuilt { record, root_hash, packs: &packs }).map_err(PullError::Refused)
 }
 
-/// Leaves nothing behind of an image that is no image, or that there is no room for: neither the
-/// layers that were whole, nor what was begun. What was there before stays, and so does what came
-/// of a transfer that was interrupted.
-fn take_back(store: &Store, brought: &Mutex<Brought>) {
-    let brought = brought.lock().unwrap_or_else(PoisonError::into_inner);
+/// Removes what a pull has brought for nothing: all of an image that is no image, and what was begun of one that there is no
+/// room for. What was there before stays, and so does what came of a transfer that was interrupted.
+fn take_back(store: &Store, discard: &Discard<'_>) {
     // The pull's own error is the one to tell; what stays now goes with the next gc.
-    let discard = Discard { layers: &brought.layers, packs: &brought.packs, blobs: &brought.blobs };
-    _ = store.discard(&discard, &objects_of_image);
+    _ = store.discard(discard, &objects_of_image);
 }
 
 /// Layers with their numbers.

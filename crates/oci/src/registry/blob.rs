@@ -140,6 +140,8 @@ impl BlobReader {
     fn read_once(&mut self, buffer: &mut [u8]) -> Result<usize, ReadFailure> {
         let remaining = self.descriptor.size_bytes - self.position;
         let Some(body) = &mut self.body else { return Ok(0) };
+        let client = &self.repository.client;
+        let _wait = client.watch.wait(&self.what, client.stall);
         let broken = |error: io::Error| ReadFailure::Broken(describe_io(&error));
         while body.skip > 0 {
             let mut scratch = [0; SKIP_BUFFER_BYTES];

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, HeaderValue, Method, header};
 
@@ -16,6 +16,7 @@ use super::http::{Transport, TransportError, clean, drain};
 use super::options::{ClientOptions, RetryPolicy};
 use super::retry::retry_after;
 use super::url::{Origin, Scheme, Url};
+use super::watch::{ClientEvent, Watch};
 use crate::credentials::{CredentialStore, Credentials};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -99,6 +100,9 @@ pub(super) struct Client {
     transport: Transport,
     credentials: CredentialStore,
     pub(super) retry: RetryPolicy,
+    pub(super) watch: Watch,
+    /// How long nothing may arrive inside a body.
+    pub(super) stall: Duration,
 }
 
 impl Client {
@@ -108,6 +112,8 @@ impl Client {
             credentials: CredentialStore::new(environment, options.auth_file.as_deref())
                 .with_helper_timeout(options.timeouts.helper),
             retry: options.retry.clone(),
+            watch: options.watch.clone(),
+            stall: options.timeouts.stall,
         }
     }
 
@@ -118,7 +124,11 @@ impl Client {
         ask: &Ask<'_>,
         read: impl Fn(Answer) -> Result<T, Failure>,
     ) -> Result<T> {
-        self.repeat(endpoint.retries, || read(self.once(endpoint, ask)?))
+        self.repeat(endpoint.retries, || {
+            let answer = self.once(endpoint, ask)?;
+            let _wait = self.watch.wait(&answer.url.to_string(), self.stall);
+            read(answer)
+        })
     }
 
     /// Asks `endpoint` once, for what must not be said twice without looking at what came of it.
@@ -142,21 +152,25 @@ impl Client {
                 Err(Failure::Temporary(temporary)) => temporary,
             };
             let nobody = matches!(temporary.cause, Cause::Network { nobody: true, .. });
-            if attempts > if nobody { retries.min(NOBODY_RETRIES) } else { retries } {
+            let retries = if nobody { retries.min(NOBODY_RETRIES) } else { retries };
+            if attempts > retries {
                 return Err(temporary.into_error(attempts));
             }
-            self.pause(temporary, attempts)?;
+            self.pause(temporary, attempts, retries)?;
         }
     }
 
     /// Waits before repetition number `repetition`, as long as the registry asks for.
-    pub(super) fn pause(&self, temporary: Temporary, repetition: u32) -> Result<()> {
+    pub(super) fn pause(&self, temporary: Temporary, repetition: u32, repetitions: u32) -> Result<()> {
         match (temporary.retry_after, temporary.cause) {
             (Some(wait), Cause::Status { status, said }) if wait > self.retry.longest_retry_after => {
                 Err(RegistryError::TooLongToWait { url: temporary.url, status, wait, said }.into())
             }
-            (retry_after, _) => {
-                thread::sleep(self.retry.delay(repetition, retry_after));
+            (retry_after, cause) => {
+                let wait = self.retry.delay(repetition, retry_after);
+                let (url, problem) = (&temporary.url, &cause.to_string());
+                self.watch.event(&ClientEvent::Again { url, problem, wait, repetition, repetitions });
+                thread::sleep(wait);
                 Ok(())
             }
         }
@@ -167,6 +181,7 @@ impl Client {
         if let Some(origin) = endpoint.origin.get() {
             return Ok(origin);
         }
+        self.credentials.check_given().map_err(Error::from)?;
         let at = |scheme| {
             Origin::new(scheme, &endpoint.authority).map_err(|error| {
                 let (url, problem) = (endpoint.authority.clone(), error.to_string());

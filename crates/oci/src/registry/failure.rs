@@ -1,5 +1,6 @@
 //! What became of an attempt to ask a registry.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::error::RegistryError;
@@ -22,6 +23,16 @@ pub(super) struct Temporary {
 pub(super) enum Cause {
     Network { problem: String, proxy: Option<String>, nobody: bool },
     Status { status: u16, said: String },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network { problem, .. } => f.write_str(problem),
+            Self::Status { status, said } if said.is_empty() => write!(f, "it answered {status}"),
+            Self::Status { status, said } => write!(f, "it answered {status}: {said}"),
+        }
+    }
 }
 
 impl From<Error> for Failure {

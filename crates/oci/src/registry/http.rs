@@ -19,6 +19,7 @@ use super::options::{ClientOptions, Timeouts};
 use super::proxy::Proxies;
 use super::tls::{TlsConnector, is_wrong_name};
 use super::url::{Origin, Scheme, Url};
+use super::watch::{ClientEvent, Watch};
 use crate::environment::Environment;
 use crate::error::Error;
 
@@ -53,6 +54,7 @@ pub(super) struct Transport {
     certificate_directories: Vec<PathBuf>,
     system_roots: OnceLock<Vec<Certificate<'static>>>,
     agents: Mutex<HashMap<Origin, Connection>>,
+    watch: Watch,
 }
 
 #[derive(Clone)]
@@ -77,6 +79,7 @@ impl Transport {
             certificate_directories,
             system_roots: OnceLock::new(),
             agents: Mutex::default(),
+            watch: options.watch.clone(),
         }
     }
 
@@ -89,6 +92,9 @@ impl Transport {
     ) -> Result<Response<Body>, TransportError> {
         let connection = self.connection(&url.origin).map_err(TransportError::Final)?;
         let request = build(url, ask, authorization).map_err(TransportError::Final)?;
+        let shown = url.to_string();
+        self.watch.event(&ClientEvent::Asked { method: ask.method.as_str(), url: &shown });
+        let _wait = self.watch.wait(&shown, self.timeouts.connect + self.timeouts.response);
         let result = match &ask.body {
             RequestBody::Nothing => connection.agent.run(request),
             RequestBody::Bytes(bytes) => connection.agent.run(request.map(|()| *bytes)),

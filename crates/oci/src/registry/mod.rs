@@ -21,8 +21,10 @@ mod target;
 mod tls;
 mod upload;
 mod url;
+mod watch;
 
 pub use error::RegistryError;
 pub use options::{ClientOptions, Mirror, MirrorError, RetryPolicy, Timeouts};
 pub use source::RegistrySource;
 pub use target::RegistryTarget;
+pub use watch::{ClientEvent, ClientWatcher, Watch};

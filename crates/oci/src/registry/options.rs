@@ -8,6 +8,7 @@ use std::time::Duration;
 use sealpack_format::reference::DEFAULT_REGISTRY;
 
 use super::url::{Origin, Scheme, Url};
+use super::watch::Watch;
 
 /// Settings of the registry client.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct ClientOptions {
     pub timeouts: Timeouts,
     /// How much of a blob is uploaded at once, in bytes. It is kept in memory, to be sent again.
     pub chunk_bytes: u64,
+    /// Who hears what is waited for, and tried again.
+    pub watch: Watch,
 }
 
 impl Default for ClientOptions {
@@ -39,6 +42,7 @@ impl Default for ClientOptions {
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
             chunk_bytes: 8 * 1024 * 1024,
+            watch: Watch::default(),
         }
     }
 }

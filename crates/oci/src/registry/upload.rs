@@ -221,7 +221,7 @@ impl<'a> Upload<'a> {
         if self.failures > self.endpoint.retries {
             return Err(self.give_up(temporary));
         }
-        self.client.pause(temporary, self.failures)?;
+        self.client.pause(temporary, self.failures, self.client.retry.retries)?;
         if (self.in_one_piece() || self.position == self.blob.size_bytes) && self.is_there()? {
             return Ok(true);
         }

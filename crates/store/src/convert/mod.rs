@@ -10,6 +10,7 @@ use sealpack_format::digest::DiffId;
 
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer, Phase};
+use crate::packs::LayerPack;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::staging::{Staged, Staging};
 use crate::store::Store;
@@ -57,14 +58,34 @@ impl Store {
         self.check_room(self.bytes_to_convert(&missing, to)?)?;
         observer.event(&Event::Began { phase: Phase::Convert, items: Some(missing.len() as u64) });
         convert_all(&staging, &missing, to, observer)?;
-        // A seal that the name got meanwhile is no other image.
-        let now = self.image(&record.name)?;
-        let now = now.filter(|now| now.clone().with_statement(None) == record.clone().with_statement(None));
-        let mut converted = now.ok_or_else(|| Error::NameChanged(record.name.clone()))?;
-        converted.objects = to;
+        // Once more when the name is changed: what is committed before takes its time.
+        self.check_same(record)?;
         let added = staging.figures();
-        staging.publish(&converted)?;
+        let converted = staging.publish_form(record, to)?;
         Ok(Converted { record: converted, layers: missing.len(), added })
+    }
+}
+
+impl Store {
+    /// The packs that an image has or would have, in whichever form it is kept: which pack a layer has follows from the
+    /// layer. Where it is not known yet, it is found out from the layer's files, and remembered; the pack is not kept.
+    /// None in a store whose objects cannot be in packs.
+    ///
+    /// # Errors
+    /// [`Error::LayerIncomplete`] when a layer is not there undamaged; [`Error::Locked`]; failures of the system.
+    pub fn derived_packs(&self, record: &ImageRecord) -> Result<Vec<LayerPack>> {
+        if self.check_form(ObjectForm::Packs).is_err() {
+            return Ok(Vec::new());
+        }
+        let staging = self.stage()?;
+        for layer in record.layers.iter().map(|layer| layer.diff_id) {
+            if self.pack_record(&layer)?.is_none() && !staging.convert_layer(&layer, ObjectForm::Packs)? {
+                return Err(Error::LayerIncomplete(layer));
+            }
+            staging.leave_out_packs()?;
+        }
+        staging.commit()?;
+        self.image_packs(record)
     }
 }
 

@@ -81,6 +81,32 @@ impl Store {
         Ok(record)
     }
 
+    /// Has the image in `record` kept in that form under its name. Durable on return. Answers with the record that the name
+    /// has then.
+    ///
+    /// # Errors
+    /// As [`check_same`](Self::check_same); [`Error::Locked`]; failures of the system.
+    pub(crate) fn set_form(&self, record: &ImageRecord, objects: ObjectForm) -> Result<ImageRecord> {
+        let _lock = self.shared()?;
+        let _names = self.lock_names()?;
+        self.settle_seals()?;
+        let mut now = self.check_same(record)?;
+        now.objects = objects;
+        self.put_record(&now)?;
+        Ok(now)
+    }
+
+    /// The record that the name in `record` has now, which must be the same. A seal that the name got meanwhile is no other
+    /// image.
+    ///
+    /// # Errors
+    /// [`Error::NameChanged`], also when the name is gone; [`Error::RefDamaged`]; failures of the system.
+    pub(crate) fn check_same(&self, record: &ImageRecord) -> Result<ImageRecord> {
+        let now = self.image(&record.name)?;
+        let now = now.filter(|now| now.clone().with_statement(None) == record.clone().with_statement(None));
+        now.ok_or_else(|| Error::NameChanged(record.name.clone()))
+    }
+
     /// That no image without a seal gets a name that had one with a seal.
     fn check_promise(&self, record: &ImageRecord, accepted: &Accepted, is_other: bool) -> Result<()> {
         if accepted.agreed {

@@ -55,6 +55,24 @@ impl Staging<'_> {
     /// # Errors
     /// As [`publish`](Self::publish) and [`Store::set_image_with`](crate::Store::set_image_with).
     pub fn publish_with(self, record: &ImageRecord, accepted: &Accepted) -> Result<ImageRecord> {
+        self.commit_for(record)?;
+        self.store.set_image_with(record, accepted)
+    }
+
+    /// As [`publish`](Self::publish), of an image that has its name already, for the form that it is to be kept in. Answers
+    /// with the record that the name has then.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish); [`Error::NameChanged`].
+    pub(crate) fn publish_form(self, record: &ImageRecord, objects: ObjectForm) -> Result<ImageRecord> {
+        let mut converted = record.clone();
+        converted.objects = objects;
+        self.commit_for(&converted)?;
+        self.store.set_form(record, objects)
+    }
+
+    /// Commits all that an image needs before it gets its name.
+    fn commit_for(&self, record: &ImageRecord) -> Result<()> {
         if record.objects == ObjectForm::Packs {
             self.check_packs(record)?;
         }
@@ -67,7 +85,7 @@ impl Staging<'_> {
             // Those may have been renamed to their places by a process that has not flushed that yet.
             self.store.objects.sync_filesystem()?;
         }
-        self.store.set_image_with(record, accepted)
+        Ok(())
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

@@ -118,6 +118,12 @@ impl Staging<'_> {
         PackFile::new(self)
     }
 
+    /// Has the next commit leave out the packs that wait for it, but not the records of which layer has which.
+    pub(crate) fn leave_out_packs(&self) -> Result<()> {
+        let packs = std::mem::take(&mut self.pending().packs);
+        packs.into_values().try_for_each(|number| self.replace(Some(number)))
+    }
+
     fn add_pack_record(&self, diff_id: &DiffId, pack: Option<PackDescriptor>) -> Result<()> {
         let (number, file) = self.create_with(0o444)?;
         let path = || self.dir.at(number.to_string());

@@ -145,6 +145,32 @@ fn a_name_that_changes_meanwhile_is_not_overwritten() {
     assert_eq!(fixture.image("a").unwrap(), Some(new));
 }
 
+/// What is converted is flushed before the name changes, which takes its time.
+#[test]
+fn a_name_that_changes_or_goes_while_packs_are_flushed_stays_as_it_is_then() {
+    let fixture = fixture();
+    pull_as(ObjectForm::Packs, &fixture, "other", &[&["other"]]);
+    for (name, layer, is_there) in [("a", "1", true), ("b", "2", false)] {
+        let (new, old) = (pull(&fixture, name, &[&["new"]]), pull(&fixture, name, &[&[layer]]));
+        let store = Store::open(fixture.path()).unwrap();
+        let before = packs(&fixture);
+        let names = fixture.lock_names().unwrap();
+        let converting = std::thread::spawn(move || store.convert(&old, ObjectForm::Packs, &()));
+        while packs(&fixture) == before {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        if is_there {
+            fixture.put_record(&new).unwrap();
+        } else {
+            fixture.refs.unlink(format!("{name}.json")).unwrap();
+        }
+        drop(names);
+        let error = converting.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::NameChanged(_)), "{error}");
+        assert_eq!(fixture.image(name).unwrap(), is_there.then_some(new));
+    }
+}
+
 #[test]
 fn a_store_of_sha512_does_not_convert() {
     let fixture = fixture_with(Algorithm::Sha512);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
 use sealpack_node::mounted_files::MountedFiles;
-use sealpack_node::policy::{LOG_MAX_BYTES, tell};
+use sealpack_node::policy::{LOG_MAX_BYTES, PolicyError, tell};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -30,7 +30,12 @@ impl Explain {
         // Without a store, images are called by their digests.
         let records = context.open_for_reading().and_then(|(_lock, store)| Ok(store.images()?.records));
         let files = MountedFiles::now(&records.unwrap_or_default());
-        show::records::records(context.output, &tell(&log, &files, &mut context.output.remarks()))
+        let told = tell(&log, &files, &mut context.output.remarks());
+        // A kernel that decides nothing has denied nothing, which is not the same as nothing to deny.
+        if told.is_empty() && self.file.is_none() && Kernel::default().ipe().is_none() {
+            return Err(PolicyError::NoIpe.into());
+        }
+        show::records::records(context.output, &told)
     }
 
     fn log(&self) -> Result<Vec<u8>, CommandError> {

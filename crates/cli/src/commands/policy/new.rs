@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use sealpack_format::digest::RootHash;
 use sealpack_node::new_files::{self, NewFile};
 use sealpack_node::policy::{AllowedFiles, Choice, PolicyError, revoked};
+use sealpack_node::trust_store::TrustStoreError;
+use sealpack_trust::anchors::Revocations;
 use sealpack_trust::policy::profile::{AllowedFile, Profile, Recipe};
 use sealpack_trust::policy::{PolicyName, Version};
 
@@ -56,6 +58,18 @@ pub(crate) struct New {
     force: bool,
 }
 
+/// What the trust store has revoked. Where only a variable says where that is, it need not be made for policies.
+fn revocations(context: &Context) -> Result<Revocations, CommandError> {
+    let trust = context.trust_store();
+    match trust.revocations() {
+        Err(error @ TrustStoreError::Missing { .. }) if context.trust_by_variable => {
+            context.output.remark(&format!("warning: {error}: what is revoked is not denied"));
+            Ok(Revocations::default())
+        }
+        revocations => Ok(revocations?),
+    }
+}
+
 impl New {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let recipe = Recipe {
@@ -64,7 +78,7 @@ impl New {
             name: self.name,
             version: self.version,
             signed_devices: !self.no_signed_devices,
-            revoked: revoked(&context.trust_store().revocations()?, self.revoke),
+            revoked: revoked(&revocations(context)?, self.revoke),
         };
         let text = recipe.text().map_err(PolicyError::from)?;
         let policy = recipe.policy().map_err(PolicyError::from)?;

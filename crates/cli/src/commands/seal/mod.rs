@@ -103,6 +103,7 @@ impl Seal {
     }
 
     fn sign(mut self, context: &Context) -> CommandResult {
+        context.output.when_interrupted("no seal was published that is not whole; seal it again to go on");
         let image = self.image.take().ok_or_else(|| CommandError::usage("no image is given"))?;
         let packs = self.signing.signer(context.output)?;
         let statement = self.statement_signing.signer(context.output)?;
@@ -119,7 +120,7 @@ impl Seal {
     /// What the source has now, in the store.
     fn bring(&self, context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
         let source: Source = image.parse().map_err(CommandError::usage)?;
-        let (client, environment) = (self.registry.client_options(&source), environment());
+        let (client, environment) = (self.registry.client_options(&source, context.output), environment());
         let (place, observer) = (context.place()?, progress::observer(context.output));
         let has_names = self.statement.has_names();
         Ok(bring::bring(
@@ -135,7 +136,7 @@ impl Seal {
     /// Brings each image of an index and seals it. Where one fails, those before it are sealed.
     fn sign_all(&self, context: &Context, image: &str, keys: &SealingKeys<'_>) -> CommandResult {
         let source: Source = image.parse().map_err(CommandError::usage)?;
-        let (client, environment) = (self.registry.client_options(&source), environment());
+        let (client, environment) = (self.registry.client_options(&source, context.output), environment());
         let images = Images::of(&source, self.statement.has_names(), (&client, &environment))?;
         let place = context.place()?;
         // One time, and so one epoch, for all: who pulls one platform after another goes back to nothing older.
@@ -160,7 +161,7 @@ impl Seal {
         wanted: &Wanted,
         keys: &SealingKeys<'_>,
     ) -> Result<Sealed, CommandError> {
-        let (client, environment) = (self.registry.without_mirrors(), environment());
+        let (client, environment) = (self.registry.without_mirrors(context.output), environment());
         let beside = Place { to: self.to.clone(), stale: self.stale };
         let publish =
             Publish { place: &beside, composefs: self.composefs_artifact, way: (&client, &environment) };
@@ -179,14 +180,18 @@ fn environment() -> Environment {
 fn find(context: &Context, image: &str) -> Result<ImageRecord, CommandError> {
     const ADVICE: &str =
         "--pull brings it first, if that is what is meant; `sealpack images` lists what the store has";
-    let missing = |what: &str| CommandError::from(FindError::Missing(what.to_owned())).hint(ADVICE);
+    let missing = |what: &str| {
+        CommandError::from(FindError::Missing { name: what.to_owned(), similar: Vec::new() }).hint(ADVICE)
+    };
     let source: Option<Source> = image.parse().ok();
     if source.is_some_and(|source| !matches!(source, Source::Registry(_))) {
         return Err(missing(image));
     }
     let Some(store) = context.open_if_there(None)? else { return Err(missing(image)) };
     match find_name(&store, image) {
-        Err(sealpack_node::Error::Find(FindError::Missing(name))) => Err(missing(&name)),
+        Err(sealpack_node::Error::Find(FindError::Missing { name, similar })) if similar.is_empty() => {
+            Err(missing(&name))
+        }
         other => Ok(other?),
     }
 }

@@ -41,7 +41,7 @@ impl Push {
     pub(super) fn run(self, context: &Context) -> CommandResult {
         let (_lock, store) = context.open_for_reading()?;
         let record = find_name(&store, &self.image)?;
-        let (client, environment) = (self.registry.without_mirrors(), environment());
+        let (client, environment) = (self.registry.without_mirrors(context.output), environment());
         let place = Place { to: self.to, stale: self.stale };
         let wanted =
             Publish { place: &place, composefs: self.composefs_artifact, way: (&client, &environment) };

@@ -19,10 +19,11 @@ use sealpack_node::policy::denying;
 
 /// Revoke a certificate, or the root hash of a metadata image or pack.
 ///
-/// With a certificate its key is revoked: signatures of that key count no longer, whichever certificate they name; an image with a revoked root
-/// hash is not pulled, whoever signed it. The kernel knows neither before it is told: for a root hash, by the rule that is
-/// printed, in the next version of the policy, which --policy writes; for a certificate, by taking it out of the
-/// keyrings that have it.
+/// With a certificate its key is revoked: signatures of that key count no longer, whichever certificate they name. An
+/// image with a revoked root hash is not pulled, whoever signed it; kept as files it has that of its metadata image only,
+/// no pack's, and where no seal is required it is pulled so. The kernel knows neither before it is told: for a root hash,
+/// by the rule that is printed, in the next version of the policy, which --policy writes; for a certificate, by taking it
+/// out of the keyrings that have it.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["name", "cert", "root_hash"])))]
 #[command(after_help = "Examples:

@@ -1,0 +1,61 @@
+//! The signals with which users and systems end a program, heard before they do.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// SIGINT (Ctrl-C), SIGTERM and SIGHUP.
+const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// Calls `hear` when one of the signals comes that ask a program to end; then it ends the process as it would have without
+/// this. Those that the process was started to ignore (`nohup`) are ignored as before. Programs that are started later
+/// are not concerned: [`std::process`] clears the mask for them.
+///
+/// Must be called before other threads are started, for those get the signals as they always did.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn before_it_ends(hear: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let heard = set_of(SIGNALS.into_iter().filter(|signal| ends_the_process(*signal)));
+    mask(libc::SIG_BLOCK, &heard);
+    let waiting = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut signal = 0;
+        // SAFETY: both are valid for the call; the signals in the set are blocked, in this thread too.
+        if unsafe { libc::sigwait(&raw const heard, &raw mut signal) } != 0 {
+            return;
+        }
+        hear();
+        mask(libc::SIG_UNBLOCK, &heard);
+        // SAFETY: no memory is involved.
+        unsafe { libc::kill(libc::getpid(), signal) };
+    });
+    waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
+}
+
+fn set_of(signals: impl Iterator<Item = libc::c_int>) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` initializes the set; the signals' numbers are libc's own.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        let mut set = set.assume_init();
+        signals.for_each(|signal| {
+            libc::sigaddset(&raw mut set, signal);
+        });
+        set
+    }
+}
+
+/// Changes the mask of the calling thread. With a valid set and a `how` of libc's it cannot fail.
+fn mask(how: libc::c_int, set: &libc::sigset_t) {
+    // SAFETY: the set is valid for the call, and the mask before is not asked for.
+    unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
+}
+
+/// Whether the signal has its usual effect, and is not ignored.
+fn ends_the_process(signal: libc::c_int) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is changed; the action before is written if the call succeeds.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_DFL
+    }
+}
