@@ -3,11 +3,15 @@
 
 use crate::market::{Market, changed, image, said};
 use anyhow::{Context, Result, ensure};
+use sealpack_kernel::Kernel;
+use sealpack_tests::command::{is_root, run};
 use sealpack_tests::layout::architecture;
+use sealpack_tests::skip;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -208,4 +212,38 @@ fn a_seal_that_was_swapped_or_taken_away_is_bad() -> Result<()> {
     all_say(&market, &["fsck"], &["missing_seal"])?;
     fs::write(&path, kept)?;
     none_say(&market)
+}
+
+/// Whoever may mount may give any source: an overlay of two directories was listed as a mount of the image, and `umount`
+/// took it away as one.
+#[test]
+fn a_foreign_overlay_with_our_source_is_no_mount_of_ours() -> Result<()> {
+    if !is_root() {
+        skip("mounting needs the superuser");
+        return Ok(());
+    }
+    let test = || -> Result<()> {
+        let market = pulled()?;
+        let image = record_of(&market, "some%2Fapp")?["image"].as_str().context("no image")?.to_owned();
+        let id = image.rsplit(':').next().context("no digest")?.to_owned();
+        let [one, two, foreign, own] = ["one", "two", "foreign", "own"].map(|name| market.path(name));
+        [&one, &two, &foreign, &own].into_iter().try_for_each(fs::create_dir)?;
+        let lowers = format!("lowerdir={}:{}", one.display(), two.display());
+        let source = format!("sealpack:{id}");
+        run(Command::new("mount").args(["-t", "overlay", &source, "-o", &lowers]).arg(&foreign))?;
+        let [foreign, own] = [&foreign, &own].map(|path| path.display().to_string());
+        let value = market.json(&["verify", &market.name()])?;
+        ensure!(value["mounts"] == json!([]), "{value:#}");
+        let text = String::from_utf8(market.run(&["verify", &market.name()])?.stdout)?;
+        ensure!(text.contains(&format!("{foreign} calls itself a mount of the image")), "{text}");
+        let output = market.attempt(&["umount", &foreign])?;
+        ensure!(!output.status.success() && said(&output).contains("left alone"), "{}", said(&output));
+        market.run(&["mount", &market.name(), &own])?;
+        let value = market.json(&["verify", &market.name()])?;
+        ensure!(value["mounts"].as_array().is_some_and(|all| all.len() == 1), "{value:#}");
+        ensure!(value["mounts"][0]["target"] == own.as_str(), "{value:#}");
+        market.run(&["umount", &own])?;
+        run(Command::new("umount").arg(&foreign)).map(drop)
+    };
+    Kernel::new().with_private_mounts(test).context("a mount namespace")?
 }
