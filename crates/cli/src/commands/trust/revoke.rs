@@ -20,8 +20,8 @@ use sealpack_node::policy::denying;
 /// Revoke a certificate, or the root hash of a metadata image or pack.
 ///
 /// With a certificate its key is revoked: signatures of that key count no longer, whichever certificate they name. An
-/// image with a revoked root hash is not pulled, whoever signed it; kept as files it has that of its metadata image only,
-/// no pack's, and where no seal is required it is pulled so. The kernel knows neither before it is told: for a root hash,
+/// image with a revoked root hash is not pulled, whoever signed it and in whichever form it is kept, nor converted, mounted or
+/// sealed where it is in the store. The kernel knows neither before it is told: for a root hash,
 /// by the rule that is printed, in the next version of the policy, which --policy writes; for a certificate, by taking it
 /// out of the keyrings that have it.
 #[derive(Debug, clap::Args)]
