@@ -10,6 +10,7 @@ pub mod claims;
 pub mod error;
 mod found;
 mod gate;
+pub mod parts;
 pub mod publish;
 pub mod pull;
 pub mod remark;

@@ -12,6 +12,7 @@ use sealpack_trust::seal::Seal;
 
 use crate::Error;
 use crate::gate::{Demand, Gate};
+use crate::parts;
 use crate::remark::{Remark, Remarks};
 
 /// The fewest characters of a digest that name an image.
@@ -176,7 +177,12 @@ fn why_not(
     let anchors = trust.read(&mut |remark| remarks(remark.into())).map_err(sealpack_node::Error::from)?;
     let gate = Gate::new(anchors, Demand::ROLLBACK, &pulled_as, &name, Some(store))?;
     let seals = [Candidate { label: "in the store".to_owned(), seal: Ok(seal) }];
-    let judgements = gate.judgements(&seals, &record.manifest, record.index.as_ref(), &record.platform);
+    let judgements = gate.judgements(
+        &seals,
+        &record.manifest,
+        parts::index_seen(store, record).as_ref(),
+        &record.platform,
+    );
     let refusals =
         judgements.iter().filter_map(|judgement| judgement.refusal.as_ref().map(ToString::to_string));
     let verdicts = judgements.iter().flat_map(|judgement| &judgement.seals);

@@ -44,7 +44,12 @@ impl Mount {
     /// there.
     #[must_use]
     pub fn option(&self, key: &str) -> Option<OsString> {
-        self.raw_options.as_bytes().split(|byte| *byte == b',').find_map(|option| {
+        self.options(key).next()
+    }
+
+    /// The values of all of the filesystem's options `key`, as [`option`](Self::option) has the first.
+    pub fn options<'m>(&'m self, key: &'m str) -> impl Iterator<Item = OsString> + 'm {
+        self.raw_options.as_bytes().split(|byte| *byte == b',').filter_map(move |option| {
             let value = option.strip_prefix(key.as_bytes())?;
             match value.split_first() {
                 None => Some(OsString::new()),

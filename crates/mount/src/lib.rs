@@ -5,7 +5,7 @@
 //! which are EROFS filesystems too. Metadata image and packs are mounted from dm-verity devices,
 //! signed ones if there are signatures that the kernel accepts. The mount's source is
 //! `sealpack:` and the metadata image's fs-verity digest, by which [`mounted`] and [`unmount`]
-//! recognise it.
+//! recognise it, where its layers are those of one.
 
 mod apply;
 mod devices;
@@ -33,4 +33,4 @@ pub use plan::{
     Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,
 };
-pub use table::{InUse, Mounted, images_in_use, mounted, unmount};
+pub use table::{InUse, Mounted, images_in_use, mounted, only_claimed, unmount};

@@ -9,7 +9,7 @@ use sealpack_kernel::mountinfo::{self, Mount};
 use sealpack_kernel::{Errno, Kernel};
 
 use crate::error::Error;
-use crate::source::image_of;
+use crate::source::{has_our_layers, image_of, is_told};
 use crate::target::Directory;
 
 /// A mounted image.
@@ -41,7 +41,8 @@ pub struct InUse {
     pub unreadable_processes: usize,
 }
 
-/// The images mounted in the calling thread's mount namespace, in the order of mountinfo.
+/// The images mounted in the calling thread's mount namespace, in the order of mountinfo: what says by its source that it
+/// is one, and has the layers of one, as far as the kernel tells.
 ///
 /// # Errors
 /// [`Error::Mountinfo`].
@@ -50,10 +51,22 @@ pub fn mounted() -> Result<Vec<Mounted>, Error> {
     Ok(mounts.iter().filter_map(Mounted::from_mount).collect())
 }
 
+/// What says by its source in the calling thread's mount namespace that it is `image`, and has not the layers of it:
+/// where it is mounted.
+///
+/// # Errors
+/// [`Error::Mountinfo`].
+pub fn only_claimed(image: &ObjectId) -> Result<Vec<PathBuf>, Error> {
+    let mounts = mountinfo::read_own().map_err(Error::Mountinfo)?;
+    let claims = |mount: &&Mount| image_of(mount).as_ref() == Some(image) && !has_our_layers(mount);
+    Ok(mounts.iter().filter(claims).map(|mount| mount.mount_point.clone()).collect())
+}
+
 /// The images mounted in any mount namespace that a process is in.
 ///
 /// A mount that is in no such namespace is not found: one that was unmounted lazily and is
-/// still in use, or one in a namespace that only a descriptor or a bind mount keeps.
+/// still in use, or one in a namespace that only a descriptor or a bind mount keeps. What only claims to be an image
+/// counts here: it is for whoever would remove what may be in use.
 ///
 /// # Errors
 /// [`Error::Mountinfo`] when `/proc` cannot be read.
@@ -116,7 +129,7 @@ pub fn unmount(kernel: &Kernel, target: &Path, lazy: bool) -> Result<Mounted, Er
 impl Mounted {
     fn from_mount(mount: &Mount) -> Option<Self> {
         Some(Self {
-            image: image_of(mount)?,
+            image: image_of(mount).filter(|_| has_our_layers(mount))?,
             target: mount.mount_point.clone(),
             mount_id: mount.id,
             read_write: !mount.has_attribute("ro") && mount.option("ro").is_none(),
@@ -125,12 +138,6 @@ impl Mounted {
             objects_checked: mount.option("verity").as_deref() == Some(OsStr::new("require")),
         })
     }
-}
-
-/// Whether a layer's path is that of a directory. What is attached nowhere has `/`, and what was
-/// given as a descriptor can have the descriptor's path.
-fn is_told(path: &Path) -> bool {
-    path != Path::new("/") && !path.starts_with("/proc")
 }
 
 /// The mount points below `target`.
@@ -156,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn our_mounts_are_recognised_by_type_and_source() {
+    fn our_mounts_are_recognised_by_type_source_and_layers() {
         let hex = hex();
         let line = |fs_type: &str, source: &str| {
-            mounts(&format!("7 1 0:9 / /mnt rw - {fs_type} {source} ro"))
+            mounts(&format!("7 1 0:9 / /mnt rw - {fs_type} {source} ro,lowerdir+=/,datadir+=/o"))
                 .first()
                 .and_then(Mounted::from_mount)
                 .map(|mounted| mounted.image.to_string())
@@ -171,11 +178,38 @@ mod tests {
         assert_eq!(line("overlay", "overlay"), None);
     }
 
+    /// Any overlay with that source was listed as a mount of the image.
+    #[test]
+    fn what_only_claims_to_be_ours_by_its_source_is_not() {
+        let is_ours = |options: &str| {
+            let line = format!("7 1 0:9 / /mnt rw - overlay sealpack:{} {options}", hex());
+            let mount = mounts(&line).remove(0);
+            assert!(image_of(&mount).is_some(), "gc keeps what may be in use");
+            Mounted::from_mount(&mount).is_some()
+        };
+        assert!(is_ours("ro,lowerdir+=/,datadir+=/o,datadir+=/,redirect_dir=on,metacopy=on"));
+        assert!(is_ours("rw,lowerdir+=/proc/thread-self/fd/7,datadir+=/proc/thread-self/fd/8"));
+        for foreign in [
+            "ro",
+            "ro,lowerdir=/a:/b",
+            "rw,lowerdir=/a::/b,upperdir=/u,workdir=/w",
+            "ro,lowerdir=/a,lowerdir+=/,datadir+=/o",
+            "ro,lowerdir+=/a,datadir+=/o",
+            "ro,lowerdir+=/a,lowerdir+=/,datadir+=/o",
+            "ro,lowerdir+=/,lowerdir+=/a,datadir+=/o",
+            "ro,lowerdir+=/,lowerdir+=/",
+            "ro,lowerdir+=/",
+            "ro,datadir+=/o",
+        ] {
+            assert!(!is_ours(foreign), "{foreign}");
+        }
+    }
+
     #[test]
     fn what_is_mounted_tells_how() {
         let text = format!(
-            "7 1 0:9 / /a\\040b ro,nosuid - overlay sealpack:{0} ro,verity=require\n\
-             8 1 0:9 / /c rw - overlay sealpack:{0} rw,datadir+=/o,datadir+=/p,upperdir=/u\\054v,workdir=/w",
+            "7 1 0:9 / /a\\040b ro,nosuid - overlay sealpack:{0} ro,lowerdir+=/,datadir+=/,verity=require\n\
+             8 1 0:9 / /c rw - overlay sealpack:{0} rw,lowerdir+=/proc/self/fd/7,datadir+=/o,datadir+=/p,upperdir=/u\\054v,workdir=/w",
             hex()
         );
         let mounts = mounts(&text);

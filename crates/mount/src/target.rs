@@ -12,7 +12,7 @@ use sealpack_kernel::mountinfo::{self, Mount};
 
 use crate::error::Error;
 use crate::plan::{Layer, Plan, Setting};
-use crate::source::image_of;
+use crate::source::{has_our_layers, image_of};
 
 /// A directory that stays the same, whatever becomes of its name.
 #[derive(Debug)]
@@ -55,7 +55,12 @@ pub(crate) fn open_target(kernel: &Kernel, path: &Path) -> Result<Directory, Err
         return Ok(target);
     }
     let mounts = mountinfo::read_own().map_err(Error::Mountinfo)?;
-    match mounts.iter().find(|mount| mount.id == location.mount_id).and_then(image_of) {
+    match mounts
+        .iter()
+        .find(|mount| mount.id == location.mount_id)
+        .filter(|mount| has_our_layers(mount))
+        .and_then(image_of)
+    {
         Some(image) => Err(Error::AlreadyMounted { target: target.path, image }),
         None => Ok(target),
     }

@@ -51,6 +51,17 @@ impl Store {
         Ok(self.hash_area_of(id)?.0)
     }
 
+    /// The root hash that metadata image `id` has as a dm-verity device, and whether the hash area that the store has is
+    /// its, every byte; `None` where it has none yet.
+    ///
+    /// # Errors
+    /// As [`ensure_hash_area`](Self::ensure_hash_area).
+    pub fn check_hash_area(&self, id: &ObjectId) -> Result<(RootHash, Option<bool>)> {
+        let (root_hash, area) = self.hash_area_of(id)?;
+        let is_there = self.images.stat(hash_area_file_name(id))?.is_some();
+        Ok((root_hash, if is_there { Some(self.is_hash_area(id, &area)?) } else { None }))
+    }
+
     /// The root hash and the hash area of metadata image `id`, after its content was verified.
     pub(crate) fn hash_area_of(&self, id: &ObjectId) -> Result<(RootHash, Vec<u8>)> {
         let (file, _) = self.verify_metadata_image(id)?;

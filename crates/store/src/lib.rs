@@ -72,7 +72,7 @@ pub use modes::loose_mode;
 pub use observer::{Event, Observer, Phase};
 pub use packs::{LayerPack, PackDescriptor};
 pub use partial::Partial;
-pub use problem::{Problem, ProblemKind};
+pub use problem::{Misfit, MisfitsOf, Problem, ProblemKind};
 pub use refs::{
     Accepted, AcceptedEpoch, Epoch, EpochImage, HISTORY_MAX, ImageRecord, Images, KeptSeal, LayerDescriptor,
     ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::refs::ImageRecord;
+
 /// Something wrong in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -31,6 +33,26 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// What of an image contradicts the rest of it, where each part is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// [`ProblemKind::DamagedSeal`] where it is the seal, else [`ProblemKind::WrongRecord`].
+    pub kind: ProblemKind,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let part = if self.kind == ProblemKind::DamagedSeal { "the seal" } else { "the record" };
+        write!(f, "{part}: {}", self.what)
+    }
+}
+
+/// Says what of an image contradicts the rest of it. Manifests, configs, indexes and seals are bytes to the store; whoever
+/// reads them tells.
+pub type MisfitsOf<'a> = &'a dyn Fn(&ImageRecord) -> Vec<Misfit>;
+
 /// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
@@ -54,8 +76,10 @@ pub enum ProblemKind {
     DamagedImageTree,
     /// A blob's content is not the one of its name.
     DamagedBlob,
-    /// A seal cannot be one.
+    /// A seal cannot be one, or is not that of its image.
     DamagedSeal,
+    /// The record of an image has what its manifest, config or index does not, or the other way round.
+    WrongRecord,
     /// A layer's record names objects that are missing or damaged, and its pack does not have them either.
     IncompleteLayer,
     /// A metadata image refers to objects that are missing or damaged in the form that the image is kept in.
@@ -68,6 +92,8 @@ pub enum ProblemKind {
     MissingPack,
     /// A named image lacks a blob.
     MissingBlob,
+    /// A named image lacks the seal that it has.
+    MissingSeal,
     /// Something that no store has there.
     Stray,
     /// Others than its owner could get into the store.
@@ -90,12 +116,14 @@ impl ProblemKind {
             Self::DamagedImageTree => "damaged_hash_area",
             Self::DamagedBlob => "damaged_blob",
             Self::DamagedSeal => "damaged_seal",
+            Self::WrongRecord => "wrong_record",
             Self::IncompleteLayer => "incomplete_layer",
             Self::IncompleteImage => "incomplete_metadata_image",
             Self::MissingImage => "missing_metadata_image",
             Self::MissingLayer => "missing_layer",
             Self::MissingPack => "missing_pack",
             Self::MissingBlob => "missing_blob",
+            Self::MissingSeal => "missing_seal",
             Self::LooseMode => "loose_mode",
             Self::Stray => "stray",
         }

@@ -168,7 +168,7 @@ impl OldSeals {
 }
 
 /// The digest of the statement in a seal; of what has none, that of all its bytes, so that it stays what it is: a bad seal.
-fn statement_of(seal: &[u8]) -> BlobDigest {
+pub(crate) fn statement_of(seal: &[u8]) -> BlobDigest {
     #[derive(Deserialize)]
     struct WithStatement {
         statement: String,

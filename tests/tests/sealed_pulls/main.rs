@@ -2,6 +2,7 @@
 
 mod accepted;
 mod composefs;
+mod forged;
 mod market;
 mod names;
 mod older;

@@ -1,14 +1,15 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sealpack_store::{FsckOptions, FsckReport, objects_of_image};
+use sealpack_gate::parts;
+use sealpack_store::{FsckOptions, FsckReport, ImageRecord, objects_of_image};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::count;
 use crate::show;
 
-/// Check the whole store: hash everything and follow every reference.
+/// Check the whole store: hash everything, follow every reference, and compare the parts of each image.
 ///
 /// Exit status 3 when something is wrong. With --repair, what is damaged is moved to
 /// `quarantine/` in the store; pulling the images named brings back what they need. Earlier images of a name that
@@ -34,7 +35,8 @@ impl Fsck {
         let store = context.open()?;
         let options =
             FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
-        let report = store.fsck(&options, &objects_of_image, &())?;
+        let misfits_of = |record: &ImageRecord| parts::misfits_and_made_again(&store, record);
+        let report = store.fsck(&options, &objects_of_image, &misfits_of, &())?;
         show::checked::checked(context.output, &report)?;
         self.verdict(&report)
     }

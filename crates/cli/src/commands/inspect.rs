@@ -8,6 +8,9 @@ use sealpack_node::seals;
 
 /// Show everything the store knows of an image.
 ///
+/// What the record of its name says is compared with its manifest, config, index and seal; its contents are not read, as
+/// `sealpack verify` does.
+///
 /// With --json: also the manifest and the configuration as they came.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -31,6 +34,10 @@ impl Inspect {
         let image = Known {
             usage,
             packs: packs_of(&store, &record)?,
+            failures: sealpack_gate::parts::misfits(&store, &record)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             seal: seals::checked(&store, &record)?.map(|seal| seal.map_err(|problem| problem.to_string())),
             claims: sealpack_gate::claims::of_stored(&store, &record)?,
             config: document(&record.config)?,

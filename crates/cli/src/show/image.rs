@@ -85,6 +85,8 @@ pub(crate) struct Known {
     pub(crate) usage: Usage,
     /// Of each layer, where a pack of it is known.
     pub(crate) packs: Vec<Option<PackDescriptor>>,
+    /// What in it contradicts the rest, each as a sentence.
+    pub(crate) failures: Vec<String>,
     /// Its seal, or what is wrong with it.
     pub(crate) seal: Option<Result<Seal, String>>,
     pub(crate) claims: Vec<Checked>,
@@ -96,7 +98,7 @@ pub(crate) struct Known {
 
 /// Shows an image.
 pub(crate) fn known(output: Output, store: &Store, known: &Known) -> CommandResult {
-    let Known { record, usage, packs, seal, claims, manifest, config } = known;
+    let Known { record, usage, packs, failures, seal, claims, manifest, config } = known;
     let layers = record.layers.iter().zip(packs).enumerate();
     let layers = layers.map(|(index, (layer, pack))| parts::layer(index, layer, pack.as_ref()));
     let more = json!({
@@ -106,6 +108,7 @@ pub(crate) fn known(output: Output, store: &Store, known: &Known) -> CommandResu
             Err(problem) => parts::broken_seal(problem),
         }),
         "composefs": composefs::json_of(claims),
+        "failures": failures,
         "packs": usage.packs,
         "objects": usage.objects,
         "object_bytes": usage.bytes,
@@ -117,11 +120,12 @@ pub(crate) fn known(output: Output, store: &Store, known: &Known) -> CommandResu
 }
 
 fn known_text(store: &Store, known: &Known) -> String {
-    let Known { record, usage, packs, seal, claims, config, .. } = known;
+    let Known { record, usage, packs, failures, seal, claims, config, .. } = known;
     let mut text = format!(
         "name            {}\nplatform        {}\nmanifest        {}\nconfig          {}\n",
         record.name, record.platform, record.manifest, record.config
     );
+    text += &failures.iter().map(|failure| format!("BAD             {failure}\n")).collect::<String>();
     text += &format!(
         "metadata image  {} (fs-verity {}, {})\n",
         record.metadata_image,

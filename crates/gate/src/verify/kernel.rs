@@ -2,7 +2,7 @@
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
-use sealpack_mount::{ExecutedDevice, LiveDevice, live_devices, mounted};
+use sealpack_mount::{ExecutedDevice, LiveDevice, live_devices, mounted, only_claimed};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 
 use super::report::Report;
@@ -14,6 +14,10 @@ pub(super) fn ask(report: &mut Report, store: &Store, record: &ImageRecord, root
         Err(error) => return report.note("mounts", format!("cannot be read: {error}")),
     };
     let mounts: Vec<_> = mounts.into_iter().filter(|mount| mount.image == record.metadata_image).collect();
+    for target in only_claimed(&record.metadata_image).unwrap_or_default() {
+        let why = "calls itself a mount of the image, and has other layers";
+        report.note("  not counted", format!("{} {why}", target.display()));
+    }
     report.mounts = Some(mounts.iter().map(|mount| mount.target.clone()).collect());
     if mounts.is_empty() {
         return report.note("mounts", "none here");

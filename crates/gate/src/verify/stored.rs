@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sealpack_format::digest::RootHash;
+use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
 use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::budget::Limits;
-use sealpack_oci::manifest::{Config, Document};
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::image_id;
@@ -18,6 +17,7 @@ use super::report::{Report, StoredImage, count};
 use super::{kernel, seals};
 use crate::Error;
 use crate::gate::{Demand, Gate};
+use crate::parts::{self, Listed};
 use crate::remark::Remarks;
 use sealpack_node::seals as node_seals;
 use sealpack_node::trust_store::TrustStore;
@@ -63,15 +63,14 @@ pub fn stored(
 fn blobs(report: &mut Report, store: &Store, record: &ImageRecord) {
     let manifest = report.look("manifest", store.blob(&record.manifest), |_| record.manifest.to_string());
     let config = report.look("config", store.blob(&record.config), |_| record.config.to_string());
-    if let Some(index) = &record.index {
-        let bytes = report.look("index", store.blob(index), |_| index.to_string());
-        if bytes.is_some_and(|bytes| !contains(&bytes, &record.manifest.hex())) {
-            // Perhaps in one that is in it.
-            report.note("index", "it names the manifest only through another index, if at all");
-        }
+    let listed = record.index.as_ref().map(|digest| index(report, store, record, digest));
+    let Some(config) = config else { return };
+    match parts::check_platform(record, &config, listed.as_ref()) {
+        Ok(()) => report.good("platform", format!("{:?}, as the config has it", record.platform)),
+        Err(problem) => report.bad("platform", problem),
     }
-    let (Some(manifest), Some(config)) = (manifest, config) else { return };
-    match named(record, &manifest, &config) {
+    let Some(manifest) = manifest else { return };
+    match parts::check_layers(record, &manifest, &config) {
         Ok(()) => {
             let layers = count(record.layers.len(), "layer");
             report.good("layers", format!("{layers}, as manifest and config name them"));
@@ -80,22 +79,21 @@ fn blobs(report: &mut Report, store: &Store, record: &ImageRecord) {
     }
 }
 
-fn contains(bytes: &[u8], hex: &str) -> bool {
-    bytes.windows(hex.len()).any(|window| window == hex.as_bytes())
-}
-
-/// That the record has the config and the layers that the blobs name.
-fn named(record: &ImageRecord, manifest: &[u8], config: &[u8]) -> Result<(), String> {
-    let parsed = Document::parse("the manifest", None, manifest).map_err(|error| error.to_string())?;
-    let Document::Manifest(manifest) = parsed else { return Err("the manifest is an index".to_owned()) };
-    let config = Config::parse("the config", config).map_err(|error| error.to_string())?;
-    if manifest.config.digest != record.config {
-        return Err(format!("the manifest names the config {}", manifest.config.digest));
+/// The index, which has to list the manifest.
+fn index(report: &mut Report, store: &Store, record: &ImageRecord, digest: &BlobDigest) -> Listed {
+    match store.blob(digest).map(|bytes| parts::check_index(record, &bytes)) {
+        Ok(Ok(listed)) => {
+            report.good("index", digest);
+            if matches!(listed, Listed::Perhaps) {
+                let why = "it lists the manifest through another index, if at all: pins do not count it";
+                report.note("index", why);
+            }
+            return listed;
+        }
+        Ok(Err(problem)) => report.bad("index", format!("{digest}: {problem}")),
+        Err(error) => report.bad("index", error),
     }
-    let blobs = manifest.layers.iter().map(|layer| layer.digest);
-    let named: Vec<_> = blobs.zip(config.diff_ids).collect();
-    let recorded: Vec<_> = record.layers.iter().map(|layer| (layer.blob, layer.diff_id)).collect();
-    if named == recorded { Ok(()) } else { Err("the record of the name has other layers".to_owned()) }
+    Listed::Perhaps
 }
 
 /// Metadata image and objects, every byte. Answers with the root hash of the metadata image, and whether every pack has
@@ -116,11 +114,10 @@ fn contents(
         Ok(made) => report.bad("  made again", format!("the layers give another one, {made}")),
         Err(error) => report.bad("  made again", error),
     }
-    let root_hash = report.look(
-        "  its root hash",
-        store.metadata_image_root_hash(&record.metadata_image),
-        ToString::to_string,
-    );
+    if let Some(problem) = parts::metadata_image_size(store, record) {
+        report.bad("  its size", problem);
+    }
+    let root_hash = hash_area(report, store, record);
     if let Err(sealpack_node::Error::Revoked(revoked)) =
         sealpack_node::revoked::check(store, record, revocations)
     {
@@ -134,6 +131,20 @@ fn contents(
         ObjectForm::Packs => packs(report, store, record),
     };
     (root_hash, is_whole)
+}
+
+/// The root hash of the metadata image, and whether the hash area that a mount would use is its.
+fn hash_area(report: &mut Report, store: &Store, record: &ImageRecord) -> Option<RootHash> {
+    let checked = store.check_hash_area(&record.metadata_image);
+    let (root_hash, area) =
+        report.look("  its root hash", checked, |(root_hash, _)| root_hash.to_string())?;
+    let path = store.hash_area_path(&record.metadata_image);
+    match area {
+        Some(true) => report.good("  its hash area", path.display()),
+        Some(false) => report.bad("  its hash area", format!("{} is not that of it", path.display())),
+        None => {}
+    }
+    Some(root_hash)
 }
 
 /// Whether all are whole.
@@ -230,6 +241,10 @@ fn seal(
         Ok(seal) => seal,
         Err(error) => return report.bad("seal", error),
     };
+    if seal.is_none() && record.statement.is_some() {
+        let path = node_seals::path_of(store, record);
+        return report.bad("seal", format!("{}, which the name has, is missing", path.display()));
+    }
     if let Some(seal) = &seal {
         let names: Vec<_> = seal.statement().names().iter().map(ToString::to_string).collect();
         report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
@@ -237,7 +252,8 @@ fn seal(
     }
     let candidates: Vec<_> =
         seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
-    let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    let index = parts::index_seen(store, record);
+    let judgements = gate.judgements(&candidates, &record.manifest, index.as_ref(), &record.platform);
     seals::report_on(report, judgements, true);
 }
 

@@ -187,6 +187,15 @@ fn because(reason: Option<&String>) -> String {
 }
 
 impl SealingError {
+    /// What is wrong, without the file and the image where another says these.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Kept { problem, .. } => problem.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether something is not what a digest or a signature says.
     #[must_use]
     pub const fn is_verification(&self) -> bool {

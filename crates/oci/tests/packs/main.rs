@@ -46,7 +46,7 @@ fn try_pull(store: &Store, source: &Memory, form: Option<ObjectForm>) -> Result<
 #[track_caller]
 fn pull_as(store: &Store, source: &Memory, form: ObjectForm) -> Pulled {
     let pulled = try_pull(store, source, Some(form)).unwrap();
-    let report = store.fsck(&FsckOptions::default(), &objects_of_image, &()).unwrap();
+    let report = store.fsck(&FsckOptions::default(), &objects_of_image, &|_| Vec::new(), &()).unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     pulled
 }

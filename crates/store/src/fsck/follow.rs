@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
 use crate::inventory::Inventory;
 use crate::observer::{Event, Observer};
-use crate::places::blob_path;
-use crate::problem::{Problem, ProblemKind};
+use crate::places::{SealName, blob_path};
+use crate::problem::{Misfit, MisfitsOf, Problem, ProblemKind};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
+use crate::seals::statement_of;
 use crate::store::Store;
 
 /// Follows every reference. The problems come sorted by kind and path.
@@ -24,7 +25,7 @@ pub(super) fn follow(
     store: &Store,
     names: &Names,
     (inventory, damaged, packs): (Inventory, DamagedObjects, Packs),
-    objects_of: ObjectsOfImage<'_>,
+    (objects_of, misfits_of): (ObjectsOfImage<'_>, MisfitsOf<'_>),
     observer: &dyn Observer,
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
@@ -46,6 +47,7 @@ pub(super) fn follow(
     report.blobs = follow.blobs(observer)?;
     follow.hash_areas()?;
     report.seals = follow.seals()?;
+    follow.misfits(names, misfits_of);
     follow.names();
     follow.packs();
     follow.objects_and_strays();
@@ -220,7 +222,10 @@ impl Follow<'_> {
         for name in self.inventory.seals.clone() {
             let what = match self.store.read_seal_file(&name) {
                 Ok(Some(seal)) => match serde_json::from_slice::<IgnoredAny>(&seal) {
-                    Ok(_) => continue,
+                    Ok(_) if name.statement.is_none_or(|statement| statement == statement_of(&seal)) => {
+                        continue;
+                    }
+                    Ok(_) => "it has another statement than the one that it is named for".to_owned(),
                     Err(error) => format!("it is not JSON: {error}"),
                 },
                 Ok(None) => continue,
@@ -235,6 +240,35 @@ impl Follow<'_> {
             self.add(ProblemKind::DamagedSeal, self.store.root.at(name.path()), what, names);
         }
         Ok(self.inventory.seals.len() as u64)
+    }
+
+    /// What contradicts the rest of its image, but for what is a problem already.
+    fn misfits(&mut self, names: &Names, misfits_of: MisfitsOf<'_>) {
+        let mut found: BTreeMap<(ProblemKind, PathBuf, String), BTreeSet<String>> = BTreeMap::new();
+        for (place, record) in names.records.iter().enumerate() {
+            for Misfit { kind, what } in misfits_of(record) {
+                let path = match kind {
+                    ProblemKind::DamagedSeal => self.store.seal_path(record),
+                    _ => None,
+                };
+                let path = path.unwrap_or_else(|| names.file_of(self.store, place));
+                found.entry((kind, path, what)).or_default().insert(record.name.clone());
+            }
+        }
+        for ((kind, path, what), names) in found {
+            if !self.problems.iter().any(|problem| (problem.kind, &problem.path) == (kind, &path)) {
+                self.add(kind, path, what, names);
+            }
+        }
+    }
+
+    /// Whether the seal is there that the image has under its name, if it has one.
+    fn has_seal(&self, record: &ImageRecord) -> bool {
+        let is_its = |name: &SealName| {
+            name.manifest == record.manifest
+                && (name.statement.is_none() || name.statement == record.statement)
+        };
+        record.statement.is_none() || self.inventory.seals.iter().any(is_its)
     }
 
     /// The names of the images in packs that have that pack.
@@ -285,6 +319,11 @@ impl Follow<'_> {
             if record.objects == ObjectForm::Packs {
                 let packs = record.layers.iter().filter_map(|layer| self.missing_pack(&layer.diff_id));
                 packs.for_each(|path| miss(ProblemKind::MissingPack, path));
+            }
+            if !self.has_seal(record)
+                && let Some(path) = self.store.seal_path(record)
+            {
+                miss(ProblemKind::MissingSeal, path);
             }
             if !self.inventory.images.contains(&record.metadata_image) {
                 miss(ProblemKind::MissingImage, self.store.metadata_image_path(&record.metadata_image));

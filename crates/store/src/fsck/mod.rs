@@ -18,13 +18,13 @@ use crate::inventory;
 use crate::lock::LockKind;
 use crate::modes;
 use crate::observer::{Event, Observer, Phase};
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{MisfitsOf, Problem, ProblemKind};
 use crate::store::Store;
 
 impl Store {
     /// Hashes all that is there, on all processors, and follows every reference: name to blobs, layers, packs
     /// and metadata image, and from these to objects. Of packs every byte is checked, and that they are the
-    /// packs of their layers.
+    /// packs of their layers. Whether the parts of an image belong together, `misfits_of` says.
     ///
     /// With `repair`, what is damaged goes to `quarantine/`, and records of incomplete layers with it; the
     /// next pull of the images named in the report brings back what they need.
@@ -35,6 +35,7 @@ impl Store {
         &self,
         options: &FsckOptions,
         objects_of: ObjectsOfImage<'_>,
+        misfits_of: MisfitsOf<'_>,
         observer: &dyn Observer,
     ) -> Result<FsckReport> {
         let kind = if options.repair { LockKind::Exclusive } else { LockKind::Shared };
@@ -53,8 +54,14 @@ impl Store {
         let damaged = objects::hash_objects(self, &inventory.objects, threads, observer, &mut report)?;
         let packs = packs::verify_packs(self, &inventory, threads, observer, &mut report)?;
         observer.event(&Event::Began { phase: Phase::Follow, items: None });
-        report.problems =
-            follow::follow(self, &names, (inventory, damaged, packs), objects_of, observer, &mut report)?;
+        report.problems = follow::follow(
+            self,
+            &names,
+            (inventory, damaged, packs),
+            (objects_of, misfits_of),
+            observer,
+            &mut report,
+        )?;
         if let Some(mode) = self.found_loose {
             report.problems.push(Problem {
                 kind: ProblemKind::LooseMode,

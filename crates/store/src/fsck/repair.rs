@@ -30,11 +30,14 @@ pub(super) fn quarantine(store: &Store, problems: &mut [Problem]) -> Result<()> 
             | ProblemKind::DamagedBlob
             | ProblemKind::IncompleteLayer
             | ProblemKind::Stray => true,
+            // Earlier images of the name may be right.
+            ProblemKind::WrongRecord => problem.path.starts_with(store.refs.path()),
             ProblemKind::IncompleteImage
             | ProblemKind::MissingImage
             | ProblemKind::MissingLayer
             | ProblemKind::MissingPack
             | ProblemKind::MissingBlob
+            | ProblemKind::MissingSeal
             | ProblemKind::LooseMode => false,
         };
         let Some(path) = problem.path.strip_prefix(store.path()).ok().filter(|_| moves) else { continue };

@@ -17,6 +17,7 @@ pub use epoch::{Epoch, EpochImage};
 pub use history::HISTORY_MAX;
 pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
+pub(crate) use name::file_name;
 pub use named::Images;
 pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
 
@@ -68,7 +69,12 @@ impl Store {
             }
         }
         before.iter().try_for_each(|before| self.push_history(before))?;
-        let kept = record.statement.or_else(|| same.first().and_then(|same| same.statement));
+        let kept = match same.first() {
+            // One that was set aside, and did not come again, is nobody's any more.
+            Some(same) if self.read_seal(same)?.is_some() => same.statement,
+            _ => None,
+        };
+        let kept = record.statement.or(kept);
         let statement = accepted.seal.as_ref().map(|seal| seal.statement).or(kept);
         let record = record.clone().with_statement(statement);
         self.put_record(&record)?;

@@ -38,7 +38,7 @@ pub(super) fn check(name: &str) -> Result<()> {
 }
 
 /// The name of the file in `refs/` for an image called `name`.
-pub(super) fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for (index, byte) in name.bytes().enumerate() {
         let literal = byte.is_ascii_alphanumeric() || b"_-:@+=".contains(&byte) || byte == b'.' && index > 0;

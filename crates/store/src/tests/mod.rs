@@ -171,7 +171,7 @@ fn objects_of(mut file: &File) -> Result<Vec<ObjectId>, String> {
 }
 
 fn fsck(store: &Store, repair: bool) -> FsckReport {
-    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &()).unwrap()
+    store.fsck(&FsckOptions { repair, ..FsckOptions::default() }, &objects_of, &|_| Vec::new(), &()).unwrap()
 }
 
 fn gc(store: &Store) -> GcReport {

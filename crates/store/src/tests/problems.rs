@@ -1,6 +1,6 @@
 use super::*;
-use crate::ProblemKind;
 use crate::ProblemKind::*;
+use crate::{Misfit, ProblemKind};
 
 fn kinds(report: &FsckReport) -> Vec<ProblemKind> {
     report.problems.iter().map(|problem| problem.kind).collect()
@@ -100,6 +100,54 @@ fn damaged_and_missing_images_layers_and_blobs_are_found() {
     let config = |store: &Store, one: &ImageRecord| store.path().join("blobs/sha256").join(one.config.hex());
     finds(&[DamagedBlob], &["one"], |store, one| damage(&config(store, one)));
     finds(&[MissingBlob], &["one"], |store, one| std::fs::remove_file(config(store, one)).unwrap());
+}
+
+/// The record said of a seal that the name has it, the seal was gone, and fsck found all good.
+#[test]
+fn a_missing_seal_and_one_with_another_statement_are_found() {
+    let seal = |statement: &str| serde_json::json!({ "statement": statement }).to_string().into_bytes();
+    let kept = |statement: &str| KeptSeal { statement: blob_of(statement).0, json: seal(statement) };
+    let (fixture, one, _) = two_images();
+    let one = fixture.write_seal(&one, &kept("of one")).unwrap();
+    assert_clean(&fixture);
+    let path = fixture.seal_path(&one).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let report = fsck(&fixture, false);
+    assert_eq!(kinds(&report), [MissingSeal]);
+    assert_eq!((&report.problems[0].path, &report.problems[0].images[..]), (&path, &["one".to_owned()][..]));
+    std::fs::write(&path, seal("of another")).unwrap();
+    assert_eq!(kinds(&fsck(&fixture, true)), [DamagedSeal]);
+    assert_eq!(kinds(&fsck(&fixture, true)), [MissingSeal]);
+    fixture.write_seal(&one, &kept("of one")).unwrap();
+    assert_clean(&fixture);
+}
+
+/// Each part of an image was whole, and that of another image; whoever reads them says so.
+#[test]
+fn what_contradicts_the_rest_of_its_image_is_found_and_set_aside() {
+    let (fixture, one, _) = two_images();
+    pull(&fixture, "one", &[&["newer"]]);
+    let check = |record: &ImageRecord| {
+        let what = "it has another config".to_owned();
+        let is_it = record.config == one.config;
+        is_it.then_some(Misfit { kind: WrongRecord, what }).into_iter().collect()
+    };
+    let fsck = |repair| {
+        let options = FsckOptions { repair, ..FsckOptions::default() };
+        fixture.fsck(&options, &objects_of, &check, &()).unwrap()
+    };
+    // Of what had the name before, the history is named, and stays for the others in it.
+    let earlier = fsck(true);
+    assert_eq!(kinds(&earlier), [WrongRecord]);
+    let problem = &earlier.problems[0];
+    assert_eq!((&problem.images[..], &problem.quarantined), (&["one (earlier)".to_owned()][..], &None));
+    assert_eq!(problem.path, fixture.path().join("history/one.json"));
+    two_images_again(&fixture);
+    let now = fsck(true);
+    assert_eq!(kinds(&now), [WrongRecord]);
+    assert_eq!(now.problems[0].images, ["one"]);
+    assert!(now.problems[0].quarantined.is_some() && fixture.image("one").unwrap().is_none());
+    assert_eq!(kinds(&fsck(false)), []);
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn an_old_store_becomes_one_with_a_seal_for_each_name_by_whatever_changes_names(
             store.write_seal(&record, &kept_of("four")).unwrap();
             let sealed = store.image("unsealed").unwrap().unwrap();
             std::fs::remove_file(store.seal_path(&sealed).unwrap()).unwrap();
+            store.put_record(&record).unwrap();
         },
         &|store| assert_eq!(gc(store).seals.count, 0),
         &|store| {
