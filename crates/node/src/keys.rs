@@ -91,7 +91,7 @@ pub enum KeyFileError {
     #[error("{uri}: {source}")]
     Token {
         /// The key, without what the URI says of a PIN.
-        uri: TokenUri,
+        uri: Box<TokenUri>,
         /// What the token says.
         source: sealpack_trust::key::token::TokenError,
     },
@@ -99,7 +99,7 @@ pub enum KeyFileError {
     #[error("{uri}: this build of Sealpack does not use tokens")]
     NoTokens {
         /// The key, without what the URI says of a PIN.
-        uri: TokenUri,
+        uri: Box<TokenUri>,
     },
 }
 
@@ -192,7 +192,7 @@ fn token_key(uri: &TokenUri, pin: Option<&Pin>) -> Result<Box<dyn Signer>, KeyFi
     };
     let pin = in_file.as_ref().or(pin);
     let key = TokenKey::open(uri, pin.map(|pin| pin.as_str()));
-    Ok(Box::new(key.map_err(|source| KeyFileError::Token { uri: uri.clone(), source })?))
+    Ok(Box::new(key.map_err(|source| KeyFileError::Token { uri: Box::new(uri.clone()), source })?))
 }
 
 #[cfg(feature = "pkcs11")]
@@ -206,7 +206,7 @@ fn first_line(path: &Path) -> Result<Pin, KeyFileError> {
 
 #[cfg(not(feature = "pkcs11"))]
 fn token_key(uri: &TokenUri, _pin: Option<&Pin>) -> Result<Box<dyn Signer>, KeyFileError> {
-    Err(KeyFileError::NoTokens { uri: uri.clone() })
+    Err(KeyFileError::NoTokens { uri: Box::new(uri.clone()) })
 }
 
 fn content(path: &Path, source: KeyError) -> KeyFileError {
