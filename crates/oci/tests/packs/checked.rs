@@ -36,10 +36,12 @@ fn pull_with(
 
 #[test]
 fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name() {
+    // fsck holds a seal's file against the statement that it is named for.
+    let seal = br#"{"statement":"all of it"}"#;
     for form in [ObjectForm::Packs, ObjectForm::Files] {
         let (store, source) = (fixture(Algorithm::Sha256), Memory::new(&two_layers(), Compression::Gzip));
         let accepted = Accepted {
-            seal: Some(KeptSeal::new(b"statement", b"{}".to_vec())),
+            seal: Some(KeptSeal::new(b"all of it", seal.to_vec())),
             epochs: vec![AcceptedEpoch {
                 name: "localhost/image:1".into(),
                 epoch: 3,
@@ -60,7 +62,7 @@ fn a_check_sees_the_root_hashes_that_the_layers_give_before_anything_has_a_name(
             }
         };
         assert_eq!(packs, expected);
-        assert_eq!(store.read_seal(&pulled.record).unwrap().as_deref(), Some(&b"{}"[..]));
+        assert_eq!(store.read_seal(&pulled.record).unwrap().as_deref(), Some(&seal[..]));
         assert_eq!(store.epoch("localhost/image:1").unwrap().unwrap().epoch, 3);
         assert!(
             store.fsck(&FsckOptions::default(), &objects_of_image, &|_| Vec::new(), &()).unwrap().is_clean()
