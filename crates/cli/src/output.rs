@@ -103,9 +103,10 @@ impl Output {
 
     /// Takes the remarks of the library of what comes in and goes out.
     pub(crate) fn gate_remarks(self) -> impl FnMut(sealpack_gate::Remark) {
-        move |remark| match remark.is_detail() {
-            true => self.detail(|| remark.to_string()),
-            false => self.remark(&remark.to_string()),
+        let mut of_node = self.remarks();
+        move |remark| match remark {
+            sealpack_gate::Remark::Node(remark) => of_node(remark),
+            remark => self.remark(&remark.to_string()),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use sealpack_format::reference::ImageName;
-use sealpack_node::seals;
+use sealpack_node::{revoked, seals};
 use sealpack_oci::pull::{Objection, Rebuilt};
-use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, ObjectForm, Store};
+use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
 use sealpack_trust::seal::{Mismatch, Seal};
@@ -172,26 +172,13 @@ impl Admission {
 
     /// That nothing of the image was revoked.
     fn check_revocations(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
-        if self.revocations.root_hashes.is_empty() {
-            return Ok(());
+        let found = revoked::find(store, rebuilt.record, || Ok(rebuilt.root_hash), &self.revocations);
+        match found.map_err(|error| Objection::new(NotAdmitted::Store(error)))? {
+            None => Ok(()),
+            Some(failure) => {
+                Err(Objection::new(NotAdmitted::Revoked { name: rebuilt.record.name.clone(), failure }))
+            }
         }
-        // Whoever revoked a pack meant what is in it, in whichever form that is kept.
-        let derived = match rebuilt.record.objects {
-            ObjectForm::Files => store.derived_packs(rebuilt.record),
-            ObjectForm::Packs => Ok(rebuilt.packs.to_vec()),
-        };
-        let derived = derived.map_err(|error| Objection::new(NotAdmitted::Store(error)))?;
-        let packs = derived.iter().map(|pack| pack.pack.root_hash);
-        let mut root_hashes = [rebuilt.root_hash].into_iter().chain(packs);
-        let Some(revoked) = root_hashes.find_map(|hash| self.revocations.root_hash(&hash)) else {
-            return Ok(());
-        };
-        let failure = Failure::RevokedRootHash {
-            root_hash: revoked.root_hash,
-            image: revoked.image.clone(),
-            reason: revoked.reason.clone(),
-        };
-        Err(Objection::new(NotAdmitted::Revoked { name: rebuilt.record.name.clone(), failure }))
     }
 }
 

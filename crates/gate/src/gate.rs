@@ -189,16 +189,13 @@ impl Gate {
     /// Refuses an image of which somebody whose signatures count has stated that it has what was revoked since. Who else
     /// says so is nobody; what the layers give is looked at later.
     fn refuse_revoked(&self, candidates: &[Candidate], question: &Question<'_>) -> Result<(), Error> {
-        let of_image = |candidate: &&Candidate| {
-            candidate.seal.as_ref().is_ok_and(|seal| seal.statement().manifest() == question.manifest)
-        };
-        for candidate in candidates.iter().filter(of_image) {
-            let Ok(seal) = &candidate.seal else { continue };
+        let seals = candidates.iter().filter_map(|it| Some((&it.label, it.seal.as_ref().ok()?)));
+        for (label, seal) in seals.filter(|(_, seal)| seal.statement().manifest() == question.manifest) {
             let verdict = judge(seal, &self.anchors, question);
             let revoked =
                 verdict.failures.into_iter().find(|it| matches!(it, Failure::RevokedRootHash { .. }));
             if let Some(failure) = revoked.filter(|_| !verdict.statement_signers.is_empty()) {
-                return Err(Error::SealRevoked { label: candidate.label.clone(), failure });
+                return Err(Error::SealRevoked { label: label.clone(), failure });
             }
         }
         Ok(())

@@ -71,17 +71,6 @@ pub enum Remark {
     },
 }
 
-impl Remark {
-    /// Whether only those want to know who asked for more than usual.
-    #[must_use]
-    pub const fn is_detail(&self) -> bool {
-        match self {
-            Self::Node(remark) => remark.is_detail(),
-            _ => false,
-        }
-    }
-}
-
 impl From<sealpack_node::Remark> for Remark {
     fn from(remark: sealpack_node::Remark) -> Self {
         Self::Node(remark)

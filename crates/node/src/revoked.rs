@@ -1,5 +1,6 @@
 //! Images with something in them that was revoked.
 
+use sealpack_format::digest::RootHash;
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::Failure;
@@ -26,24 +27,36 @@ pub struct RevokedImage {
 ///
 /// [`RevokedImage`]; of the store, where a layer is not whole.
 pub fn check(store: &Store, record: &ImageRecord, revocations: &Revocations) -> Result<(), Error> {
+    match find(store, record, || store.metadata_image_root_hash(&record.metadata_image), revocations)? {
+        None => Ok(()),
+        Some(failure) => Err(RevokedImage { name: record.name.clone(), failure }.into()),
+    }
+}
+
+/// What [`check`] looks for, of an image whose metadata image may not be in the store yet: `metadata` gives the root hash
+/// of that, and is asked only where something was revoked.
+///
+/// # Errors
+///
+/// Of the store, where a layer is not whole; those of `metadata`.
+pub fn find(
+    store: &Store,
+    record: &ImageRecord,
+    metadata: impl FnOnce() -> Result<RootHash, sealpack_store::Error>,
+    revocations: &Revocations,
+) -> Result<Option<Failure>, sealpack_store::Error> {
     if revocations.root_hashes.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let packs = match record.objects {
         ObjectForm::Files => store.derived_packs(record)?,
         ObjectForm::Packs => store.image_packs(record)?,
     };
-    let metadata = store.metadata_image_root_hash(&record.metadata_image)?;
-    let mut root_hashes = std::iter::once(metadata).chain(packs.iter().map(|pack| pack.pack.root_hash));
-    match root_hashes.find_map(|root_hash| revocations.root_hash(&root_hash)) {
-        None => Ok(()),
-        Some(revoked) => {
-            let failure = Failure::RevokedRootHash {
-                root_hash: revoked.root_hash,
-                image: revoked.image.clone(),
-                reason: revoked.reason.clone(),
-            };
-            Err(RevokedImage { name: record.name.clone(), failure }.into())
-        }
-    }
+    let mut root_hashes = std::iter::once(metadata()?).chain(packs.iter().map(|pack| pack.pack.root_hash));
+    let revoked = root_hashes.find_map(|root_hash| revocations.root_hash(&root_hash));
+    Ok(revoked.map(|revoked| Failure::RevokedRootHash {
+        root_hash: revoked.root_hash,
+        image: revoked.image.clone(),
+        reason: revoked.reason.clone(),
+    }))
 }

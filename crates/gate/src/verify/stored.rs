@@ -19,6 +19,7 @@ use crate::Error;
 use crate::gate::{Demand, Gate};
 use crate::parts::{self, Listed};
 use crate::remark::Remarks;
+use sealpack_node::revoked;
 use sealpack_node::seals as node_seals;
 use sealpack_node::trust_store::TrustStore;
 use sealpack_trust::anchors::Revocations;
@@ -118,10 +119,13 @@ fn contents(
         report.bad("  its size", problem);
     }
     let root_hash = hash_area(report, store, record);
-    if let Err(sealpack_node::Error::Revoked(revoked)) =
-        sealpack_node::revoked::check(store, record, revocations)
-    {
-        report.bad("revoked", revoked.failure);
+    // Without the root hash it is bad already.
+    if let Some(root_hash) = root_hash {
+        match revoked::find(store, record, || Ok(root_hash), revocations) {
+            Ok(None) => {}
+            Ok(Some(failure)) => report.bad("revoked", failure),
+            Err(error) => report.bad("revoked", format!("not known: {error}")),
+        }
     }
     let is_whole = match record.objects {
         ObjectForm::Files => {

@@ -77,14 +77,23 @@ impl Store {
         if self.check_form(ObjectForm::Packs).is_err() {
             return Ok(Vec::new());
         }
-        let staging = self.stage()?;
+        let mut unknown = Vec::new();
         for layer in record.layers.iter().map(|layer| layer.diff_id) {
-            if self.pack_record(&layer)?.is_none() && !staging.convert_layer(&layer, ObjectForm::Packs)? {
-                return Err(Error::LayerIncomplete(layer));
+            if self.pack_record(&layer)?.is_none() {
+                unknown.push(layer);
             }
-            staging.leave_out_packs()?;
         }
-        staging.commit()?;
+        // What is known is only read.
+        if !unknown.is_empty() {
+            let staging = self.stage()?;
+            for layer in unknown {
+                if !staging.convert_layer(&layer, ObjectForm::Packs)? {
+                    return Err(Error::LayerIncomplete(layer));
+                }
+                staging.leave_out_packs()?;
+            }
+            staging.commit()?;
+        }
         self.image_packs(record)
     }
 }
