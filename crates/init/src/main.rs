@@ -1,0 +1,3 @@
+//! A sealed host's first process, and the broker that it forks.
+
+fn main() {}
