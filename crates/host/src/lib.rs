@@ -1,1 +1,3 @@
 //! What a sealed host is made of: its UKI with the initramfs in it, its disk, and what its image has to contain.
+
+pub mod disk;

@@ -1,0 +1,5 @@
+//! A disk that boots.
+
+mod esp;
+mod gpt;
+mod number;

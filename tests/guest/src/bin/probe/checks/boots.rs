@@ -1,0 +1,39 @@
+//! That the host is up as it should be.
+
+use super::Verdict;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::process::Command;
+
+/// The firmware's variable: four bytes of attributes, then 1 where Secure Boot is on.
+const SECURE_BOOT: &str = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// Multi-user, no failed unit, and from firmware to IPE everything on.
+pub(super) fn boots() -> Result<Verdict> {
+    let target = said(&["is-active", "multi-user.target"])?;
+    ensure!(target == "active", "multi-user.target is {target}");
+    let failed = said(&["list-units", "--state=failed", "--plain", "--no-legend"])?;
+    ensure!(failed.is_empty(), "units have failed:\n{failed}");
+    let state = said(&["is-system-running"])?;
+    ensure!(state == "running", "systemd calls the system {state}");
+    let secure_boot = fs::read(SECURE_BOOT).context("the firmware says nothing of Secure Boot")?;
+    ensure!(secure_boot.get(4) == Some(&1), "Secure Boot is off: {secure_boot:?}");
+    let enforce = read("/sys/kernel/security/ipe/enforce")?;
+    ensure!(enforce == "1", "IPE's enforce is {enforce}");
+    let lockdown = read("/sys/kernel/security/lockdown")?;
+    ensure!(lockdown.contains("[integrity]"), "lockdown is {lockdown}");
+    let root = fs::read_to_string("/proc/self/mountinfo")?;
+    let root = root.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("/ is not mounted")?;
+    ensure!(root.contains(" - overlay "), "/ is no overlay: {root}");
+    Ok(Verdict::Shown)
+}
+
+/// What systemctl prints, whatever it ends with.
+fn said(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("systemctl").args(arguments).output().context("cannot start systemctl")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn read(path: &str) -> Result<String> {
+    Ok(fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned())
+}
