@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+pub mod boot;
 pub mod digest;
 pub mod dump;
 pub mod erofs;
