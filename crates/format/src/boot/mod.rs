@@ -9,6 +9,7 @@ mod changed;
 mod command_line;
 mod error;
 mod hardening;
+pub mod keep;
 mod label;
 mod order;
 mod parameters;
