@@ -5,6 +5,8 @@
 //! over changed copies of it, with the ordinary toolchain.
 
 mod blob;
+mod boot;
+mod broker;
 mod dump;
 mod erofs;
 mod layer;
@@ -25,6 +27,8 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "audit", check: trust::audit },
     Target { name: "blob", check: blob::check },
+    Target { name: "boot", check: boot::check },
+    Target { name: "broker", check: broker::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
     Target { name: "layer", check: layer::check },
