@@ -10,6 +10,7 @@ mod dump;
 mod erofs;
 mod layer;
 mod pack;
+mod pe;
 mod tar;
 mod trust;
 
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "erofs", check: erofs::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
+    Target { name: "pe", check: pe::check },
     Target { name: "pkcs7", check: trust::pkcs7 },
     Target { name: "policy", check: trust::policy },
     Target { name: "rules", check: trust::rules },
