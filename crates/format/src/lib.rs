@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 pub mod boot;
+pub mod broker;
 pub mod digest;
 pub mod dump;
 pub mod erofs;

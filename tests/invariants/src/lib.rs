@@ -6,6 +6,7 @@
 
 mod blob;
 mod boot;
+mod broker;
 mod dump;
 mod erofs;
 mod layer;
@@ -28,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "audit", check: trust::audit },
     Target { name: "blob", check: blob::check },
     Target { name: "boot", check: boot::check },
+    Target { name: "broker", check: broker::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
     Target { name: "layer", check: layer::check },
