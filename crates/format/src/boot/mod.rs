@@ -15,6 +15,7 @@ mod order;
 mod parameters;
 mod places;
 mod refused;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -25,4 +26,5 @@ pub use hardening::{Hardening, UnknownHardening};
 pub use label::{DataLabel, DataLabelError};
 pub use order::{Module, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
-pub use places::{data, initramfs};
+pub use places::{data, host, initramfs};
+pub use report::{BootReport, ReportError};
