@@ -16,6 +16,7 @@ mod order;
 mod parameters;
 mod places;
 mod refused;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -27,4 +28,5 @@ pub use kept_policy::KeptPolicy;
 pub use label::{DataLabel, DataLabelError};
 pub use order::{Module, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
-pub use places::{data, initramfs};
+pub use places::{data, host, initramfs};
+pub use report::{BootReport, ReportError};
