@@ -9,6 +9,7 @@ mod boot;
 mod broker;
 mod dump;
 mod erofs;
+mod ext4;
 mod layer;
 mod pack;
 mod pe;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "broker", check: broker::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
+    Target { name: "ext4", check: ext4::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
     Target { name: "pe", check: pe::check },
