@@ -153,6 +153,7 @@ fn seals(desk: &Desk) -> Result<()> {
 
 fn policies(desk: &Desk) -> Result<()> {
     desk.prints("policy new", &["final"])?;
+    desk.prints("policy new", &["host"])?;
     desk.prints("policy new", &["final", "-o", "a.policy"])?;
     desk.prints("policy show", &["a.policy"])?;
     let key = ["--key", "a.key", "--cert", "a.crt"];

@@ -1,4 +1,4 @@
-//! Bytes and text to types and back: digests, references, trees, tar, EROFS, packs, dumps and Merkle trees.
+//! Bytes and text to types and back: digests, references, trees, tar, EROFS, packs, dumps, Merkle trees, and command lines.
 //!
 //! Nothing here does I/O, spawns threads or looks at a clock. Every parser takes
 //! bytes that may be hostile and answers with a type or an error that names what
@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+pub mod boot;
+pub mod broker;
 pub mod digest;
 pub mod dump;
 pub mod erofs;
+pub mod ext4;
 pub mod layer;
 pub mod limits;
 mod names;

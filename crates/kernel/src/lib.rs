@@ -1,12 +1,16 @@
 //! What only the kernel and the processor can do. The only crate with unsafe code.
 //!
 //! Every system call that changes the machine goes through a [`Kernel`], in the file of its
-//! topic: [`dm`], [`fsverity`], [`ipe`], [`keyring`], [`loopdev`], [`mount`]. A failure is an [`Error`] that shows the call
+//! topic: [`capabilities`], [`dm`], [`fsverity`], [`ipe`], [`keyring`], [`loopdev`], [`mount`], [`seccomp`]. A failure is an [`Error`] that shows the call
 //! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
 //! mounted and [`probe`] finds out what this machine can do. A [`directory::Directory`] is what files are written below,
 //! with no more rights than its owner has.
 
+#[cfg(test)]
+mod alone;
 mod call;
+pub mod capabilities;
+mod confine;
 pub mod directory;
 pub mod dm;
 pub mod fsverity;
@@ -18,13 +22,18 @@ pub mod ipe;
 pub mod keyring;
 mod kmsg;
 pub mod loopdev;
+mod modules;
 pub mod mount;
 pub mod mountinfo;
+mod power;
 pub mod probe;
+mod process;
 #[allow(unsafe_code, reason = "system calls that no crate wraps safely")]
 mod raw;
+pub mod seccomp;
 #[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]
 pub mod sha256;
 
 pub use call::{Call, Error, Kernel};
+pub use process::Forked;
 pub use rustix::io::Errno;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
 /// `struct mount_attr` (include/uapi/linux/mount.h).
@@ -51,6 +52,51 @@ pub(crate) fn unshare_mounts() -> Result<(), Errno> {
     // SAFETY: unsafe only because of CLONE_FILES, which would make descriptors of other threads
     // invalid here; that flag is not among these.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
+}
+
+/// `unshare(CLONE_THREAD)`: does nothing in a process with one thread, and fails with `EINVAL` in others (kernel/fork.c,
+/// `check_unshare_flags`).
+pub(crate) fn require_single_thread() -> Result<(), Errno> {
+    // SAFETY: takes a number and touches no memory of the caller's; with this flag nothing is unshared.
+    checked(unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_THREAD) }).map(drop)
+}
+
+/// `fork()`: `None` in the child. For a process with one thread, [`require_single_thread`] having said so.
+pub(crate) fn fork_single_threaded() -> Result<Option<Pid>, Errno> {
+    // SAFETY: the only thread there is calls this, so that no lock is held by one that the child would lack. It is the C
+    // library's own call, which keeps what that knows of its threads true in the child.
+    let child = checked(unsafe { libc::fork() }.into())?;
+    Ok(i32::try_from(child).ok().and_then(Pid::from_raw))
+}
+
+/// `prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)` (kernel/sys.c; from Linux 6.3).
+pub(crate) fn refuse_written_code() -> Result<(), Errno> {
+    let none: libc::c_ulong = 0;
+    let refuse = libc::c_ulong::from(libc::PR_MDWE_REFUSE_EXEC_GAIN);
+    // SAFETY: takes numbers and touches no memory of the caller's. Mappings that there are stay as they are.
+    checked(unsafe { libc::prctl(libc::PR_SET_MDWE, refuse, none, none, none) }.into()).map(drop)
+}
+
+/// `prctl(PR_GET_MDWE, 0, 0, 0, 0)`: whether [`refuse_written_code`] holds.
+pub(crate) fn refuses_written_code() -> Result<bool, Errno> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: takes numbers and touches no memory of the caller's.
+    let bits = checked(unsafe { libc::prctl(libc::PR_GET_MDWE, none, none, none, none) }.into())?;
+    Ok(bits & libc::c_long::from(libc::PR_MDWE_REFUSE_EXEC_GAIN) != 0)
+}
+
+/// `seccomp(SECCOMP_SET_MODE_FILTER, 0, program)`: has the kernel ask `program` about each system call of the calling
+/// thread, and of what it starts.
+pub(crate) fn set_system_call_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    let length = libc::c_ushort::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let none: libc::c_uint = 0;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: `program` has the address and the number of as many instructions, which outlive the call; it copies them
+    // and writes nothing, though the structure has a pointer to mutable ones (kernel/seccomp.c, seccomp_prepare_filter).
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, none, std::ptr::from_ref(&program))
+    };
+    checked(result).map(drop)
 }
 
 /// What can be asked about a key (include/uapi/linux/keyctl.h).
@@ -133,6 +179,23 @@ pub(crate) fn set_fs_group(group: u32) -> u32 {
 /// Numbers of users and groups have 32 bits, which the call's answer has to be cut to.
 fn before(answer: libc::c_long) -> u32 {
     answer as u32
+}
+
+/// `ioctl(fd, DM_TABLE_LOAD, NULL)` (include/uapi/linux/dm-ioctl.h), for a descriptor that is not device-mapper's.
+pub(crate) fn table_load_of_nothing(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    const DM_TABLE_LOAD: u64 = 0xc138_fd09;
+    // SAFETY: without an argument there is no memory to touch; device-mapper itself would refuse the null pointer.
+    let result = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), DM_TABLE_LOAD, 0) };
+    checked(result).map(drop)
+}
+
+/// `getpid()` by the numbers of x32 (arch/x86/entry/syscalls/syscall_64.tbl, `__X32_SYSCALL_BIT`), which few kernels
+/// have.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn x32_getpid() -> Result<(), Errno> {
+    const X32: libc::c_long = 0x4000_0000;
+    // SAFETY: takes nothing and touches no memory of the caller's.
+    checked(unsafe { libc::syscall(X32 | libc::SYS_getpid) }).map(drop)
 }
 
 fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {

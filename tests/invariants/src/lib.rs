@@ -5,8 +5,11 @@
 //! over changed copies of it, with the ordinary toolchain.
 
 mod blob;
+mod boot;
+mod broker;
 mod dump;
 mod erofs;
+mod ext4;
 mod layer;
 mod pack;
 mod tar;
@@ -25,8 +28,11 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "audit", check: trust::audit },
     Target { name: "blob", check: blob::check },
+    Target { name: "boot", check: boot::check },
+    Target { name: "broker", check: broker::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
+    Target { name: "ext4", check: ext4::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
     Target { name: "pkcs7", check: trust::pkcs7 },

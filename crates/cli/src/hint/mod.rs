@@ -190,7 +190,7 @@ pub(crate) const fn of_lack(lack: Lack) -> &'static str {
     match lack {
         Lack::OwnCertificate => {
             "enroll your certificate: in the firmware's db (.platform), with the boot loader (mokutil, .machine), or \
-             with Linux 7.2 in .dm-verity"
+             with Linux 7.0 in .dm-verity"
         }
         Lack::Policy => "`sealpack policy` makes, signs, loads and activates one",
     }
@@ -230,6 +230,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
         }
         PolicyError::SignedTooLong { .. } => {
             "have fewer rules, or seal the images into packs: one rule allows them all"
+        }
+        PolicyError::NoDevices { .. } => {
+            "`sealpack convert IMAGE --to packs` keeps it so, and `sealpack seal` signs its devices"
         }
         PolicyError::Recipe(RecipeError::AllowsNothing) => {
             "leave out --no-signed-devices, or name images with --digests"

@@ -217,15 +217,7 @@ impl Kernel {
     /// # Errors
     /// `EINVAL` for a mount that is attached in another namespace or that cannot be moved.
     pub fn attach(&self, mount: &DetachedMount, target: impl AsFd) -> Result<(), Error> {
-        let target = target.as_fd();
-        self.call(
-            "move_mount",
-            || format!("[{}], \"\", [{}], \"\", EMPTY_PATH", mount.fd.as_raw_fd(), target.as_raw_fd()),
-            || {
-                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-                rustix::mount::move_mount(&mount.fd, "", target, "", flags)
-            },
-        )
+        self.move_mount(mount, target)
     }
 
     /// Makes a detached copy of the mount that the directory `directory` is on, with
@@ -247,6 +239,42 @@ impl Kernel {
             },
         )?;
         Ok(DetachedMount { fd })
+    }
+
+    /// As [`clone_mount`](Self::clone_mount), with all that is mounted below `directory`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a directory of another mount namespace.
+    pub fn clone_mounts(&self, directory: impl AsFd) -> Result<DetachedMount, Error> {
+        let directory = directory.as_fd();
+        let fd = self.call(
+            "open_tree",
+            || format!("[{}], \"\", CLONE|EMPTY_PATH|RECURSIVE", directory.as_raw_fd()),
+            || {
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                    | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                    | OpenTreeFlags::AT_RECURSIVE
+                    | OpenTreeFlags::AT_EMPTY_PATH;
+                rustix::mount::open_tree(directory, "", flags)
+            },
+        )?;
+        Ok(DetachedMount { fd })
+    }
+
+    /// Moves the mount whose root `mount` has open, with all that is mounted below it, onto what `target` has open.
+    ///
+    /// # Errors
+    /// `EINVAL` when `mount` is not the root of a mount, or what it is mounted on is shared with other namespaces.
+    pub fn move_mount(&self, mount: impl AsFd, target: impl AsFd) -> Result<(), Error> {
+        let (mount, target) = (mount.as_fd(), target.as_fd());
+        self.call(
+            "move_mount",
+            || format!("[{}], \"\", [{}], \"\", EMPTY_PATH", mount.as_raw_fd(), target.as_raw_fd()),
+            || {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+                rustix::mount::move_mount(mount, "", target, "", flags)
+            },
+        )
     }
 
     /// Forbids what `attributes` has, and allows what it has not, on a mount that exists.

@@ -1,0 +1,32 @@
+//! What a sealed host is told at its start: the words of its command line, and the names in its initramfs.
+//!
+//! Who makes a UKI writes them, the first process reads them. The command line is signed as a part of the UKI, but a
+//! hypervisor can add words to it under Secure Boot too (systemd-stub takes SMBIOS strings, systemd-stub(7)). Therefore
+//! the initramfs has the signed one as a file, any other is refused ([`check_unchanged`]), and what it may say is
+//! narrow ([`CommandLine`]).
+
+mod changed;
+mod command_line;
+mod error;
+mod hardening;
+pub mod keep;
+mod kept_policy;
+mod label;
+mod order;
+mod parameters;
+mod places;
+mod refused;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use changed::{Changed, check_unchanged};
+pub use command_line::{COMMAND_LINE_MAX_BYTES, CommandLine, FIXED_WORDS};
+pub use error::CommandLineError;
+pub use hardening::{Hardening, UnknownHardening};
+pub use kept_policy::KeptPolicy;
+pub use label::{DataLabel, DataLabelError};
+pub use order::{Module, ModuleOrder, OrderError};
+pub use parameters::{BootParameters, Etc};
+pub use places::{data, host, initramfs};
+pub use report::{BootReport, ReportError};
