@@ -16,6 +16,7 @@ pub mod layer;
 pub mod limits;
 mod names;
 pub mod pack;
+pub mod pe;
 pub mod reference;
 pub mod tar;
 pub mod tree;

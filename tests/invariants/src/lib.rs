@@ -12,6 +12,7 @@ mod erofs;
 mod ext4;
 mod layer;
 mod pack;
+mod pe;
 mod tar;
 mod trust;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ext4", check: ext4::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
+    Target { name: "pe", check: pe::check },
     Target { name: "pkcs7", check: trust::pkcs7 },
     Target { name: "policy", check: trust::policy },
     Target { name: "rules", check: trust::rules },
