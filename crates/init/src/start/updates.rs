@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use sealpack_format::boot::KeptPolicy;
 use sealpack_kernel::directory::Directory;
 use sealpack_kernel::ipe::{Ipe, PolicyVersion};
 use sealpack_kernel::{Errno, Kernel};
@@ -12,8 +13,6 @@ use crate::kernel_log::{self, Matters};
 
 /// The most files that are offered to the kernel.
 const OFFERED_MAX: usize = 16;
-/// What their names end in.
-const ENDING: &str = ".p7b";
 
 /// Offers the kernel what `directory` has of later versions of the active policy, the highest first, and answers which
 /// one decides then. What the kernel refuses is logged and passed over: whoever is root on the host can put any file
@@ -31,7 +30,7 @@ pub(super) fn offer(
     let names = names.iter().filter_map(|(name, _)| name.to_str());
     let ipe = policy::ipe(kernel)?;
     let mut update = None;
-    for (_, name) in later(names, &active) {
+    for name in later(names, &active).iter().map(KeptPolicy::file_name) {
         match offer_one(&ipe, directory, &active.name, &name) {
             Ok(true) => {
                 update.get_or_insert(name);
@@ -57,13 +56,11 @@ pub(super) fn offer(
 }
 
 /// The files of later versions of the policy, by their names, the highest version first.
-fn later<'n>(names: impl Iterator<Item = &'n str>, active: &Active) -> Vec<(PolicyVersion, String)> {
-    let version = |name: &str| {
-        let version = name.strip_prefix(&active.name)?.strip_prefix('-')?.strip_suffix(ENDING)?;
-        version.parse::<PolicyVersion>().ok().filter(|version| *version > active.version)
-    };
-    let mut later: Vec<(PolicyVersion, String)> =
-        names.filter_map(|name| Some((version(name)?, name.to_owned()))).collect();
+fn later<'n>(names: impl Iterator<Item = &'n str>, active: &Active) -> Vec<KeptPolicy> {
+    let PolicyVersion { major, minor, revision } = active.version;
+    let is_later =
+        |kept: &KeptPolicy| kept.name() == active.name && kept.version() > [major, minor, revision];
+    let mut later: Vec<KeptPolicy> = names.filter_map(KeptPolicy::parse).filter(is_later).collect();
     later.sort_by(|one, other| other.cmp(one));
     later.truncate(OFFERED_MAX);
     later
@@ -107,8 +104,8 @@ mod tests {
             "host9.0.0.p7b",
             "other-9.0.0.p7b",
         ];
-        let later: Vec<String> =
-            later(names.into_iter(), &active()).into_iter().map(|(_, name)| name).collect();
+        let later = later(names.into_iter(), &active());
+        let later: Vec<String> = later.iter().map(KeptPolicy::file_name).collect();
         assert_eq!(later, ["host-1.10.0.p7b", "host-1.3.0.p7b"]);
     }
 
@@ -117,7 +114,7 @@ mod tests {
         let names: Vec<String> = (0..100).map(|number| format!("host-2.0.{number}.p7b")).collect();
         let later = later(names.iter().map(String::as_str), &active());
         assert_eq!(later.len(), OFFERED_MAX);
-        assert_eq!(later[0].1, "host-2.0.99.p7b");
+        assert_eq!(later[0].file_name(), "host-2.0.99.p7b");
     }
 
     #[test]
