@@ -153,6 +153,7 @@ fn what_signs_allows_names_or_removes_takes_no_beginning_of_a_digest() -> Result
                 &["seal", "prepare", &text, "--out", &out],
                 &["seal", "push", &text],
                 &["policy", "new", "final", "--digests", &text],
+                &["policy", "new", "host", "--image", &text],
                 &["tag", &text, "prod"],
                 &["rm", &text],
                 &["convert", &text, "--to", "packs"],

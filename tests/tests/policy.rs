@@ -299,12 +299,65 @@ fn an_image_in_packs_is_judged_by_its_seal_and_a_revoked_pack_by_its_root_hash()
     Ok(())
 }
 
+/// Two images that share a layer: a policy for one of them allows what the other has of it, and nothing else.
+#[test]
+fn a_policy_for_the_devices_of_an_image_denies_others_that_are_signed_as_well() -> Result<()> {
+    let place = Place::new()?;
+    pull_image(&place)?;
+    let naming = ["policy", "new", "host", "--image", "one"];
+    let files = place.sealpack.attempt(naming)?;
+    ensure!(files.status.code() == Some(1) && files.stdout.is_empty(), "{}", said(&files));
+    ensure!(
+        said(&files).contains("one is not kept in packs") && said(&files).contains("--to packs"),
+        "{}",
+        said(&files)
+    );
+    place.sealpack.run(["convert", "one", "--to", "packs"])?;
+    let unsealed = place.sealpack.run(naming)?;
+    ensure!(said(&unsealed).contains("one is not sealed"), "{}", said(&unsealed));
+
+    let script = Entry::new("other", Member::File(vec![b'#'; 100])).mode(0o755);
+    let other = images::at(&place.path("other"), &[(archive(&[script]), Packing::Gzip)])?;
+    place.sealpack.run(["pull", "--objects", "packs", &other.source(), "--name", "other"])?;
+    let [key, cert] = ["key", "cert"].map(|name| place.text(name));
+    let (key, cert) = (key?, cert?);
+    place.sealpack.run(["key", "new", "--key", &key, "--cert", &cert, "--type", "p256"])?;
+    for image in ["one", "other"] {
+        place.sealpack.run(["seal", image, "--key", &key, "--cert", &cert])?;
+    }
+    let named = place.sealpack.run(naming)?;
+    ensure!(named.stderr.is_empty(), "{}", said(&named));
+    let text = String::from_utf8(named.stdout)?;
+    // The metadata image and the pack, for each operation that is allowed at all.
+    assert_eq!(text.matches("dmverity_roothash=sha256:").count(), 2 * 5, "{text}");
+    assert_eq!(text.matches(" dmverity_signature=TRUE action=ALLOW").count(), 2 * 5, "{text}");
+    let bound = place.write("bound", text)?;
+    assert_eq!(place.check(&[&bound, "one"])?.1, Some(0));
+    let (checked, status) = place.check(&[&bound, "other"])?;
+    assert_eq!((status, &checked["denied"]), (Some(3), &1.into()));
+    let reason = "no rule matches: the root hash of its dm-verity device is not any of 2 rules";
+    assert_eq!(decision(&checked, "/other")?["reason"], reason);
+    // As it would be without its seal.
+    assert_eq!(place.check(&[&bound, "one", "--assume", "packs"])?.1, Some(3));
+
+    let both = place.write("both", place.new_policy(&["host", "--image", "one", "other"])?)?;
+    let any = place.write("any", place.new_policy(&["host"])?)?;
+    for policy in [&both, &any] {
+        for image in ["one", "other"] {
+            assert_eq!(place.check(&[policy, image])?.1, Some(0), "{policy} {image}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_image_without_objects_is_on_no_device_though_it_is_sealed() -> Result<()> {
     let place = Place::new()?;
     let short = Entry::new("short", Member::File(b"#!/bin/sh\n".to_vec())).mode(0o755);
     let image = images::at(&place.path("image"), &[(archive(&[short]), Packing::Gzip)])?;
     place.sealpack.run(["pull", "--objects", "packs", &image.source(), "--name", "one"])?;
+    let bound = place.sealpack.attempt(["policy", "new", "host", "--image", "one"])?;
+    ensure!(bound.status.code() == Some(1) && said(&bound).contains("no devices"), "{}", said(&bound));
     let policy = place.write("final", place.new_policy(&["final"])?)?;
     let (checked, status) = place.check(&[&policy, "one", "--assume", "sealed"])?;
     assert_eq!((status, &checked["denied"]), (Some(3), &1.into()));

@@ -208,6 +208,23 @@ fn before(answer: libc::c_long) -> u32 {
     answer as u32
 }
 
+/// `ioctl(fd, DM_TABLE_LOAD, NULL)` (include/uapi/linux/dm-ioctl.h), for a descriptor that is not device-mapper's.
+pub(crate) fn table_load_of_nothing(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    const DM_TABLE_LOAD: u64 = 0xc138_fd09;
+    // SAFETY: without an argument there is no memory to touch; device-mapper itself would refuse the null pointer.
+    let result = unsafe { libc::syscall(libc::SYS_ioctl, fd.as_raw_fd(), DM_TABLE_LOAD, 0) };
+    checked(result).map(drop)
+}
+
+/// `getpid()` by the numbers of x32 (arch/x86/entry/syscalls/syscall_64.tbl, `__X32_SYSCALL_BIT`), which few kernels
+/// have.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn x32_getpid() -> Result<(), Errno> {
+    const X32: libc::c_long = 0x4000_0000;
+    // SAFETY: takes nothing and touches no memory of the caller's.
+    checked(unsafe { libc::syscall(X32 | libc::SYS_getpid) }).map(drop)
+}
+
 fn checked(result: libc::c_long) -> Result<libc::c_long, Errno> {
     if result < 0 {
         let code = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);

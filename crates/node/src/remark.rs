@@ -45,6 +45,11 @@ pub enum Remark {
         /// How many files.
         count: u64,
     },
+    /// An image whose devices a policy names, but that has no seal.
+    NotSealed {
+        /// What the image was called.
+        image: String,
+    },
     /// A record in a log that cannot be read.
     RecordUnreadable {
         /// Its line, from 1.
@@ -109,6 +114,9 @@ impl fmt::Display for Remark {
                  where no digest allows them: they will not be executed",
                 if *count == 1 { "" } else { "s" }
             ),
+            Self::NotSealed { image } => {
+                write!(f, "note: {image} is not sealed: nothing of it will be executed before it is")
+            }
             Self::RecordUnreadable { line, why } => write!(f, "line {line}: {why}"),
             Self::LeftoversStay { why } => write!(f, "warning: {why}"),
             Self::HiddenMounts { processes } => {

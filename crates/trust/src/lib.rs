@@ -1,10 +1,11 @@
-//! Who may say what may execute: keys and certificates, signatures as the kernel takes them, the seals of images and
-//! what they are worth to whom, and IPE policies.
+//! Who may say what may execute: keys and certificates, signatures as the kernel and as firmware take them, the seals of
+//! images and what they are worth to whom, and IPE policies.
 //!
 //! Nothing here reads files or asks the kernel: bytes come in, types and bytes go out, so that what verifies stays
 //! small enough to audit.
 
 pub mod anchors;
+pub mod authenticode;
 pub mod judge;
 pub mod key;
 pub mod pkcs7;

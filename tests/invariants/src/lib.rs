@@ -9,8 +9,10 @@ mod boot;
 mod broker;
 mod dump;
 mod erofs;
+mod ext4;
 mod layer;
 mod pack;
+mod pe;
 mod tar;
 mod trust;
 
@@ -31,8 +33,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "broker", check: broker::check },
     Target { name: "dump", check: dump::check },
     Target { name: "erofs", check: erofs::check },
+    Target { name: "ext4", check: ext4::check },
     Target { name: "layer", check: layer::check },
     Target { name: "pack", check: pack::check },
+    Target { name: "pe", check: pe::check },
     Target { name: "pkcs7", check: trust::pkcs7 },
     Target { name: "policy", check: trust::policy },
     Target { name: "rules", check: trust::rules },

@@ -79,4 +79,4 @@ macro_rules! replays {
     };
 }
 
-replays!(audit, blob, boot, broker, dump, erofs, layer, pack, pkcs7, policy, rules, seal, tar);
+replays!(audit, blob, boot, broker, dump, erofs, ext4, layer, pack, pe, pkcs7, policy, rules, seal, tar);

@@ -231,6 +231,9 @@ fn of_policy(error: &PolicyError) -> Option<String> {
         PolicyError::SignedTooLong { .. } => {
             "have fewer rules, or seal the images into packs: one rule allows them all"
         }
+        PolicyError::NoDevices { .. } => {
+            "`sealpack convert IMAGE --to packs` keeps it so, and `sealpack seal` signs its devices"
+        }
         PolicyError::Recipe(RecipeError::AllowsNothing) => {
             "leave out --no-signed-devices, or name images with --digests"
         }

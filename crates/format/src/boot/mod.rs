@@ -10,11 +10,13 @@ mod command_line;
 mod error;
 mod hardening;
 pub mod keep;
+mod kept_policy;
 mod label;
 mod order;
 mod parameters;
 mod places;
 mod refused;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,9 @@ pub use changed::{Changed, check_unchanged};
 pub use command_line::{COMMAND_LINE_MAX_BYTES, CommandLine, FIXED_WORDS};
 pub use error::CommandLineError;
 pub use hardening::{Hardening, UnknownHardening};
+pub use kept_policy::KeptPolicy;
 pub use label::{DataLabel, DataLabelError};
 pub use order::{Module, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
-pub use places::{data, initramfs};
+pub use places::{data, host, initramfs};
+pub use report::{BootReport, ReportError};

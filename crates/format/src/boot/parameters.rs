@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use super::command_line::name_and_value;
 use super::error::{CommandLineError, shown};
@@ -23,11 +24,22 @@ pub enum Etc {
 }
 
 impl Etc {
-    const fn name(self) -> &'static str {
+    /// The value of `sealpack.etc`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Tmpfs => "tmpfs",
             Self::Persistent => "persistent",
         }
+    }
+}
+
+impl FromStr for Etc {
+    type Err = CommandLineError;
+
+    fn from_str(value: &str) -> Result<Self, CommandLineError> {
+        let known = [Self::Tmpfs, Self::Persistent].into_iter().find(|etc| etc.name() == value);
+        known.ok_or_else(|| CommandLineError::Etc(shown(value)))
     }
 }
 
@@ -64,7 +76,7 @@ impl BootParameters {
                 "image" => image = Some(value.parse().map_err(|why| digest("sealpack.image", why))?),
                 "root" => root_hash = Some(value.parse().map_err(|why| digest("sealpack.root", why))?),
                 "data" => data_label = value.parse::<DataLabel>()?,
-                "etc" => etc = parse_etc(value)?,
+                "etc" => etc = value.parse()?,
                 "off" => off = parse_off(value)?,
                 _ => return Err(CommandLineError::Unknown(shown(word))),
             }
@@ -97,11 +109,6 @@ impl fmt::Display for BootParameters {
 
 fn digest(word: &'static str, why: DigestParseError) -> CommandLineError {
     CommandLineError::Digest { word, why }
-}
-
-fn parse_etc(value: &str) -> Result<Etc, CommandLineError> {
-    let known = [Etc::Tmpfs, Etc::Persistent].into_iter().find(|etc| etc.name() == value);
-    known.ok_or_else(|| CommandLineError::Etc(shown(value)))
 }
 
 fn parse_off(value: &str) -> Result<BTreeSet<Hardening>, CommandLineError> {

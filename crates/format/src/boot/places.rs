@@ -47,3 +47,9 @@ pub mod data {
     /// Why the last boot was refused, as text.
     pub const REFUSED: &str = "boot/refused";
 }
+
+/// Files of a host that runs.
+pub mod host {
+    /// What the first process says of the start: a [`BootReport`](crate::boot::BootReport).
+    pub const REPORT: &str = "/run/sealpack/boot";
+}

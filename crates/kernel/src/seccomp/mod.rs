@@ -3,6 +3,7 @@
 //! A filter is a [`Program`] for the kernel's classic BPF machine, written with an [`Assembler`]. For a [`SystemCall`]
 //! it has a [`Verdict`], which [`Program::judge`] works out as the kernel does.
 
+mod asked;
 mod assembler;
 mod judge;
 

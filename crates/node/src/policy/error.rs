@@ -83,6 +83,12 @@ pub enum PolicyError {
         /// Why.
         source: RevokeError,
     },
+    /// A policy cannot name the devices of an image that has none.
+    #[error("{image} is not kept in packs: it has no devices that a policy could name")]
+    NoDevices {
+        /// What the image was called.
+        image: String,
+    },
     /// A recipe makes no policy.
     #[error(transparent)]
     Recipe(#[from] RecipeError),

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod check;
+mod devices;
 mod error;
 pub mod executables;
 mod explain;
@@ -12,6 +13,7 @@ mod source;
 
 pub use allowed::{AllowedFiles, Choice, revoked};
 pub use check::{Checked, FileDecision, Interpreter, check};
+pub use devices::devices_of;
 pub use error::PolicyError;
 pub use explain::{LOG_MAX_BYTES, Told, tell};
 pub use load::{KernelPolicies, Loaded, activate, load};

@@ -40,5 +40,8 @@ pub use signer::{SignError, Signer};
 
 pub(crate) use certificate::{hex, printable_name};
 pub(crate) use oid::name as oid_name;
-pub(crate) use oid::{ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_ENCRYPTION};
+pub(crate) use oid::{
+    ECDSA_WITH_SHA256, ECDSA_WITH_SHA384, ECDSA_WITH_SHA512, RSA_ENCRYPTION, SHA256_WITH_RSA,
+    SHA384_WITH_RSA, SHA512_WITH_RSA,
+};
 pub(crate) use pem::der_of_file;

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use der::asn1::{AnyRef, BitString, Null, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
@@ -32,6 +33,17 @@ impl DigestAlgorithm {
             Self::Sha384 => oid::SHA384,
             Self::Sha512 => oid::SHA512,
         }
+    }
+
+    /// The hash of `parts`, one after the other.
+    pub(crate) fn hash(self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut context = digest::Context::new(match self {
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        });
+        parts.iter().for_each(|part| context.update(part));
+        context.finish().as_ref().to_vec()
     }
 
     pub(crate) fn of_oid(oid: &ObjectIdentifier) -> Option<Self> {

@@ -15,13 +15,16 @@
 //! `-nocerts`, they are passed over.
 
 mod error;
+pub(crate) mod fields;
 mod message;
 mod sign;
 mod verify;
 
 pub use error::{FormatError, SigningError, VerifyError};
 pub use message::{Form, Message, SignerId};
+pub(crate) use sign::{IssuerAndSerial, set_of_one, signature_identifier};
 pub use sign::{sign_detached, sign_embedded};
+pub(crate) use verify::check_signature;
 pub use verify::{Verified, content_of, verify_detached, verify_embedded};
 
 use der::asn1::ObjectIdentifier;
@@ -38,6 +41,6 @@ pub fn read_file(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
 }
 
 /// `id-signedData` (RFC 5652, section 5.1).
-const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
+pub(crate) const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 /// `id-data` (RFC 5652, section 4), the only type of content that the kernel takes here.
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");

@@ -72,7 +72,7 @@ fn assemble(
 
 /// As the kernel wants it: the plain `rsaEncryption`, not `sha256WithRSAEncryption`; but for ECDSA with the hash
 /// function (`pkcs7_sig_note_pkey_algo` in `crypto/asymmetric_keys/pkcs7_parser.c`).
-fn signature_identifier(algorithm: SignatureAlgorithm) -> AlgorithmIdentifierOwned {
+pub(crate) fn signature_identifier(algorithm: SignatureAlgorithm) -> AlgorithmIdentifierOwned {
     let (oid, parameters) = match algorithm {
         SignatureAlgorithm::RsaPkcs1Sha256 => (key::RSA_ENCRYPTION, Some(Null.into())),
         SignatureAlgorithm::EcdsaP256Sha256 => (key::ECDSA_WITH_SHA256, None),
@@ -81,7 +81,7 @@ fn signature_identifier(algorithm: SignatureAlgorithm) -> AlgorithmIdentifierOwn
     AlgorithmIdentifierOwned { oid, parameters }
 }
 
-fn set_of_one(value: &impl Encode) -> der::Result<Any> {
+pub(crate) fn set_of_one(value: &impl Encode) -> der::Result<Any> {
     Any::new(Tag::Set, value.to_der()?)
 }
 
@@ -125,7 +125,7 @@ struct SignerInfo<'a> {
 
 /// RFC 5652, section 10.2.4.
 #[derive(Sequence)]
-struct IssuerAndSerial<'a> {
-    issuer: AnyRef<'a>,
-    serial: AnyRef<'a>,
+pub(crate) struct IssuerAndSerial<'a> {
+    pub(crate) issuer: AnyRef<'a>,
+    pub(crate) serial: AnyRef<'a>,
 }

@@ -1,6 +1,6 @@
-use super::message::Scheme;
+use super::fields::Scheme;
 use super::{Form, FormatError, Message, VerifyError};
-use crate::key::{Certificate, PublicKeyKind};
+use crate::key::{Certificate, DigestAlgorithm, PublicKeyKind};
 
 /// An embedded signature that was verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ fn signer<'trusted>(
         VerifyError::UnknownSigner { signer: message.signer().to_string(), trusted: trusted.len() };
     // Two certificates may have the same name and number, or identifier; either may be meant.
     for certificate in trusted.iter().filter(|certificate| message.signer().means(certificate)) {
-        match check(message, content, certificate) {
+        match check_signature(message.scheme(), message.digest(), content, message.signature(), certificate) {
             Ok(()) => return Ok(certificate),
             Err(error) => refusal = error,
         }
@@ -63,17 +63,24 @@ fn signer<'trusted>(
     Err(refusal)
 }
 
-fn check(message: &Message<'_>, content: &[u8], certificate: &Certificate) -> Result<(), VerifyError> {
+/// Checks that the key of `certificate` made `signature` over `signed`.
+pub(crate) fn check_signature(
+    scheme: Scheme,
+    digest: DigestAlgorithm,
+    signed: &[u8],
+    signature: &[u8],
+    certificate: &Certificate,
+) -> Result<(), VerifyError> {
     let key = certificate.public_key();
     let subject = || certificate.subject().to_owned();
-    let (found, fits) = match message.scheme() {
+    let (found, fits) = match scheme {
         Scheme::Rsa => ("RSA", matches!(key.kind(), PublicKeyKind::Rsa { .. })),
         Scheme::Ecdsa => ("ECDSA", matches!(key.kind(), PublicKeyKind::P256 | PublicKeyKind::P384)),
     };
     if !fits {
         return Err(VerifyError::OtherKind { found, subject: subject(), kind: key.kind() });
     }
-    if !key.verifies(message.digest(), content, message.signature()) {
+    if !key.verifies(digest, signed, signature) {
         return Err(VerifyError::Signature { subject: subject() });
     }
     Ok(())

@@ -17,11 +17,15 @@ pub enum Profile {
     /// As [`Final`](Self::Final), and kernel modules, firmware and what kexec loads come from
     /// signed devices too.
     Strict,
+    /// For a machine that is booted from a sealed image: as [`Strict`](Self::Strict), and what IMA and EVM read as policies
+    /// and certificates comes from signed devices too; nothing is loaded for kexec, from wherever it is. A kernel that is
+    /// signed may be started with any command line, and what the machine was booted with says what is checked.
+    Host,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 3] = [Self::Early, Self::Final, Self::Strict];
+    pub const ALL: [Self; 4] = [Self::Early, Self::Final, Self::Strict, Self::Host];
 
     /// Its word on the command line.
     #[must_use]
@@ -30,6 +34,7 @@ impl Profile {
             Self::Early => "early",
             Self::Final => "final",
             Self::Strict => "strict",
+            Self::Host => "host",
         }
     }
 
@@ -39,6 +44,16 @@ impl Profile {
         match self {
             Self::Early | Self::Final => &[Execute],
             Self::Strict => &[Execute, Firmware, KernelModule, KexecImage, KexecInitramfs],
+            Self::Host => &Operation::ALL,
+        }
+    }
+
+    /// Those of its [operations](Self::operations) that it allows on devices and files that count.
+    const fn allowed(self) -> &'static [Operation] {
+        use Operation::{Execute, Firmware, KernelModule, Policy, X509Certificate};
+        match self {
+            Self::Early | Self::Final | Self::Strict => self.operations(),
+            Self::Host => &[Execute, Firmware, KernelModule, Policy, X509Certificate],
         }
     }
 
@@ -54,6 +69,10 @@ impl Profile {
                 "# Strict: what is executed, and the kernel's modules, firmware and kexec images, must be on signed\n\
                  # devices or be listed here. Modules must be loaded from their files (finit_module).\n"
             }
+            Self::Host => {
+                "# Host: for a machine booted from a sealed image. What is executed, and the kernel's modules, firmware,\n\
+                 # certificates and IMA policies, must be on signed devices or be listed here; nothing is for kexec.\n"
+            }
         }
     }
 }
@@ -66,7 +85,7 @@ impl fmt::Display for Profile {
 
 /// A word that is no profile's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no profile: use early, final or strict")]
+#[error("{0:?} is no profile: use early, final, strict or host")]
 pub struct ProfileError(String);
 
 impl FromStr for Profile {
@@ -89,6 +108,17 @@ pub struct AllowedFile {
     pub path: Box<[u8]>,
 }
 
+/// On which dm-verity devices things are allowed. All of them must come with an accepted signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedDevices {
+    /// On none.
+    None,
+    /// On every one that is signed.
+    Signed,
+    /// On signed ones with these root hashes, and on no others.
+    These(Vec<RootHash>),
+}
+
 /// The choices that make a policy.
 #[derive(Debug, Clone)]
 pub struct Recipe {
@@ -98,8 +128,8 @@ pub struct Recipe {
     pub name: PolicyName,
     /// Its version.
     pub version: Version,
-    /// Whether what is on a signed dm-verity device is allowed.
-    pub signed_devices: bool,
+    /// On which devices things are allowed.
+    pub devices: AllowedDevices,
     /// Files that are allowed by their digests. Those of operations that the profile does not
     /// deny need no rule and get none.
     pub files: Vec<AllowedFile>,
@@ -116,7 +146,7 @@ pub enum RecipeError {
     /// The kernel would not take it.
     #[error(
         "the policy has {length_bytes} bytes with {rules} rules; the kernel takes {} with the signature, \
-         which is about {fitting} rules for digests",
+         which is about {fitting} rules for digests or devices",
         super::SIGNED_MAX_BYTES
     )]
     TooLong {
@@ -177,34 +207,42 @@ impl Recipe {
 
     /// The rules in order, with comments: denials first, then what is decided fastest.
     fn rules(&self) -> Vec<(Rule, Option<String>)> {
-        let operations = self.profile.operations();
-        let rule = |operation: &Operation, property, action| Rule {
-            operation: *operation,
-            properties: vec![property],
-            action,
-        };
+        let operations = self.profile.allowed();
+        let allow = |operation: Operation, properties| Rule { operation, properties, action: Action::Allow };
         let mut rules = Vec::new();
         for hash in &self.revoked {
-            let revoked = || Property::DmverityRoothash(StatedDigest::from(hash));
-            rules.extend(operations.iter().map(|op| (rule(op, revoked(), Action::Deny), None)));
+            rules.extend(operations.iter().map(|op| (Rule::denying(*op, hash), None)));
         }
         if self.profile == Profile::Early {
-            let initramfs = Property::BootVerified(true);
-            rules.push((rule(&Operation::Execute, initramfs, Action::Allow), None));
+            rules.push((allow(Operation::Execute, vec![Property::BootVerified(true)]), None));
         }
-        if self.signed_devices {
-            let signed = || Property::DmveritySignature(true);
-            rules.extend(operations.iter().map(|op| (rule(op, signed(), Action::Allow), None)));
+        for properties in self.device_properties() {
+            rules.extend(operations.iter().map(|op| (allow(*op, properties.clone()), None)));
         }
         let mut seen = std::collections::HashSet::new();
         for file in self.files.iter().filter(|file| operations.contains(&file.operation)) {
             if seen.insert((file.operation, file.digest)) {
                 let digest = Property::FsverityDigest(StatedDigest::from(&file.digest));
                 let comment = file.path.escape_ascii().to_string();
-                rules.push((rule(&file.operation, digest, Action::Allow), Some(comment)));
+                rules.push((allow(file.operation, vec![digest]), Some(comment)));
             }
         }
         rules
+    }
+
+    /// What holds for what is on the devices that are allowed, one for each rule. Of a device with a name the signature is
+    /// asked too: the same content on one that nobody signed could have been given any options.
+    fn device_properties(&self) -> Vec<Vec<Property>> {
+        match &self.devices {
+            AllowedDevices::None => Vec::new(),
+            AllowedDevices::Signed => vec![vec![Property::DmveritySignature(true)]],
+            AllowedDevices::These(hashes) => {
+                let mut seen = std::collections::HashSet::new();
+                let new = hashes.iter().filter(|hash| seen.insert(**hash));
+                let named = |hash| Property::DmverityRoothash(StatedDigest::from(hash));
+                new.map(|hash| vec![named(hash), Property::DmveritySignature(true)]).collect()
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Policies from profiles.
 
-use super::profile::{AllowedFile, Profile, Recipe, RecipeError};
+use super::profile::{AllowedDevices, AllowedFile, Profile, Recipe, RecipeError};
 use super::*;
 
 fn recipe(profile: Profile) -> Recipe {
@@ -8,7 +8,7 @@ fn recipe(profile: Profile) -> Recipe {
         profile,
         name: "sealed".parse().unwrap(),
         version: "0.0.1".parse().unwrap(),
-        signed_devices: true,
+        devices: AllowedDevices::Signed,
         files: Vec::new(),
         revoked: Vec::new(),
     }
@@ -46,6 +46,49 @@ fn profiles_are_the_documented_policies() {
 }
 
 #[test]
+fn a_host_has_no_initramfs_to_trust_nothing_for_kexec_and_ima_reads_from_signed_devices() {
+    assert_eq!(
+        text(&recipe(Profile::Host)),
+        "policy_name=sealed policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+         DEFAULT op=FIRMWARE action=DENY\nDEFAULT op=KMODULE action=DENY\nDEFAULT op=KEXEC_IMAGE action=DENY\n\
+         DEFAULT op=KEXEC_INITRAMFS action=DENY\nDEFAULT op=POLICY action=DENY\nDEFAULT op=X509_CERT action=DENY\n\
+         # Host: for a machine booted from a sealed image. What is executed, and the kernel's modules, firmware,\n\
+         # certificates and IMA policies, must be on signed devices or be listed here; nothing is for kexec.\n\
+         op=EXECUTE dmverity_signature=TRUE action=ALLOW\nop=FIRMWARE dmverity_signature=TRUE action=ALLOW\n\
+         op=KMODULE dmverity_signature=TRUE action=ALLOW\nop=POLICY dmverity_signature=TRUE action=ALLOW\n\
+         op=X509_CERT dmverity_signature=TRUE action=ALLOW\n"
+    );
+}
+
+#[test]
+fn a_policy_for_the_devices_of_one_image_allows_them_signed_and_no_others() {
+    let mut recipe = recipe(Profile::Host);
+    recipe.devices = AllowedDevices::These(vec![root(1), root(2), root(1)]);
+    let policy = recipe.policy().unwrap();
+    assert_eq!(policy.rules().len(), 2 * 5, "each device once");
+    let line =
+        format!("op=KMODULE dmverity_roothash=sha256:{} dmverity_signature=TRUE action=ALLOW\n", root(2));
+    assert!(text(&recipe).contains(&line), "{}", text(&recipe));
+    for (byte, signed, action) in [
+        (1, true, Action::Allow),
+        (2, true, Action::Allow),
+        (1, false, Action::Deny),
+        (3, true, Action::Deny),
+    ] {
+        let device = Dmverity { root_hash: Some(root(byte)), signed };
+        assert_eq!(policy.executes_from(device).action, action, "{byte} {signed}");
+        let facts = FileFacts { dmverity: Some(device), ..FileFacts::default() };
+        assert_eq!(policy.evaluate(Operation::KernelModule, &facts).action, action);
+        assert_eq!(policy.evaluate(Operation::KexecImage, &facts).action, Action::Deny);
+    }
+    recipe.revoked = vec![root(1)];
+    assert!(recipe.policy().unwrap().denies_device(&root(1)), "denials come first");
+    assert!(policy.remarks().is_empty(), "{:?}", policy.remarks());
+    recipe.devices = AllowedDevices::These(Vec::new());
+    assert_eq!(recipe.policy(), Err(RecipeError::AllowsNothing));
+}
+
+#[test]
 fn every_profile_denies_unknown_code_and_its_text_is_its_policy() {
     for profile in Profile::ALL {
         let mut recipe = recipe(profile);
@@ -73,7 +116,9 @@ fn a_revoked_device_is_denied_for_every_operation_though_it_is_signed() {
             ..FileFacts::default()
         };
         for operation in Operation::ALL {
+            let is_kexec = matches!(operation, Operation::KexecImage | Operation::KexecInitramfs);
             let wanted = match policy.operation_default(operation) {
+                Some(_) if profile == Profile::Host && is_kexec => [Action::Deny; 3],
                 Some(_) => [Action::Deny, Action::Deny, Action::Allow],
                 None => [Action::Allow; 3],
             };
@@ -89,7 +134,7 @@ fn a_revoked_device_is_denied_for_every_operation_though_it_is_signed() {
 #[test]
 fn digests_alone_make_a_policy_but_nothing_does_not() {
     let mut recipe = recipe(Profile::Final);
-    recipe.signed_devices = false;
+    recipe.devices = AllowedDevices::None;
     assert_eq!(recipe.policy(), Err(RecipeError::AllowsNothing));
     recipe.files = vec![file(Operation::KernelModule, 1)];
     assert_eq!(recipe.policy(), Err(RecipeError::AllowsNothing));
