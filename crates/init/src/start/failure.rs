@@ -47,4 +47,5 @@ from!(
     sealpack_format::boot::Changed,
     sealpack_format::boot::OrderError,
     sealpack_kernel::seccomp::AssemblyError,
+    crate::broker::BrokerError,
 );

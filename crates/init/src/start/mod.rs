@@ -4,6 +4,7 @@
 //! The image is mounted when it is enforced; what may change it, or the enforcement, is given up before anything of the
 //! image is executed. A failure anywhere ends in a reboot, which an older UKI may survive.
 
+mod broker;
 mod command_line;
 mod data;
 mod etc;
@@ -76,6 +77,7 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     progress.step(Step::State, || state::bind(kernel, &data.root, image))?;
 
     hardening::before_others(&mut progress, &parameters.off)?;
+    progress.step(Step::Broker, || broker::start_broker(kernel, &policy.name))?;
     hardening::complete(&mut progress, kernel, &parameters.off)?;
     for hardening in &parameters.off {
         let text = format!("{hardening} is off, as was signed: root is not kept from {}", hardening.stops());

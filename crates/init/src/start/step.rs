@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Etc,
     /// `/var` and `/home`.
     State,
+    /// The broker, in a process of its own.
+    Broker,
     /// One of what is taken away from root.
     Hardening(Hardening),
     /// The filter of system calls, which is two of those.
@@ -49,6 +51,7 @@ impl Step {
             Self::Image => "image",
             Self::Etc => "etc",
             Self::State => "state",
+            Self::Broker => "broker",
             Self::Hardening(hardening) => hardening.name(),
             Self::Filter => "system-call-filter",
             Self::Switch => "switch",
@@ -70,6 +73,9 @@ impl Step {
             Self::Image => "start an older UKI, or bring the image to the store anew from another system",
             Self::Etc => "mend the image, or what is kept on the data partition",
             Self::State => "mend the image, or make room on the data partition",
+            Self::Broker => {
+                "use a kernel that has what images in packs need, as modules of the initramfs or built in"
+            }
             Self::Hardening(_) | Self::Filter => {
                 "use a kernel that has it, or build the UKI without it (sealpack.off) if its price is known"
             }
