@@ -28,7 +28,9 @@ pub fn base(root: &Path) -> Result<()> {
 pub fn release(codename: &str, packages: &[&str], script: &str, root: &Path) -> Result<()> {
     let source = format!("deb {} {codename} main", debian::archive_uri()?);
     let mut command = mmdebstrap()?;
-    command.args(["--variant=minbase", FORGET_HOST]).arg(format!("--include={}", packages.join(",")));
+    // mmdebstrap would empty /etc/machine-id after the script.
+    command.args(["--variant=minbase", "--skip=cleanup/reproducible", FORGET_HOST]);
+    command.arg(format!("--include={}", packages.join(",")));
     command.arg(format!("--customize-hook=chroot \"$1\" sh -euc {}", quote(script)));
     command.arg(codename).arg(root).arg(source);
     run(&mut command).with_context(|| format!("the system of {codename} was not built")).map(drop)

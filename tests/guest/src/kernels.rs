@@ -84,8 +84,7 @@ impl Generation {
                 run(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(root))?;
             }
         }
-        let releases: Vec<_> =
-            fs::read_dir(root.join("usr/lib/modules"))?.collect::<std::io::Result<_>>()?;
+        let releases: Vec<_> = fs::read_dir(root.join("usr/lib/modules"))?.collect::<std::io::Result<_>>()?;
         ensure!(releases.len() == 1, "there are modules for {} kernels in {packages:?}", releases.len());
         Ok(Some(releases[0].file_name().to_string_lossy().into_owned()))
     }

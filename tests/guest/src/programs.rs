@@ -30,7 +30,15 @@ pub fn build() -> Result<Programs> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
-        .args(["--package", "sealpack", "--package", "sealpack-init", "--package", "sealpack-guest", "--bins"])
+        .args([
+            "--package",
+            "sealpack",
+            "--package",
+            "sealpack-init",
+            "--package",
+            "sealpack-guest",
+            "--bins",
+        ])
         .args(["--config", &format!("target.{TARGET}.rustflags = ['-Ctarget-feature=+crt-static']")])
         .env_remove("RUSTFLAGS")
         .current_dir(paths::workspace());

@@ -39,7 +39,8 @@ fn seal_of(store: &Store, record: &ImageRecord) -> Result<Seal, DiskError> {
 
 /// When the newest of the seals was made, in seconds since 1970: the time of everything on the partition.
 pub(super) fn time_of(store: &Store, images: &[SealedImage]) -> Result<u64, DiskError> {
-    let times = images.iter().map(|image| Ok(seal_of(store, &image.record)?.statement().created().unix_seconds()));
+    let times =
+        images.iter().map(|image| Ok(seal_of(store, &image.record)?.statement().created().unix_seconds()));
     times.collect::<Result<Vec<u64>, DiskError>>().map(|times| times.into_iter().max().unwrap_or(0))
 }
 
@@ -55,6 +56,7 @@ pub(super) fn write(store: &Store, images: &[SealedImage], target: &Path) -> Res
     let records: Vec<ImageRecord> = images.iter().map(|image| image.record.clone()).collect();
     let copy = store.copy_images_to(&records, &target.join(data::STORE))?;
     let report = copy.fsck(&FsckOptions::default(), &objects_of_image, &|_| Vec::new(), &())?;
+    copy.forget_verified()?;
     match report.problems.into_iter().next() {
         None => Ok(()),
         Some(problem) => Err(DiskError::Damaged {

@@ -34,7 +34,7 @@ pub enum DiskError {
         why: String,
     },
     /// A UKI whose command line a sealed host refuses.
-    #[error("a host would refuse the command line of {}", path.display())]
+    #[error("a host would refuse the command line of {}: {source}", path.display())]
     CommandLine {
         /// The file.
         path: PathBuf,
@@ -76,14 +76,6 @@ pub enum DiskError {
     /// Two UKIs of one name.
     #[error("two UKIs are called {0}, and the EFI system partition has room for one of that name")]
     SameName(String),
-    /// The image has no boot loader.
-    #[error("{image} has no {path}")]
-    NoBootLoader {
-        /// The image.
-        image: String,
-        /// Where it would be.
-        path: &'static str,
-    },
     /// The key directory lacks something.
     #[error("{} has none of PK.auth, KEK.auth and db.auth", path.display())]
     NoKeys {
@@ -127,6 +119,9 @@ pub enum DiskError {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is something already.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
     /// Of the store.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -136,11 +131,23 @@ pub enum DiskError {
 }
 
 impl DiskError {
+    /// Whether something is not what a digest or a signature says.
+    #[must_use]
+    pub fn is_verification(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_verification(),
+            Self::Node(error) => error.is_verification(),
+            Self::Unsealed(_)
+            | Self::Damaged { .. }
+            | Self::CommandLine { .. }
+            | Self::OtherImage { .. }
+            | Self::OtherRootHash { .. } => true,
+            _ => false,
+        }
+    }
+
     /// For the closure of a `map_err`.
-    pub(super) fn io(
-        call: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Self {
+    pub(super) fn io(call: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { call, path, source }
     }

@@ -24,9 +24,9 @@ impl Tools {
     ///
     /// # Errors
     /// [`DiskError::ToolMissing`].
-    pub fn find<'d>(directories: impl Iterator<Item = &'d Path> + Clone) -> Result<Self, DiskError> {
+    pub fn find(directories: &[PathBuf]) -> Result<Self, DiskError> {
         let find = |name: &'static str| {
-            let mut candidates = directories.clone().map(|directory| directory.join(name));
+            let mut candidates = directories.iter().map(|directory| directory.join(name));
             candidates.find(|candidate| candidate.is_file()).ok_or(DiskError::ToolMissing(name))
         };
         Ok(Self { mke2fs: find("mke2fs")?, debugfs: find("debugfs")? })
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn tools() -> Option<Tools> {
-        let tools = Tools::find([Path::new("/sbin"), Path::new("/usr/sbin")].into_iter()).ok();
+        let tools = Tools::find(&["/sbin", "/usr/sbin"].map(PathBuf::from)).ok();
         if tools.is_none() {
             eprintln!("skipped: e2fsprogs is not installed");
         }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_there_is_named() {
-        let error = Tools::find([Path::new("/nowhere")].into_iter()).unwrap_err();
+        let error = Tools::find(&[PathBuf::from("/nowhere")]).unwrap_err();
         assert!(matches!(error, DiskError::ToolMissing("mke2fs")), "{error}");
     }
 }

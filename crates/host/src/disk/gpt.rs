@@ -22,9 +22,6 @@ const ENTRIES_BYTES: usize = (ENTRIES * ENTRY_BYTES) as usize;
 /// The sectors of all entries.
 const ENTRIES_SECTORS: u64 = ENTRIES_BYTES as u64 / SECTOR_BYTES;
 
-/// What the copy at the disk's end takes: the entries and the header.
-pub(super) const COPY_BYTES: u64 = (ENTRIES_SECTORS + 1) * SECTOR_BYTES;
-
 /// `C12A7328-F81F-11D2-BA4B-00A0C93EC93B`: an EFI system partition.
 pub(super) const ESP: [u8; 16] = *b"\x28\x73\x2A\xC1\x1F\xF8\xD2\x11\xBA\x4B\x00\xA0\xC9\x3E\xC9\x3B";
 

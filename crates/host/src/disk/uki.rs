@@ -59,7 +59,8 @@ impl Uki {
     pub(super) fn check(&self, images: &[SealedImage]) -> Result<(), DiskError> {
         let path = self.path.clone();
         let Some(image) = images.iter().find(|image| image.record.metadata_image == self.boot.image) else {
-            let name = |image: &SealedImage| format!("{} ({})", image.record.name, image.record.metadata_image);
+            let name =
+                |image: &SealedImage| format!("{} ({})", image.record.name, image.record.metadata_image);
             let images = images.iter().map(name).collect::<Vec<_>>().join(", ");
             return Err(DiskError::OtherImage { path, names: self.boot.image, images });
         };

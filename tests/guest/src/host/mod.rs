@@ -5,7 +5,14 @@
 //! trusts them; the [`disk`]; the [`machine`]. In the booted system a service of the image, `sealpack-guest-probe`, runs
 //! the [`checks`] that its [`task`] names, and reports with the lines of [`report`](crate::report).
 
+pub mod build;
+pub mod checks;
+pub mod esp;
+pub mod forge;
 pub mod image;
+pub mod keys;
+pub mod machine;
+pub mod run;
 pub mod task;
 
 use std::path::PathBuf;

@@ -20,6 +20,8 @@ const DISK_BYTES: usize = 64 * 1024;
 pub struct Task {
     /// The names of the checks, in their order.
     pub checks: Vec<String>,
+    /// Whether every hardening is off, and attacks have to succeed.
+    pub is_bare: bool,
     /// Whether to show what root tries, for the demo, after them.
     pub demo: bool,
 }
@@ -27,7 +29,7 @@ pub struct Task {
 impl Task {
     /// These checks.
     pub fn checks(names: &[&str]) -> Self {
-        Self { checks: names.iter().map(|&name| name.to_owned()).collect(), demo: false }
+        Self { checks: names.iter().map(|&name| name.to_owned()).collect(), is_bare: false, demo: false }
     }
 
     /// Writes the disk.

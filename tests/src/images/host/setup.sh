@@ -5,6 +5,7 @@ rm -f /etc/ssh/ssh_host_*
 
 # An empty file would not do: then systemd takes no boot for the first one, and sshd gets no keys.
 echo uninitialized > /etc/machine-id
+rm -f /var/lib/dbus/machine-id
 
 mkdir -p /efi /data
 
@@ -28,3 +29,6 @@ ln -sf /dev/null /etc/systemd/system/systemd-boot-update.service
 systemctl enable systemd-journald-audit.socket
 
 echo sealed > /etc/hostname
+
+# What tells when and where the system was built.
+rm -f /var/log/*.log /var/log/apt/* /var/cache/ldconfig/aux-cache

@@ -2,9 +2,9 @@
 
 use std::io;
 
+use super::EspFile;
 use super::directory::{self, Entry, Kind};
 use super::names::{self, Names};
-use super::EspFile;
 
 /// A file or a directory.
 #[derive(Debug)]
