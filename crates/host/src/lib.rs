@@ -1,4 +1,9 @@
 //! What a sealed host is made of: its UKI with the initramfs in it, its disk, and what its image has to contain; and what
 //! it is while it runs.
 
+pub mod image;
+pub mod initramfs;
+pub mod modules;
+pub mod signing;
 pub mod status;
+pub mod uki;
