@@ -65,7 +65,7 @@ pub const FOR_ORACLE: &[Package] = &[
 
 /// What the benchmarks need.
 pub const FOR_BENCH: &[Package] = &[
-    Package { name: "time", program: "time", purpose: "measures peak memory" },
+    Package { name: "binutils", program: "strip", purpose: "shows how large the program is without symbols" },
     Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "makes dm-verity hash trees" },
 ];
 

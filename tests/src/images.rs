@@ -11,7 +11,8 @@
 //!
 //! The first four need the superuser to build, and minutes; the others need neither, nor do the few that show
 //! one thing each: [`oddities_in_pieces`], [`gaps`], [`opaque_marker_first`] and [`opaque_marker_last`],
-//! [`huge_layer`], [`million_entries`], [`five_layers`] and [`five_layers_later`].
+//! [`huge_layer`], [`large_layer`], [`million_entries`], [`thousands_of_entries`], [`five_layers`], [`five_layers_later`],
+//! [`small`] and [`fleet`].
 
 mod generated;
 pub mod handmade;
@@ -158,6 +159,56 @@ pub fn bench() -> Result<Image> {
     BENCH.image()
 }
 
+/// The upper layer of [`bench`] alone, as one layer that nothing can be done beside.
+///
+/// # Errors
+/// As [`bench`].
+pub fn large_layer() -> Result<Image> {
+    let blobs = bench()?.layer_blobs()?;
+    let top = blobs.last().context("the image for the figures has no layers")?;
+    let stamp = top.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    cached("large-layer", &stamp, |dir| {
+        let layout = Layout::create(dir)?;
+        let tar = flate2::read::MultiGzDecoder::new(File::open(top)?);
+        layout.add_image("latest", &[layout.add_layer(tar, Packing::Gzip)?])
+    })
+}
+
+/// A few files in two gzip layers: what a measurement that measures nothing works on.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn small() -> Result<Image> {
+    cached("small", "1", |dir| {
+        let layout = Layout::create(dir)?;
+        let layer = |layer| layout.add_layer(generated::files(layer, 20, 6000), Packing::Gzip);
+        layout.add_image("latest", &[layer("one")?, layer("two")?])
+    })
+}
+
+/// As many images as are asked for, in one layout at `dir`, which is created: `image-0` and so on. Each has `own` small files in
+/// a layer of its own, over one of `shared` files that thirty of them share, in plain tar.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn fleet(dir: &Path, images: usize, shared: usize, own: usize) -> Result<Vec<Image>> {
+    const SHARERS: usize = 30;
+    let layout = Layout::create(dir)?;
+    let layer = |name: String, files| layout.add_layer(generated::files(&name, files, 1500), Packing::Plain);
+    let mut fleet = Vec::new();
+    let mut base = None;
+    for number in 0..images {
+        if number % SHARERS == 0 {
+            base = Some(layer(format!("base-{number}"), shared)?);
+        }
+        let base = base.clone().context("the first image has a base")?;
+        let (tag, top) = (format!("image-{number}"), layer(format!("own-{number}"), own)?);
+        layout.add_image(&tag, &[base, top])?;
+        fleet.push(Image::in_layout(dir.to_owned(), &tag));
+    }
+    Ok(fleet)
+}
+
 /// One layer of 2 GiB in four files: what is kept in memory of a layer must not grow with it.
 ///
 /// # Errors
@@ -172,6 +223,14 @@ pub fn huge_layer() -> Result<Image> {
 /// If the disk cannot be written.
 pub fn million_entries() -> Result<Image> {
     single_layer("million-entries", generated::many(1000, 1000), Packing::Zstd)
+}
+
+/// One layer with so many thousand small files, a thousand in each directory.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn thousands_of_entries(thousands: usize) -> Result<Image> {
+    single_layer(&format!("{thousands}-thousand-entries"), generated::many(thousands, 1000), Packing::Zstd)
 }
 
 /// Five layers of 2,400 files of 16 KiB each.

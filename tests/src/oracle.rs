@@ -92,7 +92,15 @@ impl Cfsctl {
         command
     }
 
-    fn command(&self, repository: &Path) -> Command {
+    /// The command that prints its version, and does nothing else.
+    pub fn version_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--version");
+        command
+    }
+
+    /// A command on a repository, to be continued.
+    pub fn command(&self, repository: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--repo").arg(repository).env("RUST_BACKTRACE", "0");
         command

@@ -24,8 +24,12 @@ pub enum Profile {
 /// # Errors
 /// If it does not compile; the compiler's messages are in the error.
 pub fn build(profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack", "sealpack", profile)
+}
+
+fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--package", "sealpack"]).current_dir(paths::workspace());
+    cargo.args(["build", "--quiet", "--package", package, "--bin", name]).current_dir(paths::workspace());
     let dir = match profile {
         Profile::Dev => "debug",
         Profile::Release => {
@@ -34,18 +38,15 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
         }
     };
     run(&mut cargo)?;
-    Ok(paths::target().join(dir).join("sealpack"))
+    Ok(paths::target().join(dir).join(name))
 }
 
-/// Builds one of this package's own programs, as fast as it gets, and returns its path.
+/// Builds one of the programs of this package and returns its path.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_tool(name: &str) -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--release", "--package", "sealpack-tests", "--bin", name]);
-    run(cargo.current_dir(paths::workspace()))?;
-    Ok(paths::target().join("release").join(name))
+pub fn build_tool(name: &str, profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack-tests", name, profile)
 }
 
 /// The program that tests drive: `$SEALPACK_BIN`, or the one of this workspace, brought up to date.

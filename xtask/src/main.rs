@@ -30,9 +30,8 @@ enum Chore {
     Guest(guest::Arguments),
     /// Give a parser bytes that no one would think of, and see that it stands them
     Fuzz(fuzz::Arguments),
-    /// Measure
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    /// Measure, beside what does the same and what nobody can do without
+    Bench(bench::Arguments),
     /// Build the release and install it, with links of the names of the composefs tools
     Install(install::Arguments),
     /// Run the test scripts of a checkout of the C composefs on our tools
@@ -51,7 +50,7 @@ fn main() -> Result<()> {
         Chore::Test(arguments) => test::run(&arguments),
         Chore::Guest(arguments) => guest::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
-        Chore::Bench(bench) => bench::run(&bench),
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Install(arguments) => install::run(&arguments),
         Chore::Suites(arguments) => suites::run(&arguments),
         Chore::Oracle => oracle::run(),

@@ -1,5 +1,6 @@
 //! What a pull cannot do without, and nothing else: reads each layer's blob, inflates it, hashes what a pull
-//! hashes (the blob, the tar stream, and the stream's 4 KiB blocks), and writes the stream to a file.
+//! hashes (the blob, the tar stream, and the stream's 4 KiB blocks), writes the stream to a file, and waits until that is on
+//! the disk.
 //!
 //! `sealpack-floor OUTPUT-DIRECTORY GZIP-LAYER…`: the layers in parallel; beside each layer's inflating, its
 //! hashing runs on threads of its own.
@@ -66,6 +67,7 @@ fn pass<'scope>(scope: &'scope Scope<'scope, '_>, layer: &Path, output: &Path) -
     for hasher in hashers {
         std::hint::black_box(join(hasher)?);
     }
+    out.sync_all()?;
     Ok(())
 }
 

@@ -1,17 +1,16 @@
 //! The time and memory of the composefs tools, ours and C's.
 
-use super::contender::measure;
-use super::table::{Row, markdown};
-use anyhow::{Context, Result};
+use super::contender::{Contender, measure_all};
+use super::setting::{Scale, Setting};
+use super::table::Table;
+use anyhow::Result;
 use sealpack_tests::composefs::Tools;
-use sealpack_tests::program::{self, Profile};
 use sealpack_tests::random_dump::Random;
-use sealpack_tests::{command, paths};
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 /// Files of the directory that is read.
 const FILES: u64 = 50_000;
@@ -20,48 +19,35 @@ const FILES: u64 = 50_000;
 const STORED_FILES: u64 = 5_000;
 
 /// What one of the tools does, given the tools and a directory for what it writes.
-type Task = Box<dyn Fn(&Tools, &Path) -> Command>;
+type Task = Rc<dyn Fn(&Tools, &Path) -> Command>;
 
-/// Measures in turns, prints the tables, and writes them to target/bench/compat.md.
-pub(crate) fn run(runs: usize) -> Result<()> {
-    Tools::fetch_c()?;
-    let c = Tools::c()?.context("there are no C composefs tools to compare with")?;
-    let ours = Tools::links_to(&program::build(Profile::Release)?)?;
-    let place = paths::target().join("bench");
-    fs::create_dir_all(&place)?;
-    let inputs = tempfile::Builder::new().prefix("compat-").tempdir_in(&place)?;
-    let mut report = String::new();
-    for (title, task) in tasks(&ours, inputs.path())? {
-        eprintln!("# {title}");
-        let mut rows = [("sealpack", &ours), ("C composefs", &c)]
-            .map(|(name, tools)| (tools, Row { name, samples: Vec::new() }));
-        // The first round, which fills the page cache, is not counted.
-        for round in 0..=runs {
-            for (tools, row) in &mut rows {
-                let output = tempfile::tempdir_in(inputs.path())?;
-                command::run(&mut Command::new("sync"))?;
-                let sample = measure(&task(tools, output.path()), output.path())
-                    .with_context(|| format!("{} failed", row.name))?;
-                if round > 0 {
-                    row.samples.push(sample);
-                }
-            }
-        }
-        // Writing to a string cannot fail.
-        let _ =
-            writeln!(report, "{title}; medians of {runs} runs:\n\n{}", markdown(&rows.map(|(_, row)| row)));
+/// Ours beside C's, where these are.
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
+    if setting.scale == Scale::Full {
+        Tools::fetch_c()?;
     }
-    let file = place.join("compat.md");
-    fs::write(&file, &report)?;
-    println!("{report}");
-    eprintln!("# also in {}", file.display());
-    Ok(())
+    let ours = Rc::new(Tools::links_to(&setting.sealpack)?);
+    let c = Tools::c()?.map(Rc::new);
+    let (inputs, runs) = (setting.directory("compat")?, setting.runs(5));
+    let mut tables = Vec::new();
+    for (number, (title, task)) in tasks(setting, &ours, inputs.path())?.into_iter().enumerate() {
+        let contender = |name: &str, tools: &Rc<Tools>| {
+            let (tools, task) = (Rc::clone(tools), Rc::clone(&task));
+            Contender::simple(name, move |dir| task(&tools, dir))
+        };
+        let mut contenders = vec![contender("sealpack", &ours)];
+        contenders.extend(c.as_ref().map(|c| contender("C composefs", c)));
+        let rows = measure_all(setting, &contenders, runs, inputs.path())?;
+        let about = format!("Medians of {runs} rounds.");
+        tables.push(Table { name: format!("compat-{number}"), title, about, rows, ..Table::default() });
+    }
+    Ok(tables)
 }
 
-fn tasks(ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
+fn tasks(setting: &Setting, ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
     let mut tasks: Vec<(String, Task)> = Vec::new();
     let mut image = PathBuf::new();
-    for entries in [100_000, 1_000_000] {
+    for entries in setting.choose([100_000, 1_000_000], [100, 1000]) {
         let dump = inputs.join(format!("{entries}.dump"));
         write_dump(&dump, entries)?;
         image = inputs.join(format!("{entries}.image"));
@@ -72,32 +58,32 @@ fn tasks(ours: &Tools, inputs: &Path) -> Result<Vec<(String, Task)>> {
                 ["--from-file".as_ref(), dump.as_os_str(), place.join("image").as_os_str()],
             )
         };
-        tasks.push((format!("`mkcomposefs --from-file` of {entries} entries"), Box::new(task)));
+        tasks.push((format!("`mkcomposefs --from-file` of {entries} entries"), Rc::new(task)));
     }
     let directory = inputs.join("directory");
-    write_files(&directory, FILES)?;
+    let files = setting.choose(FILES, 100);
+    write_files(&directory, files)?;
     let task = move |tools: &Tools, place: &Path| {
         tools.command("mkcomposefs", [directory.as_os_str(), place.join("image").as_os_str()])
     };
-    tasks.push((format!("`mkcomposefs` of a directory of {FILES} files"), Box::new(task)));
+    tasks.push((format!("`mkcomposefs` of a directory of {files} files"), Rc::new(task)));
     let directory = inputs.join("smaller-directory");
-    write_files(&directory, STORED_FILES)?;
+    let files = setting.choose(STORED_FILES, 10);
+    write_files(&directory, files)?;
     let task = move |tools: &Tools, place: &Path| {
         let mut command = tools.command("mkcomposefs", ["--digest-store"]);
         command.args([&place.join("objects"), &directory, &place.join("image")]);
         command
     };
-    tasks.push((
-        format!("`mkcomposefs --digest-store` of a directory of {STORED_FILES} files"),
-        Box::new(task),
-    ));
+    tasks.push((format!("`mkcomposefs --digest-store` of a directory of {files} files"), Rc::new(task)));
     let task = move |tools: &Tools, _: &Path| {
         let mut command = Command::new("sh");
         command.args(["-c", r#"exec "$0" dump "$1" >/dev/null"#]);
         command.arg(tools.directory().join("composefs-info")).arg(&image);
         command
     };
-    tasks.push(("`composefs-info dump` of 1000000 entries".to_owned(), Box::new(task)));
+    tasks
+        .push(("`composefs-info dump` of the image of the second of these tables".to_owned(), Rc::new(task)));
     Ok(tasks)
 }
 

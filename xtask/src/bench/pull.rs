@@ -1,100 +1,158 @@
 //! The time of a pull from an OCI layout into an empty store.
 
 use super::contender::{Contender, measure_all};
-use super::table::{markdown, mib};
-use super::{memory, packs};
-use crate::oracle;
-use crate::packages::{self, Missing};
+use super::figures::Figure;
+use super::goal::Goal;
+use super::setting::Setting;
+use super::table::{Table, mib};
 use anyhow::{Context, Result};
 use sealpack_tests::command::{find, run as run_command, stdout};
 use sealpack_tests::images::{self, Image};
 use sealpack_tests::oracle::{Algorithm, Cfsctl};
-use sealpack_tests::program::{self, Profile};
-use sealpack_tests::{debian, paths};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Measures all contenders in turns, prints the table, and writes it to target/bench/pull.md.
-pub(crate) fn run(name: &str, runs: usize, with_memory: bool) -> Result<()> {
-    packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
-    let cfsctl = oracle::install()?;
-    let (_, build) = images::ALL.iter().find(|(known, _)| *known == name).with_context(|| {
-        let known: Vec<_> = images::ALL.iter().map(|(known, _)| *known).collect();
-        format!("there is no image {name}, but {}", known.join(", "))
-    })?;
-    let image = build()?;
-    let sealpack = program::build(Profile::Release)?;
-    let place = paths::target().join("bench");
-    fs::create_dir_all(&place)?;
-    let outputs = tempfile::Builder::new().prefix("outputs-").tempdir_in(&place)?;
-    let contenders = contenders(&sealpack, &cfsctl, &image)?;
-    let rows = measure_all(&contenders, runs, outputs.path())?;
-    let mut report = format!("{}\n{}", headline(&image, runs)?, markdown(&rows));
-    report.push_str(&packs::report(&sealpack, outputs.path(), &image)?);
-    if with_memory {
-        report.push_str(&memory::report(&sealpack, &place)?);
+const FILES: &str = "sealpack pull";
+const PACKS: &str = "sealpack pull --objects packs";
+const CFSCTL: &str = "composefs-rs (cfsctl oci pull)";
+const TAR: &str = "tar -xzf, one layer after the other";
+const FLOOR: &str = "the floor: read, inflate, hash, write, flush";
+
+/// How often each is measured: goals near 1 need many pairs.
+const RUNS: usize = 15;
+
+/// An image of two layers, then one of a single large layer.
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
+    let two = setting.choose(images::bench as fn() -> Result<Image>, images::small)()?;
+    let mut tables = vec![table(setting, "pull", "A pull of two layers", &two)?];
+    if let Some(size) = packs_size(setting, &two)? {
+        tables[0].notes.push(size);
     }
-    let file = place.join("pull.md");
-    fs::write(&file, &report)?;
-    println!("{report}");
-    eprintln!("# also in {}", file.display());
-    Ok(())
+    let large = setting.choose(images::large_layer as fn() -> Result<Image>, images::small)()?;
+    tables.push(table(setting, "large-layer", "A pull of one large layer", &large)?);
+    Ok(tables)
 }
 
-fn contenders(sealpack: &Path, cfsctl: &Cfsctl, image: &Image) -> Result<Vec<Contender>> {
-    let floor = build_floor()?;
-    let tar = find("tar").context("tar is not installed")?;
+fn table(setting: &Setting, name: &str, title: &str, image: &Image) -> Result<Table> {
+    let place = setting.directory(name)?;
+    let runs = setting.runs(RUNS);
+    let rows = measure_all(setting, &contenders(setting, image)?, runs, place.path())?;
+    let goal = |ours, theirs, at_most| Goal::ratio(&rows, (ours, theirs), Figure::Wall, at_most);
+    let mut goals = vec![goal(FILES, FLOOR, 1.15)?, goal(FILES, TAR, 0.55)?, goal(PACKS, FILES, 1.0)?];
+    if setting.cfsctl.is_some() {
+        goals.push(goal(FILES, CFSCTL, 0.55)?);
+    }
+    let about = about(image, runs)?;
+    Ok(Table { name: name.into(), title: title.into(), about, rows, goals, notes: Vec::new() })
+}
+
+fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
+    let floor = setting.tool("sealpack-floor")?;
     let layers = image.layer_blobs()?;
-    let ours = |objects: &'static str| {
-        let (sealpack, source) = (sealpack.to_path_buf(), image.source());
-        move |dir: &Path| pull_command(&sealpack, dir, &source, objects)
-    };
-    let (for_prepare, for_pull, pulled) = (cfsctl.clone(), cfsctl.clone(), image.clone());
-    let for_tar = layers.clone();
-    Ok(vec![
-        Contender::simple("sealpack pull", ours("files")),
-        Contender::simple("sealpack pull --objects packs", ours("packs")),
+    let (for_tar, for_gzip) = (layers.clone(), layers.clone());
+    let mut contenders = vec![
+        Contender::simple(FILES, ours(setting, image, "files")),
+        Contender::simple(PACKS, ours(setting, image, "packs")),
+        Contender::simple(FLOOR, move |dir| {
+            let mut command = Command::new(&floor);
+            command.arg(dir.join("streams")).args(&layers);
+            command
+        }),
         Contender {
-            name: "composefs-rs (cfsctl oci pull)",
-            prepare: Box::new(move |dir| {
-                run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
-            }),
-            commands: Box::new(move |dir| vec![for_pull.pull(&dir.join("repository"), &pulled)]),
-        },
-        Contender {
-            name: "tar -xzf, one layer after the other",
+            name: TAR.into(),
             prepare: Box::new(|dir| Ok(fs::create_dir(dir.join("tree"))?)),
             commands: Box::new(move |dir| {
                 let extract = |layer: &PathBuf| {
-                    let mut command = Command::new(&tar);
+                    let mut command = Command::new("tar");
                     command.arg("--directory").arg(dir.join("tree")).arg("-xzf").arg(layer);
                     command
                 };
                 for_tar.iter().map(extract).collect()
             }),
         },
-        Contender::simple("the floor: read, inflate, hash, write", move |dir| {
-            let mut command = Command::new(&floor);
-            command.arg(dir.join("streams")).args(&layers);
-            command
+        Contender::several("gzip -dc into sha256sum, one layer after the other", move |_| {
+            let sum = |layer: &PathBuf| {
+                let mut command = Command::new("sh");
+                command.args(["-c", "gzip -dc \"$0\" | sha256sum"]).arg(layer);
+                command
+            };
+            for_gzip.iter().map(sum).collect()
         }),
-    ])
+    ];
+    contenders.extend(setting.cfsctl.clone().map(|cfsctl| of_cfsctl(cfsctl, image.clone())));
+    contenders.extend(of_umoci(image));
+    contenders.extend(of_podman(image));
+    Ok(contenders)
+}
+
+fn ours(setting: &Setting, image: &Image, objects: &'static str) -> impl Fn(&Path) -> Command + 'static {
+    let (sealpack, source) = (setting.sealpack.clone(), image.source());
+    move |dir| pull_command(&sealpack, dir, &source, objects)
+}
+
+fn of_cfsctl(cfsctl: Cfsctl, image: Image) -> Contender {
+    let for_prepare = cfsctl.clone();
+    Contender {
+        name: CFSCTL.into(),
+        prepare: Box::new(move |dir| {
+            run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
+        }),
+        commands: Box::new(move |dir| vec![cfsctl.pull(&dir.join("repository"), &image)]),
+    }
+}
+
+/// Where umoci is installed.
+fn of_umoci(image: &Image) -> Option<Contender> {
+    let (umoci, source) = (find("umoci")?, format!("{}:{}", image.dir().display(), image.tag()));
+    Some(Contender::simple("umoci unpack", move |dir| {
+        let mut command = Command::new(&umoci);
+        command.args(["unpack", "--image", &source]).arg(dir.join("bundle"));
+        command
+    }))
+}
+
+/// Where podman is installed.
+fn of_podman(image: &Image) -> Option<Contender> {
+    let (podman, source) = (find("podman")?, image.source());
+    Some(Contender::simple("podman pull", move |dir| {
+        let mut command = Command::new(&podman);
+        command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
+        command.args(["pull", "--quiet", &source]);
+        command
+    }))
 }
 
 /// `sealpack pull` into an empty store in `dir`, objects kept as `files` or in `packs`.
 pub(crate) fn pull_command(sealpack: &Path, dir: &Path, source: &str, objects: &str) -> Command {
-    let mut command = program::start(sealpack);
+    let mut command = sealpack_tests::program::start(sealpack);
     command.arg("--store").arg(dir.join("store"));
     command.args(["--quiet", "pull", "--objects", objects, source, "--name", "image"]);
     command
 }
 
-fn build_floor() -> Result<PathBuf> {
-    program::build_tool("sealpack-floor")
+/// How large packs are, the hash trees included, beside the objects in them. `None` when the image has none.
+fn packs_size(setting: &Setting, image: &Image) -> Result<Option<String>> {
+    let dir = setting.directory("packs")?;
+    run_command(&mut pull_command(&setting.sealpack, dir.path(), &image.source(), "packs"))?;
+    let shown = stdout(setting.sealpack(&dir.path().join("store")).args(["--json", "inspect", "image"]))?;
+    let shown: Value = serde_json::from_str(&shown).context("inspect printed no JSON")?;
+    let layers = shown["layers"].as_array().context("inspect names no layers")?;
+    let sum = |field: &str| layers.iter().filter_map(|layer| layer["pack"][field].as_u64()).sum::<u64>();
+    let (pack_bytes, object_bytes) = (sum("size_bytes"), sum("object_bytes"));
+    // Both are far below what a floating-point number holds exactly.
+    let ratio = pack_bytes as f64 / object_bytes as f64;
+    Ok((object_bytes > 0).then(|| {
+        format!(
+            "{} of objects are in packs of {}: {ratio:.4} times, the hash trees included.",
+            mib(object_bytes),
+            mib(pack_bytes)
+        )
+    }))
 }
 
-fn headline(image: &Image, runs: usize) -> Result<String> {
+fn about(image: &Image, runs: usize) -> Result<String> {
     let layers = image.layer_blobs()?;
     let (mut packed_bytes, mut tar_bytes, mut files) = (0, 0, 0);
     for layer in &layers {
@@ -108,10 +166,9 @@ fn headline(image: &Image, runs: usize) -> Result<String> {
         tar_bytes += next()?;
         files += next()?;
     }
-    let cores = std::thread::available_parallelism()?;
     Ok(format!(
-        "{} layers of gzip: {} packed, {} of tar, {files} regular files. {cores} cores; medians of {runs} runs.\n",
-        layers.len(),
+        "{} of gzip: {}, {} of tar, {files} regular files; medians of {runs} rounds.",
+        if layers.len() == 1 { "One layer".to_owned() } else { format!("{} layers", layers.len()) },
         mib(packed_bytes),
         mib(tar_bytes),
     ))

@@ -1,31 +1,31 @@
 //! What a seal costs: its bytes, judging it, a pull that uses it, and sealing again after a change.
 
 use super::contender::{Contender, measure_all};
-use super::table::markdown;
-use crate::packages::{self, Missing};
+use super::figures::Figure;
+use super::goal::Goal;
+use super::setting::Setting;
+use super::table::Table;
 use anyhow::{Context, Result, ensure};
-use sealpack_tests::command::{run as run_command, stdout};
-use sealpack_tests::images;
-use sealpack_tests::program::{self, Profile};
+use sealpack_tests::command::{find, run as run_command, stdout};
+use sealpack_tests::images::{self, Image};
 use sealpack_tests::registry::Registry;
-use sealpack_tests::{debian, paths};
 use serde_json::Value;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SEALED: &str = "bench/sealed:1";
 const UNSEALED: &str = "bench/unsealed:1";
 
-/// Publishes an image of 12,000 files in five layers with a seal and without one, and measures; writes
-/// target/bench/seal.md too.
-pub(crate) fn run(runs: usize) -> Result<()> {
-    packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
-    let place = paths::target().join("bench");
-    fs::create_dir_all(&place)?;
-    let dir = tempfile::Builder::new().prefix("seal-").tempdir_in(&place)?;
-    let publisher = Publisher::new(dir.path())?;
-    let image = images::five_layers()?;
+/// Publishes an image of 12,000 files in five layers with a seal and without one, and measures.
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
+    let (name, title) = ("seal".into(), "What a seal costs".into());
+    if find("docker-registry").is_none() || find("skopeo").is_none() {
+        let notes = vec!["docker-registry or skopeo is not installed: nothing was measured.".to_owned()];
+        return Ok(vec![Table { name, title, notes, ..Table::default() }]);
+    }
+    let dir = setting.directory("seal")?;
+    let publisher = Publisher::new(setting, dir.path())?;
+    let image = setting.choose(images::five_layers as fn() -> Result<Image>, images::small)()?;
     for name in [SEALED, UNSEALED] {
         publisher.registry.push(&image, name)?;
     }
@@ -33,38 +33,37 @@ pub(crate) fn run(runs: usize) -> Result<()> {
     let judged = publisher.judge(&sealed)?;
     let size_bytes = publisher.published_bytes(SEALED, &sealed.manifest)?;
 
+    const WITH: &str = "sealpack pull into packs, sealed";
+    const WITHOUT: &str = "sealpack pull into packs, unsealed";
     let contenders = [
-        Contender::simple("pull into packs, sealed", publisher.pull(SEALED, &["--require", "sealed"])),
-        Contender::simple("pull into packs, unsealed", publisher.pull(UNSEALED, &[])),
+        Contender::simple(WITH, publisher.pull(SEALED, &["--require", "sealed"])),
+        Contender::simple(WITHOUT, publisher.pull(UNSEALED, &[])),
     ];
-    let rows = measure_all(&contenders, runs, dir.path())?;
-    let [with, without] = rows.as_slice() else { unreachable!("there are two contenders") };
-    let ratio = with.median_wall().as_secs_f64() / without.median_wall().as_secs_f64();
+    let runs = setting.runs(9);
+    let rows = measure_all(setting, &contenders, runs, dir.path())?;
+    let goals = vec![Goal::ratio(&rows, (WITH, WITHOUT), Figure::Wall, 1.1)?];
 
-    publisher.registry.push(&images::five_layers_later()?, SEALED)?;
+    let changed = setting.choose(images::five_layers_later as fn() -> Result<Image>, images::small)()?;
+    publisher.registry.push(&changed, SEALED)?;
     let packs = publisher.seal(SEALED)?.packs_added;
-    let report = format!(
-        "12,000 files in five layers, a key of type rsa3072, docker-registry on loopback. {} cores; medians of \
-         {runs} runs.\n\n{}\nThe sealed pull takes {ratio:.2} times the unsealed one.\n\
-         The seal has {size_bytes} bytes: its manifest, {} of statement, {} of signatures.\n\
-         Reading and judging it takes {:.2} ms.\n\
-         Sealing again after a change of the topmost layer made {packs} of 5 packs.\n",
-        std::thread::available_parallelism()?,
-        markdown(&rows),
-        judged.statement_bytes,
-        judged.bundle_bytes,
-        judged.micros as f64 / 1000.0,
+    let notes = vec![
+        format!(
+            "The seal has {size_bytes} bytes: its manifest, {} of statement, {} of signatures.",
+            judged.statement_bytes, judged.bundle_bytes
+        ),
+        format!("Reading and judging it takes {:.2} ms.", judged.micros as f64 / 1000.0),
+        format!("Sealing again after a change of the topmost layer made {packs} of 5 packs."),
+    ];
+    let about = format!(
+        "12,000 files in five layers, a key of type rsa3072, docker-registry on loopback; medians of {runs} rounds."
     );
-    let file = place.join("seal.md");
-    fs::write(&file, &report)?;
-    println!("{report}");
-    eprintln!("# also in {}", file.display());
-    Ok(())
+    Ok(vec![Table { name, title, about, rows, goals, notes }])
 }
 
 /// Who seals, and where that is published.
 struct Publisher {
     sealpack: PathBuf,
+    judge: PathBuf,
     registry: Registry,
     dir: PathBuf,
 }
@@ -86,9 +85,10 @@ struct Judged {
 }
 
 impl Publisher {
-    fn new(dir: &Path) -> Result<Self> {
+    fn new(setting: &Setting, dir: &Path) -> Result<Self> {
         let publisher = Self {
-            sealpack: program::build(Profile::Release)?,
+            sealpack: setting.sealpack.clone(),
+            judge: setting.tool("sealpack-judge")?,
             registry: Registry::start(dir)?,
             dir: dir.to_owned(),
         };
@@ -126,9 +126,8 @@ impl Publisher {
     }
 
     fn judge(&self, sealed: &Sealed) -> Result<Judged> {
-        let judge = program::build_tool("sealpack-judge")?;
         let [_, certificate, _] = self.files();
-        let said = stdout(Command::new(judge).arg(&sealed.file).arg(certificate))?;
+        let said = stdout(Command::new(&self.judge).arg(&sealed.file).arg(certificate))?;
         let numbers: Vec<u64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
         let [micros, statement_bytes, bundle_bytes] = numbers[..] else {
             anyhow::bail!("sealpack-judge said {said:?}")

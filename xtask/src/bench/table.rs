@@ -1,67 +1,81 @@
-//! The figures as a Markdown table, which reads well on a terminal too.
+//! What one measurement gave, and as a Markdown table, which reads well on a terminal too.
 
-use super::contender::Sample;
+use super::figures::{Figure, Row};
+use super::goal::{self, Goal};
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::time::Duration;
 
-/// A contender's samples.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) samples: Vec<Sample>,
+/// The figures of one measurement.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Table {
+    /// A word for it, which does not change: two reports are compared by it.
+    pub(crate) name: String,
+    /// What was measured, as a heading.
+    pub(crate) title: String,
+    /// How: of what, how often.
+    pub(crate) about: String,
+    /// The unit of the ratios first.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) goals: Vec<Goal>,
+    /// Whatever else came of it, a paragraph each.
+    pub(crate) notes: Vec<String>,
 }
 
-impl Row {
-    pub(crate) fn median_wall(&self) -> Duration {
-        median(self.samples.iter().map(|sample| sample.wall).collect())
-    }
-
-    pub(crate) fn median_processor(&self) -> Duration {
-        median(self.samples.iter().map(|sample| sample.processor).collect())
-    }
-
-    /// How many times as long as `unit` it takes: the median over the rounds, in each of which other load on the
-    /// machine was about the same for both.
-    fn median_ratio(&self, unit: &Self) -> f64 {
-        let pairs = self.samples.iter().zip(&unit.samples);
-        let mut ratios: Vec<f64> =
-            pairs.map(|(one, unit)| one.wall.as_secs_f64() / unit.wall.as_secs_f64()).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len().saturating_sub(1) / 2).copied().unwrap_or_default()
-    }
-
-    fn median_peak_bytes(&self) -> u64 {
-        median(self.samples.iter().map(|sample| sample.peak_bytes).collect())
+impl Table {
+    /// The table, with the goals and notes below.
+    pub(crate) fn markdown(&self) -> String {
+        let mut out = String::new();
+        if !self.about.is_empty() {
+            out.push_str(&format!("{}\n\n", self.about));
+        }
+        if !self.rows.is_empty() {
+            out.push_str(&rows(&self.rows));
+        }
+        if !self.goals.is_empty() {
+            let goals: String = self.goals.iter().map(Goal::markdown).collect();
+            out.push_str(&format!("\n{}{goals}", goal::HEAD));
+        }
+        for note in &self.notes {
+            out.push_str(&format!("\n{note}\n"));
+        }
+        out
     }
 }
 
-/// The middle value; of an even number, the lower one of the two in the middle.
-fn median<T: Ord + Copy + Default>(mut values: Vec<T>) -> T {
-    values.sort_unstable();
-    let middle = values.len().saturating_sub(1) / 2;
-    values.get(middle).copied().unwrap_or_default()
-}
-
-/// The table; times as multiples of the first row's.
-pub(crate) fn markdown(rows: &[Row]) -> String {
-    let mut out = String::from(
-        "| | seconds | fastest to slowest | times sealpack | processor seconds | peak memory |\n\
-         |---|--:|--:|--:|--:|--:|\n",
+/// Times as multiples of the first row's.
+fn rows(rows: &[Row]) -> String {
+    let first = rows.first().map_or("", |row| row.name.as_str());
+    let mut out = format!(
+        "| | time | least to most | times {first} | processor time | peak memory |\n|---|--:|--:|--:|--:|--:|\n"
     );
     for row in rows {
-        let seconds = row.median_wall().as_secs_f64();
-        let walls = || row.samples.iter().map(|sample| sample.wall.as_secs_f64());
-        let (least, most) = (walls().fold(f64::INFINITY, f64::min), walls().fold(0.0, f64::max));
-        let ratio = rows.first().map_or(1.0, |unit| row.median_ratio(unit));
-        let processor = row.median_processor().as_secs_f64();
-        let peak = mib(row.median_peak_bytes());
+        let walls = row.values(Figure::Wall);
+        let least = walls.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = walls.iter().copied().fold(0.0, f64::max);
+        let ratio = rows.first().map_or(1.0, |unit| row.ratio(unit, Figure::Wall).median);
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "| {} | {seconds:.2} | {least:.2} to {most:.2} | {ratio:.2} | {processor:.2} | {peak} |",
-            row.name
+            "| {} | {} | {} to {} | {ratio:.2} | {} | {} |",
+            row.name,
+            seconds(row.median(Figure::Wall)),
+            seconds(least),
+            seconds(most),
+            seconds(row.median(Figure::Processor)),
+            mib(row.median(Figure::Peak) as u64),
         );
     }
     out
+}
+
+/// A time with three digits that mean something.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..0.0995 => format!("{:.1} ms", seconds * 1000.0),
+        ..0.9995 => format!("{:.0} ms", seconds * 1000.0),
+        ..99.95 => format!("{seconds:.2} s"),
+        _ => format!("{seconds:.0} s"),
+    }
 }
 
 /// A size in MiB, one decimal.
@@ -73,24 +87,32 @@ pub(crate) fn mib(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::figures::Sample;
+    use std::time::Duration;
 
     #[test]
-    fn the_median_is_the_middle_of_the_sorted_values() {
-        assert_eq!(median(vec![5, 1, 4]), 4);
-        assert_eq!(median(vec![5, 1, 4, 2]), 2);
-        assert_eq!(median(Vec::<u64>::new()), 0);
+    fn times_are_multiples_of_the_first_rows() {
+        let sample = |seconds| Sample {
+            wall: Duration::from_secs(seconds),
+            processor: Duration::from_millis(30),
+            peak_bytes: 3 << 19,
+        };
+        let row = |name: &str, seconds: [u64; 3]| Row {
+            name: name.to_owned(),
+            samples: seconds.map(sample).to_vec(),
+        };
+        let table =
+            Table { rows: vec![row("ours", [2, 7, 1]), row("theirs", [7, 14, 4])], ..Table::default() };
+        let text = table.markdown();
+        assert!(
+            text.ends_with("| theirs | 7.00 s | 4.00 s to 14.00 s | 3.50 | 30.0 ms | 1.5 MiB |\n"),
+            "{text}"
+        );
     }
 
     #[test]
-    fn times_are_multiples_of_the_first_rows_in_the_same_round() {
-        let sample = |seconds| Sample {
-            wall: Duration::from_secs(seconds),
-            processor: Duration::from_secs(3),
-            peak_bytes: 3 << 19,
-        };
-        let row = |name, seconds: [u64; 3]| Row { name, samples: seconds.map(sample).to_vec() };
-        // In the second round something else was running.
-        let table = markdown(&[row("ours", [2, 7, 1]), row("theirs", [7, 14, 4])]);
-        assert!(table.ends_with("| theirs | 7.00 | 4.00 to 14.00 | 3.50 | 3.00 | 1.5 MiB |\n"), "{table}");
+    fn times_have_the_unit_that_fits() {
+        let texts = [0.0012345, 0.0996, 0.5, 0.9996, 12.345, 123.4].map(seconds);
+        assert_eq!(texts, ["1.2 ms", "100 ms", "500 ms", "1.00 s", "12.35 s", "123 s"]);
     }
 }

@@ -1,73 +1,88 @@
 //! The time of a dm-verity hash tree.
 
 use super::contender::{Contender, measure_all};
-use super::table::{markdown, mib};
-use crate::packages::{self, Missing};
-use anyhow::{Context, Result, ensure};
+use super::figures::Figure;
+use super::goal::Goal;
+use super::setting::Setting;
+use super::table::{Table, mib};
+use anyhow::{Result, ensure};
 use sealpack_tests::command::{find, stdout};
-use sealpack_tests::{debian, paths, program};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DATA_BYTES: u64 = 1 << 30;
+const OURS: &str = "sealpack";
+const THEIRS: &str = "veritysetup format";
+const HASHING: &str = "hashing alone, all cores";
 
-/// Measures both contenders in turns over the same file, prints the table, and writes it to target/bench/tree.md.
+/// All contenders in turns over the same file.
 ///
-/// Both read it from the page cache, write their hash area to a file, and wait until it is on the disk.
-pub(crate) fn run(runs: usize) -> Result<()> {
-    packages::provide(&[debian::FOR_BENCH], Missing::InstallOrFail)?;
-    let tree = program::build_tool("sealpack-tree")?;
-    let veritysetup = find("veritysetup").context("veritysetup is not installed")?;
-    let place = paths::target().join("bench");
-    fs::create_dir_all(&place)?;
-    let outputs = tempfile::Builder::new().prefix("outputs-").tempdir_in(&place)?;
-    let data = outputs.path().join("data");
-    write_noise(&data)?;
-
-    let for_tree = data.clone();
-    let ours = move |dir: &Path| {
-        let mut command = Command::new(&tree);
-        command.arg(&for_tree).arg(dir.join("area"));
+/// Both that make a tree read it from the page cache, write their hash area to a file, and wait until it is on the disk.
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
+    let (place, runs) = (setting.directory("tree")?, setting.runs(9));
+    let data = place.path().join("data");
+    std::fs::create_dir(&data)?;
+    // As many files as there may be cores, so that hashing them one by one uses all of these.
+    let (data_bytes, parts) = (setting.choose(1 << 30, 1 << 20), setting.choose(64, 4));
+    write_noise(&data, data_bytes, parts)?;
+    let whole = place.path().join("whole");
+    let mut join = Command::new("sh");
+    sealpack_tests::command::run(join.args(["-c", "cat \"$0\"/* > \"$1\""]).args([&data, &whole]))?;
+    let ours = two_files(setting.tool("sealpack-tree")?, &[], &whole);
+    let (hashing, for_hashing) = (setting.tool("sealpack-hashing")?, data.clone());
+    let mut contenders = vec![Contender::simple(HASHING, move |_| {
+        let mut command = Command::new(&hashing);
+        command.arg(&for_hashing);
         command
-    };
-    let theirs = move |dir: &Path| {
-        let mut command = Command::new(&veritysetup);
-        command.args(["format", "--salt=-"]).arg(&data).arg(dir.join("area"));
-        command
-    };
-    let (our_root, their_output) = (stdout(&mut ours(outputs.path()))?, stdout(&mut theirs(outputs.path()))?);
-    ensure!(their_output.contains(our_root.trim()), "not the same root hash: {our_root}{their_output}");
-    let contenders = [Contender::simple("sealpack", ours), Contender::simple("veritysetup format", theirs)];
-    let rows = measure_all(&contenders, runs, outputs.path())?;
-
-    let [ours, theirs] = rows.as_slice() else { unreachable!("there are two contenders") };
-    let ratio = ours.median_wall().as_secs_f64() / theirs.median_wall().as_secs_f64();
-    let processor = ours.median_processor().as_secs_f64() / theirs.median_processor().as_secs_f64();
-    let report = format!(
-        "The dm-verity hash tree of {}, the data in the page cache, the tree written and flushed. \
-         {} cores; medians of {runs} runs.\n\n{}\nsealpack takes {ratio:.2} of veritysetup's time, and {processor:.2} of its processor time.\n",
-        mib(DATA_BYTES),
-        std::thread::available_parallelism()?,
-        markdown(&rows),
+    })];
+    let veritysetup = find("veritysetup");
+    if let Some(veritysetup) = &veritysetup {
+        let theirs = two_files(veritysetup.clone(), &["format", "--salt=-"], &whole);
+        let (our_root, their_output) = (stdout(&mut ours(place.path()))?, stdout(&mut theirs(place.path()))?);
+        ensure!(their_output.contains(our_root.trim()), "not the same root hash: {our_root}{their_output}");
+        contenders.push(Contender::simple(THEIRS, theirs));
+    }
+    contenders.insert(0, Contender::simple(OURS, ours));
+    let rows = measure_all(setting, &contenders, runs, place.path())?;
+    let mut goals = vec![Goal::ratio(&rows, (OURS, HASHING), Figure::Wall, 1.2)?];
+    if veritysetup.is_some() {
+        goals.push(Goal::ratio(&rows, (OURS, THEIRS), Figure::Wall, 0.4)?);
+    }
+    let about = format!(
+        "Of {}, which is in the page cache, written and flushed; medians of {runs} rounds.",
+        mib(data_bytes)
     );
-    let file = place.join("tree.md");
-    fs::write(&file, &report)?;
-    println!("{report}");
-    eprintln!("# also in {}", file.display());
-    Ok(())
+    let title = "A dm-verity hash tree".into();
+    Ok(vec![Table { name: "tree".into(), title, about, rows, goals, ..Table::default() }])
 }
 
-/// Fills a file with bytes that look random.
-fn write_noise(path: &Path) -> Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..DATA_BYTES / 8 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.write_all(&state.to_le_bytes())?;
+fn two_files(
+    program: PathBuf,
+    arguments: &'static [&'static str],
+    data: &Path,
+) -> impl Fn(&Path) -> Command + 'static {
+    let data = data.to_owned();
+    move |dir| {
+        let mut command = Command::new(&program);
+        command.args(arguments).arg(&data).arg(dir.join("area"));
+        command
     }
-    Ok(out.flush()?)
+}
+
+/// Fills files with bytes that look random.
+fn write_noise(directory: &Path, size_bytes: u64, parts: u64) -> Result<()> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for part in 0..parts {
+        let file = File::create(directory.join(format!("{part:03}")))?;
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        for _ in 0..size_bytes / parts / 8 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            out.write_all(&state.to_le_bytes())?;
+        }
+        out.flush()?;
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ pub(crate) mod copied;
 pub(crate) mod decisions;
 pub(crate) mod differences;
 pub(crate) mod files;
+pub(crate) mod host_status;
 pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod mounted;

@@ -1,0 +1,85 @@
+//! What is to be reached.
+
+use super::figures::{Figure, Interval, Row};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// What is to be reached, and what was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Goal {
+    /// What it is about, as in "a pull into files, to the floor".
+    pub(crate) what: String,
+    /// What was measured.
+    pub(crate) measured: Interval,
+    /// The most that it may be.
+    pub(crate) at_most: f64,
+    /// What both are multiples of; a ratio has none.
+    pub(crate) unit: String,
+}
+
+impl Goal {
+    /// That the row `ours` takes at most `at_most` times what the row `theirs` takes.
+    ///
+    /// # Errors
+    /// If one of the rows is not there, a mistake of the benchmark's.
+    pub(crate) fn ratio(
+        rows: &[Row],
+        (ours, theirs): (&str, &str),
+        figure: Figure,
+        at_most: f64,
+    ) -> Result<Self> {
+        let row = |name: &str| {
+            let found = rows.iter().find(|row| row.name == name);
+            found.with_context(|| format!("there is no row {name:?}"))
+        };
+        let measured = row(ours)?.ratio(row(theirs)?, figure);
+        let what = format!("{ours}: {} to that of {theirs}", figure.name());
+        Ok(Self { what, measured, at_most, unit: String::new() })
+    }
+
+    /// That something is at most so much.
+    pub(crate) fn bound(what: impl Into<String>, values: Vec<f64>, at_most: f64, unit: &str) -> Self {
+        Self { what: what.into(), measured: Interval::of(values), at_most, unit: unit.to_owned() }
+    }
+
+    /// Whether it was reached.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.measured.median <= self.at_most
+    }
+
+    /// A row of a Markdown table.
+    pub(crate) fn markdown(&self) -> String {
+        let Self { what, measured, at_most, unit } = self;
+        let Interval { median, low, high } = measured;
+        let space = if unit.is_empty() { "" } else { " " };
+        let verdict = if self.is_reached() { "reached" } else { "**not reached**" };
+        format!(
+            "| {what} | {at_most}{space}{unit} | {median:.2}{space}{unit} | {low:.2} to {high:.2} | {verdict} |\n"
+        )
+    }
+}
+
+/// The head of a table of goals.
+pub(crate) const HEAD: &str = "| what | at most | measured | 95 % interval | |\n|---|--:|--:|--:|---|\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::figures::Sample;
+    use std::time::Duration;
+
+    #[test]
+    fn a_goal_says_what_was_measured_and_whether_it_is_reached() {
+        let row = |name: &str, seconds: u64| {
+            let sample = Sample { wall: Duration::from_secs(seconds), ..Sample::default() };
+            Row { name: name.to_owned(), samples: vec![sample; 3] }
+        };
+        let rows = [row("ours", 3), row("theirs", 2)];
+        let goal = |at_most| Goal::ratio(&rows, ("ours", "theirs"), Figure::Wall, at_most).unwrap();
+        assert!(goal(1.5).is_reached());
+        assert!(!goal(1.4).is_reached());
+        let text = goal(1.4).markdown();
+        assert_eq!(text, "| ours: time to that of theirs | 1.4 | 1.50 | 1.50 to 1.50 | **not reached** |\n");
+        assert!(Goal::ratio(&rows, ("ours", "nobody"), Figure::Wall, 1.0).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What all benchmarks share: the programs, the place, and how much is to be measured.
+
+use crate::oracle;
+use crate::packages::{self, Missing};
+use anyhow::Result;
+use sealpack_tests::oracle::Cfsctl;
+use sealpack_tests::program::{self, Profile};
+use sealpack_tests::{debian, paths};
+use std::fs;
+use std::path::PathBuf;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// What figures are quoted of.
+    Full,
+    /// So little that it says nothing, but that everything still runs.
+    Smoke,
+}
+
+/// What all benchmarks share.
+pub(crate) struct Setting {
+    pub(crate) scale: Scale,
+    /// How many rounds, if that was said.
+    runs: Option<usize>,
+    pub(crate) sealpack: PathBuf,
+    /// What measures a command.
+    pub(crate) timed: PathBuf,
+    /// Absent where it is not installed and little is measured.
+    pub(crate) cfsctl: Option<Cfsctl>,
+    /// Where benchmarks work, on the disk that the workspace is on.
+    pub(crate) place: PathBuf,
+}
+
+impl Setting {
+    /// Builds and installs what is missing. Where little is measured, nothing is installed, and the program is the one that
+    /// tests drive.
+    ///
+    /// # Errors
+    /// If something cannot be built or installed.
+    pub(crate) fn new(scale: Scale, runs: Option<usize>) -> Result<Self> {
+        let (cfsctl, sealpack) = match scale {
+            Scale::Full => {
+                packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
+                (Some(oracle::install()?), program::build(Profile::Release)?)
+            }
+            Scale::Smoke => (Cfsctl::installed(), program::under_test()?),
+        };
+        let place = paths::target().join("bench");
+        fs::create_dir_all(&place)?;
+        let mut setting = Self { scale, runs, sealpack, timed: PathBuf::new(), cfsctl, place };
+        setting.timed = setting.tool("sealpack-timed")?;
+        Ok(setting)
+    }
+
+    /// How many rounds are measured, `usual` if nothing was said.
+    pub(crate) fn runs(&self, usual: usize) -> usize {
+        self.runs.unwrap_or(match self.scale {
+            Scale::Full => usual,
+            Scale::Smoke => 1,
+        })
+    }
+
+    /// One of the tests' own programs.
+    pub(crate) fn tool(&self, name: &str) -> Result<PathBuf> {
+        program::build_tool(name, self.profile())
+    }
+
+    const fn profile(&self) -> Profile {
+        match self.scale {
+            Scale::Full => Profile::Release,
+            Scale::Smoke => Profile::Dev,
+        }
+    }
+
+    /// The first of what is measured, or what stands for it where little is.
+    pub(crate) fn choose<T>(&self, full: T, smoke: T) -> T {
+        match self.scale {
+            Scale::Full => full,
+            Scale::Smoke => smoke,
+        }
+    }
+
+    /// A new directory below [`place`](Self::place), which goes when this is dropped.
+    pub(crate) fn directory(&self, prefix: &str) -> Result<tempfile::TempDir> {
+        Ok(tempfile::Builder::new().prefix(&format!("{prefix}-")).tempdir_in(&self.place)?)
+    }
+
+    /// The program on the store at `store`; nobody's own configuration plays a part.
+    pub(crate) fn sealpack(&self, store: &std::path::Path) -> std::process::Command {
+        let mut command = program::start(&self.sealpack);
+        command.arg("--store").arg(store).arg("--quiet");
+        command
+    }
+}

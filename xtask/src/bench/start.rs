@@ -1,0 +1,49 @@
+//! The program itself: its size, and how long it takes to start.
+
+use super::contender::{Contender, measure_all};
+use super::figures::Figure;
+use super::goal::Goal;
+use super::setting::Setting;
+use super::table::Table;
+use anyhow::Result;
+use sealpack_tests::command::{find, run as run_command};
+use std::process::Command;
+
+const OURS: &str = "sealpack --version";
+const TRUE: &str = "true";
+
+pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
+    let (place, runs) = (setting.directory("start")?, setting.runs(101));
+    let mut contenders = Vec::new();
+    let sealpack = setting.sealpack.clone();
+    contenders.push(Contender::simple(OURS, move |_| {
+        let mut command = sealpack_tests::program::start(&sealpack);
+        command.arg("--version");
+        command
+    }));
+    contenders.push(Contender::simple(TRUE, |_| Command::new("/bin/true")));
+    if let Some(cfsctl) = setting.cfsctl.clone() {
+        contenders
+            .push(Contender::simple("composefs-rs (cfsctl --version)", move |_| cfsctl.version_command()));
+    }
+    let rows = measure_all(setting, &contenders, runs, place.path())?;
+    let mut goals = vec![Goal::ratio(&rows, (OURS, TRUE), Figure::Wall, 2.5)?];
+    let mut notes = Vec::new();
+    if let Some(strip) = find("strip") {
+        let stripped = place.path().join("stripped");
+        run_command(Command::new(strip).arg("-o").arg(&stripped).arg(&setting.sealpack))?;
+        let mib = std::fs::metadata(stripped)?.len() as f64 / f64::from(1 << 20);
+        goals.push(Goal::bound("the program, stripped", vec![mib], 12.0, "MiB"));
+    } else {
+        notes.push("strip is not installed: the size of the program was not measured.".to_owned());
+    }
+    let about = format!("Medians of {runs} rounds.");
+    Ok(vec![Table {
+        name: "start".into(),
+        title: "The start of the program".into(),
+        about,
+        rows,
+        goals,
+        notes,
+    }])
+}
