@@ -4,5 +4,8 @@
 pub mod check;
 pub mod disk;
 pub mod image;
+pub mod initramfs;
+pub mod modules;
 pub mod signing;
 pub mod status;
+pub mod uki;
