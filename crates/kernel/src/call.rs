@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::place::OwnPlace;
+
 /// A system call that is about to be made: its name and its arguments as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -35,6 +37,26 @@ pub struct Error {
 impl Error {
     pub(crate) const fn new(call: Call, errno: Errno) -> Self {
         Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None }
+    }
+
+    /// Of a call that another process made, or refused to make, for this one: its name, what it was asked, and what it
+    /// said in words.
+    #[must_use]
+    pub fn told(name: &'static str, arguments: String, errno: Errno, said: &str) -> Self {
+        let messages = Some(said.to_owned()).filter(|said| !said.is_empty());
+        Self { messages: messages.into_iter().collect(), ..Self::new(Call { name, arguments }, errno) }
+    }
+
+    /// With what the error number means when a table is loaded, where the kernel checks the signature.
+    #[must_use]
+    pub fn of_load(self) -> Self {
+        self.meaning_of(crate::dm::meaning_of_load)
+    }
+
+    /// With what the error number means when a policy is updated.
+    #[must_use]
+    pub fn of_update(self) -> Self {
+        self.meaning_of(crate::ipe::meaning_of_update)
     }
 
     /// The error number that the call returned.
@@ -113,20 +135,22 @@ type Hook = dyn Fn(&Call) -> Option<Errno> + Send + Sync;
 #[derive(Clone, Default)]
 pub struct Kernel {
     hook: Option<Arc<Hook>>,
+    /// Where devices are found, if not in `/dev`.
+    pub(crate) place: Option<OwnPlace>,
 }
 
 impl Kernel {
     /// The kernel as it is.
     #[must_use]
     pub const fn new() -> Self {
-        Self { hook: None }
+        Self { hook: None, place: None }
     }
 
     /// The kernel, with `hook` asked before each call; an error number makes the call fail
     /// with it.
     #[must_use]
     pub fn with_hook(hook: impl Fn(&Call) -> Option<Errno> + Send + Sync + 'static) -> Self {
-        Self { hook: Some(Arc::new(hook)) }
+        Self { hook: Some(Arc::new(hook)), place: None }
     }
 
     /// Makes the call `run`, again while a signal interrupts it, and describes it when it fails.
@@ -187,7 +211,7 @@ fn errno_name(errno: Errno) -> Option<&'static str> {
         OPNOTSUPP "EOPNOTSUPP", STALE "ESTALE", UCLEAN "EUCLEAN", DQUOT "EDQUOT",
         NOKEY "ENOKEY", KEYREJECTED "EKEYREJECTED", KEYREVOKED "EKEYREVOKED",
         KEYEXPIRED "EKEYEXPIRED", NOPKG "ENOPKG", USERS "EUSERS", TOOBIG "E2BIG",
-        MSGSIZE "EMSGSIZE", NOTEMPTY "ENOTEMPTY", INTR "EINTR", SRCH "ESRCH", CHILD "ECHILD",
+        MSGSIZE "EMSGSIZE", NOTEMPTY "ENOTEMPTY", INTR "EINTR", SRCH "ESRCH", CHILD "ECHILD", CONNREFUSED "ECONNREFUSED", ADDRINUSE "EADDRINUSE", PIPE "EPIPE", PROTO "EPROTO", MEDIUMTYPE "EMEDIUMTYPE",
         NOEXEC "ENOEXEC",
     }
 }

@@ -59,7 +59,7 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     }
 
     let filesystem = overlay_of(plan, &assurance);
-    let overlay = overlay::mount(kernel, &filesystem, &lowers.mounted, &directories)?;
+    let overlay = overlay::mount(kernel, &filesystem, &lowers.mounts(), &directories)?;
     let doing = "finding the mount's number";
     let location = kernel.location(&overlay).map_err(|error| Error::Call { doing, error })?;
     kernel

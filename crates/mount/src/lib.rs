@@ -11,6 +11,7 @@ mod apply;
 mod devices;
 mod enforcement;
 mod error;
+pub mod handed;
 mod level;
 mod lowers;
 mod metadata;

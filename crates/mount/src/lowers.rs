@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use sealpack_kernel::dm::DeviceName;
+use sealpack_kernel::dm::{Device, DeviceName};
 use sealpack_kernel::mount::{DetachedMount, fd_path};
 use sealpack_kernel::{Errno, Kernel};
 
@@ -115,6 +115,13 @@ impl<'p> OpenLowers<'p> {
     }
 }
 
+impl MountedLowers {
+    /// The mounts, the metadata image's first.
+    pub(crate) fn mounts(&self) -> Vec<&DetachedMount> {
+        self.mounted.iter().map(|lower| &lower.mount).collect()
+    }
+}
+
 impl OpenLower<'_> {
     const fn what(&self) -> &'static str {
         self.lower.layer.what()
@@ -145,7 +152,8 @@ impl OpenLower<'_> {
         active: Active,
     ) -> Result<Mounted, Error> {
         let Active { device, name, why_unsigned } = active;
-        let mount = mount_from(kernel, filesystem, &fd_path(&device)).map_err(|error| {
+        let mounted = mount_from_device(kernel, filesystem, &device);
+        let mount = mounted.map_err(|error| {
             if verity.is_corrupted(&name) {
                 return Error::Corrupted { what: self.what(), path: self.lower.path.clone(), error };
             }
@@ -205,6 +213,17 @@ pub(crate) fn explained(doing: &'static str, fs_type: &'static str, error: sealp
         ("fsopen", Errno::NODEV) => Error::NoFilesystem { filesystem: fs_type, error },
         _ => Error::call(doing, error),
     }
+}
+
+/// Mounts what is on a device, and looks whether that is what was mounted.
+pub(crate) fn mount_from_device(
+    kernel: &Kernel,
+    filesystem: &Filesystem,
+    device: &Device,
+) -> Result<DetachedMount, sealpack_kernel::Error> {
+    let mount = mount_from(kernel, filesystem, kernel.source_path(device)?.as_ref())?;
+    kernel.require_mount_of(&mount, device.number())?;
+    Ok(mount)
 }
 
 fn mount_from(

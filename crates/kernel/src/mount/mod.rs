@@ -13,6 +13,7 @@ use rustix::mount::{
     UnmountFlags,
 };
 
+use crate::dm::DeviceNumber;
 use crate::{Error, Kernel};
 
 /// A filesystem that is being configured, `fsopen`'s descriptor. Dropping it before or after
@@ -28,6 +29,13 @@ pub struct FsContext<'k> {
 #[derive(Debug)]
 pub struct DetachedMount {
     fd: OwnedFd,
+}
+
+/// Of a mount that another process made and handed over.
+impl From<OwnedFd> for DetachedMount {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
 }
 
 impl AsFd for DetachedMount {
@@ -336,6 +344,24 @@ impl Kernel {
             || format!("{path:?}, MNT_DETACH"),
             || rustix::mount::unmount(&path, UnmountFlags::DETACH),
         )
+    }
+
+    /// Requires that a mount is of the filesystem on the block device with that number.
+    ///
+    /// # Errors
+    /// `ESTALE` when it is not.
+    pub fn require_mount_of(&self, mount: &DetachedMount, number: DeviceNumber) -> Result<(), Error> {
+        self.call(
+            "fstat",
+            || format!("[{}], a mount of {number}", mount.fd.as_raw_fd()),
+            || match DeviceNumber::of(rustix::fs::fstat(&mount.fd)?.st_dev) {
+                actual if actual == number => Ok(()),
+                _ => Err(Errno::STALE),
+            },
+        )
+        .map_err(|error| {
+            error.meaning_of(|errno| (errno == Errno::STALE).then_some("another device was mounted"))
+        })
     }
 
     /// Which mount `fd` is on.

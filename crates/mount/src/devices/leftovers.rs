@@ -75,11 +75,15 @@ fn is_ours(name: &str) -> bool {
 
 /// The root hash in a device's name that mounts give.
 pub(super) fn root_hash_of(name: &str) -> Option<RootHash> {
+    parts_of(name).map(|(hash, _)| hash)
+}
+
+/// The root hash and the number in a device's name that mounts give.
+pub(super) fn parts_of(name: &str) -> Option<(RootHash, u64)> {
     let rest = name.strip_prefix(NAME_PREFIX)?;
     let rest = rest.strip_prefix("s-").or_else(|| rest.strip_prefix("u-"))?;
-    let (hash, number) = rest.split_once('-').unwrap_or((rest, "2"));
-    number.parse::<u32>().ok()?;
-    hash.parse().ok()
+    let (hash, number) = rest.split_once('-').unwrap_or((rest, "1"));
+    Some((hash.parse().ok()?, number.parse().ok()?))
 }
 
 #[cfg(test)]

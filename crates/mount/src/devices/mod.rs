@@ -10,6 +10,7 @@ mod leftovers;
 mod live;
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,12 @@ const GONE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait between two looks at it.
 const GONE_STEP: Duration = Duration::from_millis(5);
 
-/// How many devices there can be with one root hash, each of other files.
-const NAMES_MAX: u32 = 16;
+/// How many devices there can be with one root hash, each of other files. Whoever changes it no longer finds the devices
+/// of users that an older version made.
+const NAMES_MAX: u64 = 16;
+
+/// Whose devices have the plain names.
+const SUPERUSER: u32 = 0;
 
 const DOING: &str = "activating a dm-verity device";
 
@@ -42,6 +47,8 @@ const DOING: &str = "activating a dm-verity device";
 pub(crate) struct Verity<'k> {
     kernel: &'k Kernel,
     mapper: DeviceMapper<'k>,
+    /// For whom devices are made, which have names of their own for each.
+    user: u32,
 }
 
 /// The open files that a device is made of.
@@ -72,6 +79,11 @@ enum Attempt {
 impl<'k> Verity<'k> {
     /// dm-verity, rid of what dead mounts left behind; or in words why there is none.
     pub(crate) fn open(kernel: &'k Kernel) -> Result<Result<Self, String>, Error> {
+        Self::open_for(kernel, SUPERUSER)
+    }
+
+    /// As [`open`](Self::open), for devices of this user's. One user's cannot take the names that another's would have.
+    pub(crate) fn open_for(kernel: &'k Kernel, user: u32) -> Result<Result<Self, String>, Error> {
         let call = |error| Error::call(DOING, error);
         let mapper = match kernel.device_mapper() {
             Ok(mapper) => mapper,
@@ -88,7 +100,7 @@ impl<'k> Verity<'k> {
             return Ok(Err("the kernel has no dm-verity".to_owned()));
         }
         leftovers::sweep(&mapper)?;
-        Ok(Ok(Self { kernel, mapper }))
+        Ok(Ok(Self { kernel, mapper, user }))
     }
 
     /// The device, signed if the kernel accepts one of the signatures, unsigned if it knows the
@@ -167,20 +179,31 @@ impl<'k> Verity<'k> {
         )
     }
 
+    /// How many devices there are of this user's.
+    pub(crate) fn count(&self) -> Result<usize, Error> {
+        let numbers = numbers_of(self.user);
+        let devices =
+            self.mapper.devices().map_err(|error| Error::call("listing the devices in use", error))?;
+        let is_of_user =
+            |name: &str| leftovers::parts_of(name).is_some_and(|(_, number)| numbers.contains(&number));
+        Ok(devices.iter().filter(|(name, _)| is_of_user(name)).count())
+    }
+
     /// Has the device made, or shares the one there is.
-    fn device(
+    pub(crate) fn device(
         &self,
         planned: &Device,
         files: &Files<'_>,
         signature: Option<&Signature>,
     ) -> Result<(dm::Device, DeviceName), Error> {
-        let mut number = 1;
+        let numbers = numbers_of(self.user);
+        let mut number = *numbers.start();
         let started = Instant::now();
         loop {
             let name = planned.name(signature.is_some(), number);
             match self.attempt(&name, planned, files, signature)? {
                 Attempt::Done(device) => return Ok((device, name)),
-                Attempt::Taken if number < NAMES_MAX => number += 1,
+                Attempt::Taken if number < *numbers.end() => number += 1,
                 Attempt::Taken => return Err(Error::DevicesTaken { name }),
                 Attempt::Again if started.elapsed() < GONE_PATIENCE => std::thread::sleep(GONE_STEP),
                 Attempt::Again => return Err(Error::DeviceStuck { name }),
@@ -271,6 +294,12 @@ impl<'k> Verity<'k> {
     }
 }
 
+/// The numbers in the names of a user's devices: the first ones are the superuser's.
+fn numbers_of(user: u32) -> RangeInclusive<u64> {
+    let first = u64::from(user) * NAMES_MAX + 1;
+    first..=first + NAMES_MAX - 1
+}
+
 /// Whether a device may have gone between two calls.
 fn is_race(error: &sealpack_kernel::Error) -> bool {
     matches!(error.errno(), Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::STALE | Errno::BUSY)
@@ -290,4 +319,21 @@ const fn is_bad_signature(errno: Errno) -> bool {
 /// Whether dm-verity was built with the check of signatures; it has this parameter then.
 fn checks_signatures() -> bool {
     std::path::Path::new("/sys/module/dm_verity/parameters/require_signatures").exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_names_of_their_own_for_their_devices() {
+        let root_hash = "ab".repeat(32).parse().unwrap();
+        let device = Device { root_hash, data_blocks: 5, tree: None, signatures: Vec::new() };
+        assert_eq!(numbers_of(0), 1..=16);
+        assert_eq!(numbers_of(1), 17..=32);
+        let last = numbers_of(u32::MAX);
+        let name = device.name(true, *last.end());
+        assert_eq!(leftovers::parts_of(name.as_str()), Some((root_hash, *last.end())));
+        assert_eq!(leftovers::parts_of(device.name(true, 1).as_str()), Some((root_hash, 1)));
+    }
 }
