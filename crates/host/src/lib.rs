@@ -2,4 +2,7 @@
 //! it is while it runs.
 
 pub mod keep;
+mod kept_policies;
 pub mod status;
+
+pub use kept_policies::{KeepPolicyError, keep_policy};
