@@ -5,7 +5,11 @@ pub mod check;
 pub mod disk;
 pub mod image;
 pub mod initramfs;
+pub mod keep;
+mod kept_policies;
 pub mod modules;
 pub mod signing;
 pub mod status;
 pub mod uki;
+
+pub use kept_policies::{KeepPolicyError, keep_policy};

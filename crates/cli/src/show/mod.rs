@@ -12,6 +12,7 @@ pub(crate) mod host_check;
 pub(crate) mod host_disk;
 pub(crate) mod host_status;
 pub(crate) mod image;
+pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod mounted;
 pub(crate) mod parts;
