@@ -251,6 +251,7 @@ fn of_policy(error: &PolicyError) -> Option<String> {
         PolicyError::SignedTooLong { .. } => {
             "have fewer rules, or seal the images into packs: one rule allows them all"
         }
+        PolicyError::OnlyUpdates => "--update gives it a higher version of that",
         PolicyError::NoDevices { .. } => {
             "`sealpack convert IMAGE --to packs` keeps it so, and `sealpack seal` signs its devices"
         }

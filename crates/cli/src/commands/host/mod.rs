@@ -3,8 +3,11 @@ mod status;
 
 use std::path::Path;
 
+use sealpack_format::RootHash;
 use sealpack_format::boot::data;
+use sealpack_host::status::{RunningImage, Status};
 use sealpack_node::place::StorePlace;
+use sealpack_node::seals::packs_of;
 
 pub(in crate::commands) use status::find_out;
 
@@ -36,6 +39,26 @@ impl Host {
             HostCommand::Keep(command) => command.run(context),
         }
     }
+}
+
+/// The root hashes of the devices that a sealed host is booted from: those of its packs only where the store tells them.
+pub(in crate::commands) fn devices(context: &Context, status: &Status) -> Vec<RootHash> {
+    let mut devices = vec![status.boot.root_hash];
+    let packs = store_of_host(context).open_for_reading().map_err(sealpack_node::Error::from).and_then(
+        |(_lock, store)| match RunningImage::record(&store, &status.boot.image)? {
+            Some(record) => packs_of(&store, &record),
+            None => Ok(Vec::new()),
+        },
+    );
+    match packs {
+        Ok(packs) => devices.extend(packs.iter().map(|pack| pack.sealed.root_hash)),
+        Err(error) => {
+            context
+                .output
+                .remark(&format!("note: which packs this host is booted from is not known: {error}"));
+        }
+    }
+    devices
 }
 
 /// The store that a sealed host is booted from, unless another one was named.
