@@ -14,8 +14,9 @@ use std::process::Output;
 /// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project.
 const WITHOUT: [&str; 3] = ["cat", "compat", "generate"];
 
-/// Verbs for which the kernel must have IPE, and some that need root, which are tried all the same.
-const BY_THE_KERNEL: [&str; 4] = ["mount", "umount", "policy load", "policy activate"];
+/// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
+/// same.
+const BY_THE_KERNEL: [&str; 5] = ["mount", "umount", "policy load", "policy activate", "host keep"];
 
 /// A store, a trust store and a place for files.
 struct Desk {
@@ -94,6 +95,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     desk.prints("convert", &["one", "--to", "packs"])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
     desk.prints("doctor", &[])?;
+    status_of_host(&desk)?;
     keys_and_trust(&desk)?;
     seals(&desk)?;
     policies(&desk)?;
@@ -149,6 +151,34 @@ fn seals(desk: &Desk) -> Result<()> {
     // What the seal of a layout is taken for, and not.
     desk.prints("pull", &["oci:one:latest", "--name", "registry.example.org/one:1"])?;
     desk.prints("rm", &["registry.example.org/one:1"]).map(drop)
+}
+
+/// Wherever the tests run: what is no sealed host says so, and prints its document all the same.
+fn status_of_host(desk: &Desk) -> Result<()> {
+    let output = desk.attempt(&["host", "status"])?;
+    let document = schema::document(&output.stdout)?;
+    let lines = schema::lines(&output.stderr)?;
+    desk.seen.borrow_mut().insert("host status".to_owned());
+    if document["sealed"] == true {
+        skip("this machine is a sealed host: what others say is not seen here");
+        return Ok(());
+    }
+    ensure!(output.status.code() == Some(3) && document["host"].is_null(), "{output:?}");
+    let said = lines.last().map(|line| line["error"]["message"].clone()).unwrap_or_default();
+    ensure!(said.as_str().is_some_and(|text| text.starts_with("this host is not sealed: ")), "{lines:?}");
+    ensure!(document["why_not"].is_string(), "{document:#}");
+    let error = desk.fails(1, &["host", "keep"])?;
+    ensure!(
+        error["message"].as_str().is_some_and(|text| text.contains("this host is not sealed")),
+        "{error}"
+    );
+    // People get that line, and no other.
+    let mut command = desk.sealpack.command(["host", "status"]);
+    let output = command.output()?;
+    let text = String::from_utf8(output.stderr)?;
+    ensure!(output.stdout.is_empty() && text.lines().count() == 1, "{text}");
+    ensure!(text.starts_with("error: this host is not sealed: "), "{text}");
+    Ok(())
 }
 
 fn policies(desk: &Desk) -> Result<()> {

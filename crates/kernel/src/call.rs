@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::place::OwnPlace;
+
 /// A system call that is about to be made: its name and its arguments as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -30,11 +32,33 @@ pub struct Error {
     messages: Vec<String>,
     is_logged: bool,
     meaning: Option<&'static str>,
+    /// Whose the messages are.
+    speaker: &'static str,
 }
 
 impl Error {
     pub(crate) const fn new(call: Call, errno: Errno) -> Self {
-        Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None }
+        Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None, speaker: "kernel" }
+    }
+
+    /// Of what another process did, or refused to do, for this one: who that is, what it was asked, and what it had to
+    /// say in words.
+    #[must_use]
+    pub fn told(speaker: &'static str, asked: String, errno: Errno, said: &str) -> Self {
+        let messages = Some(said.to_owned()).filter(|said| !said.is_empty()).into_iter().collect();
+        Self { messages, speaker, ..Self::new(Call { name: speaker, arguments: asked }, errno) }
+    }
+
+    /// With what the error number means when a table is loaded, where the kernel checks the signature.
+    #[must_use]
+    pub fn of_load(self) -> Self {
+        self.meaning_of(crate::dm::meaning_of_load)
+    }
+
+    /// With what the error number means when a policy is updated.
+    #[must_use]
+    pub fn of_update(self) -> Self {
+        self.meaning_of(crate::ipe::meaning_of_update)
     }
 
     /// The error number that the call returned.
@@ -86,7 +110,7 @@ impl fmt::Display for Error {
             write!(f, ": {meaning}")?;
         }
         if !self.messages.is_empty() {
-            write!(f, ": kernel says: {}", self.messages.join("; "))?;
+            write!(f, ": {} says: {}", self.speaker, self.messages.join("; "))?;
         } else if self.is_logged {
             f.write_str(": the kernel log (dmesg) may say why")?;
         }
@@ -113,20 +137,22 @@ type Hook = dyn Fn(&Call) -> Option<Errno> + Send + Sync;
 #[derive(Clone, Default)]
 pub struct Kernel {
     hook: Option<Arc<Hook>>,
+    /// Where devices are found, if not in `/dev`.
+    pub(crate) place: Option<OwnPlace>,
 }
 
 impl Kernel {
     /// The kernel as it is.
     #[must_use]
     pub const fn new() -> Self {
-        Self { hook: None }
+        Self { hook: None, place: None }
     }
 
     /// The kernel, with `hook` asked before each call; an error number makes the call fail
     /// with it.
     #[must_use]
     pub fn with_hook(hook: impl Fn(&Call) -> Option<Errno> + Send + Sync + 'static) -> Self {
-        Self { hook: Some(Arc::new(hook)) }
+        Self { hook: Some(Arc::new(hook)), place: None }
     }
 
     /// Makes the call `run`, again while a signal interrupts it, and describes it when it fails.
@@ -187,7 +213,7 @@ fn errno_name(errno: Errno) -> Option<&'static str> {
         OPNOTSUPP "EOPNOTSUPP", STALE "ESTALE", UCLEAN "EUCLEAN", DQUOT "EDQUOT",
         NOKEY "ENOKEY", KEYREJECTED "EKEYREJECTED", KEYREVOKED "EKEYREVOKED",
         KEYEXPIRED "EKEYEXPIRED", NOPKG "ENOPKG", USERS "EUSERS", TOOBIG "E2BIG",
-        MSGSIZE "EMSGSIZE", NOTEMPTY "ENOTEMPTY", INTR "EINTR", SRCH "ESRCH", CHILD "ECHILD",
+        MSGSIZE "EMSGSIZE", NOTEMPTY "ENOTEMPTY", INTR "EINTR", SRCH "ESRCH", CHILD "ECHILD", CONNREFUSED "ECONNREFUSED", ADDRINUSE "EADDRINUSE", PIPE "EPIPE", PROTO "EPROTO", MEDIUMTYPE "EMEDIUMTYPE",
         NOEXEC "ENOEXEC",
     }
 }

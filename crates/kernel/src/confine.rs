@@ -1,5 +1,8 @@
 //! What a process forbids itself, and those that it starts (prctl(2)).
 
+use std::convert::Infallible;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use rustix::process::DumpableBehavior;
 
 use crate::{Error, Kernel};
@@ -44,6 +47,35 @@ impl Kernel {
     }
 }
 
+/// What a process goes on with, and which descriptors that needs.
+pub trait KeptOpen {
+    /// The descriptors.
+    fn kept_open(&self) -> Vec<BorrowedFd<'_>>;
+}
+
+impl Kernel {
+    /// Closes every descriptor of this process that `kept` does not need, goes on with `work`, and ends the process with
+    /// what that returns. For the copy of a process that is to share nothing with it any more.
+    ///
+    /// # Errors
+    /// `ENOSYS` before Linux 5.9. Nothing is closed then, and `work` is not called.
+    pub fn go_on_with<T: KeptOpen>(&self, kept: T, work: impl FnOnce(T) -> i32) -> Result<Infallible, Error> {
+        let descriptors = kept.kept_open();
+        let mut numbers: Vec<u32> = descriptors.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+        numbers.sort_unstable();
+        let mut first = 0;
+        for number in numbers.into_iter().chain([u32::MAX]) {
+            if let Some(last) = number.checked_sub(1).filter(|last| first <= *last) {
+                let arguments = || format!("{first}, {last}, 0");
+                self.call("close_range", arguments, || crate::raw::close_range(first, last))?;
+            }
+            first = number.saturating_add(1);
+        }
+        // Never by returning: what owns a descriptor that was closed must not close another one of its number.
+        std::process::exit(work(kept))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +97,31 @@ mod tests {
                 }
             }
         });
+    }
+
+    impl KeptOpen for std::fs::File {
+        fn kept_open(&self) -> Vec<BorrowedFd<'_>> {
+            vec![std::os::fd::AsFd::as_fd(self)]
+        }
+    }
+
+    #[test]
+    fn a_process_goes_on_with_what_it_keeps_and_nothing_else() {
+        const WORD: &str = "SEALPACK_TEST_GOES_ON";
+        if std::env::var_os(WORD).is_some() {
+            let proc = std::fs::File::open("/proc/self/fd").unwrap();
+            let others: Vec<_> = (0..5).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+            let ended = Kernel::new().go_on_with(proc, |proc| {
+                let open = rustix::fs::Dir::new(proc).unwrap().filter_map(Result::ok).count();
+                // Itself, and the two entries for the directory and the one above.
+                i32::try_from(open).unwrap()
+            });
+            panic!("{ended:?}, with {others:?}");
+        }
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "confine::tests::a_process_goes_on_with_what_it_keeps_and_nothing_else"]);
+        let status = again.env(WORD, "1").status().unwrap();
+        assert_eq!(status.code(), Some(3), "{status}");
     }
 
     #[test]

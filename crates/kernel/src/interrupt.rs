@@ -1,4 +1,4 @@
-//! The signals with which users and systems end a program, heard before they do.
+//! The signals with which users and systems end a program, heard before they do, or not at all.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -31,6 +31,17 @@ pub fn before_it_ends(hear: impl FnOnce() + Send + 'static) -> io::Result<()> {
     waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
 }
 
+/// Ignores all signals that can be, but those that tell of a child's end: for a process that is to go on whatever others
+/// send it. What it starts ignores them too.
+pub fn ignore_all() {
+    let kept = [libc::SIGCHLD, libc::SIGKILL, libc::SIGSTOP];
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| !kept.contains(signal)) {
+        // SAFETY: no handler is set. Of those that the C library keeps for itself it refuses to change the effect, and
+        // nothing happens.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 fn set_of(signals: impl Iterator<Item = libc::c_int>) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: `sigemptyset` initializes the set; the signals' numbers are libc's own.
@@ -57,5 +68,21 @@ fn ends_the_process(signal: libc::c_int) -> bool {
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_DFL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::alone;
+
+    #[test]
+    fn a_process_that_ignores_all_goes_on_whatever_it_is_sent() {
+        alone::run("interrupt::tests::a_process_that_ignores_all_goes_on_whatever_it_is_sent", || {
+            super::ignore_all();
+            for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGSEGV, libc::SIGUSR1, libc::SIGRTMAX()] {
+                // SAFETY: no memory is involved.
+                assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+            }
+        });
     }
 }

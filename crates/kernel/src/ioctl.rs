@@ -38,6 +38,12 @@ pub(crate) const LOOP_GET_STATUS64: Request<LoopInfo> = unsafe { Request::new(0x
 // SAFETY: takes no argument (drivers/block/loop.c, loop_control_get_free).
 pub(crate) const LOOP_CTL_GET_FREE: PlainRequest = unsafe { PlainRequest::new(0x4C82) };
 
+// SAFETY: takes no argument (fs/nsfs.c, ns_ioctl).
+pub(crate) const NS_GET_NSTYPE: PlainRequest = unsafe { PlainRequest::new(0xB703) };
+
+// SAFETY: writes one `uid_t` (fs/nsfs.c, ns_ioctl).
+pub(crate) const NS_GET_OWNER_UID: Request<u32> = unsafe { Request::new(0xB704) };
+
 /// `struct dm_ioctl` (include/uapi/linux/dm-ioctl.h), which every request begins with.
 #[repr(C)]
 pub(crate) struct DmHeader {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -74,7 +74,31 @@ pub struct Ipe<'k> {
     directory: PathBuf,
 }
 
+/// A policy's file for updates, open. It lets whoever has it replace the policy by a higher version of it, with the
+/// rights of whoever opened it (security/ipe/policy_fs.c, update_policy).
+#[derive(Debug)]
+pub struct OpenPolicy {
+    file: OwnedFd,
+    path: PathBuf,
+}
+
+impl AsFd for OpenPolicy {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl Kernel {
+    /// As [`Ipe::update`], of a policy whose file was opened before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_policy(&self, policy: &OpenPolicy, signed: &[u8]) -> Result<(), Error> {
+        let OpenPolicy { file, path } = policy;
+        let written = write_whole(self, file, path, signed);
+        written.map_err(|error| error.meaning_of(meaning_of_update))
+    }
+
     /// IPE, if it is among the active security modules and securityfs is mounted. Files of the same
     /// names on another filesystem, as a container may have them, are not the kernel's.
     #[must_use]
@@ -104,14 +128,16 @@ impl Ipe<'_> {
     /// otherwise as [`load`](Self::load); `ENOENT` when the kernel has no policy of this name.
     pub fn update(&self, name: &str, signed: &[u8]) -> Result<(), Error> {
         let written = self.policy_file(name, "update").and_then(|file| self.write(&file, signed));
-        written.map_err(|error| {
-            error.meaning_of(|errno| match errno {
-                Errno::STALE => Some("the kernel's policy has this version or a higher one"),
-                Errno::INVAL => Some("this is a policy of another name, or its text is not a valid policy"),
-                Errno::NOENT => Some("the kernel has no policy of this name to update"),
-                _ => meaning_of_load(errno),
-            })
-        })
+        written.map_err(|error| error.meaning_of(meaning_of_update))
+    }
+
+    /// Opens a policy's file for updates.
+    ///
+    /// # Errors
+    /// `ENOENT` when the kernel has no policy of this name; `EPERM` or `EACCES` without the privilege.
+    pub fn open_for_updates(&self, name: &str) -> Result<OpenPolicy, Error> {
+        let path = self.directory.join(self.policy_file(name, "update")?);
+        Ok(OpenPolicy { file: self.open_to_write(&path)?, path })
     }
 
     /// Makes a policy the one that decides, instead of the active one.
@@ -256,14 +282,7 @@ impl Ipe<'_> {
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.directory.join(file);
         let fd = self.open_to_write(&path)?;
-        self.kernel.call(
-            "write",
-            || format!("{path:?}, {} bytes", bytes.len()),
-            || match rustix::io::write(&fd, bytes)? {
-                written if written == bytes.len() => Ok(()),
-                _ => Err(Errno::IO),
-            },
-        )
+        write_whole(self.kernel, &fd, &path, bytes)
     }
 
     fn open_to_write(&self, path: &Path) -> Result<OwnedFd, Error> {
@@ -278,6 +297,27 @@ impl Ipe<'_> {
         let arguments = format!("{:?}", self.directory.join("policies").join(name).join(file));
         let meaning = |_| Some("the kernel shows this in a form that is not known here");
         Error::new(Call { name: "read", arguments }, Errno::BADMSG).meaning_of(meaning)
+    }
+}
+
+fn write_whole(kernel: &Kernel, file: &OwnedFd, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    kernel.call(
+        "write",
+        || format!("{path:?}, {} bytes", bytes.len()),
+        || match rustix::io::write(file, bytes)? {
+            written if written == bytes.len() => Ok(()),
+            _ => Err(Errno::IO),
+        },
+    )
+}
+
+/// What an error number means for an update of a policy, where its usual words mislead (security/ipe/policy_fs.c).
+pub(crate) fn meaning_of_update(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::STALE => Some("the kernel's policy has this version or a higher one"),
+        Errno::INVAL => Some("this is a policy of another name, or its text is not a valid policy"),
+        Errno::NOENT => Some("the kernel has no policy of this name to update"),
+        _ => meaning_of_load(errno),
     }
 }
 

@@ -25,6 +25,9 @@ pub mod loopdev;
 mod modules;
 pub mod mount;
 pub mod mountinfo;
+mod namespaces;
+pub mod packets;
+pub mod place;
 mod power;
 pub mod probe;
 mod process;
@@ -35,5 +38,6 @@ pub mod seccomp;
 pub mod sha256;
 
 pub use call::{Call, Error, Kernel};
+pub use confine::KeptOpen;
 pub use process::Forked;
 pub use rustix::io::Errno;

@@ -72,7 +72,7 @@ impl Kernel {
     /// `ENOENT` or `ENODEV` for `/dev/loop-control` where the kernel has no loop devices, `EACCES`
     /// or `EPERM` without the privilege, `EBUSY` when other processes took 64 devices in a row.
     pub fn attach_loop(&self, file: BorrowedFd<'_>) -> Result<LoopDevice, Error> {
-        let control = self.open_device(Path::new("/dev/loop-control"))?;
+        let control = self.open_device(self.loop_control())?;
         let mut races = 0;
         loop {
             let number = self.call(
@@ -81,7 +81,8 @@ impl Kernel {
                 || LOOP_CTL_GET_FREE.call(control.as_fd()),
             )?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
-            let device = self.open_device(&path)?;
+            let index = u32::try_from(number).unwrap_or(u32::MAX);
+            let device = self.open_loop_node(index, &path)?;
             match self.configure_loop(device.as_fd(), file) {
                 Ok(()) => return Ok(LoopDevice { device, path }),
                 Err(error) if error.errno() == Errno::BUSY && races < RACES_MAX => races += 1,
@@ -96,19 +97,30 @@ impl Kernel {
     /// # Errors
     /// `ENOENT` when there is none, `ENXIO` when the number is another device's.
     pub fn open_loop(&self, number: DeviceNumber) -> Result<LoopDevice, Error> {
+        let path = self.loop_path(number)?;
+        let device = self.open_node(number, &path)?;
+        if DeviceNumber::of_open(&device)? != number {
+            let call = crate::Call { name: "open", arguments: format!("{path:?}, O_RDONLY") };
+            return Err(Error::new(call, Errno::NXIO));
+        }
+        Ok(LoopDevice { device, path })
+    }
+
+    /// The usual path of the loop device with that number.
+    fn loop_path(&self, number: DeviceNumber) -> Result<PathBuf, Error> {
+        if let Some(place) = self.place {
+            return place.loop_path(number).ok_or_else(|| {
+                let arguments = format!("{number}, S_IFBLK|0600");
+                Error::new(crate::Call { name: "mknod", arguments }, Errno::NXIO)
+            });
+        }
         let link = PathBuf::from(format!("/sys/dev/block/{number}"));
         let target = self.call(
             "readlink",
             || format!("{link:?}"),
             || std::fs::read_link(&link).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         )?;
-        let path = Path::new("/dev").join(target.file_name().unwrap_or_default());
-        let device = self.open_device(&path)?;
-        if DeviceNumber::of_open(&device)? != number {
-            let call = crate::Call { name: "open", arguments: format!("{path:?}, O_RDONLY") };
-            return Err(Error::new(call, Errno::NXIO));
-        }
-        Ok(LoopDevice { device, path })
+        Ok(Path::new("/dev").join(target.file_name().unwrap_or_default()))
     }
 
     /// Reads what `device` is attached to.

@@ -99,6 +99,33 @@ pub(crate) fn set_system_call_filter(program: &[libc::sock_filter]) -> Result<()
     checked(result).map(drop)
 }
 
+/// Puts `byte` in the place of the first one of the command line, as `/proc/PID/cmdline` shows it.
+pub(crate) fn set_first_byte_of_command_line(byte: u8) -> Result<(), Errno> {
+    unsafe extern "C" {
+        /// Where the first argument is, as the C library found it when the program began (errno.h).
+        static program_invocation_name: *mut libc::c_char;
+    }
+    // SAFETY: a pointer that the C library sets before the program begins and nobody changes.
+    let first = unsafe { program_invocation_name };
+    // SAFETY: if it is not null, it leads to a text with a zero byte at its end, of one byte at least.
+    if first.is_null() || unsafe { first.read() } == 0 {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: the text is not empty, so that its first byte is not the zero at its end. It lies in the memory that the
+    // kernel copied the arguments to, which is writable, and nothing in this program holds a reference to it: the
+    // standard library copies each argument when it is asked for.
+    unsafe { first.write(byte.cast_signed()) };
+    Ok(())
+}
+
+/// `close_range(first, last, 0)`: closes all descriptors with these numbers that there are.
+pub(crate) fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    const NO_FLAGS: libc::c_uint = 0;
+    // SAFETY: takes numbers and touches no memory of the caller's. Whoever calls this sees to it that nothing in this
+    // process uses the descriptors afterwards.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, NO_FLAGS) }).map(drop)
+}
+
 /// What can be asked about a key (include/uapi/linux/keyctl.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyQuestion {

@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use sealpack_kernel::mount::{DetachedMount, fd_path};
 use sealpack_kernel::{Errno, Kernel};
 
 use crate::error::Error;
-use crate::lowers::{Mounted, explained};
+use crate::lowers::explained;
 use crate::plan::{Filesystem, Layer, Setting};
 use crate::target::{Directory, purpose};
 
@@ -19,7 +18,7 @@ const DOING: &str = "mounting the overlay";
 enum Naming {
     /// As descriptors: Linux 6.13, detached mounts among them 6.15.
     Descriptor,
-    /// As the paths of descriptors.
+    /// As the paths of descriptors, or where they are attached in a place of this process's own.
     Path,
 }
 
@@ -32,7 +31,7 @@ enum Naming {
 pub(crate) fn mount(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    lowers: &[Mounted],
+    lowers: &[&DetachedMount],
     directories: &[Directory],
 ) -> Result<DetachedMount, Error> {
     let first = match make(kernel, filesystem, lowers, directories, Naming::Descriptor) {
@@ -61,11 +60,12 @@ fn refuses_descriptors(error: &sealpack_kernel::Error) -> bool {
 /// attached: before Linux 6.15, overlayfs wants them in the namespace of whoever mounts.
 ///
 /// All are attached to the root directory, one over the other. Nothing is looked up through
-/// them: a process's root stays the mount that it was.
+/// them: a process's root stays the mount that it was. In a place of one's own, each has a directory, for there are no
+/// paths of descriptors.
 fn in_private(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    lowers: &[Mounted],
+    lowers: &[&DetachedMount],
     directories: &[Directory],
 ) -> Result<DetachedMount, Error> {
     // What was opened before is in the namespace that this one is a copy of.
@@ -77,15 +77,14 @@ fn in_private(
         .zip(directories)
         .map(|(key, directory)| directory.reopen(purpose(key)))
         .collect::<Result<_, _>>()?;
-    let root = Path::new("/");
-    let place = File::open(root).map_err(|error| Error::Io {
-        what: "the root directory",
-        path: root.to_owned(),
-        error,
-    })?;
     let failed = |error| explained(DOING, filesystem.fs_type, error);
-    for lower in lowers {
-        kernel.attach(&lower.mount, &place).map_err(failed)?;
+    for (number, lower) in lowers.iter().enumerate() {
+        let path = kernel.lower_place(number).unwrap_or_else(|| "/".into());
+        let place = match File::open(&path) {
+            Ok(place) => place,
+            Err(error) => return Err(Error::Io { what: "the directory for a layer", path, error }),
+        };
+        kernel.attach(lower, &place).map_err(failed)?;
     }
     make(kernel, filesystem, lowers, &reopened, Naming::Path).map_err(failed)
 }
@@ -93,15 +92,15 @@ fn in_private(
 fn make(
     kernel: &Kernel,
     filesystem: &Filesystem,
-    lowers: &[Mounted],
+    lowers: &[&DetachedMount],
     directories: &[Directory],
     naming: Naming,
 ) -> Result<DetachedMount, sealpack_kernel::Error> {
     let context = kernel.fsopen(filesystem.fs_type)?;
     let mut directories = directories.iter();
-    let lower = |index: usize| lowers.get(index).map(|lower| lower.mount.as_fd());
+    let lower = |index: usize| lowers.get(index).map(|lower| lower.as_fd());
     for setting in &filesystem.settings {
-        let (key, fd) = match setting {
+        let (key, fd, number) = match setting {
             Setting::Flag(key) => {
                 context.set_flag(key)?;
                 continue;
@@ -113,17 +112,20 @@ fn make(
             // What overlayfs shows as its source is text.
             Setting::Source => continue,
             Setting::Layer(key, layer) => {
-                let fd = match layer {
-                    Layer::Metadata => lower(0),
-                    Layer::Pack(index) => lower(index + 1),
-                    Layer::Directory(_) => directories.next().map(|directory| directory.file.as_fd()),
+                let (fd, number) = match layer {
+                    Layer::Metadata => (lower(0), Some(0)),
+                    Layer::Pack(index) => (lower(index + 1), Some(index + 1)),
+                    Layer::Directory(_) => (directories.next().map(|directory| directory.file.as_fd()), None),
                 };
-                (*key, fd.expect("one was opened or mounted for each in the plan"))
+                (*key, fd.expect("one was opened or mounted for each in the plan"), number)
             }
         };
         match naming {
             Naming::Descriptor => context.set_fd(key, fd)?,
-            Naming::Path => context.set_string(key, fd_path(fd))?,
+            Naming::Path => {
+                let place = number.and_then(|number| kernel.lower_place(number));
+                context.set_string(key, place.unwrap_or_else(|| fd_path(fd)))?;
+            }
         }
     }
     context.create()?;

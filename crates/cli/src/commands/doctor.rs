@@ -3,13 +3,15 @@ use sealpack_kernel::probe::System;
 use sealpack_mount::Level;
 use sealpack_node::standing::{Reach, Standing};
 
+use super::host::find_out;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::show;
 
 /// Say what this machine can do, and what to do about what it cannot.
 ///
-/// Also which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces.
+/// Also which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces; of a sealed host, which
+/// hardenings are not in force.
 ///
 /// Everything is found out by trying; nothing is left behind. The exit status is 0 whatever
 /// is found, unless --require says what has to be.
@@ -28,8 +30,11 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.store_path()?;
-        let standing = Standing::find_out(&Kernel::new(), &System::this(), &store);
-        show::standing::standing(context.output, &standing, &store)?;
+        let kernel = Kernel::new();
+        let standing = Standing::find_out(&kernel, &System::this(), &store);
+        // Of other hosts there is nothing to say here.
+        let host = find_out(&kernel).ok().and_then(Result::ok);
+        show::standing::standing(context.output, &standing, host.as_ref(), &store)?;
         let lacking = |required| standing.levels.iter().find(|reach| reach.level == required);
         match self.require.and_then(lacking) {
             Some(Reach { level, how: Err(obstacle), .. }) => Err(CommandError::refused(format_args!(

@@ -10,6 +10,7 @@ mod fsck;
 mod gc;
 mod generate;
 mod history;
+mod host;
 mod images;
 mod inspect;
 mod key;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Host(host::Host),
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
@@ -78,6 +80,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Host(command) => command.run(context),
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),

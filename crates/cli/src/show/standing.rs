@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sealpack_host::status::{HardeningState, Shown, Status as HostStatus};
 use sealpack_kernel::keyring::TrustedKeyring;
 use sealpack_kernel::probe::{Feature, Purpose, Report, Status, VerityParameters};
 use sealpack_node::standing::{HeldKey, IpeState, KeyringContents, Reach, Standing};
@@ -9,6 +10,7 @@ use sealpack_store::loose_mode;
 use sealpack_trust::policy::Policy;
 use serde_json::{Value, json};
 
+use super::{host_status, parts};
 use crate::error::CommandResult;
 use crate::hint;
 use crate::output::{Output, count};
@@ -24,9 +26,30 @@ const PURPOSES: [(Purpose, &str, &str); 7] = [
     (Purpose::Rootless, "rootless", "user namespaces, for containers of users (mounting takes root)"),
 ];
 
-/// Shows what was found out of a machine, with the store there.
-pub(crate) fn standing(output: Output, standing: &Standing, store: &Path) -> CommandResult {
-    output.result(&json_of(standing, store), || text_of(standing, store))
+/// Shows what was found out of a machine, with the store there; `host` if it is a sealed one.
+pub(crate) fn standing(
+    output: Output,
+    standing: &Standing,
+    host: Option<&HostStatus>,
+    store: &Path,
+) -> CommandResult {
+    let json = || parts::with(json_of(standing, store), json!({ "host": host.map(host_status::host_json) }));
+    output.result(&json(), || text_of(standing, store) + &host.map(host_text).unwrap_or_default())
+}
+
+/// The hardenings of a sealed host that are not in force.
+fn host_text(host: &HostStatus) -> String {
+    let is_off = |state: &&HardeningState| state.shown != Shown::On;
+    let off: Vec<&HardeningState> = host.hardenings.iter().filter(is_off).collect();
+    let mut text = match off.is_empty() {
+        true => "\nsealed host: every hardening is in force\n".to_owned(),
+        false => "\nsealed host, without:\n".to_owned(),
+    };
+    for state in off {
+        let why = host_status::consequence(state).unwrap_or_default();
+        text += &format!("  {:<16}  {}\n{:20}{why}\n", state.hardening.name(), state.evidence, "");
+    }
+    text
 }
 
 fn text_of(standing: &Standing, store: &Path) -> String {
@@ -116,7 +139,7 @@ const fn parameters_text(parameters: &VerityParameters) -> &'static str {
     }
 }
 
-fn ipe_text(ipe: &Result<IpeState, String>) -> String {
+pub(super) fn ipe_text(ipe: &Result<IpeState, String>) -> String {
     let ipe = match ipe {
         Ok(ipe) => ipe,
         Err(why) => return why.clone(),
@@ -174,7 +197,7 @@ fn reach_json(Reach { level, how, lack }: &Reach) -> (String, Value) {
     (level.name().to_owned(), value)
 }
 
-fn keyring_json(which: TrustedKeyring, contents: &KeyringContents) -> Value {
+pub(super) fn keyring_json(which: TrustedKeyring, contents: &KeyringContents) -> Value {
     match contents {
         KeyringContents::Held(_) => json!({
             "name": which.name(),
@@ -187,7 +210,7 @@ fn keyring_json(which: TrustedKeyring, contents: &KeyringContents) -> Value {
     }
 }
 
-fn ipe_json(ipe: &Result<IpeState, String>) -> Value {
+pub(super) fn ipe_json(ipe: &Result<IpeState, String>) -> Value {
     match ipe {
         Ok(ipe) => json!({
             "enforcing": ipe.enforcing,

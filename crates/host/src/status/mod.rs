@@ -5,14 +5,16 @@
 
 mod capabilities;
 mod hardening;
+mod running;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 use sealpack_format::ObjectId;
-use sealpack_format::boot::{BootParameters, CommandLine, CommandLineError};
+use sealpack_format::boot::{BootParameters, BootReport, CommandLine, CommandLineError, KeptPolicy};
 
 pub use hardening::{HardeningState, Shown};
+pub use running::RunningImage;
 pub use seen::{Asked, Seen, Unread};
 
 /// The word of a command line that a sealed host has, and no other.
@@ -29,6 +31,10 @@ pub struct Status {
     pub secure_boot: Option<bool>,
     /// Why the boot before, or one before that, was refused: text that the first process left.
     pub last_refused: Option<String>,
+    /// What the first process says of this start, where that can be read: who is root may have changed it.
+    pub report: Option<BootReport>,
+    /// The updates of the policy that are kept for the next boot, in their order.
+    pub kept_policies: Vec<KeptPolicy>,
 }
 
 /// Why a host is not a sealed one.
@@ -66,7 +72,9 @@ impl Status {
         let secure_boot = seen.secure_boot.as_ref().ok().and_then(|bytes| flag_of(bytes));
         let refused = seen.refused.as_ref().ok().map(|text| text.trim().to_owned());
         let last_refused = refused.filter(|text| !text.is_empty());
-        Ok(Self { boot, hardenings, secure_boot, last_refused })
+        let report = seen.report.as_ref().ok().and_then(|text| text.parse().ok());
+        let kept_policies = seen.kept_policies.clone();
+        Ok(Self { boot, hardenings, secure_boot, last_refused, report, kept_policies })
     }
 
     /// The hardenings that are not as the signed command line says: it wants them, and the kernel does not show them.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use sealpack_format::boot::data;
+use sealpack_format::boot::{KeptPolicy, data, host};
 use sealpack_kernel::Kernel;
 
 /// The variable that says whether Secure Boot is on, with the GUID of UEFI's own (UEFI specification, 3.3).
@@ -53,6 +53,10 @@ pub struct Seen {
     pub secure_boot: Result<Vec<u8>, Unread>,
     /// What the first process left of the last boot that it refused.
     pub refused: Result<String, Unread>,
+    /// What it says of this start.
+    pub report: Result<String, Unread>,
+    /// The updates of the policy that are kept, in their order.
+    pub kept_policies: Vec<KeptPolicy>,
 }
 
 /// What the kernel answers to questions that do no harm; in words, why there is no answer.
@@ -71,7 +75,8 @@ impl Seen {
     #[must_use]
     pub fn look(root: &Path, kernel: &Kernel) -> Self {
         let text = |path: &str| text(&root.join(path));
-        let refused = Path::new(data::MOUNTED_AT).join(data::REFUSED);
+        let below = |path: &str| path.trim_start_matches('/').to_owned();
+        let on_data = |path: &str| below(&format!("{}/{path}", data::MOUNTED_AT));
         Self {
             command_line: text("proc/cmdline"),
             first_process: text("proc/1/status"),
@@ -82,7 +87,9 @@ impl Seen {
             lockdown: text("sys/kernel/security/lockdown"),
             asked: Asked::ask(kernel),
             secure_boot: bytes(&root.join(SECURE_BOOT)),
-            refused: text(refused.to_string_lossy().trim_start_matches('/')),
+            refused: text(&on_data(data::REFUSED)),
+            report: text(&below(host::REPORT)),
+            kept_policies: kept_policies(&root.join(on_data(data::POLICIES))),
         }
     }
 }
@@ -96,6 +103,15 @@ impl Asked {
             written_code_refused: kernel.refuses_written_code().map_err(words),
         }
     }
+}
+
+/// The updates in a directory. One that is not there has none.
+fn kept_policies(directory: &Path) -> Vec<KeptPolicy> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let parse = |entry: std::fs::DirEntry| KeptPolicy::parse(entry.file_name().to_str()?);
+    let mut kept: Vec<KeptPolicy> = entries.filter_map(parse).collect();
+    kept.sort();
+    kept
 }
 
 fn text(path: &Path) -> Result<String, Unread> {

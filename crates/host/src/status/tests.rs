@@ -45,6 +45,8 @@ fn sealed() -> Seen {
         },
         secure_boot: Ok(vec![6, 0, 0, 0, 1]),
         refused: Err(Unread::Absent),
+        report: Err(Unread::Absent),
+        kept_policies: Vec::new(),
     }
 }
 
@@ -245,5 +247,18 @@ fn what_is_looked_at_is_in_these_files() {
     seen.asked = wanted.asked.clone();
     assert_eq!(seen, wanted);
     write("data/boot/refused", b"why\n");
-    assert_eq!(Seen::look(root.path(), &kernel).refused, text("why\n"));
+    let report = format!(
+        "image={IMAGE}\nroot={ROOT}\netc=tmpfs\noff=\ndata=/dev/vda2\npolicy=host\npolicy_version=0.0.2\n\
+         policy_update=host-0.0.2.p7b\nstarted_ms=900\nhanded_over_ms=1700\n"
+    );
+    write("run/sealpack/boot", report.as_bytes());
+    for name in ["host-0.0.10.p7b", "host-0.0.2.p7b", ".host-0.0.3.p7b", "notes"] {
+        write(&format!("data/policies/{name}"), b"signed");
+    }
+    let seen = Seen::look(root.path(), &kernel);
+    assert_eq!(seen.refused, text("why\n"));
+    let status = judged(&seen);
+    let kept: Vec<String> = status.kept_policies.iter().map(ToString::to_string).collect();
+    assert_eq!(kept, ["host-0.0.2", "host-0.0.10"]);
+    assert_eq!(status.report.unwrap().policy_update.as_deref(), Some("host-0.0.2.p7b"));
 }

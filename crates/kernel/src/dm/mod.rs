@@ -16,7 +16,7 @@ mod table;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -173,7 +173,7 @@ impl Kernel {
     /// # Errors
     /// `ENOENT` or `ENODEV` where the kernel has none, `EACCES` without the privilege.
     pub fn device_mapper(&self) -> Result<DeviceMapper<'_>, Error> {
-        let control = self.open_device(Path::new("/dev/mapper/control"))?;
+        let control = self.open_device(self.mapper_control())?;
         Ok(DeviceMapper { kernel: self, control })
     }
 }
@@ -276,7 +276,7 @@ impl DeviceMapper<'_> {
     pub fn open(&self, name: &DeviceName) -> Result<Device, Error> {
         let number = self.status_or_error(name)?.number;
         let path = PathBuf::from(format!("/dev/dm-{}", number.minor));
-        let fd = self.kernel.open_device(&path)?;
+        let fd = self.kernel.open_node(number, &path)?;
         // The number means this device for as long as it is open. Whether it still is that of
         // the name, only the name can tell.
         let opened = DeviceNumber::of_open(&fd)?;
@@ -305,6 +305,20 @@ impl DeviceMapper<'_> {
         let meaning = |errno| (errno == Errno::BUSY).then_some("it is open or mounted");
         let removed = self.on_device("DM_DEV_REMOVE", REMOVE, name, 0);
         removed.map(drop).map_err(|error| error.meaning_of(meaning))
+    }
+
+    /// Whether this process may change devices, not only look at them: asks for the removal of a device that there is not.
+    ///
+    /// # Errors
+    /// Other ones than refusals.
+    pub fn may_change(&self) -> Result<bool, Error> {
+        let name = DeviceName("sealpack-no-such-device".to_owned());
+        match self.remove(&name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.errno() == Errno::NXIO => Ok(true),
+            Err(error) if matches!(error.errno(), Errno::PERM | Errno::ACCESS) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lets a device go with its last user, which may be the caller; at once when it has none.
@@ -417,7 +431,7 @@ fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 }
 
 /// drivers/md/dm-verity-verify-sig.c, and the PKCS#7 code that it calls.
-fn meaning_of_load(errno: Errno) -> Option<&'static str> {
+pub(crate) fn meaning_of_load(errno: Errno) -> Option<&'static str> {
     match errno {
         Errno::NOKEY => Some(
             "the kernel has no certificate of the signer in the keyrings .secondary_trusted_keys, .platform or \

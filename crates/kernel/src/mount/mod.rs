@@ -13,6 +13,7 @@ use rustix::mount::{
     UnmountFlags,
 };
 
+use crate::dm::DeviceNumber;
 use crate::{Error, Kernel};
 
 /// A filesystem that is being configured, `fsopen`'s descriptor. Dropping it before or after
@@ -28,6 +29,13 @@ pub struct FsContext<'k> {
 #[derive(Debug)]
 pub struct DetachedMount {
     fd: OwnedFd,
+}
+
+/// Of a mount that another process made and handed over.
+impl From<OwnedFd> for DetachedMount {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
 }
 
 impl AsFd for DetachedMount {
@@ -336,6 +344,32 @@ impl Kernel {
             || format!("{path:?}, MNT_DETACH"),
             || rustix::mount::unmount(&path, UnmountFlags::DETACH),
         )
+    }
+
+    /// The number of the block device that a mount's filesystem is on; of other filesystems, a number that they have
+    /// instead.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn device_of_mount(&self, mount: &DetachedMount) -> Result<DeviceNumber, Error> {
+        self.call(
+            "fstat",
+            || format!("[{}]", mount.fd.as_raw_fd()),
+            || Ok(DeviceNumber::of(rustix::fs::fstat(&mount.fd)?.st_dev)),
+        )
+    }
+
+    /// Requires that a mount is of the filesystem on the block device with that number.
+    ///
+    /// # Errors
+    /// `ESTALE` when it is not.
+    pub fn require_mount_of(&self, mount: &DetachedMount, number: DeviceNumber) -> Result<(), Error> {
+        if self.device_of_mount(mount)? == number {
+            return Ok(());
+        }
+        let arguments = format!("[{}], a mount of {number}", mount.fd.as_raw_fd());
+        let error = Error::new(crate::Call { name: "fstat", arguments }, Errno::STALE);
+        Err(error.meaning_of(|_| Some("another device was mounted")))
     }
 
     /// Which mount `fd` is on.

@@ -5,17 +5,22 @@
 //! Device-mapper is locked from the look at a device to its resumption, so that nobody takes a
 //! device in the making for a leftover.
 
+mod broker;
 mod compare;
 mod leftovers;
 mod live;
+mod signatures;
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
 use sealpack_kernel::{Errno, Kernel};
 
+pub use broker::Broker;
+pub(crate) use broker::{Client, Lowered, makes_overlays};
 pub use leftovers::{remove_leftovers, root_hashes_in_use};
 pub use live::{LiveDevice, live_devices};
 
@@ -33,8 +38,12 @@ const GONE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait between two looks at it.
 const GONE_STEP: Duration = Duration::from_millis(5);
 
-/// How many devices there can be with one root hash, each of other files.
-const NAMES_MAX: u32 = 16;
+/// How many devices there can be with one root hash, each of other files. Whoever changes it no longer finds the devices
+/// of users that an older version made.
+const NAMES_MAX: u64 = 16;
+
+/// Whose devices have the plain names.
+const SUPERUSER: u32 = 0;
 
 const DOING: &str = "activating a dm-verity device";
 
@@ -42,9 +51,12 @@ const DOING: &str = "activating a dm-verity device";
 pub(crate) struct Verity<'k> {
     kernel: &'k Kernel,
     mapper: DeviceMapper<'k>,
+    /// For whom devices are made, which have names of their own for each.
+    user: u32,
 }
 
 /// The open files that a device is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Files<'f> {
     pub(crate) data: &'f File,
     /// The hash area's file, if it is another.
@@ -72,6 +84,11 @@ enum Attempt {
 impl<'k> Verity<'k> {
     /// dm-verity, rid of what dead mounts left behind; or in words why there is none.
     pub(crate) fn open(kernel: &'k Kernel) -> Result<Result<Self, String>, Error> {
+        Self::open_for(kernel, SUPERUSER)
+    }
+
+    /// As [`open`](Self::open), for devices of this user's. One user's cannot take the names that another's would have.
+    pub(crate) fn open_for(kernel: &'k Kernel, user: u32) -> Result<Result<Self, String>, Error> {
         let call = |error| Error::call(DOING, error);
         let mapper = match kernel.device_mapper() {
             Ok(mapper) => mapper,
@@ -88,7 +105,7 @@ impl<'k> Verity<'k> {
             return Ok(Err("the kernel has no dm-verity".to_owned()));
         }
         leftovers::sweep(&mapper)?;
-        Ok(Ok(Self { kernel, mapper }))
+        Ok(Ok(Self { kernel, mapper, user }))
     }
 
     /// The device, signed if the kernel accepts one of the signatures, unsigned if it knows the
@@ -108,7 +125,9 @@ impl<'k> Verity<'k> {
         };
         match self.device(planned, files, None) {
             Ok((device, name)) => Ok(Ok(Active { device, name, why_unsigned: Some(why_unsigned) })),
-            Err(Error::Call { error, .. }) if is_of_load(&error) && error.errno() == Errno::NOKEY => {
+            Err(Error::Call { error, .. })
+                if signatures::is_of_load(&error) && error.errno() == Errno::NOKEY =>
+            {
                 let why = "the kernel takes no unsigned devices (dm_verity.require_signatures)";
                 Ok(Err(format!("{why}, and {why_unsigned}")))
             }
@@ -123,64 +142,42 @@ impl<'k> Verity<'k> {
         planned: &Device,
         files: &Files<'_>,
     ) -> Result<Result<Active, String>, Error> {
-        let hash = planned.root_hash;
-        let mut why = format!("there is no signature of {what}, root hash {hash}");
-        let mut bad = None;
-        for signature in &planned.signatures {
-            let error = match self.device(planned, files, Some(signature)) {
-                Ok((device, name)) => return Ok(Ok(Active { device, name, why_unsigned: None })),
-                Err(Error::Call { error, .. }) if is_of_load(&error) => error,
-                Err(error) => return Err(error),
-            };
-            match error.errno() {
-                Errno::NOKEY => why = self.why_unknown(signature),
-                Errno::NOPKG => {
-                    why = format!("the kernel lacks the algorithm of the signature by {}", signature.signer);
-                }
-                Errno::INVAL if !checks_signatures() => {
-                    return Ok(Err("the kernel was built without the check of signatures".to_owned()));
-                }
-                errno if is_bad_signature(errno) => bad = Some((signature, error)),
-                _ => return Err(Error::call(DOING, error)),
-            }
-        }
-        match bad {
-            Some((signature, error)) => {
-                let (what, signer) = (what.to_owned(), signature.signer.clone());
-                Err(Error::Signature { what, signer, error })
-            }
-            None => Ok(Err(why)),
-        }
+        signatures::first_accepted(self.kernel, what, planned, |signature| {
+            let (device, name) = self.device(planned, files, Some(signature))?;
+            Ok(Active { device, name, why_unsigned: None })
+        })
     }
 
-    /// Which certificate is missing from which keyrings.
-    fn why_unknown(&self, signature: &Signature) -> String {
-        use sealpack_kernel::keyring::TrustedKeyring;
-        let own = self.kernel.trusted_keyring(TrustedKeyring::DmVerity);
-        let keyrings = match own {
-            Ok(None) => ".secondary_trusted_keys and .platform",
-            _ => ".secondary_trusted_keys, .platform and (once restricted) .dm-verity",
-        };
-        format!(
-            "the signer's certificate, {}, is in none of the kernel's keyrings {keyrings}",
-            signature.signer
-        )
+    /// Whether this process may make devices.
+    pub(crate) fn may_make(&self) -> Result<bool, Error> {
+        self.mapper.may_change().map_err(|error| Error::call(DOING, error))
+    }
+
+    /// How many devices there are of this user's.
+    pub(crate) fn count(&self) -> Result<usize, Error> {
+        let numbers = numbers_of(self.user);
+        let devices =
+            self.mapper.devices().map_err(|error| Error::call("listing the devices in use", error))?;
+        let is_of_user =
+            |name: &str| leftovers::parts_of(name).is_some_and(|(_, number)| numbers.contains(&number));
+        Ok(devices.iter().filter(|(name, _)| is_of_user(name)).count())
     }
 
     /// Has the device made, or shares the one there is.
-    fn device(
+    pub(crate) fn device(
         &self,
         planned: &Device,
         files: &Files<'_>,
         signature: Option<&Signature>,
     ) -> Result<(dm::Device, DeviceName), Error> {
-        let mut number = 1;
+        let numbers = numbers_of(self.user);
+        let mut number = *numbers.start();
         let started = Instant::now();
         loop {
             let name = planned.name(signature.is_some(), number);
             match self.attempt(&name, planned, files, signature)? {
                 Attempt::Done(device) => return Ok((device, name)),
-                Attempt::Taken if number < NAMES_MAX => number += 1,
+                Attempt::Taken if number < *numbers.end() => number += 1,
                 Attempt::Taken => return Err(Error::DevicesTaken { name }),
                 Attempt::Again if started.elapsed() < GONE_PATIENCE => std::thread::sleep(GONE_STEP),
                 Attempt::Again => return Err(Error::DeviceStuck { name }),
@@ -271,23 +268,30 @@ impl<'k> Verity<'k> {
     }
 }
 
+/// The numbers in the names of a user's devices: the first ones are the superuser's.
+fn numbers_of(user: u32) -> RangeInclusive<u64> {
+    let first = u64::from(user) * NAMES_MAX + 1;
+    first..=first + NAMES_MAX - 1
+}
+
 /// Whether a device may have gone between two calls.
 fn is_race(error: &sealpack_kernel::Error) -> bool {
     matches!(error.errno(), Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::STALE | Errno::BUSY)
 }
 
-/// Whether the table was refused, which is where the kernel checks the signature.
-fn is_of_load(error: &sealpack_kernel::Error) -> bool {
-    error.call().arguments.contains("DM_TABLE_LOAD")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What the kernel says of a signature that no certificate would help
-/// (crypto/asymmetric_keys/pkcs7_*.c): that of another root hash, by a revoked key, or none.
-const fn is_bad_signature(errno: Errno) -> bool {
-    matches!(errno, Errno::KEYREJECTED | Errno::BADMSG | Errno::KEYREVOKED | Errno::KEYEXPIRED)
-}
-
-/// Whether dm-verity was built with the check of signatures; it has this parameter then.
-fn checks_signatures() -> bool {
-    std::path::Path::new("/sys/module/dm_verity/parameters/require_signatures").exists()
+    #[test]
+    fn users_have_names_of_their_own_for_their_devices() {
+        let root_hash = "ab".repeat(32).parse().unwrap();
+        let device = Device { root_hash, data_blocks: 5, tree: None, signatures: Vec::new() };
+        assert_eq!(numbers_of(0), 1..=16);
+        assert_eq!(numbers_of(1), 17..=32);
+        let last = numbers_of(u32::MAX);
+        let name = device.name(true, *last.end());
+        assert_eq!(leftovers::parts_of(name.as_str()), Some((root_hash, *last.end())));
+        assert_eq!(leftovers::parts_of(device.name(true, 1).as_str()), Some((root_hash, 1)));
+    }
 }

@@ -40,12 +40,18 @@ impl Device {
         }
     }
 
+    /// A device whose hash area, if it is apart, comes as a descriptor too, and has no path here.
+    pub(crate) fn handed(root_hash: RootHash, data_blocks: u64, has_tree_apart: bool) -> Self {
+        let tree = has_tree_apart.then(PathBuf::new);
+        Self { root_hash, data_blocks, tree, signatures: Vec::new() }
+    }
+
     /// The device's name; with `number` 2 and up, the name that it has when those before are
-    /// taken by devices of other files with the same content.
+    /// taken by devices of other files with the same content, or are for those of other users.
     ///
     /// Signed and unsigned devices have different names: one must not take the other's place.
     #[must_use]
-    pub fn name(&self, is_signed: bool, number: u32) -> DeviceName {
+    pub fn name(&self, is_signed: bool, number: u64) -> DeviceName {
         let kind = if is_signed { 's' } else { 'u' };
         let suffix = if number > 1 { format!("-{number}") } else { String::new() };
         let name = format!("{NAME_PREFIX}{kind}-{}{suffix}", self.root_hash);

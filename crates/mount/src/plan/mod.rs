@@ -273,12 +273,33 @@ fn lower() -> Filesystem {
     }
 }
 
-fn overlay(request: &Request) -> Filesystem {
-    let mut settings = vec![
-        Setting::Text("source", source_of(&request.image_id)),
+/// The overlay of a metadata image and of so many packs, as the broker makes it for others.
+pub(crate) fn overlay_for_others(image: &ObjectId, packs: usize) -> Filesystem {
+    let mut settings = settings(image);
+    settings.push(Setting::Layer("lowerdir+", Layer::Metadata));
+    settings.extend((0..packs).map(|index| Setting::Layer("datadir+", Layer::Pack(index))));
+    let attributes = MountAttributes { read_only: true, nosuid: true, nodev: true, noexec: false };
+    Filesystem { fs_type: "overlay", settings, attributes }
+}
+
+/// A metadata image or a pack, as the broker mounts it for others: they may execute what is on it.
+pub(crate) fn lower_for_others() -> Filesystem {
+    let lower = lower();
+    let attributes = MountAttributes { noexec: false, ..lower.attributes };
+    Filesystem { attributes, ..lower }
+}
+
+/// What every overlay has.
+fn settings(image: &ObjectId) -> Vec<Setting> {
+    vec![
+        Setting::Text("source", source_of(image)),
         Setting::Text("metacopy", "on".into()),
         Setting::Text("redirect_dir", "on".into()),
-    ];
+    ]
+}
+
+fn overlay(request: &Request) -> Filesystem {
+    let mut settings = settings(&request.image_id);
     let directory = |key, path: &PathBuf| Setting::Layer(key, Layer::Directory(path.clone()));
     let metadata = Setting::Layer("lowerdir+", Layer::Metadata);
     match &request.objects {

@@ -1,0 +1,121 @@
+//! What the broker does once a request is found to be one.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use sealpack_format::ObjectId;
+use sealpack_format::broker::{Layer, Refusal, Step};
+use sealpack_kernel::ipe::OpenPolicy;
+use sealpack_kernel::mount::DetachedMount;
+use sealpack_kernel::{Errno, Kernel};
+use sealpack_mount::handed::{self, Devices, Wanted};
+
+use super::answer::{of_call, of_mount, refused};
+use super::files::Files;
+
+/// How many devices a user may have who is not the superuser: two of the largest overlays. What is shared with others of
+/// his mounts counts once.
+const DEVICES_OF_USER_MAX: usize = 128;
+
+const SUPERUSER: u32 = 0;
+
+/// What is done for clients. Tests do something else.
+pub(super) trait Work {
+    /// Requires that the user may have so many more devices.
+    fn count(&mut self, more: usize) -> Result<(), Refusal>;
+
+    /// Mounts what is on a device, owners mapped by a user namespace if there is one.
+    fn mount(
+        &mut self,
+        layer: &Layer<'_>,
+        files: &Files,
+        map: Option<&OwnedFd>,
+    ) -> Result<DetachedMount, Refusal>;
+
+    /// Makes the overlay.
+    fn overlay(&mut self, image: &ObjectId, lowers: &[DetachedMount]) -> Result<DetachedMount, Refusal>;
+
+    /// Who made a user namespace.
+    fn owner(&self, namespace: &OwnedFd) -> Result<u32, Refusal>;
+
+    /// Replaces the policy.
+    fn update(&mut self, signed: &[u8]) -> Result<(), Refusal>;
+}
+
+/// What is done by the kernel, for one user.
+pub(super) struct OfKernel<'k> {
+    kernel: &'k Kernel,
+    policy: Option<&'k OpenPolicy>,
+    user: u32,
+    devices: Option<Devices<'k>>,
+}
+
+impl<'k> OfKernel<'k> {
+    pub(super) const fn new(kernel: &'k Kernel, policy: Option<&'k OpenPolicy>, user: u32) -> Self {
+        Self { kernel, policy, user, devices: None }
+    }
+
+    fn devices(&mut self) -> Result<&Devices<'k>, Refusal> {
+        let devices = match self.devices.take() {
+            Some(devices) => devices,
+            None => Devices::open(self.kernel, self.user)
+                .map_err(|error| of_mount(Step::Device, &error))?
+                .map_err(|why| refused(Errno::OPNOTSUPP, Step::Device, why))?,
+        };
+        Ok(self.devices.insert(devices))
+    }
+}
+
+impl Work for OfKernel<'_> {
+    fn count(&mut self, more: usize) -> Result<(), Refusal> {
+        if self.user == SUPERUSER {
+            return Ok(());
+        }
+        let count = self.devices()?.count().map_err(|error| of_mount(Step::Limit, &error))?;
+        if count.saturating_add(more) > DEVICES_OF_USER_MAX {
+            let text = format!("{count} of {DEVICES_OF_USER_MAX} devices in use, {more} more wanted");
+            return Err(refused(Errno::USERS, Step::Limit, text));
+        }
+        Ok(())
+    }
+
+    fn mount(
+        &mut self,
+        layer: &Layer<'_>,
+        files: &Files,
+        map: Option<&OwnedFd>,
+    ) -> Result<DetachedMount, Refusal> {
+        let wanted = Wanted {
+            root_hash: layer.root_hash,
+            data_blocks: layer.data_blocks,
+            data: &files.data,
+            tree: files.tree.as_ref(),
+            signature: layer.signature,
+        };
+        let mount = self.devices()?.mount(&wanted).map_err(|error| of_mount(Step::Mount, &error))?;
+        if let Some(map) = map {
+            let mapped = self.kernel.set_idmap(&mount, map);
+            mapped.map_err(|error| of_call(Step::Namespace, &error))?;
+        }
+        Ok(mount)
+    }
+
+    fn overlay(&mut self, image: &ObjectId, lowers: &[DetachedMount]) -> Result<DetachedMount, Refusal> {
+        handed::overlay(self.kernel, image, lowers).map_err(|error| of_mount(Step::Overlay, &error))
+    }
+
+    fn owner(&self, namespace: &OwnedFd) -> Result<u32, Refusal> {
+        let owner = self.kernel.owner_of_user_namespace(namespace.as_fd());
+        owner.map_err(|error| of_call(Step::Namespace, &error))
+    }
+
+    fn update(&mut self, signed: &[u8]) -> Result<(), Refusal> {
+        let Some(policy) = self.policy else {
+            return Err(refused(
+                Errno::OPNOTSUPP,
+                Step::Policy,
+                "no policy was active when the broker began",
+            ));
+        };
+        self.kernel.update_policy(policy, signed).map_err(|error| of_call(Step::Policy, &error))
+    }
+}
