@@ -22,14 +22,15 @@ mod source;
 mod table;
 mod target;
 
-pub use apply::{Achieved, apply};
-pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
+pub use apply::{Achieved, apply, apply_with};
+pub use devices::{Broker, LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
 pub use enforcement::{
     ActivePolicy, ExecutedDevice, in_force as enforcement_in_force, in_force_for as enforcement_in_force_for,
 };
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;
+pub use packs::look_for_objects;
 pub use plan::{
     Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,
