@@ -1,3 +1,6 @@
+mod attach;
+mod build;
+mod input;
 mod status;
 
 pub(in crate::commands) use status::find_out;
@@ -10,6 +13,7 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host build site/host:3 -o sealed_3.efi --policy host.p7b --certificate packs.crt --key boot.key --cert boot.crt
   sealpack host status")]
 pub(crate) struct Host {
     #[command(subcommand)]
@@ -18,12 +22,16 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Build(Box<build::Build>),
+    Attach(attach::Attach),
     Status(status::Status),
 }
 
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Build(command) => command.run(context),
+            HostCommand::Attach(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
         }
     }
