@@ -15,8 +15,9 @@ use std::process::Output;
 /// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project.
 const WITHOUT: [&str; 3] = ["cat", "compat", "generate"];
 
-/// Verbs for which the kernel must have IPE, and some that need root, which are tried all the same.
-const BY_THE_KERNEL: [&str; 4] = ["mount", "umount", "policy load", "policy activate"];
+/// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
+/// same.
+const BY_THE_KERNEL: [&str; 5] = ["mount", "umount", "policy load", "policy activate", "host keep"];
 
 /// A store, a trust store and a place for files.
 struct Desk {
@@ -185,6 +186,11 @@ fn status_of_host(desk: &Desk) -> Result<()> {
     let said = lines.last().map(|line| line["error"]["message"].clone()).unwrap_or_default();
     ensure!(said.as_str().is_some_and(|text| text.starts_with("this host is not sealed: ")), "{lines:?}");
     ensure!(document["why_not"].is_string(), "{document:#}");
+    let error = desk.fails(1, &["host", "keep"])?;
+    ensure!(
+        error["message"].as_str().is_some_and(|text| text.contains("this host is not sealed")),
+        "{error}"
+    );
     // People get that line, and no other.
     let mut command = desk.sealpack.command(["host", "status"]);
     let output = command.output()?;

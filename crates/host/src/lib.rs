@@ -3,7 +3,11 @@
 
 pub mod image;
 pub mod initramfs;
+pub mod keep;
+mod kept_policies;
 pub mod modules;
 pub mod signing;
 pub mod status;
 pub mod uki;
+
+pub use kept_policies::{KeepPolicyError, keep_policy};

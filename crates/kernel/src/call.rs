@@ -32,19 +32,21 @@ pub struct Error {
     messages: Vec<String>,
     is_logged: bool,
     meaning: Option<&'static str>,
+    /// Whose the messages are.
+    speaker: &'static str,
 }
 
 impl Error {
     pub(crate) const fn new(call: Call, errno: Errno) -> Self {
-        Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None }
+        Self { call, errno, messages: Vec::new(), is_logged: false, meaning: None, speaker: "kernel" }
     }
 
-    /// Of a call that another process made, or refused to make, for this one: its name, what it was asked, and what it
-    /// said in words.
+    /// Of what another process did, or refused to do, for this one: who that is, what it was asked, and what it had to
+    /// say in words.
     #[must_use]
-    pub fn told(name: &'static str, arguments: String, errno: Errno, said: &str) -> Self {
-        let messages = Some(said.to_owned()).filter(|said| !said.is_empty());
-        Self { messages: messages.into_iter().collect(), ..Self::new(Call { name, arguments }, errno) }
+    pub fn told(speaker: &'static str, asked: String, errno: Errno, said: &str) -> Self {
+        let messages = Some(said.to_owned()).filter(|said| !said.is_empty()).into_iter().collect();
+        Self { messages, speaker, ..Self::new(Call { name: speaker, arguments: asked }, errno) }
     }
 
     /// With what the error number means when a table is loaded, where the kernel checks the signature.
@@ -108,7 +110,7 @@ impl fmt::Display for Error {
             write!(f, ": {meaning}")?;
         }
         if !self.messages.is_empty() {
-            write!(f, ": kernel says: {}", self.messages.join("; "))?;
+            write!(f, ": {} says: {}", self.speaker, self.messages.join("; "))?;
         } else if self.is_logged {
             f.write_str(": the kernel log (dmesg) may say why")?;
         }

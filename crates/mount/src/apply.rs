@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::Kernel;
+use sealpack_kernel::capabilities::CapabilitySet;
+use sealpack_kernel::mount::DetachedMount;
 use sealpack_kernel::mountinfo::{self, Mount};
 
+use crate::devices::{Broker, Client, makes_overlays};
 use crate::enforcement::{self, ExecutedDevice};
 use crate::error::Error;
 use crate::level::{Assurance, Level};
-use crate::lowers::{Backing, MountedLowers, OpenLowers, explained};
-use crate::plan::{Filesystem, Plan, Setting};
+use crate::lowers::{Backing, OpenLowers, Way, explained};
+use crate::plan::{Filesystem, Layer, Plan, Setting, asked_for};
 use crate::source::image_of;
+use crate::target::Directory;
 use crate::{overlay, target};
 
 /// What was mounted.
@@ -35,7 +39,7 @@ pub struct Achieved {
     pub assurance: Assurance,
 }
 
-/// Mounts what `plan` says.
+/// Mounts what `plan` says, with no more than the rights of this process.
 ///
 /// Metadata image and packs are checked before anything is mounted, and what is mounted are the
 /// very files that were checked. Nobody sees the mount before it is complete: everything is made
@@ -45,6 +49,17 @@ pub struct Achieved {
 /// # Errors
 /// See [`Error`]. Whatever fails, nothing stays mounted and no device stays.
 pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
+    apply_with(kernel, plan, None)
+}
+
+/// As [`apply`]; where this process may not make devices, `broker` makes them, if there is one.
+///
+/// A process that may do the rest gets a mount of each device from it, and makes the same of them as otherwise. For others
+/// the broker makes the whole mount, read-only and nosuid, which they attach in a mount namespace of their own.
+///
+/// # Errors
+/// As [`apply`]; and what the broker refuses.
+pub fn apply_with(kernel: &Kernel, plan: &Plan, broker: Option<&Broker>) -> Result<Achieved, Error> {
     let target = target::open_target(kernel, &plan.target)?;
     let directories = target::open_layers(kernel, plan)?;
     if plan.required == Level::Enforced
@@ -52,20 +67,18 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     {
         return Err(Error::NotEnforced { why });
     }
-    let lowers = OpenLowers::open(kernel, plan)?.mount(kernel, plan)?;
-    let assurance = assurance_of(kernel, plan, &lowers);
-    if assurance.level < plan.required {
-        return Err(Error::Level { required: plan.required, actual: assurance });
-    }
-
-    let filesystem = overlay_of(plan, &assurance);
-    let overlay = overlay::mount(kernel, &filesystem, &lowers.mounts(), &directories)?;
+    let lowers = OpenLowers::open(kernel, plan)?;
+    let made = match Way::find(kernel, plan, broker)? {
+        Way::Broker(client) if !makes_overlays(kernel)? => made_by_broker(kernel, plan, &lowers, &client)?,
+        way => make(kernel, plan, lowers, &way, &directories)?,
+    };
+    let Made { overlay, filesystem, backings, assurance } = made;
     let doing = "finding the mount's number";
     let location = kernel.location(&overlay).map_err(|error| Error::Call { doing, error })?;
     kernel
         .attach(&overlay, &target.file)
         .map_err(|error| explained("attaching the mount to the target", filesystem.fs_type, error))?;
-    let mut backings = lowers.mounted.iter().map(|lower| lower.backing.clone());
+    let mut backings = backings.into_iter();
     let achieved = Achieved {
         image: plan.image_id,
         target: target.path,
@@ -84,9 +97,75 @@ pub fn apply(kernel: &Kernel, plan: &Plan) -> Result<Achieved, Error> {
     Ok(achieved)
 }
 
+/// A mount that is attached nowhere yet.
+struct Made {
+    overlay: DetachedMount,
+    /// How it was made.
+    filesystem: Filesystem,
+    /// What the kernel reads the metadata image from, then the packs.
+    backings: Vec<Backing>,
+    assurance: Assurance,
+}
+
+/// Makes it, of devices of whosever.
+fn make(
+    kernel: &Kernel,
+    plan: &Plan,
+    lowers: OpenLowers<'_>,
+    way: &Way<'_>,
+    directories: &[Directory],
+) -> Result<Made, Error> {
+    let lowers = lowers.mount(kernel, plan, way)?;
+    let assurance = assurance_of(kernel, plan, lowers.assurance.clone());
+    enough(plan, &assurance)?;
+    let filesystem = overlay_of(plan, &assurance);
+    let overlay = overlay::mount(kernel, &filesystem, &lowers.mounts(), directories)?;
+    let backings = lowers.mounted.into_iter().map(|lower| lower.backing).collect();
+    Ok(Made { overlay, filesystem, backings, assurance })
+}
+
+/// Has the broker make it.
+fn made_by_broker(
+    kernel: &Kernel,
+    plan: &Plan,
+    lowers: &OpenLowers<'_>,
+    client: &Client<'_>,
+) -> Result<Made, Error> {
+    let is_upper = |setting: &Setting| match setting {
+        Setting::Layer("upperdir", Layer::Directory(path)) => Some(path.clone()),
+        _ => None,
+    };
+    if let Some(upper) = plan.overlay.settings.iter().find_map(is_upper) {
+        return Err(Error::WritableByBroker(upper));
+    }
+    let doing = "looking at what this process may";
+    let capabilities = kernel.effective_capabilities().map_err(|error| Error::Call { doing, error })?;
+    if !capabilities.contains(CapabilitySet::SYS_ADMIN) {
+        return Err(Error::NoNamespace);
+    }
+    let devices = lowers.for_broker().ok_or_else(|| Error::OnlySigned { why: asked_for() })?;
+    let assurance = assurance_of(kernel, plan, Assurance::new(Level::Signed, ""));
+    enough(plan, &assurance)?;
+    let overlay = client.overlay(&plan.image_id, &devices)?.map_err(|why| Error::OnlySigned { why })?;
+    let mut filesystem = plan.overlay.clone();
+    filesystem.attributes.nosuid = true;
+    if filesystem.attributes.noexec {
+        let set = kernel.set_attributes(&overlay, filesystem.attributes);
+        set.map_err(|error| Error::Call { doing: "letting nothing be executed", error })?;
+    }
+    let backings = vec![Backing::Broker; devices.len()];
+    Ok(Made { overlay, filesystem, backings, assurance })
+}
+
+fn enough(plan: &Plan, assurance: &Assurance) -> Result<(), Error> {
+    if assurance.level < plan.required {
+        return Err(Error::Level { required: plan.required, actual: assurance.clone() });
+    }
+    Ok(())
+}
+
 /// What the mount will be good for, the policy in force considered.
-fn assurance_of(kernel: &Kernel, plan: &Plan, lowers: &MountedLowers) -> Assurance {
-    let assurance = lowers.assurance.clone();
+fn assurance_of(kernel: &Kernel, plan: &Plan, assurance: Assurance) -> Assurance {
     if assurance.level < Level::Signed || plan.at_most < Level::Enforced {
         return assurance;
     }

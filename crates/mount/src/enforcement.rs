@@ -135,4 +135,27 @@ mod tests {
         let why = allows("the pack", RootHash::new([8; 32]), false).expect_err("it is not signed");
         assert!(why.contains("by DEFAULT op=EXECUTE action=DENY (no rule matches: "), "{why}");
     }
+
+    /// A policy for the devices of one image: another image is signed as well, and nothing of it is executed.
+    #[test]
+    fn a_signed_device_that_a_policy_for_other_devices_does_not_name_is_denied() {
+        let [named, other] = [7, 8].map(|byte| RootHash::new([byte; 32]));
+        let text = format!(
+            "policy_name=host policy_version=1.0.0\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+             op=EXECUTE dmverity_roothash=sha256:{named} dmverity_signature=TRUE action=ALLOW\n"
+        );
+        let policy = Policy::parse(text.as_bytes()).expect("a policy");
+        assert!(policy.denies_execute_by_default());
+        let allows = |root_hash, signed| {
+            allows("host", &policy, ExecutedDevice { what: "the pack", root_hash, signed })
+        };
+        assert_eq!(allows(named, true), Ok(()));
+        let why = allows(other, true).expect_err("it is not named");
+        assert!(
+            why.contains(&other.to_string()) && why.contains("by DEFAULT op=EXECUTE action=DENY"),
+            "{why}"
+        );
+        let why = allows(named, false).expect_err("it is not signed");
+        assert!(why.contains("without an accepted signature"), "{why}");
+    }
 }

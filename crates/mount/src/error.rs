@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use sealpack_format::broker::MessageError;
 use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_format::erofs::ImageError;
 use sealpack_format::pack::PackError;
@@ -211,6 +212,37 @@ pub enum Error {
          mounts EROFS for nobody else: {0}"
     )]
     Privilege(#[source] sealpack_kernel::Error),
+    /// The broker refuses what it was asked for, before it asked the kernel.
+    #[error("the broker refuses it: {error}")]
+    Broker {
+        /// What it was asked for, and what it said.
+        #[source]
+        error: sealpack_kernel::Error,
+    },
+    /// The broker cannot be asked for it.
+    #[error("the broker cannot be asked for this mount: {error}")]
+    NotForBroker {
+        /// What its messages do not carry.
+        #[source]
+        error: MessageError,
+    },
+    /// The kernel accepts no signature of some part of the image, and the broker makes no unsigned devices.
+    #[error("the broker mounts only what the kernel accepts a signature of, but {why}")]
+    OnlySigned {
+        /// Why it is not signed.
+        why: String,
+    },
+    /// Writable, for somebody who gets mounts of the broker's only.
+    #[error(
+        "upper directory {} cannot be used: the broker makes read-only mounts, and only root makes others of an image",
+        .0.display()
+    )]
+    WritableByBroker(PathBuf),
+    /// The process may attach nothing, anywhere.
+    #[error(
+        "the broker makes the mount, but whoever attaches it to a directory needs CAP_SYS_ADMIN there: as in a user          namespace with a mount namespace of one's own"
+    )]
+    NoNamespace,
     /// The kernel does not have a filesystem.
     #[error("this kernel has no {filesystem} (module missing, or not built in): {error}")]
     NoFilesystem {
@@ -298,6 +330,7 @@ impl Error {
             | Self::WrongRootHash { .. }
             | Self::MissingObject { .. }
             | Self::Signature { .. }
+            | Self::OnlySigned { .. }
             | Self::DeviceDiffers { .. }
             | Self::Corrupted { .. } => true,
             _ => false,
@@ -309,6 +342,16 @@ impl Error {
         match error.errno() {
             Errno::PERM => Self::Privilege(error),
             _ => Self::Call { doing, error },
+        }
+    }
+}
+
+impl Error {
+    /// The same, of a process that may not make devices.
+    pub(crate) fn for_want_of_privilege(self) -> Self {
+        match self {
+            Self::Call { error, .. } if error.errno() == Errno::ACCESS => Self::Privilege(error),
+            other => other,
         }
     }
 }

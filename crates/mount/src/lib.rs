@@ -22,8 +22,8 @@ mod source;
 mod table;
 mod target;
 
-pub use apply::{Achieved, apply};
-pub use devices::{LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
+pub use apply::{Achieved, apply, apply_with};
+pub use devices::{Broker, LiveDevice, live_devices, remove_leftovers, root_hashes_in_use};
 pub use enforcement::{
     ActivePolicy, ExecutedDevice, in_force as enforcement_in_force, in_force_for as enforcement_in_force_for,
 };

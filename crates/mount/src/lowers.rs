@@ -9,7 +9,7 @@ use sealpack_kernel::dm::{Device, DeviceName};
 use sealpack_kernel::mount::{DetachedMount, fd_path};
 use sealpack_kernel::{Errno, Kernel};
 
-use crate::devices::{Active, Files, Verity};
+use crate::devices::{Active, Broker, Client, Files, Lowered, Verity};
 use crate::error::Error;
 use crate::level::{Assurance, Level};
 use crate::metadata::CheckedImage;
@@ -25,6 +25,8 @@ pub enum Backing {
     Loop(PathBuf),
     /// A dm-verity device, which goes away with the last mount of it.
     Device(DeviceName),
+    /// A dm-verity device that the broker made and has not named.
+    Broker,
 }
 
 /// The metadata image and the packs, open and checked.
@@ -88,9 +90,7 @@ impl<'p> OpenLowers<'p> {
     /// # Errors
     /// Among others when the result would be good for less than `plan` requires, as soon as that
     /// is known.
-    pub(crate) fn mount(self, kernel: &Kernel, plan: &Plan) -> Result<MountedLowers, Error> {
-        let has_devices = plan.lowers.iter().any(|lower| lower.device.is_some());
-        let verity = if has_devices { Verity::open(kernel)? } else { Err(asked_for()) };
+    pub(crate) fn mount(self, kernel: &Kernel, plan: &Plan, way: &Way<'_>) -> Result<MountedLowers, Error> {
         let files = plan.files_have_verity.map(|have| Assurance::of_files(self.image_has_verity, have));
         let enough = |assurance: &Assurance| match plan.required.min(Level::Signed) <= assurance.level {
             true => Ok(()),
@@ -98,12 +98,12 @@ impl<'p> OpenLowers<'p> {
         };
         if let Some(files) = &files {
             enough(files)?;
-        } else if let Err(why) = &verity {
+        } else if let Way::None(why) = way {
             enough(&Assurance::new(Level::Plain, why.clone()))?;
         }
         let mut mounted = Vec::new();
         for open in self.lowers {
-            let lower = open.mount(kernel, &verity, &plan.lower)?;
+            let lower = open.mount(kernel, way, &plan.lower)?;
             if files.is_none() {
                 enough(&lower.assurance)?;
             }
@@ -112,6 +112,49 @@ impl<'p> OpenLowers<'p> {
         let parts: Vec<_> = mounted.iter().map(|lower: &Mounted| lower.assurance.clone()).collect();
         let assurance = files.unwrap_or_else(|| Assurance::of_parts(&parts));
         Ok(MountedLowers { mounted, assurance: assurance.at_most(plan.at_most, asked_for) })
+    }
+
+    /// All of it, as the broker is asked for it; `None` where a part of it has no device.
+    pub(crate) fn for_broker(&self) -> Option<Vec<Lowered<'_>>> {
+        self.lowers.iter().map(OpenLower::for_broker).collect()
+    }
+}
+
+/// How devices come about.
+pub(crate) enum Way<'k> {
+    /// This process makes them.
+    Own(Verity<'k>),
+    /// The broker does.
+    Broker(Client<'k>),
+    /// There are none, for a reason.
+    None(String),
+}
+
+impl<'k> Way<'k> {
+    /// The way for `plan`: by this process's own rights if it has them, else by those of `broker`, if one is there.
+    pub(crate) fn find(kernel: &'k Kernel, plan: &Plan, broker: Option<&Broker>) -> Result<Self, Error> {
+        if plan.lowers.iter().all(|lower| lower.device.is_none()) {
+            return Ok(Self::None(asked_for()));
+        }
+        let own = Verity::open(kernel);
+        let Some(broker) = broker else { return own.map(Self::of) };
+        let may = match &own {
+            Ok(Ok(verity)) => verity.may_make()?,
+            Ok(Err(_)) | Err(Error::Privilege(_)) => false,
+            Err(Error::Call { error, .. }) => error.errno() != Errno::ACCESS,
+            Err(_) => true,
+        };
+        if may {
+            return own.map(Self::of);
+        }
+        match broker.connect(kernel)? {
+            Some(client) => Ok(Self::Broker(client)),
+            None => own.map(Self::of).map_err(Error::for_want_of_privilege),
+        }
+    }
+
+    fn of(own: Result<Verity<'k>, String>) -> Self {
+        own.map_or_else(Self::None, Self::Own)
     }
 }
 
@@ -127,21 +170,35 @@ impl OpenLower<'_> {
         self.lower.layer.what()
     }
 
-    fn mount(
-        self,
-        kernel: &Kernel,
-        verity: &Result<Verity<'_>, String>,
-        filesystem: &Filesystem,
-    ) -> Result<Mounted, Error> {
-        let (Some(device), Ok(verity)) = (&self.lower.device, verity) else {
-            let why = verity.as_ref().err().cloned().unwrap_or_else(asked_for);
-            return self.mount_file(kernel, filesystem, why);
+    fn mount(self, kernel: &Kernel, way: &Way<'_>, filesystem: &Filesystem) -> Result<Mounted, Error> {
+        let Some(device) = &self.lower.device else {
+            return self.mount_file(kernel, filesystem, asked_for());
         };
+        let why = match way {
+            Way::Own(verity) => {
+                let files = Files { data: &self.data, tree: self.tree.as_ref() };
+                match verity.activate(self.what(), device, &files)? {
+                    Ok(active) => return self.mount_device(kernel, verity, filesystem, active),
+                    Err(why) => why,
+                }
+            }
+            Way::Broker(client) => match self.for_broker().map(|lower| client.mount(&lower)).transpose()? {
+                Some(Ok((mount, name))) => {
+                    let assurance = Assurance::new(Level::Signed, "");
+                    return Ok(Mounted { mount, backing: Backing::Device(name), assurance });
+                }
+                Some(Err(why)) => format!("the broker makes no unsigned devices, and {why}"),
+                None => asked_for(),
+            },
+            Way::None(why) => why.clone(),
+        };
+        self.mount_file(kernel, filesystem, why)
+    }
+
+    fn for_broker(&self) -> Option<Lowered<'_>> {
+        let device = self.lower.device.as_ref()?;
         let files = Files { data: &self.data, tree: self.tree.as_ref() };
-        match verity.activate(self.what(), device, &files)? {
-            Ok(active) => self.mount_device(kernel, verity, filesystem, active),
-            Err(why) => self.mount_file(kernel, filesystem, why),
-        }
+        Some(Lowered { what: self.what(), path: &self.lower.path, device, files })
     }
 
     fn mount_device(

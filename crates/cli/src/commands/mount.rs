@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Level, Plan, Writable};
+use sealpack_mount::{Broker, Level, Plan, Writable};
 use sealpack_node::{mounting, revoked};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 
@@ -18,6 +18,10 @@ use crate::show;
 ///
 /// Device files in the image have no effect, and set-user-ID bits none unless the mount is signed and
 /// has no --upper.
+///
+/// Whoever may not make devices, as ordinary users or anybody on a sealed host, has the broker make
+/// them, where one runs; sealed images only. Users mount in a namespace of their own, for example in
+/// the shell that `unshare --map-root-user --mount` starts, and read-only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack mount debian:12 /mnt
@@ -80,7 +84,8 @@ impl Mount {
         if self.plan {
             return show::mounted::plan(context.output, &plan);
         }
-        let achieved = sealpack_mount::apply(&Kernel::default(), &plan).map_err(|error| match error {
+        let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()));
+        let achieved = achieved.map_err(|error| match error {
             sealpack_mount::Error::Level { .. } | sealpack_mount::Error::NotEnforced { .. } => {
                 advised(error.into())
             }

@@ -39,8 +39,8 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_store::Error>() {
         return of_store(error).map(str::to_owned);
     }
-    if let Some(sealpack_mount::Error::Busy { .. }) = error.downcast_ref() {
-        return Some("`sealpack umount --lazy` takes it out of sight at once".to_owned());
+    if let Some(error) = error.downcast_ref::<sealpack_mount::Error>() {
+        return of_mount(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
@@ -72,6 +72,26 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
         _ => None,
     };
     hint.map(str::to_owned)
+}
+
+const fn of_mount(error: &sealpack_mount::Error) -> Option<&'static str> {
+    use sealpack_mount::Error;
+    match error {
+        Error::Busy { .. } => Some("`sealpack umount --lazy` takes it out of sight at once"),
+        Error::Privilege(_) => {
+            Some("where sealpack-broker.service runs, ordinary users can mount sealed images")
+        }
+        Error::NoNamespace => {
+            Some("`unshare --map-root-user --mount` starts a shell that has both: mount there")
+        }
+        Error::OnlySigned { .. } => {
+            Some("`sealpack seal` signs an image; `sealpack doctor` says whose signatures the kernel accepts")
+        }
+        Error::WritableByBroker(_) => {
+            Some("mount it read-only, and another overlay over it, with the option userxattr")
+        }
+        _ => None,
+    }
 }
 
 /// What the trust store's refusals mean, and what lies below.
@@ -238,6 +258,7 @@ fn of_policy(error: &PolicyError) -> Option<String> {
         PolicyError::SignedTooLong { .. } => {
             "have fewer rules, or seal the images into packs: one rule allows them all"
         }
+        PolicyError::OnlyUpdates => "--update gives it a higher version of that",
         PolicyError::NoDevices { .. } => {
             "`sealpack convert IMAGE --to packs` keeps it so, and `sealpack seal` signs its devices"
         }

@@ -10,6 +10,7 @@ pub(crate) mod differences;
 pub(crate) mod files;
 pub(crate) mod host_status;
 pub(crate) mod image;
+pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod mounted;
 pub(crate) mod parts;

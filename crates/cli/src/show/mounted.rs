@@ -23,7 +23,7 @@ pub(crate) fn mounted(output: Output, achieved: &Achieved) -> CommandResult {
         "suid": achieved.suid,
         "loop_device": match &achieved.backing {
             Backing::Loop(device) => Some(device),
-            Backing::File | Backing::Device(_) => None,
+            Backing::File | Backing::Device(_) | Backing::Broker => None,
         },
         "device": device_of(&achieved.backing),
         "pack_devices": achieved.packs.iter().map(device_of).collect::<Vec<_>>(),
@@ -48,6 +48,6 @@ pub(crate) fn unmounted(output: Output, unmounted: &Mounted) -> CommandResult {
 fn device_of(backing: &Backing) -> Option<&str> {
     match backing {
         Backing::Device(name) => Some(name.as_str()),
-        Backing::File | Backing::Loop(_) => None,
+        Backing::File | Backing::Loop(_) | Backing::Broker => None,
     }
 }

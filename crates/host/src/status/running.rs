@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sealpack_format::{BlobDigest, ObjectId};
 use sealpack_node::seals;
-use sealpack_store::Store;
+use sealpack_store::{ImageRecord, Store};
 
 /// What the store knows of the image that a host was booted from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub struct RunningImage {
 }
 
 impl RunningImage {
+    /// A record of the image with this metadata image, under whatever name.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn record(store: &Store, image: &ObjectId) -> Result<Option<ImageRecord>, sealpack_store::Error> {
+        Ok(store.images()?.records.into_iter().find(|record| record.metadata_image == *image))
+    }
+
     /// What a store knows of the image with this metadata image; `None` where no name means it any more.
     ///
     /// # Errors

@@ -42,11 +42,16 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<(), ServiceError> {
     // A policy that becomes active later is updated in the ordinary way: whoever may activate one may do that.
     let policy = active_policy(&kernel)?;
     let opened = Opened::new(&kernel, &socket, policy.as_deref(), log(stays)?)?;
-    if stays {
-        return Ok(fork(&kernel, opened)?);
-    }
-    let Err(error) = become_broker(&kernel, Server { opened, says: None }, Life::OfAService);
-    Err(error.into())
+    let begun = if stays {
+        fork(&kernel, opened)
+    } else {
+        become_broker(&kernel, Server { opened, says: None }, Life::OfAService).map(|never| match never {})
+    };
+    begun.map_err(|error| {
+        // Nobody serves there. From the broker's own place it cannot be reached, and the next one replaces it.
+        let _ = std::fs::remove_file(&socket);
+        error.into()
+    })
 }
 
 /// Where lines go.

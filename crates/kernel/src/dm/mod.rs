@@ -307,6 +307,20 @@ impl DeviceMapper<'_> {
         removed.map(drop).map_err(|error| error.meaning_of(meaning))
     }
 
+    /// Whether this process may change devices, not only look at them: asks for the removal of a device that there is not.
+    ///
+    /// # Errors
+    /// Other ones than refusals.
+    pub fn may_change(&self) -> Result<bool, Error> {
+        let name = DeviceName("sealpack-no-such-device".to_owned());
+        match self.remove(&name) {
+            Ok(()) => Ok(true),
+            Err(error) if error.errno() == Errno::NXIO => Ok(true),
+            Err(error) if matches!(error.errno(), Errno::PERM | Errno::ACCESS) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets a device go with its last user, which may be the caller; at once when it has none.
     /// Until then it can be opened and mounted again.
     ///

@@ -106,6 +106,16 @@ fn a_device_that_is_not_there_has_no_status() {
 }
 
 #[test]
+fn who_may_only_look_is_told_from_who_may_change() {
+    for (errno, may) in [(Errno::NXIO, Ok(true)), (Errno::PERM, Ok(false)), (Errno::ACCESS, Ok(false))] {
+        let (kernel, control) = refusing(errno);
+        assert_eq!(DeviceMapper { kernel: &kernel, control }.may_change(), may);
+    }
+    let (kernel, control) = refusing(Errno::IO);
+    assert_eq!(DeviceMapper { kernel: &kernel, control }.may_change().unwrap_err().errno(), Errno::IO);
+}
+
+#[test]
 fn only_one_can_have_device_mapper_to_itself() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let kernel = Kernel::new();

@@ -346,22 +346,30 @@ impl Kernel {
         )
     }
 
+    /// The number of the block device that a mount's filesystem is on; of other filesystems, a number that they have
+    /// instead.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn device_of_mount(&self, mount: &DetachedMount) -> Result<DeviceNumber, Error> {
+        self.call(
+            "fstat",
+            || format!("[{}]", mount.fd.as_raw_fd()),
+            || Ok(DeviceNumber::of(rustix::fs::fstat(&mount.fd)?.st_dev)),
+        )
+    }
+
     /// Requires that a mount is of the filesystem on the block device with that number.
     ///
     /// # Errors
     /// `ESTALE` when it is not.
     pub fn require_mount_of(&self, mount: &DetachedMount, number: DeviceNumber) -> Result<(), Error> {
-        self.call(
-            "fstat",
-            || format!("[{}], a mount of {number}", mount.fd.as_raw_fd()),
-            || match DeviceNumber::of(rustix::fs::fstat(&mount.fd)?.st_dev) {
-                actual if actual == number => Ok(()),
-                _ => Err(Errno::STALE),
-            },
-        )
-        .map_err(|error| {
-            error.meaning_of(|errno| (errno == Errno::STALE).then_some("another device was mounted"))
-        })
+        if self.device_of_mount(mount)? == number {
+            return Ok(());
+        }
+        let arguments = format!("[{}], a mount of {number}", mount.fd.as_raw_fd());
+        let error = Error::new(crate::Call { name: "fstat", arguments }, Errno::STALE);
+        Err(error.meaning_of(|_| Some("another device was mounted")))
     }
 
     /// Which mount `fd` is on.

@@ -1,8 +1,10 @@
 //! What mounts that were killed left behind.
 
+use std::path::Path;
+
 use sealpack_format::digest::RootHash;
-use sealpack_kernel::Kernel;
 use sealpack_kernel::dm::{DeviceMapper, DeviceName, DeviceStatus};
+use sealpack_kernel::{Errno, Kernel};
 
 use super::{LOCK_PATIENCE, is_race};
 use crate::error::Error;
@@ -13,7 +15,8 @@ const DOING: &str = "removing devices that were left behind";
 /// Removes devices of ours that nobody has open and that do not go by themselves: a process that
 /// is killed between making a device and opening it leaves one. Returns their names.
 ///
-/// Loads no module: where device-mapper is not in the kernel, there is nothing to remove.
+/// Loads no module: where device-mapper is not in the kernel, there is nothing to remove. Who may not remove devices leaves
+/// them to those who make them: the broker removes its own.
 ///
 /// # Errors
 /// [`Error::Call`].
@@ -21,8 +24,20 @@ pub fn remove_leftovers(kernel: &Kernel) -> Result<Vec<DeviceName>, Error> {
     if !kernel.has_device_mapper() {
         return Ok(Vec::new());
     }
-    let mapper = kernel.device_mapper().map_err(|error| Error::call(DOING, error))?;
-    sweep(&mapper)
+    let mapper = kernel.device_mapper().map_err(|error| Error::call(DOING, error));
+    match mapper.and_then(|mapper| sweep(&mapper)) {
+        Err(error) if is_refused(&error) => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+/// Whether something failed for want of privilege.
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Privilege(_) => true,
+        Error::Call { error, .. } => error.errno() == Errno::ACCESS,
+        _ => false,
+    }
 }
 
 /// The root hashes of all devices of ours, which those who use them may know by nothing else: of packs, and of
@@ -35,8 +50,23 @@ pub fn root_hashes_in_use(kernel: &Kernel) -> Result<Vec<RootHash>, Error> {
         return Ok(Vec::new());
     }
     let devices = kernel.device_mapper().and_then(|mapper| mapper.devices());
-    let devices = devices.map_err(|error| Error::call("listing the devices in use", error))?;
-    Ok(devices.iter().filter_map(|(name, _)| root_hash_of(name)).collect())
+    match devices.map_err(|error| Error::call("listing the devices in use", error)) {
+        Ok(devices) => Ok(devices.iter().filter_map(|(name, _)| root_hash_of(name)).collect()),
+        Err(error) if is_refused(&error) => shown_root_hashes(Path::new("/sys/block")),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same, as sysfs shows it to everybody.
+fn shown_root_hashes(blocks: &Path) -> Result<Vec<RootHash>, Error> {
+    let failed = |error| Error::Io { what: "the list of devices", path: blocks.to_owned(), error };
+    let mut hashes = Vec::new();
+    for entry in std::fs::read_dir(blocks).map_err(failed)? {
+        // Other devices have no such name, and one may have gone since.
+        let name = std::fs::read_to_string(entry.map_err(failed)?.path().join("dm/name"));
+        hashes.extend(name.ok().and_then(|name| root_hash_of(name.trim_end())));
+    }
+    Ok(hashes)
 }
 
 /// As [`remove_leftovers`].
@@ -112,6 +142,20 @@ mod tests {
         assert!(!is_ours(&format!("sealpack-x-{hash}")));
         assert!(!is_ours(&format!("sealpack-s-{hash}-old")));
         assert!(!is_ours(&format!("other-sealpack-s-{hash}")));
+    }
+
+    #[test]
+    fn devices_are_known_by_what_sysfs_shows_too() {
+        let blocks = tempfile::tempdir().unwrap();
+        let hash = "cd".repeat(32);
+        for (block, name) in
+            [("dm-0", format!("sealpack-s-{hash}-16001\n")), ("dm-1", "vg-root\n".to_owned())]
+        {
+            std::fs::create_dir_all(blocks.path().join(block).join("dm")).unwrap();
+            std::fs::write(blocks.path().join(block).join("dm/name"), name).unwrap();
+        }
+        std::fs::create_dir(blocks.path().join("vda")).unwrap();
+        assert_eq!(shown_root_hashes(blocks.path()).unwrap(), [hash.parse().unwrap()]);
     }
 
     #[test]

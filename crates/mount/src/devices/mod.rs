@@ -5,9 +5,11 @@
 //! Device-mapper is locked from the look at a device to its resumption, so that nobody takes a
 //! device in the making for a leftover.
 
+mod broker;
 mod compare;
 mod leftovers;
 mod live;
+mod signatures;
 
 use std::fs::File;
 use std::ops::RangeInclusive;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
 use sealpack_kernel::{Errno, Kernel};
 
+pub use broker::Broker;
+pub(crate) use broker::{Client, Lowered, makes_overlays};
 pub use leftovers::{remove_leftovers, root_hashes_in_use};
 pub use live::{LiveDevice, live_devices};
 
@@ -52,6 +56,7 @@ pub(crate) struct Verity<'k> {
 }
 
 /// The open files that a device is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Files<'f> {
     pub(crate) data: &'f File,
     /// The hash area's file, if it is another.
@@ -120,7 +125,9 @@ impl<'k> Verity<'k> {
         };
         match self.device(planned, files, None) {
             Ok((device, name)) => Ok(Ok(Active { device, name, why_unsigned: Some(why_unsigned) })),
-            Err(Error::Call { error, .. }) if is_of_load(&error) && error.errno() == Errno::NOKEY => {
+            Err(Error::Call { error, .. })
+                if signatures::is_of_load(&error) && error.errno() == Errno::NOKEY =>
+            {
                 let why = "the kernel takes no unsigned devices (dm_verity.require_signatures)";
                 Ok(Err(format!("{why}, and {why_unsigned}")))
             }
@@ -135,48 +142,15 @@ impl<'k> Verity<'k> {
         planned: &Device,
         files: &Files<'_>,
     ) -> Result<Result<Active, String>, Error> {
-        let hash = planned.root_hash;
-        let mut why = format!("there is no signature of {what}, root hash {hash}");
-        let mut bad = None;
-        for signature in &planned.signatures {
-            let error = match self.device(planned, files, Some(signature)) {
-                Ok((device, name)) => return Ok(Ok(Active { device, name, why_unsigned: None })),
-                Err(Error::Call { error, .. }) if is_of_load(&error) => error,
-                Err(error) => return Err(error),
-            };
-            match error.errno() {
-                Errno::NOKEY => why = self.why_unknown(signature),
-                Errno::NOPKG => {
-                    why = format!("the kernel lacks the algorithm of the signature by {}", signature.signer);
-                }
-                Errno::INVAL if !checks_signatures() => {
-                    return Ok(Err("the kernel was built without the check of signatures".to_owned()));
-                }
-                errno if is_bad_signature(errno) => bad = Some((signature, error)),
-                _ => return Err(Error::call(DOING, error)),
-            }
-        }
-        match bad {
-            Some((signature, error)) => {
-                let (what, signer) = (what.to_owned(), signature.signer.clone());
-                Err(Error::Signature { what, signer, error })
-            }
-            None => Ok(Err(why)),
-        }
+        signatures::first_accepted(self.kernel, what, planned, |signature| {
+            let (device, name) = self.device(planned, files, Some(signature))?;
+            Ok(Active { device, name, why_unsigned: None })
+        })
     }
 
-    /// Which certificate is missing from which keyrings.
-    fn why_unknown(&self, signature: &Signature) -> String {
-        use sealpack_kernel::keyring::TrustedKeyring;
-        let own = self.kernel.trusted_keyring(TrustedKeyring::DmVerity);
-        let keyrings = match own {
-            Ok(None) => ".secondary_trusted_keys and .platform",
-            _ => ".secondary_trusted_keys, .platform and (once restricted) .dm-verity",
-        };
-        format!(
-            "the signer's certificate, {}, is in none of the kernel's keyrings {keyrings}",
-            signature.signer
-        )
+    /// Whether this process may make devices.
+    pub(crate) fn may_make(&self) -> Result<bool, Error> {
+        self.mapper.may_change().map_err(|error| Error::call(DOING, error))
     }
 
     /// How many devices there are of this user's.
@@ -303,22 +277,6 @@ fn numbers_of(user: u32) -> RangeInclusive<u64> {
 /// Whether a device may have gone between two calls.
 fn is_race(error: &sealpack_kernel::Error) -> bool {
     matches!(error.errno(), Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::STALE | Errno::BUSY)
-}
-
-/// Whether the table was refused, which is where the kernel checks the signature.
-fn is_of_load(error: &sealpack_kernel::Error) -> bool {
-    error.call().arguments.contains("DM_TABLE_LOAD")
-}
-
-/// What the kernel says of a signature that no certificate would help
-/// (crypto/asymmetric_keys/pkcs7_*.c): that of another root hash, by a revoked key, or none.
-const fn is_bad_signature(errno: Errno) -> bool {
-    matches!(errno, Errno::KEYREJECTED | Errno::BADMSG | Errno::KEYREVOKED | Errno::KEYEXPIRED)
-}
-
-/// Whether dm-verity was built with the check of signatures; it has this parameter then.
-fn checks_signatures() -> bool {
-    std::path::Path::new("/sys/module/dm_verity/parameters/require_signatures").exists()
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ use crate::show;
 /// first process are those of the image. The same inputs give the same file, but for an ECDSA signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack host build site/host:3 -o sealed_3.efi --policy host.p7b --certificate packs.crt --key boot.key --cert boot.crt
-  sealpack host build site/host:3 -o unsigned.efi --policy host.p7b --certificate packs.crt --unsigned
-  sbsign --key boot.key --cert boot.crt --output sealed_3.efi unsigned.efi")]
+  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
+  sealpack host build host:3 -o unsigned.efi --policy p.p7b --certificate packs.crt --unsigned
+  sbsign --key b.key --cert b.crt --output sealed_3.efi unsigned.efi")]
 pub(crate) struct Build {
     /// The image: a name, or a whole digest. It has to be sealed.
     image: String,

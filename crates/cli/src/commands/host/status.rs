@@ -1,14 +1,13 @@
 use std::path::Path;
 
 use sealpack_format::ObjectId;
-use sealpack_format::boot::data;
 use sealpack_host::status::{NotSealed, RunningImage, Seen, Status as HostStatus};
 use sealpack_kernel::Kernel;
-use sealpack_mount::{enforcement_in_force, mounted};
-use sealpack_node::place::StorePlace;
+use sealpack_mount::{Broker, enforcement_in_force, mounted};
 use sealpack_node::standing::{IpeState, Keyrings};
 
-use crate::context::{Context, LOCK_WAIT};
+use super::store_of_host;
+use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::show;
 
@@ -34,6 +33,7 @@ impl Status {
         let state = show::host_status::State {
             status: found.as_ref(),
             running: running.as_ref(),
+            broker: &Broker::default().version(&kernel).map_err(|error| error.to_string()),
             ipe: &IpeState::read(&kernel),
             keyrings: &Keyrings::read(&kernel),
         };
@@ -72,9 +72,8 @@ pub(in crate::commands) fn find_out(kernel: &Kernel) -> Result<Result<HostStatus
 
 /// What the host's store knows of the image. It need not be readable for whoever asks.
 fn running(context: &Context, image: &ObjectId) -> Option<RunningImage> {
-    let usual = || Path::new(data::MOUNTED_AT).join(data::STORE);
-    let place = StorePlace::new(context.store.clone().unwrap_or_else(usual), LOCK_WAIT);
-    let found = place.open_for_reading().and_then(|(_lock, store)| RunningImage::find(&store, image));
+    let opened = store_of_host(context).open_for_reading();
+    let found = opened.and_then(|(_lock, store)| RunningImage::find(&store, image));
     match found {
         Ok(running) => running,
         Err(error) => {
