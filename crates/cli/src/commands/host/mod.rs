@@ -1,3 +1,6 @@
+mod attach;
+mod build;
+mod input;
 mod check;
 mod disk;
 mod keep;
@@ -5,8 +8,11 @@ mod status;
 
 use std::path::Path;
 
+use sealpack_format::RootHash;
 use sealpack_format::boot::data;
+use sealpack_host::status::{RunningImage, Status};
 use sealpack_node::place::StorePlace;
+use sealpack_node::seals::packs_of;
 
 pub(in crate::commands) use status::find_out;
 
@@ -18,6 +24,7 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
   sealpack host check host:1
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
@@ -29,6 +36,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Build(Box<build::Build>),
+    Attach(attach::Attach),
     Check(check::Check),
     Disk(disk::Disk),
     Status(status::Status),
@@ -38,12 +47,34 @@ enum HostCommand {
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Build(command) => command.run(context),
+            HostCommand::Attach(command) => command.run(context),
             HostCommand::Check(command) => command.run(context),
             HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
         }
     }
+}
+
+/// The root hashes of the devices that a sealed host is booted from: those of its packs only where the store tells them.
+pub(in crate::commands) fn devices(context: &Context, status: &Status) -> Vec<RootHash> {
+    let mut devices = vec![status.boot.root_hash];
+    let packs = store_of_host(context).open_for_reading().map_err(sealpack_node::Error::from).and_then(
+        |(_lock, store)| match RunningImage::record(&store, &status.boot.image)? {
+            Some(record) => packs_of(&store, &record),
+            None => Ok(Vec::new()),
+        },
+    );
+    match packs {
+        Ok(packs) => devices.extend(packs.iter().map(|pack| pack.sealed.root_hash)),
+        Err(error) => {
+            context
+                .output
+                .remark(&format!("note: which packs this host is booted from is not known: {error}"));
+        }
+    }
+    devices
 }
 
 /// The store that a sealed host is booted from, unless another one was named.
