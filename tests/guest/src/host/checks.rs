@@ -74,12 +74,18 @@ const fn console(name: &'static str, boot: Boot, shows: &'static str) -> Check {
 
 /// All checks, in the order in which they run.
 pub const ALL: &[Check] = &[
-    sealed("host_boots", "multi-user with no failed unit, Secure Boot on, the policy enforced, the kernel locked down"),
+    sealed(
+        "host_boots",
+        "multi-user with no failed unit, Secure Boot on, the policy enforced, the kernel locked down",
+    ),
     sealed(
         "host_extra_files_ignored",
         "credentials and extensions that anybody puts onto the EFI system partition reach nobody",
     ),
-    sealed("host_modules_from_image", "modules are loaded from the image, and their copies from nowhere else"),
+    sealed(
+        "host_modules_from_image",
+        "modules are loaded from the image, and their copies from nowhere else",
+    ),
     attack("host_enforce_stays", "root does not switch IPE off"),
     console(
         "host_refuses_wrong_root",

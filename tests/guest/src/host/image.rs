@@ -89,7 +89,8 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
 fn unit(name: &str, text: &str) -> Vec<Entry> {
     let path = format!("usr/lib/systemd/system/{name}");
     let wanted = "etc/systemd/system/multi-user.target.wants/";
-    let mut entries: Vec<Entry> = ["etc/", "etc/systemd/", "etc/systemd/system/", wanted].map(directory).into();
+    let mut entries: Vec<Entry> =
+        ["etc/", "etc/systemd/", "etc/systemd/system/", wanted].map(directory).into();
     entries.push(Entry::new(format!("{wanted}{name}"), Member::Symlink(format!("/{path}"))));
     entries.extend(["usr/", "usr/lib/", "usr/lib/systemd/", "usr/lib/systemd/system/"].map(directory));
     entries.push(Entry::new(path, Member::File(text.into())));

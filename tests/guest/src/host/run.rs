@@ -112,12 +112,13 @@ impl<'w> Boots<'w> {
     /// Starts the machine of a boot.
     fn start(&self, boot: Boot, names: &[&str], watch: impl FnMut(&Line)) -> Result<Ended> {
         let machine = self.machine(boot)?;
-        let is_probes = |name: &&str| {
-            checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)))
-        };
+        let is_probes =
+            |name: &&str| checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)));
         let names: Vec<&str> = names.iter().copied().filter(is_probes).collect();
-        let mut start =
-            Start { task: Some(Task { is_bare: boot == Boot::Bare, ..Task::checks(&names) }), ..Start::default() };
+        let mut start = Start {
+            task: Some(Task { is_bare: boot == Boot::Bare, ..Task::checks(&names) }),
+            ..Start::default()
+        };
         match boot {
             Boot::Sealed | Boot::Later | Boot::Bare => {}
             Boot::WrongRoot => start.reboots = true,
