@@ -1,3 +1,6 @@
+mod attach;
+mod build;
+mod input;
 mod keep;
 mod status;
 
@@ -19,6 +22,7 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
   sealpack host status
   sealpack host keep")]
 pub(crate) struct Host {
@@ -28,6 +32,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Build(Box<build::Build>),
+    Attach(attach::Attach),
     Status(status::Status),
     Keep(keep::Keep),
 }
@@ -35,6 +41,8 @@ enum HostCommand {
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Build(command) => command.run(context),
+            HostCommand::Attach(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
         }
