@@ -16,6 +16,8 @@ pub struct Programs {
     pub init: PathBuf,
     /// `sealpack`.
     pub sealpack: PathBuf,
+    /// The first process of a sealed host, here for its broker.
+    pub host_init: PathBuf,
 }
 
 /// Builds them.
@@ -26,11 +28,23 @@ pub fn build() -> Result<Programs> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
-        .args(["--package", "sealpack", "--package", "sealpack-guest", "--bins"])
+        .args([
+            "--package",
+            "sealpack",
+            "--package",
+            "sealpack-guest",
+            "--package",
+            "sealpack-init",
+            "--bins",
+        ])
         .args(["--config", &format!("target.{TARGET}.rustflags = ['-Ctarget-feature=+crt-static']")])
         .env_remove("RUSTFLAGS")
         .current_dir(paths::workspace());
     run(&mut cargo)?;
     let dir = paths::target().join(TARGET).join("guest");
-    Ok(Programs { init: dir.join("sealpack-guest-init"), sealpack: dir.join("sealpack") })
+    Ok(Programs {
+        init: dir.join("sealpack-guest-init"),
+        sealpack: dir.join("sealpack"),
+        host_init: dir.join("sealpack-init"),
+    })
 }
