@@ -56,6 +56,29 @@ pub(crate) struct SealSigningArgs {
     cert: Option<PathBuf>,
 }
 
+/// The key and certificate of what firmware starts.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct BootSigningArgs {
+    /// The private key that signs what firmware starts: a file, PEM or DER, not encrypted; or, where Sealpack was built
+    /// for that, the PKCS#11 URI of a key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source
+    /// or in $SEALPACK_PIN. Use another one than for images and policies.
+    #[arg(long, value_name = "FILE|URI", required_unless_present = "unsigned", conflicts_with = "unsigned")]
+    #[arg(requires = "cert")]
+    key: Option<PathBuf>,
+    /// Its certificate, which the firmware has in its db: PEM or DER.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+}
+
+impl BootSigningArgs {
+    /// Loads both; nothing where what is made stays unsigned.
+    pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
+        let (Some(key), Some(cert)) = (&self.key, &self.cert) else { return Ok(None) };
+        load(&KeyArgs { key: key.clone() }, cert, SignsFor::Firmware, output).map(Some)
+    }
+}
+
 impl SealSigningArgs {
     /// As [`SigningArgs::signer`].
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {

@@ -13,6 +13,8 @@ use crate::output::{Output, count};
 pub(crate) struct State<'s> {
     pub(crate) status: Result<&'s Status, &'s NotSealed>,
     pub(crate) running: Option<&'s RunningImage>,
+    /// The version of the broker, if there is one; in words, why it does not answer.
+    pub(crate) broker: &'s Result<Option<String>, String>,
     pub(crate) ipe: &'s Result<IpeState, String>,
     pub(crate) keyrings: &'s Keyrings,
 }
@@ -68,6 +70,15 @@ fn facts(status: &Status, state: &State<'_>) -> Vec<(&'static str, String)> {
     if !kept.is_empty() {
         facts.push(("kept policies", kept.join(", ")));
     }
+    let broker = match state.broker {
+        Ok(Some(version)) => format!("answers, version {version}"),
+        Ok(None) => {
+            "is not there: no more enforced mounts, and no updates of the policy, until the next boot"
+                .to_owned()
+        }
+        Err(why) => why.clone(),
+    };
+    facts.push(("broker", broker));
     facts.push(("/etc", format!("writes to {}", boot.etc.name())));
     facts.push(("last refused", status.last_refused.clone().unwrap_or_else(|| "no boot".to_owned())));
     facts
@@ -107,6 +118,10 @@ fn json_of(state: &State<'_>) -> Value {
         "sealed": state.status.is_ok(),
         "why_not": state.status.err().map(ToString::to_string),
         "host": state.status.ok().map(|status| parts::with(host_json(status), image_json(state.running))),
+        "broker": {
+            "broker_version": state.broker.as_ref().ok(),
+            "problem": state.broker.as_ref().err(),
+        },
         "ipe": ipe_json(state.ipe),
         "keyrings": state.keyrings.iter().map(|(which, contents)| keyring_json(which, contents)).collect::<Vec<_>>(),
     })
@@ -191,8 +206,14 @@ mod tests {
             epoch: Some(3),
         };
         let (status, keyrings) = (status(), Keyrings::read(&sealpack_kernel::Kernel::new()));
-        let ipe = Err("not active".to_owned());
-        let state = State { status: Ok(&status), running: Some(&running), ipe: &ipe, keyrings: &keyrings };
+        let (ipe, broker) = (Err("not active".to_owned()), Ok(None));
+        let state = State {
+            status: Ok(&status),
+            running: Some(&running),
+            broker: &broker,
+            ipe: &ipe,
+            keyrings: &keyrings,
+        };
         look(&status, &state)
     }
 
@@ -204,6 +225,7 @@ mod tests {
             "  Secure Boot     off: the firmware starts whatever it finds\n",
             "  last refused    mount: the root hash is another one\n",
             "  kept policies   host-0.0.2\n",
+            "  broker          is not there: no more enforced mounts",
             "  on       lockdown          as the kernel says\n  OFF",
             "  OFF      kexec             as the kernel says\n           switched off by the signed command line; it stops starting",
             "  OFF      ptrace            as the kernel says\n           not as the signed command line says; it stops reaching",

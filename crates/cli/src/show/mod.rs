@@ -20,3 +20,4 @@ pub(crate) mod records;
 pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;
+pub(crate) mod uki;

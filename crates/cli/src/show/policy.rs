@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealpack_node::policy::{GivenPolicy, KernelPolicies, Loaded, Origin};
+use sealpack_node::policy::{Done, GivenPolicy, KernelPolicies, Loaded, Origin};
 use sealpack_trust::policy::profile::Profile;
 use sealpack_trust::policy::{Operation, Policy, Remark, Rule};
 use serde_json::{Value, json};
@@ -103,12 +103,17 @@ pub(crate) fn signed(
         .result(&value, || format!("{}: policy {name} version {version}, signed by {signer}", file.display()))
 }
 
-/// Shows a policy that the kernel has taken.
-pub(crate) fn loaded(output: Output, loaded: &Loaded) -> CommandResult {
-    let Loaded { name, version, is_update, active, enforcing } = loaded;
-    let done = if *is_update { "updated" } else { "loaded" };
+/// Shows a policy that the kernel has taken, and where it is kept for the next boot, if it is.
+pub(crate) fn loaded(output: Output, loaded: &Loaded, kept: Option<&Path>) -> CommandResult {
+    let Loaded { name, version, done, active, enforcing } = loaded;
+    let (word, done) = match done {
+        Done::Loaded => ("loaded", "loaded"),
+        Done::Updated => ("updated", "updated"),
+        Done::WasThere => ("was_there", "there already"),
+    };
     let value = json!({
-        "policy": name, "policy_version": version, "done": done, "active": active, "enforcing": enforcing,
+        "policy": name, "policy_version": version, "done": word, "active": active, "enforcing": enforcing,
+        "kept_as": kept,
     });
     output.result(&value, || {
         let state = match (active, enforcing) {
@@ -116,7 +121,8 @@ pub(crate) fn loaded(output: Output, loaded: &Loaded) -> CommandResult {
             (true, false) => "active; IPE is not enforcing, so it denies nothing",
             (false, _) => "not active",
         };
-        format!("policy {name} version {version}: {done}, {state}")
+        let kept = kept.map(|path| format!("\nkept for the next boot as {}", path.display()));
+        format!("policy {name} version {version}: {done}, {state}{}", kept.unwrap_or_default())
     })
 }
 

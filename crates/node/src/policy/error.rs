@@ -117,6 +117,12 @@ pub enum PolicyError {
         /// Why, and what to do.
         refusal: KernelRefusal,
     },
+    /// Only the broker may give policies to the kernel, and it updates the active one.
+    #[error("on this host policies come to the kernel through the broker, which only updates the active one")]
+    OnlyUpdates,
+    /// The broker says no, or nothing.
+    #[error(transparent)]
+    Broker(sealpack_mount::Error),
     /// The kernel says no.
     #[error(transparent)]
     Kernel(#[from] sealpack_kernel::Error),

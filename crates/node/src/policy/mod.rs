@@ -16,7 +16,7 @@ pub use check::{Checked, FileDecision, Interpreter, check};
 pub use devices::devices_of;
 pub use error::PolicyError;
 pub use explain::{LOG_MAX_BYTES, Told, tell};
-pub use load::{KernelPolicies, Loaded, activate, load};
+pub use load::{Done, KernelPolicies, Loaded, Loading, activate, load};
 pub use revoke::denying;
 pub use sign::sign;
 pub use source::{GivenPolicy, Origin};

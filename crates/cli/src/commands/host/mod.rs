@@ -1,10 +1,16 @@
+mod attach;
+mod build;
+mod input;
 mod keep;
 mod status;
 
 use std::path::Path;
 
+use sealpack_format::RootHash;
 use sealpack_format::boot::data;
+use sealpack_host::status::{RunningImage, Status};
 use sealpack_node::place::StorePlace;
+use sealpack_node::seals::packs_of;
 
 pub(in crate::commands) use status::find_out;
 
@@ -16,6 +22,7 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
   sealpack host status
   sealpack host keep")]
 pub(crate) struct Host {
@@ -25,6 +32,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Build(Box<build::Build>),
+    Attach(attach::Attach),
     Status(status::Status),
     Keep(keep::Keep),
 }
@@ -32,10 +41,32 @@ enum HostCommand {
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Build(command) => command.run(context),
+            HostCommand::Attach(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
         }
     }
+}
+
+/// The root hashes of the devices that a sealed host is booted from: those of its packs only where the store tells them.
+pub(in crate::commands) fn devices(context: &Context, status: &Status) -> Vec<RootHash> {
+    let mut devices = vec![status.boot.root_hash];
+    let packs = store_of_host(context).open_for_reading().map_err(sealpack_node::Error::from).and_then(
+        |(_lock, store)| match RunningImage::record(&store, &status.boot.image)? {
+            Some(record) => packs_of(&store, &record),
+            None => Ok(Vec::new()),
+        },
+    );
+    match packs {
+        Ok(packs) => devices.extend(packs.iter().map(|pack| pack.sealed.root_hash)),
+        Err(error) => {
+            context
+                .output
+                .remark(&format!("note: which packs this host is booted from is not known: {error}"));
+        }
+    }
+    devices
 }
 
 /// The store that a sealed host is booted from, unless another one was named.

@@ -3,7 +3,7 @@ use std::path::Path;
 use sealpack_format::ObjectId;
 use sealpack_host::status::{NotSealed, RunningImage, Seen, Status as HostStatus};
 use sealpack_kernel::Kernel;
-use sealpack_mount::{enforcement_in_force, mounted};
+use sealpack_mount::{Broker, enforcement_in_force, mounted};
 use sealpack_node::standing::{IpeState, Keyrings};
 
 use super::store_of_host;
@@ -33,6 +33,7 @@ impl Status {
         let state = show::host_status::State {
             status: found.as_ref(),
             running: running.as_ref(),
+            broker: &Broker::default().version(&kernel).map_err(|error| error.to_string()),
             ipe: &IpeState::read(&kernel),
             keyrings: &Keyrings::read(&kernel),
         };
