@@ -7,6 +7,7 @@
 //! | Sealpack | `/usr/bin/sealpack`, `/usr/lib/sealpack/init`, and the unit that keeps files of `/etc`, enabled |
 //! | probe | the service that runs the checks, and what it attacks with |
 
+use crate::attacks;
 use crate::kernels::Generation;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
@@ -89,7 +90,8 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
 fn unit(name: &str, text: &str) -> Vec<Entry> {
     let path = format!("usr/lib/systemd/system/{name}");
     let wanted = "etc/systemd/system/multi-user.target.wants/";
-    let mut entries: Vec<Entry> = ["etc/", "etc/systemd/", "etc/systemd/system/", wanted].map(directory).into();
+    let mut entries: Vec<Entry> =
+        ["etc/", "etc/systemd/", "etc/systemd/system/", wanted].map(directory).into();
     entries.push(Entry::new(format!("{wanted}{name}"), Member::Symlink(format!("/{path}"))));
     entries.extend(["usr/", "usr/lib/", "usr/lib/systemd/", "usr/lib/systemd/system/"].map(directory));
     entries.push(Entry::new(path, Member::File(text.into())));
@@ -103,8 +105,22 @@ fn probe(programs: &Programs) -> Result<Vec<Entry>> {
     let mut entries = unit("sealpack-probe.service", UNIT);
     entries.push(directory("usr/lib/sealpack-probe/"));
     entries.push(program("usr/lib/sealpack-probe/probe", &programs.probe)?);
+    let work = tempfile::tempdir()?;
+    for (name, compile) in [("root", attacks::root as fn(&Path) -> Result<()>), ("attack", attacks::program)]
+    {
+        let built = work.path().join(name);
+        compile(&built)?;
+        entries.push(program(&format!("{PROGRAMS}/{name}"), &built)?);
+    }
+    // As the kernel starts it, by two names.
+    entries.push(Entry::new(format!("{PROGRAMS}/helper"), Member::Symlink("root".into())));
+    entries.push(directory("usr/sbin/"));
+    entries.push(Entry::new("usr/sbin/request-key", Member::Symlink(format!("/{PROGRAMS}/root"))));
     Ok(entries)
 }
+
+/// What is attacked with.
+const PROGRAMS: &str = "usr/lib/sealpack-probe";
 
 fn directory(path: &str) -> Entry {
     Entry::new(path, Member::Directory)

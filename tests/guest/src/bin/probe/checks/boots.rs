@@ -33,7 +33,9 @@ pub(super) fn boots(_: &Task) -> Result<()> {
 /// Neither the credentials nor the extensions of the EFI system partition have come to the system.
 pub(super) fn extra_files_ignored(_: &Task) -> Result<()> {
     ensure!(Path::new("/efi/loader/credentials/evil.cred").exists(), "the files are not on the partition");
-    for place in ["/.extra", "/run/credentials/@system/evil", "/run/credentials/@encrypted/evil", "/run/extensions"] {
+    for place in
+        ["/.extra", "/run/credentials/@system/evil", "/run/credentials/@encrypted/evil", "/run/extensions"]
+    {
         ensure!(!Path::new(place).exists(), "there is {place}");
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
@@ -45,4 +47,11 @@ pub(super) fn extra_files_ignored(_: &Task) -> Result<()> {
 fn said(arguments: &[&str]) -> Result<String> {
     let output = Command::new("systemctl").args(arguments).output().context("cannot start systemctl")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The machine's clock is at the beginning of 1970; systemd itself sets another time.
+pub(super) fn clock(_: &Task) -> Result<()> {
+    let date = read("/sys/class/rtc/rtc0/date")?;
+    ensure!(date == "1970-01-01", "the machine's clock is at {date}");
+    Ok(())
 }
