@@ -8,7 +8,8 @@ pub enum Boot {
     Sealed,
     /// The same disk once more.
     Later,
-    /// With every hardening off: what each stops has to succeed there.
+    /// With every hardening off, and Secure Boot too, for lockdown: what each stops has to succeed there. With a clock that
+    /// is decades back.
     Bare,
     /// With a newer UKI beside the good one, whose root hash is not that of the image that it names.
     WrongRoot,
@@ -140,9 +141,9 @@ pub const ALL: &[Check] = &[
     attack("host_locked_down", "root does not write to the kernel's memory, or to ports"),
     attack("host_no_unsigned_programs", "what nobody signed is not executed, wherever root puts it"),
     Check {
-        name: "host_clock_1970",
+        name: "host_clock_far_off",
         judge: Judge::Probe(&[Boot::Bare]),
-        shows: "a machine without a clock starts all the same",
+        shows: "with a clock at which no certificate is valid yet, the host starts all the same",
     },
     console(
         "host_refuses_wrong_root",

@@ -121,7 +121,8 @@ impl<'w> Boots<'w> {
         };
         match boot {
             Boot::Sealed | Boot::Later => {}
-            Boot::Bare => start.clock = Some("1970-01-01".to_owned()),
+            // The earliest date that the firmware leaves as it is.
+            Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
             Boot::WrongRoot => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
@@ -146,7 +147,12 @@ impl<'w> Boots<'w> {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let machine = Machine::new(&dir, &self.disk, &self.variables)?;
+        let variables = match boot {
+            // With Secure Boot the kernel locks itself down, and what lockdown stops could not be shown.
+            Boot::Bare => self.workshop.open_variables()?,
+            _ => self.variables.clone(),
+        };
+        let machine = Machine::new(&dir, &self.disk, &variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
     }
@@ -240,7 +246,7 @@ const REFUSALS: &[(&str, &str, &str)] = &[
     ("host_word_twice", "command-line", "\"sealpack.etc\" is on the command line twice"),
     ("host_unknown_signer", "policy", "the kernel has no certificate of the signer"),
     ("host_data_missing", "data-partition", "no filesystem has the label elsewhere; there are /dev/vda ("),
-    ("host_data_twice", "data-partition", "2 filesystems have the label sealpack-data: /dev/vda2, /dev/vdb2"),
+    ("host_data_twice", "data-partition", "2 filesystems have the label sealpack-data: /dev/vda2, /dev/vd"),
     ("host_incomplete_image", "image", "the pack /data/store/packs/sha256/"),
 ];
 

@@ -18,7 +18,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_boots" => boots::boots,
         "host_extra_files_ignored" => boots::extra_files_ignored,
         "host_modules_from_image" => modules::from_image,
-        "host_clock_1970" => boots::clock,
+        "host_clock_far_off" => boots::clock,
         "host_falls_back" => fallback::falls_back,
         _ => return attacks::find(name),
     })
