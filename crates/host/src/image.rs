@@ -67,6 +67,30 @@ impl<'s> ImageFiles<'s> {
         entries.filter_map(|(name, _)| str::from_utf8(name).ok())
     }
 
+    /// Whether there is a directory at `path`.
+    #[must_use]
+    pub fn is_directory(&self, path: &str) -> bool {
+        self.inode(path).is_some_and(|inode| matches!(self.tree.inode(inode).kind, Kind::Directory(_)))
+    }
+
+    /// Whether there is a file at `path` that can be started, and that nobody but root may change.
+    #[must_use]
+    pub fn is_roots_program(&self, path: &str) -> bool {
+        self.inode(path).map(|inode| self.tree.inode(inode)).is_some_and(|inode| {
+            let (metadata, is_file) = (&inode.metadata, matches!(inode.kind, Kind::Regular(_)));
+            is_file && metadata.uid == 0 && metadata.permissions & 0o122 == 0o100
+        })
+    }
+
+    /// Where the symbolic link at `path` leads, as far as that is UTF-8; `None` where there is no link.
+    #[must_use]
+    pub fn link(&self, path: &str) -> Option<String> {
+        let (directory, name) = path.rsplit_once('/')?;
+        let inode = self.tree.child(self.inode(directory)?, name.as_bytes())?;
+        let Kind::Symlink(target) = &self.tree.inode(inode).kind else { return None };
+        str::from_utf8(target).ok().map(str::to_owned)
+    }
+
     /// That there is nothing at `path`.
     #[must_use]
     pub fn missing(&self, path: &str) -> ImageFileError {

@@ -1,5 +1,7 @@
 mod attach;
 mod build;
+mod check;
+mod disk;
 mod input;
 mod keep;
 mod status;
@@ -23,6 +25,8 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
+  sealpack host check host:1
+  sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
   sealpack host keep")]
 pub(crate) struct Host {
@@ -34,6 +38,8 @@ pub(crate) struct Host {
 enum HostCommand {
     Build(Box<build::Build>),
     Attach(attach::Attach),
+    Check(check::Check),
+    Disk(disk::Disk),
     Status(status::Status),
     Keep(keep::Keep),
 }
@@ -43,6 +49,8 @@ impl Host {
         match self.command {
             HostCommand::Build(command) => command.run(context),
             HostCommand::Attach(command) => command.run(context),
+            HostCommand::Check(command) => command.run(context),
+            HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
         }
