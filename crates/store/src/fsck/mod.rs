@@ -6,10 +6,10 @@ mod objects;
 mod packs;
 mod repair;
 mod report;
-mod threads;
 
 use std::num::NonZeroUsize;
 
+pub use objects::ObjectFault;
 pub use report::{FsckOptions, FsckReport};
 
 use crate::error::Result;
@@ -59,7 +59,7 @@ impl Store {
             &names,
             (inventory, damaged, packs),
             (objects_of, misfits_of),
-            observer,
+            (threads, observer),
             &mut report,
         )?;
         if let Some(mode) = self.found_loose {

@@ -1,8 +1,8 @@
 mod attach;
 mod build;
-mod input;
 mod check;
 mod disk;
+mod input;
 mod keep;
 mod status;
 
