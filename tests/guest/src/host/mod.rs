@@ -8,10 +8,12 @@
 pub mod build;
 pub mod checks;
 pub mod esp;
+pub mod figures;
 pub mod forge;
 pub mod image;
 pub mod keys;
 pub mod machine;
+pub mod plain;
 pub mod run;
 pub mod task;
 
