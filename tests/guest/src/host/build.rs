@@ -47,6 +47,10 @@ pub struct Uki<'a> {
     pub off: &'a [&'a str],
     /// More words for the command line.
     pub append: &'a [&'a str],
+    /// The version and the signer of its policy; unless they are given, the first one's and who should have signed it.
+    pub policy: Option<(&'a str, &'a Key)>,
+    /// The label of the data partition, where it is another one.
+    pub data: Option<&'a str>,
 }
 
 impl Workshop {
@@ -91,13 +95,21 @@ impl Workshop {
     /// # Errors
     /// If `sealpack` fails.
     pub fn make_policy(&self, version: &str, options: &[&str]) -> Result<()> {
+        self.make_policy_signed(version, options, &self.keys.policy)
+    }
+
+    /// The same, signed by somebody else.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn make_policy_signed(&self, version: &str, options: &[&str], key: &Key) -> Result<()> {
         let text = self.file(&format!("{POLICY}-{version}.txt"));
         let mut new = self.command();
         new.args(["policy", "new", "host", "--name", POLICY, "--version", version]).args(options);
         run(new.arg("--output").arg(&text))?;
         let mut sign = self.command();
         sign.args(["policy", "sign"]).arg(&text).arg("--output").arg(self.policy(version));
-        run(with_key(&mut sign, &self.keys.policy)).map(drop)
+        run(with_key(&mut sign, key)).map(drop)
     }
 
     /// Builds a UKI for the image, and answers with its file.
@@ -110,8 +122,12 @@ impl Workshop {
             .map_or_else(|| Ok(format!("sealed_{}", self.epoch()?)), |name| anyhow::Ok(name.to_owned()))?;
         let file = self.file(&format!("{name}.efi"));
         let mut build = self.command();
-        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy("1.0.0"));
-        build.arg("--policy-cert").arg(self.keys.policy.certificate());
+        let (version, signer) = uki.policy.unwrap_or(("1.0.0", &self.keys.policy));
+        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy(version));
+        build.arg("--policy-cert").arg(signer.certificate());
+        if let Some(label) = uki.data {
+            build.args(["--data", label]);
+        }
         build.arg("--certificate").arg(self.keys.packs.certificate());
         let words: Vec<&str> = ["console=ttyS0"].iter().chain(uki.append).copied().collect();
         build.args(["--append", &words.join(" ")]);

@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod checks;
+pub mod data;
 pub mod esp;
 pub mod figures;
 pub mod forge;
