@@ -21,6 +21,21 @@ pub fn base(root: &Path) -> Result<()> {
     run_with_input(&mut command, sources).context("the base system was not built").map(drop)
 }
 
+/// Builds at `root` the Debian release of that codename with `packages`, and then runs `script` in it by sh.
+///
+/// # Errors
+/// As [`base`].
+pub fn release(codename: &str, packages: &[&str], script: &str, root: &Path) -> Result<()> {
+    let source = format!("deb {} {codename} main", debian::archive_uri()?);
+    let mut command = mmdebstrap()?;
+    // mmdebstrap would empty /etc/machine-id after the script.
+    command.args(["--variant=minbase", "--skip=cleanup/reproducible", FORGET_HOST]);
+    command.arg(format!("--include={}", packages.join(",")));
+    command.arg(format!("--customize-hook=chroot \"$1\" sh -euc {}", quote(script)));
+    command.arg(codename).arg(root).arg(source);
+    run(&mut command).with_context(|| format!("the system of {codename} was not built")).map(drop)
+}
+
 /// Builds at `root` a copy of the system at `base` with `packages` installed and then `script` run in it by sh.
 ///
 /// # Errors

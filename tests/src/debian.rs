@@ -50,6 +50,21 @@ pub const FOR_GUEST: &[Package] = &[
     },
 ];
 
+/// What the tests of sealed hosts need besides.
+pub const FOR_HOST: &[Package] = &[
+    Package { name: "mmdebstrap", program: "mmdebstrap", purpose: "builds the Debian images" },
+    Package {
+        name: "ovmf",
+        program: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+        purpose: "firmware with Secure Boot",
+    },
+    Package { name: "sbsigntool", program: "sbsign", purpose: "a second opinion on signed programs" },
+    Package { name: "mtools", program: "mcopy", purpose: "changes files on EFI system partitions" },
+    Package { name: "dosfstools", program: "fsck.fat", purpose: "checks them" },
+    Package { name: "fdisk", program: "sfdisk", purpose: "a second opinion on partition tables" },
+    Package { name: "kmod", program: "depmod", purpose: "lists kernel modules" },
+];
+
 /// What building composefs-rs's command line needs.
 pub const FOR_ORACLE: &[Package] = &[
     Package { name: "gcc", program: "cc", purpose: "links, and compiles the C parts of dependencies" },

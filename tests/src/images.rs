@@ -9,6 +9,8 @@
 //! | [`busybox`] | one static program, no `/usr` | an image whose root keeps its own metadata |
 //! | [`oddities`] | four layers made by hand | every kind of file, opaque directories, long names |
 //!
+//! Besides there is the system of a sealed host, [`host`].
+//!
 //! The first four need the superuser to build, and minutes; the others need neither, nor do the few that show
 //! one thing each: [`oddities_in_pieces`], [`gaps`], [`opaque_marker_first`] and [`opaque_marker_last`],
 //! [`huge_layer`], [`large_layer`], [`million_entries`], [`thousands_of_entries`], [`five_layers`], [`five_layers_later`],
@@ -16,6 +18,7 @@
 
 mod generated;
 pub mod handmade;
+pub mod host;
 
 use crate::layout::{Layer, Layout, Packing};
 use crate::{bootstrap, command, paths, tree_diff};
@@ -371,7 +374,10 @@ fn base() -> Result<PathBuf> {
 /// The directory `name` of the fixtures, filled by `build` unless that was done already for the same `stamp`.
 ///
 /// One process builds at a time; the others wait for it and find it done.
-fn cached(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<Image> {
+///
+/// # Errors
+/// If it cannot be built.
+pub fn cached(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<Image> {
     let place = paths::fixtures();
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     let dir = place.join(name);

@@ -42,8 +42,6 @@ pub struct Layer {
     pub size_bytes: u64,
     /// The digest of the tar stream in it.
     pub diff_id: String,
-    /// The size of the tar stream in it.
-    pub tar_size_bytes: u64,
 }
 
 /// An OCI image layout that is being written or read.
@@ -77,14 +75,14 @@ impl Layout {
     /// If reading or writing fails.
     pub fn add_layer(&self, tar: impl Read, packing: Packing) -> Result<Layer> {
         let mut blob = Hashing::new(tempfile::NamedTempFile::new_in(&self.dir)?);
-        let mut tar = HashingReader { inner: tar, sha256: Sha256::new(), bytes: 0 };
+        let mut tar = HashingReader { inner: tar, sha256: Sha256::new() };
         pack(BufReader::with_capacity(1 << 20, &mut tar), &mut blob, packing)?;
-        let (diff_id, tar_size_bytes) = (name(tar.sha256), tar.bytes);
+        let diff_id = name(tar.sha256);
         let (file, digest, size_bytes) = blob.finish();
         // A temporary file is for its owner only; a layout may be read by others.
         rustix::fs::fchmod(file.as_file(), rustix::fs::Mode::from_raw_mode(0o644))?;
         file.persist(self.blob_path(&digest))?;
-        Ok(Layer { media_type: packing.media_type().to_owned(), digest, size_bytes, diff_id, tar_size_bytes })
+        Ok(Layer { media_type: packing.media_type().to_owned(), digest, size_bytes, diff_id })
     }
 
     /// Adds the image made of `layers`, bottom first, under the name `tag`.
@@ -125,18 +123,47 @@ impl Layout {
         self.write_index(&index)
     }
 
+    /// The layers of the image named `tag`, bottom first.
+    ///
+    /// # Errors
+    /// If the layout has no such image.
+    pub fn layers(&self, tag: &str) -> Result<Vec<Layer>> {
+        let index = self.index()?;
+        let named = |manifest: &&Value| manifest["annotations"]["org.opencontainers.image.ref.name"] == tag;
+        let manifest = index["manifests"].as_array().into_iter().flatten().find(named);
+        let manifest = manifest.with_context(|| format!("{} has no image {tag}", self.dir.display()))?;
+        let manifest = self.json(&self.blob_path(&text(&manifest["digest"])))?;
+        let config = self.json(&self.blob_path(&text(&manifest["config"]["digest"])))?;
+        let diff_ids = config["rootfs"]["diff_ids"].as_array().into_iter().flatten();
+        let layers = manifest["layers"].as_array().into_iter().flatten().zip(diff_ids);
+        let layer = |(layer, diff_id): (&Value, &Value)| Layer {
+            media_type: text(&layer["mediaType"]),
+            digest: text(&layer["digest"]),
+            size_bytes: layer["size"].as_u64().unwrap_or_default(),
+            diff_id: text(diff_id),
+        };
+        Ok(layers.map(layer).collect())
+    }
+
     /// The blobs of the layers of the image named `tag`, bottom first, as paths.
     ///
     /// # Errors
     /// If the layout has no such image.
     pub fn layer_blobs(&self, tag: &str) -> Result<Vec<PathBuf>> {
-        let index = self.index()?;
-        let named = |manifest: &&Value| manifest["annotations"]["org.opencontainers.image.ref.name"] == tag;
-        let manifest = index["manifests"].as_array().into_iter().flatten().find(named);
-        let manifest = manifest.with_context(|| format!("{} has no image {tag}", self.dir.display()))?;
-        let manifest = self.json(&self.blob_path(manifest["digest"].as_str().unwrap_or_default()))?;
-        let layers = manifest["layers"].as_array().into_iter().flatten();
-        Ok(layers.map(|layer| self.blob_path(layer["digest"].as_str().unwrap_or_default())).collect())
+        Ok(self.layers(tag)?.iter().map(|layer| self.blob_path(&layer.digest)).collect())
+    }
+
+    /// Links the layers of the image named `tag` of another layout on the same filesystem into this one, bottom first.
+    ///
+    /// # Errors
+    /// If the layout has no such image, or the links cannot be made.
+    pub fn link_layers(&self, other: &Self, tag: &str) -> Result<Vec<Layer>> {
+        let layers = other.layers(tag)?;
+        for layer in &layers {
+            let (from, to) = (other.blob_path(&layer.digest), self.blob_path(&layer.digest));
+            std::fs::hard_link(&from, &to).with_context(|| format!("cannot link {}", from.display()))?;
+        }
+        Ok(layers)
     }
 
     /// Where the blob named `digest` is.
@@ -164,6 +191,10 @@ impl Layout {
         std::fs::write(self.blob_path(&digest), &bytes)?;
         Ok((digest, bytes.len()))
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// This machine's architecture as OCI names it.
@@ -246,14 +277,12 @@ impl<W: Write> Write for Hashing<W> {
 struct HashingReader<R> {
     inner: R,
     sha256: Sha256,
-    bytes: u64,
 }
 
 impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.sha256.update(&buffer[..read]);
-        self.bytes += read as u64;
         Ok(read)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn provide(packages: &[&[Package]], missing: Missing) -> Result<()> {
 
 /// As [`provide`] for what the guest needs, some of which may be in the release's backports only.
 pub(crate) fn provide_for_guest(missing: Missing) -> Result<()> {
-    provide_by(&[debian::FOR_GUEST], missing, debian::install_with_backports)
+    provide_by(&[debian::FOR_GUEST, debian::FOR_HOST], missing, debian::install_with_backports)
 }
 
 fn provide_by(

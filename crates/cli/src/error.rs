@@ -154,6 +154,9 @@ from_library! {
     sealpack_trust::pkcs7::SigningError => |_| false,
     sealpack_node::Error => |error| error.is_verification(),
     sealpack_gate::Error => |error| error.is_verification(),
+    sealpack_host::disk::DiskError => |error| error.is_verification(),
+    sealpack_host::signing::ProgramSigningError => |error| error.is_verification(),
+    sealpack_host::image::ImageFileError => |error| error.is_verification(),
 }
 
 /// Errors of the parts of a library, as those of the whole.

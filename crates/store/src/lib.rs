@@ -19,7 +19,7 @@
 // From the bottom up, each using only what is above it in this list:
 //   hash, places, holders, problem; error; observer; dir; documents, lock, verified, integrity; meta; store
 //   objects, blobs, partial, seals; layers; refs; packs; images, hash_areas; contents, usage; inventory
-//   staging; convert, gc, fsck
+//   staging; convert, gc, fsck; single
 mod blobs;
 mod contents;
 mod convert;
@@ -47,6 +47,7 @@ mod places;
 mod problem;
 mod refs;
 mod seals;
+mod single;
 mod staging;
 mod store;
 mod usage;

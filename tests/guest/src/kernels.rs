@@ -52,18 +52,41 @@ impl Generation {
         {
             return Ok(Some(Kernel { dir, release }));
         }
-        let archive = Archive::of_suites("guest", &["trixie", "trixie-backports"])?;
-        let Some(packages) = self.packages(&archive)? else {
+        let temporary = tempfile::tempdir_in(&place)?;
+        let root = temporary.path().join("root");
+        let Some(release) = self.extract(&root)? else {
             return Ok(None);
         };
-        let temporary = tempfile::tempdir_in(&place)?;
-        let release = unpack(&archive, &packages, temporary.path())
-            .with_context(|| format!("the kernel of {packages:?} was not unpacked"))?;
+        choose(&root, &release, &temporary.path().join("kernel"))
+            .with_context(|| format!("the kernel {release} was not unpacked"))?;
         if dir.exists() {
             fs::remove_dir_all(&dir)?;
         }
         fs::rename(temporary.path().join("kernel"), &dir)?;
         Ok(Some(Kernel { dir, release }))
+    }
+
+    /// Fetches the packages of the newest kernel of the generation, and leaves all files in them below `root`, beside which
+    /// the packages are. Answers with the kernel's release; `None` when Debian has none of this generation.
+    ///
+    /// # Errors
+    /// If the packages cannot be fetched or are not what they should be.
+    pub fn extract(self, root: &Path) -> Result<Option<String>> {
+        let archive = Archive::of_suites("guest", &["trixie", "trixie-backports"])?;
+        let Some(packages) = self.packages(&archive)? else {
+            return Ok(None);
+        };
+        let dir = root.parent().context("packages are not put beside the root directory")?;
+        archive.download(&packages, dir)?;
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                run(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(root))?;
+            }
+        }
+        let releases: Vec<_> = fs::read_dir(root.join("usr/lib/modules"))?.collect::<std::io::Result<_>>()?;
+        ensure!(releases.len() == 1, "there are modules for {} kernels in {packages:?}", releases.len());
+        Ok(Some(releases[0].file_name().to_string_lossy().into_owned()))
     }
 
     /// The packages that the newest kernel of the generation consists of.
@@ -106,30 +129,19 @@ fn depends_of(shown: &str, version_prefix: &str) -> Option<Vec<String>> {
     )
 }
 
-/// Leaves `kernel/` in `dir`: `vmlinuz`, `release`, `modules/` with those that the guest loads and `order`, and
-/// `spare-module`.
-fn unpack(archive: &Archive, packages: &[String], dir: &Path) -> Result<String> {
-    archive.download(packages, dir)?;
-    let root = dir.join("root");
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            run(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(&root))?;
-        }
-    }
-    let releases: Vec<_> = fs::read_dir(root.join("usr/lib/modules"))?.collect::<std::io::Result<_>>()?;
-    ensure!(releases.len() == 1, "there are modules for {} kernels", releases.len());
-    let (modules, release) = (releases[0].path(), releases[0].file_name().to_string_lossy().into_owned());
-    let kernel = dir.join("kernel");
-    fs::create_dir(&kernel)?;
+/// Moves of a kernel's files below `root` to `kernel` those that the guest needs: `vmlinuz`, `release`, `modules/` with those
+/// that it loads and `order`, and `spare-module`.
+fn choose(root: &Path, release: &str, kernel: &Path) -> Result<()> {
+    let modules = root.join("usr/lib/modules").join(release);
+    fs::create_dir(kernel)?;
     let places = [root.join(format!("boot/vmlinuz-{release}")), modules.join("vmlinuz")];
     let image = places.iter().find(|place| place.exists()).context("there is no vmlinuz")?;
     fs::rename(image, kernel.join("vmlinuz"))?;
     modules::unpack(&modules, &kernel.join("modules"), &kernel.join("spare-module"))?;
     fs::write(kernel.join("content"), modules::CONTENT)?;
     // Last: its presence says that the rest is complete.
-    fs::write(kernel.join("release"), &release)?;
-    Ok(release)
+    fs::write(kernel.join("release"), release)?;
+    Ok(())
 }
 
 impl Kernel {

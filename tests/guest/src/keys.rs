@@ -20,10 +20,10 @@ pub struct Key {
 pub const KINDS: [&str; 5] = ["rsa2048", "rsa3072", "rsa4096", "p256", "p384"];
 
 /// The owner that firmware variables name for the certificate: a number that means nothing.
-const OWNER: &str = "7b9c1f0e-53c5-4a3c-9a43-5a1e5a1eca5e";
+pub(crate) const OWNER: &str = "7b9c1f0e-53c5-4a3c-9a43-5a1e5a1eca5e";
 
 /// The variables that no key was enrolled in, of the package ovmf.
-const EMPTY_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+pub(crate) const EMPTY_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
 impl Key {
     /// The one that the firmware trusts.
@@ -79,12 +79,16 @@ impl Key {
     /// # Errors
     /// If it fails.
     pub fn of_kind(kind: &str, programs: &Programs) -> Result<Self> {
-        Self::made(kind, |key, certificate| {
-            let mut sealpack = start(&programs.sealpack);
-            sealpack.args(["key", "new", "--force", "--type", kind]);
-            sealpack.args(["--subject", &format!("sealpack test {kind}"), "--key"]).arg(key);
-            run(sealpack.arg("--cert").arg(certificate)).map(drop)
-        })
+        Self::made(kind, |key, certificate| new_key(kind, kind, programs, key, certificate))
+    }
+
+    /// One of a sealed host, which does what `role` says there.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn for_host(role: &str, programs: &Programs) -> Result<Self> {
+        let name = format!("host-{role}");
+        Self::made(&name, |key, certificate| new_key("rsa2048", &name, programs, key, certificate))
     }
 
     fn named(name: &str) -> Result<Self> {
@@ -171,6 +175,14 @@ impl Key {
             .arg(target);
         run(&mut openssl).map(drop)
     }
+}
+
+/// Has `sealpack` make a key.
+fn new_key(kind: &str, name: &str, programs: &Programs, key: &Path, certificate: &Path) -> Result<()> {
+    let mut sealpack = start(&programs.sealpack);
+    sealpack.args(["key", "new", "--force", "--type", kind]);
+    sealpack.args(["--subject", &format!("sealpack test {name}"), "--key"]).arg(key);
+    run(sealpack.arg("--cert").arg(certificate)).map(drop)
 }
 
 /// Writes firmware variables to `target` whose `db` has the certificates of the trusted key, of those of all

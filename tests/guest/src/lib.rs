@@ -9,6 +9,8 @@
 pub mod attacks;
 pub mod checks;
 pub mod disk;
+pub mod emulator;
+pub mod host;
 pub mod images;
 pub mod initramfs;
 pub mod kernels;

@@ -16,6 +16,10 @@ pub struct Programs {
     pub init: PathBuf,
     /// `sealpack`.
     pub sealpack: PathBuf,
+    /// A sealed host's first process.
+    pub host_init: PathBuf,
+    /// What runs checks in a booted sealed host.
+    pub probe: PathBuf,
 }
 
 /// Builds them.
@@ -26,11 +30,24 @@ pub fn build() -> Result<Programs> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
-        .args(["--package", "sealpack", "--package", "sealpack-guest", "--bins"])
+        .args([
+            "--package",
+            "sealpack",
+            "--package",
+            "sealpack-init",
+            "--package",
+            "sealpack-guest",
+            "--bins",
+        ])
         .args(["--config", &format!("target.{TARGET}.rustflags = ['-Ctarget-feature=+crt-static']")])
         .env_remove("RUSTFLAGS")
         .current_dir(paths::workspace());
     run(&mut cargo)?;
     let dir = paths::target().join(TARGET).join("guest");
-    Ok(Programs { init: dir.join("sealpack-guest-init"), sealpack: dir.join("sealpack") })
+    Ok(Programs {
+        init: dir.join("sealpack-guest-init"),
+        sealpack: dir.join("sealpack"),
+        host_init: dir.join("sealpack-init"),
+        probe: dir.join("sealpack-guest-probe"),
+    })
 }

@@ -1,8 +1,9 @@
 //! Runs of checks: one boot for many, and for each check how it ended.
 
 use crate::checks::{self, Boot};
+use crate::emulator::Ended;
 use crate::kernels::Generation;
-use crate::machine::{Ended, Machine, Task};
+use crate::machine::{Machine, Task};
 use crate::report::{Line, Outcome, Row};
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::debian;
@@ -115,14 +116,25 @@ fn outcomes(names: &[&str], ended: &Ended) -> BTreeMap<String, Outcome> {
 /// # Errors
 /// As [`run`]; and if the results cannot be kept.
 pub fn shared(generation: Generation) -> Result<Results> {
+    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
+    shared_as(generation.name(), generation, &names, || run(generation, &names, |_, _| {}))
+}
+
+/// The results of `run` in this run of the tests, kept under `key`.
+pub(crate) fn shared_as(
+    key: &str,
+    generation: Generation,
+    names: &[&str],
+    run: impl FnOnce() -> Result<Results>,
+) -> Result<Results> {
     let place = crate::place().join("results");
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    let lock = File::create(place.join(format!("{}.lock", generation.name())))?;
+    let lock = File::create(place.join(format!("{key}.lock")))?;
     lock.lock().context("cannot lock the results")?;
     // nextest starts a process for each test and tells them which run they are of.
     let run_id =
         std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
-    let file = place.join(format!("{}.json", generation.name()));
+    let file = place.join(format!("{key}.json"));
     let kept =
         fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<(String, Results)>(&bytes).ok());
     if let Some((id, results)) = kept
@@ -130,8 +142,7 @@ pub fn shared(generation: Generation) -> Result<Results> {
     {
         return Ok(results);
     }
-    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
-    let results = run(generation, &names, |_, _| {}).unwrap_or_else(|error| Results {
+    let results = run().unwrap_or_else(|error| Results {
         version: generation.name().to_owned(),
         outcomes: names
             .iter()
@@ -141,6 +152,24 @@ pub fn shared(generation: Generation) -> Result<Results> {
     });
     fs::write(&file, serde_json::to_vec(&(run_id, &results))?)?;
     Ok(results)
+}
+
+/// What a test says that is the check of that name.
+///
+/// # Errors
+/// Why the check failed, with the log.
+pub fn judged(results: &Results, name: &str) -> Result<(), String> {
+    match results.outcomes.get(name) {
+        Some(Outcome::Ok) => Ok(()),
+        Some(Outcome::Skipped(why)) => {
+            sealpack_tests::skip(why);
+            Ok(())
+        }
+        Some(Outcome::Failed(why)) => {
+            Err(format!("on Linux {}: {why}\n\nThe guest's log:\n{}", results.version, results.log))
+        }
+        None => Err("there is no result".into()),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use sealpack_guest::kernels::Generation;
-use sealpack_guest::report::Outcome;
 use sealpack_guest::{checks, run};
 
 fn main() {
@@ -19,15 +18,5 @@ fn main() {
 
 fn result_of(generation: Generation, name: &str) -> Result<(), Failed> {
     let results = run::shared(generation).map_err(|error| format!("{error:#}"))?;
-    match results.outcomes.get(name) {
-        Some(Outcome::Ok) => Ok(()),
-        Some(Outcome::Skipped(why)) => {
-            sealpack_tests::skip(why);
-            Ok(())
-        }
-        Some(Outcome::Failed(why)) => {
-            Err(format!("on Linux {}: {why}\n\nThe guest's log:\n{}", results.version, results.log).into())
-        }
-        None => Err("there is no result".into()),
-    }
+    run::judged(&results, name).map_err(Failed::from)
 }

@@ -42,7 +42,7 @@ pub(crate) const fn option_of(limit: Limit) -> &'static str {
 }
 
 /// A number of bytes: `1000`, `64KiB`. Units are those of 1024; `GB`, which some mean otherwise, is not taken.
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u32); 9] = [
         ("KiB", 10),
         ("MiB", 20),

@@ -56,6 +56,32 @@ pub(crate) struct SealSigningArgs {
     cert: Option<PathBuf>,
 }
 
+/// What signs, where that may also have happened elsewhere.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct OptionalSigningArgs {
+    /// The private key: a file, PEM or DER, not encrypted; or, where Sealpack was built for that, the PKCS#11 URI of a
+    /// key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source or in $SEALPACK_PIN.
+    #[arg(long, value_name = "FILE|URI", env = "SEALPACK_KEY")]
+    key: Option<PathBuf>,
+    /// Its certificate: PEM or DER.
+    #[arg(long, value_name = "FILE", env = "SEALPACK_CERT")]
+    cert: Option<PathBuf>,
+}
+
+impl OptionalSigningArgs {
+    /// As [`SigningArgs::signer`]; nothing where neither is given.
+    pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
+        match (&self.key, &self.cert) {
+            (Some(key), Some(cert)) => {
+                load(&KeyArgs { key: key.clone() }, cert, SignsFor::Kernel, output).map(Some)
+            }
+            (None, None) => Ok(None),
+            _ => Err(CommandError::usage("--key and --cert belong together, and one of them is not given")),
+        }
+    }
+}
+
 impl SealSigningArgs {
     /// As [`SigningArgs::signer`].
     pub(crate) fn signer(&self, output: Output) -> Result<SigningKey, CommandError> {

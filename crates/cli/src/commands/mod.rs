@@ -50,11 +50,11 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
-    Host(host::Host),
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
     Trust(trust::Trust),
+    Host(host::Host),
     Generate(generate::Generate),
 }
 
@@ -80,11 +80,11 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
-            Self::Host(command) => command.run(context),
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),
             Self::Trust(command) => command.run(context),
+            Self::Host(command) => command.run(context),
             Self::Generate(command) => command.run(context),
         }
     }

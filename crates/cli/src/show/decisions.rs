@@ -27,12 +27,13 @@ pub(crate) fn checked(
         "judged_as": checked.judged_as.to_string(),
         "decisions": checked.files.iter().map(json_of).collect::<Vec<_>>(),
         "denied": checked.denied(),
-        "notes": checked.lints.iter().map(json_of_lint).collect::<Vec<_>>(),
+        "notes": json_notes(checked),
     });
     output.result(&value, || text_of(record, checked, all))
 }
 
-fn text_of(record: &ImageRecord, checked: &Checked<'_>, all: bool) -> String {
+/// As text: what is denied, and `all` that is allowed too.
+pub(crate) fn text_of(record: &ImageRecord, checked: &Checked<'_>, all: bool) -> String {
     let Checked { judged_as, files, lints, .. } = checked;
     let mut text = format!("{}: {judged_as}\n", record.name);
     for operation in Operation::ALL {
@@ -49,6 +50,16 @@ fn text_of(record: &ImageRecord, checked: &Checked<'_>, all: bool) -> String {
         }
     }
     text + &notes(lints)
+}
+
+/// What is denied, as JSON.
+pub(crate) fn denied(checked: &Checked<'_>) -> Vec<Value> {
+    checked.files.iter().filter(|file| file.decision.action == Action::Deny).map(json_of).collect()
+}
+
+/// What no policy can help with, as JSON.
+pub(crate) fn json_notes(checked: &Checked<'_>) -> Vec<Value> {
+    checked.lints.iter().map(json_of_lint).collect()
 }
 
 /// Files grouped by what decided on them, and why.

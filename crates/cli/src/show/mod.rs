@@ -8,6 +8,8 @@ pub(crate) mod copied;
 pub(crate) mod decisions;
 pub(crate) mod differences;
 pub(crate) mod files;
+pub(crate) mod host_check;
+pub(crate) mod host_disk;
 pub(crate) mod host_status;
 pub(crate) mod image;
 pub(crate) mod kept;

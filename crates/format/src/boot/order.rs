@@ -13,11 +13,15 @@ const PARAMETERS_MAX_BYTES: usize = 1024;
 /// (`MODULE_INIT_COMPRESSED_FILE`).
 const ENDINGS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
+/// In front of a module that is for hardware which need not be there.
+const OPTIONAL: char = '-';
+
 /// One module: its file, and what it is loaded with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     file: String,
     parameters: String,
+    is_optional: bool,
 }
 
 impl Module {
@@ -28,7 +32,7 @@ impl Module {
     pub fn new(file: &str, parameters: &str) -> Result<Self, OrderError> {
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let stem = ENDINGS.iter().find_map(|ending| file.strip_suffix(ending));
-        let good = stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'));
+        let good = stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with(['.', OPTIONAL]));
         if !good || file.len() > FILE_MAX_BYTES || !file.bytes().all(in_name) {
             return Err(OrderError::File(file.chars().take(100).collect()));
         }
@@ -39,7 +43,19 @@ impl Module {
         {
             return Err(OrderError::Parameters(file.to_owned()));
         }
-        Ok(Self { file: file.to_owned(), parameters: parameters.to_owned() })
+        Ok(Self { file: file.to_owned(), parameters: parameters.to_owned(), is_optional: false })
+    }
+
+    /// The same, for hardware that need not be there: it may refuse to be loaded, and what depends on it too.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
+    /// Whether the host starts without it.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        self.is_optional
     }
 
     /// The file's name.
@@ -61,7 +77,8 @@ impl Module {
     }
 }
 
-/// The file `modules/ORDER`: a line for each module, its file's name and, after a space, its parameters.
+/// The file `modules/ORDER`: a line for each module, its file's name and, after a space, its parameters. In front of an
+/// optional one is `-`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleOrder {
     modules: Vec<Module>,
@@ -96,11 +113,16 @@ impl ModuleOrder {
             let lossy = || String::from_utf8_lossy(line).chars().take(100).collect();
             let line = line.strip_suffix(b"\n").ok_or_else(|| OrderError::Unfinished(lossy()))?;
             let line = str::from_utf8(line).map_err(|_| OrderError::File(lossy()))?;
-            modules.push(match line.split_once(' ') {
+            let (line, is_optional) = match line.strip_prefix(OPTIONAL) {
+                Some(line) => (line, true),
+                None => (line, false),
+            };
+            let module = match line.split_once(' ') {
                 Some((file, "")) => return Err(OrderError::Parameters(file.chars().take(100).collect())),
                 Some((file, parameters)) => Module::new(file, parameters)?,
                 None => Module::new(line, "")?,
-            });
+            };
+            modules.push(Module { is_optional, ..module });
         }
         Self::new(modules)
     }
@@ -114,7 +136,10 @@ impl ModuleOrder {
 
 impl fmt::Display for ModuleOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Module { file, parameters } in &self.modules {
+        for Module { file, parameters, is_optional } in &self.modules {
+            if *is_optional {
+                write!(f, "{OPTIONAL}")?;
+            }
             match parameters.as_str() {
                 "" => writeln!(f, "{file}")?,
                 _ => writeln!(f, "{file} {parameters}")?,

@@ -152,10 +152,13 @@ fn a_hardening_is_found_by_its_name_only() {
 
 #[test]
 fn a_list_of_modules_is_read_as_it_was_written() {
-    let text = "ext4.ko\ndm-verity.ko.xz keyring_unsealed=1 require_signatures=0\n";
+    let text = "ext4.ko\ndm-verity.ko.xz keyring_unsealed=1 require_signatures=0\n-nvme.ko.zst\n";
     let order = ModuleOrder::parse(text.as_bytes()).unwrap();
     assert_eq!(order.to_string(), text);
-    let [plain, compressed] = order.modules() else { panic!("two modules") };
+    let [plain, compressed, optional] = order.modules() else { panic!("three modules") };
+    assert_eq!((optional.file(), optional.is_optional()), ("nvme.ko.zst", true));
+    assert_eq!(*optional, Module::new("nvme.ko.zst", "").unwrap().optional());
+    assert!(!plain.is_optional() && !compressed.is_optional());
     assert_eq!((plain.file(), plain.parameters(), plain.is_compressed()), ("ext4.ko", "", false));
     assert_eq!(compressed.parameters(), "keyring_unsealed=1 require_signatures=0");
     assert!(compressed.is_compressed());
@@ -168,6 +171,7 @@ fn a_list_of_modules_that_leaves_its_directory_or_is_cut_is_refused() {
         ("/x.ko\n", "\"/x.ko\" is not the name of a module's file"),
         (".ko\n", "\".ko\" is not the name of a module's file"),
         ("..ko.ko\n", "\"..ko.ko\" is not the name of a module's file"),
+        ("--x.ko\n", "\"-x.ko\" is not the name of a module's file"),
         ("x.so\n", "\"x.so\" is not the name of a module's file"),
         ("\n", "\"\" is not the name of a module's file"),
         ("x.ko", "the line \"x.ko\" does not end"),

@@ -13,6 +13,7 @@ mod others;
 mod packs;
 mod problems;
 mod seals;
+mod single;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -3,11 +3,11 @@
 use super::*;
 
 /// A seal as they are, but for its signatures.
-fn seal_of(statement: &str) -> Vec<u8> {
+pub(super) fn seal_of(statement: &str) -> Vec<u8> {
     serde_json::json!({ "version": 1, "statement": statement, "signatures": {} }).to_string().into_bytes()
 }
 
-fn kept_of(statement: &str) -> KeptSeal {
+pub(super) fn kept_of(statement: &str) -> KeptSeal {
     KeptSeal { statement: blob_of(statement).0, json: seal_of(statement) }
 }
 

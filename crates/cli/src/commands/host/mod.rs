@@ -1,3 +1,5 @@
+mod check;
+mod disk;
 mod keep;
 mod status;
 
@@ -19,6 +21,8 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host check host:1
+  sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
   sealpack host keep")]
 pub(crate) struct Host {
@@ -28,6 +32,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Check(check::Check),
+    Disk(disk::Disk),
     Status(status::Status),
     Keep(keep::Keep),
 }
@@ -35,6 +41,8 @@ enum HostCommand {
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Check(command) => command.run(context),
+            HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
         }

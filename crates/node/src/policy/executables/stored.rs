@@ -15,7 +15,7 @@ use super::{ExecutablesError, HEAD_BYTES, Heads};
 /// The objects of an image in a store, in either form.
 pub struct StoredObjects<'s> {
     store: &'s Store,
-    image: &'s str,
+    record: &'s ImageRecord,
     packs: Vec<(RootHash, PackReader<File>)>,
     /// In which pack an object is, the first of several: overlayfs looks there first.
     places: HashMap<ObjectId, (usize, PackObject)>,
@@ -27,7 +27,7 @@ impl<'s> StoredObjects<'s> {
     /// # Errors
     /// If a pack is missing, or is none.
     pub fn open(store: &'s Store, record: &'s ImageRecord) -> Result<Self, ExecutablesError> {
-        let mut objects = Self { store, image: &record.name, packs: Vec::new(), places: HashMap::new() };
+        let mut objects = Self { store, record, packs: Vec::new(), places: HashMap::new() };
         if record.objects == ObjectForm::Packs {
             for layer in store.image_packs(record)? {
                 objects.add_pack(layer.pack.root_hash)?;
@@ -49,6 +49,25 @@ impl<'s> StoredObjects<'s> {
         !self.packs.is_empty()
     }
 
+    /// All of an object, which is checked while it is read.
+    ///
+    /// # Errors
+    /// It is not there, or is not what its digest says.
+    pub fn content(&self, id: &ObjectId) -> Result<Vec<u8>, ExecutablesError> {
+        let mut content = Vec::new();
+        if let Some((index, object)) = self.places.get(id)
+            && let Some((root_hash, reader)) = self.packs.get(*index)
+        {
+            let read = reader.read(object, leaf_hash(), &mut content);
+            read.map_err(|source| ExecutablesError::Pack { root_hash: *root_hash, source })?;
+            return Ok(content);
+        }
+        let object = self.store.object_of_image(self.record, id)?;
+        let object = object.ok_or_else(|| self.missing(format!("object {id}")))?;
+        object.copy_to(&mut content).map_err(|source| ExecutablesError::Read { id: *id, source })?;
+        Ok(content)
+    }
+
     fn add_pack(&mut self, root_hash: RootHash) -> Result<(), ExecutablesError> {
         let file = self.store.open_pack(&root_hash)?;
         let file = file.ok_or_else(|| self.missing(format!("pack {root_hash}")))?;
@@ -61,7 +80,7 @@ impl<'s> StoredObjects<'s> {
     }
 
     fn missing(&self, what: String) -> ExecutablesError {
-        ExecutablesError::Missing { image: self.image.to_owned(), what }
+        ExecutablesError::Missing { image: self.record.name.clone(), what }
     }
 }
 

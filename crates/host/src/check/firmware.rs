@@ -1,0 +1,118 @@
+//! What is started before the kernel, and what sees to it that an older UKI is started when a new one fails.
+
+use sealpack_format::pe;
+
+use super::files::Files;
+use super::version::is_at_least;
+use super::{Finding, Requirement};
+use crate::disk::BOOT_LOADER;
+
+/// The first whose stub and boot loader were found to do what is needed.
+const LEAST: [u32; 1] = [257];
+
+const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+const BLESS: &str = "/usr/lib/systemd/systemd-bless-boot";
+const BLESS_UNIT: &str = "systemd-bless-boot.service";
+const UPDATE_UNIT: &str = "systemd-boot-update.service";
+
+/// Where units, and what adds to them, are: what comes first wins.
+pub(super) const UNITS: [&str; 3] =
+    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
+
+pub(super) fn check<F: Files>(files: &F, findings: &mut Vec<Finding>) -> Result<(), F::Error> {
+    findings.push(program(files, Requirement::Stub, STUB, "systemd-stub")?);
+    findings.push(program(files, Requirement::BootLoader, BOOT_LOADER, "systemd-boot")?);
+    findings.push(updates(files));
+    findings.push(blessing(files)?);
+    Ok(())
+}
+
+/// One of systemd's programs for firmware, which says its version in a section of its own.
+fn program<F: Files>(
+    files: &F,
+    requirement: Requirement,
+    path: &str,
+    name: &str,
+) -> Result<Finding, F::Error> {
+    let mend = "install it from systemd 257 or later (Debian 13: systemd-boot-efi)";
+    let Some(bytes) = files.read(path)? else {
+        return Ok(Finding::broken(requirement, path, "is not there", mend));
+    };
+    let image = match pe::Image::parse(&bytes) {
+        Ok(image) => image,
+        Err(error) => {
+            let problem = format!("is no program that firmware starts: {error}");
+            return Ok(Finding::broken(requirement, path, problem, mend));
+        }
+    };
+    let version = image.section(".sdmagic").and_then(|magic| version_in(magic, name));
+    Ok(match version {
+        Some(version) if is_at_least(&version, &LEAST) => Finding::good(requirement, path),
+        Some(version) => {
+            let problem =
+                format!("is of version {version}, which is too old for what a sealed host needs of it");
+            Finding::broken(requirement, path, problem, mend)
+        }
+        None => Finding::broken(requirement, path, format!("does not say which {name} it is"), mend),
+    })
+}
+
+/// The version in `#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####` (systemd's src/boot).
+fn version_in(magic: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(magic);
+    let (_, rest) = text.split_once(&format!("LoaderInfo: {name} "))?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+/// Whether a unit is masked.
+fn is_masked<F: Files>(files: &F, unit: &str) -> bool {
+    let mut links = UNITS.iter().map(|directory| format!("{directory}/{unit}"));
+    let first = links.find(|path| files.link(path).is_some() || files.has(path));
+    first.is_some_and(|path| files.link(&path).as_deref() == Some("/dev/null"))
+}
+
+fn updates<F: Files>(files: &F) -> Finding {
+    let path = format!("/etc/systemd/system/{UPDATE_UNIT}");
+    let is_there = UNITS.iter().any(|directory| files.has(&format!("{directory}/{UPDATE_UNIT}")));
+    if !is_there || is_masked(files, UPDATE_UNIT) {
+        return Finding::good(Requirement::BootLoaderUpdates, path);
+    }
+    Finding::broken(
+        Requirement::BootLoaderUpdates,
+        path,
+        "does not mask that service, which replaces the signed boot loader by the image's as soon as that is newer",
+        format!("run `systemctl mask {UPDATE_UNIT}` in the image"),
+    )
+}
+
+fn blessing<F: Files>(files: &F) -> Result<Finding, F::Error> {
+    if !files.has_roots_program(BLESS) {
+        return Ok(Finding::broken(
+            Requirement::Blessing,
+            BLESS,
+            "is not there, so that no UKI is ever known to be good, and an older one is started after three boots",
+            "install it (Debian 13: systemd-boot)",
+        ));
+    }
+    let directories: Vec<String> =
+        UNITS.iter().map(|directory| format!("{directory}/{BLESS_UNIT}.d")).collect();
+    for directory in &directories {
+        for name in files.names(directory).iter().filter(|name| name.ends_with(".conf")) {
+            let path = format!("{directory}/{name}");
+            if files.text(&path)?.is_some_and(|text| mounts_esp(&text)) {
+                return Ok(Finding::good(Requirement::Blessing, path));
+            }
+        }
+    }
+    Ok(Finding::broken(
+        Requirement::Blessing,
+        format!("{}/efi.conf", directories[0]),
+        "is not there, or has no RequiresMountsFor=/efi: the service does not find the ESP by itself",
+        "put `[Unit]` and `RequiresMountsFor=/efi` into it",
+    ))
+}
+
+fn mounts_esp(text: &str) -> bool {
+    let wanted = text.lines().filter_map(|line| line.trim().strip_prefix("RequiresMountsFor="));
+    wanted.flat_map(str::split_whitespace).any(|path| path == "/efi")
+}

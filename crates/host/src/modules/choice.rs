@@ -1,0 +1,151 @@
+//! What is loaded.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sealpack_format::boot::{Module, ModuleOrder};
+
+use super::ModulesError;
+use super::index::{Entry, Index};
+
+/// What no sealed host starts without: packs are files (`loop`) with EROFS on dm-verity devices, below an overlay; data is
+/// on ext4.
+const NEEDED: [&str; 6] = ["loop", "dm_mod", "dm_verity", "erofs", "overlay", "ext4"];
+
+/// What computes the hashes of dm-verity and ext4, where that is modules; faster ones among them. A device takes the best
+/// that is there when it is activated, so that they are loaded first.
+const HASHES: [&str; 2] = ["crypto-sha256", "crypto-crc32c"];
+
+/// What the disk of a host may be behind: virtual machines (KVM, Xen, Hyper-V, VMware), NVMe, SATA, SCSI and its RAID
+/// controllers, USB, SD and MMC. For others there is `--module`.
+const HARDWARE: [&str; 26] = [
+    "virtio_pci",
+    "virtio_mmio",
+    "virtio_blk",
+    "virtio_scsi",
+    "xen_blkfront",
+    "hv_storvsc",
+    "vmw_pvscsi",
+    "nvme",
+    "vmd",
+    "sd_mod",
+    "ahci",
+    "ata_piix",
+    "mpt3sas",
+    "megaraid_sas",
+    "smartpqi",
+    "hpsa",
+    "aacraid",
+    "mptspi",
+    "xhci_pci",
+    "ehci_pci",
+    "usb_storage",
+    "uas",
+    "mmc_block",
+    "sdhci_pci",
+    "sdhci_acpi",
+    "ufshcd_pci",
+];
+
+/// dm-verity's parameter by which `.dm-verity` takes certificates until it is sealed (Linux 7.0). Other kernels pass it
+/// over.
+const UNSEALED: &str = "keyring_unsealed=1";
+
+/// How many modules may need each other one behind the other.
+const DEPTH_MAX: usize = 64;
+
+/// What a host loads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The modules, the first to be loaded first.
+    pub modules: Vec<Chosen>,
+    /// Words for the command line: parameters of what is no module.
+    pub words: Vec<String>,
+}
+
+/// A module that is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its file, below the kernel's directory of modules.
+    pub path: String,
+    /// What the initramfs says of it.
+    pub module: Module,
+}
+
+impl Choice {
+    /// What a host with this kernel loads, with `more` besides, by their names.
+    ///
+    /// # Errors
+    /// The kernel does not have something that every host needs, or one of `more`.
+    pub fn of(index: &Index, more: &[String]) -> Result<Self, ModulesError> {
+        let mut needed = Walk::default();
+        for name in NEEDED {
+            match index.meant(name)[..] {
+                [] if index.is_built_in(name) => {}
+                [] => return Err(ModulesError::Missing { name }),
+                ref modules => modules.iter().try_for_each(|name| needed.add(index, name, 0))?,
+            }
+        }
+        let needed: HashSet<&str> = needed.order.into_iter().collect();
+        let mut walk = Walk::default();
+        for name in HASHES.into_iter().chain(NEEDED).chain(HARDWARE) {
+            index.meant(name).into_iter().try_for_each(|name| walk.add(index, name, 0))?;
+        }
+        for name in more {
+            match index.meant(name)[..] {
+                [] if index.is_built_in(name) => {}
+                [] => return Err(ModulesError::Unknown { name: name.clone() }),
+                ref modules => modules.iter().try_for_each(|name| walk.add(index, name, 0))?,
+            }
+        }
+        let modules: Result<_, _> =
+            walk.order.iter().map(|name| chosen(index, name, needed.contains(name))).collect();
+        let words = match index.is_built_in("dm_verity") {
+            true => vec![format!("dm_verity.{UNSEALED}")],
+            false => Vec::new(),
+        };
+        Ok(Self { modules: modules?, words })
+    }
+
+    /// The list for the initramfs.
+    ///
+    /// # Errors
+    /// Two modules whose files have one name; more than there may be.
+    pub fn order(&self) -> Result<ModuleOrder, ModulesError> {
+        Ok(ModuleOrder::new(self.modules.iter().map(|chosen| chosen.module.clone()).collect())?)
+    }
+}
+
+fn chosen(index: &Index, name: &str, is_needed: bool) -> Result<Chosen, ModulesError> {
+    let Entry { path, .. } = &index.modules[name];
+    let file = path.rsplit('/').next().unwrap_or(path);
+    let module = Module::new(file, if name == "dm_verity" { UNSEALED } else { "" })?;
+    let module = if is_needed { module } else { module.optional() };
+    Ok(Chosen { path: path.clone(), module })
+}
+
+/// Modules in the order in which they can be loaded.
+#[derive(Default)]
+struct Walk<'i> {
+    order: Vec<&'i str>,
+    seen: BTreeSet<&'i str>,
+}
+
+impl<'i> Walk<'i> {
+    /// Adds a module behind all that it needs.
+    fn add(&mut self, index: &'i Index, name: &'i str, depth: usize) -> Result<(), ModulesError> {
+        if depth > DEPTH_MAX {
+            return Err(ModulesError::TooDeep { name: name.to_owned() });
+        }
+        if !self.seen.insert(name) {
+            return Ok(());
+        }
+        let before = index.soft_of(name).iter();
+        let depends = index.modules[name].depends.iter().rev();
+        for needed in before.chain(depends) {
+            // What the kernel has without a module, or nobody has, modprobe passes over too.
+            index.meant(needed).into_iter().try_for_each(|name| self.add(index, name, depth + 1))?;
+        }
+        self.order.push(name);
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+use super::*;
+
+/// As depmod writes it for Debian's cloud kernels, but for what is left out.
+const DEPENDENCIES: &str = "\
+kernel/drivers/block/loop.ko.xz:
+kernel/fs/erofs/erofs.ko.xz: kernel/lib/libcrc32c.ko.xz
+kernel/lib/libcrc32c.ko.xz:
+kernel/fs/overlayfs/overlay.ko.xz:
+kernel/drivers/md/dm-mod.ko.xz:
+kernel/drivers/md/dm-bufio.ko.xz: kernel/drivers/md/dm-mod.ko.xz
+kernel/lib/reed_solomon/reed_solomon.ko.xz:
+kernel/drivers/md/dm-verity.ko.xz: kernel/drivers/md/dm-bufio.ko.xz kernel/drivers/md/dm-mod.ko.xz kernel/lib/reed_solomon/reed_solomon.ko.xz
+kernel/drivers/scsi/sd_mod.ko.xz: kernel/drivers/scsi/scsi_mod.ko.xz kernel/drivers/scsi/scsi_common.ko.xz
+kernel/drivers/scsi/scsi_mod.ko.xz: kernel/drivers/scsi/scsi_common.ko.xz
+kernel/drivers/scsi/scsi_common.ko.xz:
+kernel/arch/x86/crypto/sha256-ssse3.ko.xz:
+kernel/arch/x86/crypto/crc32c-intel.ko.xz:
+kernel/net/qla2xxx.ko.xz: kernel/drivers/scsi/scsi_mod.ko.xz kernel/drivers/scsi/scsi_common.ko.xz
+";
+const BUILT_IN: &str = "kernel/fs/ext4/ext4.ko\nkernel/drivers/virtio/virtio_pci.ko\n";
+const SOFT: &str = "# comment\nsoftdep cifs gcm\nsoftdep libcrc32c pre: crc32c post: other\n";
+const ALIASES: &str = "alias crypto-sha256 sha256_ssse3\nalias crc32c crc32c_intel\nalias pci:v* qla2xxx\n";
+
+fn index(dependencies: &str, built_in: &str) -> Index {
+    let contents = [dependencies, built_in, SOFT, ALIASES].map(str::as_bytes);
+    Index::parse(contents).unwrap()
+}
+
+fn order_of(choice: &Choice) -> String {
+    choice.order().unwrap().to_string()
+}
+
+#[test]
+fn what_a_module_needs_is_loaded_before_it() {
+    let choice = Choice::of(&index(DEPENDENCIES, BUILT_IN), &[]).unwrap();
+    assert_eq!(
+        order_of(&choice),
+        "-sha256-ssse3.ko.xz\nloop.ko.xz\ndm-mod.ko.xz\nreed_solomon.ko.xz\ndm-bufio.ko.xz\n\
+         dm-verity.ko.xz keyring_unsealed=1\ncrc32c-intel.ko.xz\nlibcrc32c.ko.xz\nerofs.ko.xz\noverlay.ko.xz\n\
+         -scsi_common.ko.xz\n-scsi_mod.ko.xz\n-sd_mod.ko.xz\n"
+    );
+    assert_eq!(choice.modules[1].path, "kernel/drivers/block/loop.ko.xz");
+    assert!(choice.words.is_empty());
+}
+
+#[test]
+fn a_module_that_is_asked_for_comes_last_with_what_it_needs() {
+    let index = index(DEPENDENCIES, BUILT_IN);
+    let with = |name: &str| Choice::of(&index, &[name.to_owned()]);
+    assert!(order_of(&with("qla2xxx").unwrap()).ends_with("-sd_mod.ko.xz\n-qla2xxx.ko.xz\n"));
+    assert_eq!(with("virtio-pci").unwrap(), Choice::of(&index, &[]).unwrap());
+    assert_eq!(with("qla").unwrap_err().to_string(), "the kernel has no module \"qla\"");
+}
+
+#[test]
+fn a_kernel_without_what_every_host_needs_is_refused_by_its_name() {
+    let without = DEPENDENCIES.replace("kernel/fs/erofs/erofs.ko.xz:", "kernel/fs/other.ko:");
+    let error = Choice::of(&index(&without, BUILT_IN), &[]).unwrap_err();
+    assert_eq!(error, ModulesError::Missing { name: "erofs" });
+    let error = Choice::of(&index(DEPENDENCIES, ""), &[]).unwrap_err();
+    assert_eq!(error, ModulesError::Missing { name: "ext4" });
+}
+
+#[test]
+fn parameters_of_what_is_built_in_go_to_the_command_line() {
+    let all = "loop dm-mod dm-verity erofs overlay ext4".replace(' ', ".ko\n") + ".ko";
+    let choice = Choice::of(&index("", &all), &[]).unwrap();
+    assert_eq!(choice.words, ["dm_verity.keyring_unsealed=1"]);
+    assert!(choice.modules.is_empty());
+}
+
+#[test]
+fn a_list_that_nobody_wrote_with_depmod_is_refused() {
+    for text in ["kernel/x.ko\n", "../x.ko:\n", "/x.ko:\n", "kernel//x.ko:\n"] {
+        let error = Index::parse([text.as_bytes(), b"", b"", b""]).unwrap_err().to_string();
+        assert!(error.starts_with("line 1 of modules.dep is not as depmod writes it"), "{error}");
+    }
+}
+
+#[test]
+fn modules_that_need_each_other_end() {
+    let mutual = format!("{DEPENDENCIES}a.ko: b.ko\nb.ko: a.ko\n");
+    Choice::of(&index(&mutual, BUILT_IN), &["a".to_owned()]).unwrap();
+    let chain: String = (0..200).map(|number| format!("m{number}.ko: m{}.ko\n", number + 1)).collect();
+    let error = Choice::of(&index(&format!("{DEPENDENCIES}{chain}"), BUILT_IN), &["m0".to_owned()]);
+    assert!(matches!(error, Err(ModulesError::TooDeep { .. })), "{error:?}");
+}

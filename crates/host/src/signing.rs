@@ -1,0 +1,64 @@
+//! Signatures of programs that firmware starts: of a UKI, of a boot loader.
+
+use sealpack_format::pe::{self, Image, PeError};
+use sealpack_node::keys::SigningKey;
+use sealpack_trust::authenticode::{ImageSignature, ImageSignatureError, sign_image};
+use sealpack_trust::key::Certificate;
+use sealpack_trust::pkcs7::SigningError;
+
+/// Why a program is not signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramSigningError {
+    /// It is no program that firmware starts.
+    #[error(transparent)]
+    Program(#[from] PeError),
+    /// The key does not sign.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// What is to be attached is no signature of it.
+    #[error(transparent)]
+    Signature(#[from] ImageSignatureError),
+    /// What is to be attached is there.
+    #[error("the program has this signature already")]
+    IsThere,
+}
+
+impl ProgramSigningError {
+    /// Whether a signature is not what it should be, rather than that it could not be made.
+    #[must_use]
+    pub const fn is_verification(&self) -> bool {
+        matches!(self, Self::Signature(_))
+    }
+}
+
+/// The program with a signature by `key` besides those that it has.
+///
+/// # Errors
+/// It is no program for firmware; the key does not sign, or its certificate is not for signing code.
+pub fn sign(program: &[u8], key: &SigningKey) -> Result<Vec<u8>, ProgramSigningError> {
+    let image = Image::parse(program)?;
+    let signature = sign_image(&*key.signer, &key.certificate, &image.signed_parts())?;
+    Ok(pe::add_signature(&image, &signature)?)
+}
+
+/// The program with a signature that was made elsewhere: a PKCS#7 in DER, which is checked to be of this program, and by
+/// one of `signers`; without any, by a certificate that it carries itself. Answers with the signer's subject too.
+///
+/// # Errors
+/// It is no program for firmware; the signature is another program's, or by somebody else, or there already.
+pub fn attach(
+    program: &[u8],
+    signature: &[u8],
+    signers: &[Certificate],
+) -> Result<(Vec<u8>, String), ProgramSigningError> {
+    let image = Image::parse(program)?;
+    if image.signatures().iter().any(|there| there.starts_with(signature)) {
+        return Err(ProgramSigningError::IsThere);
+    }
+    let parsed = ImageSignature::parse(signature)?;
+    let carried = parsed.certificates();
+    let signers = if signers.is_empty() { &carried } else { signers };
+    let signer = parsed.verify(&image.signed_parts(), signers)?;
+    Ok((pe::add_signature(&image, signature)?, signer.subject().to_owned()))
+}

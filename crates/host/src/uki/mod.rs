@@ -1,0 +1,265 @@
+//! What firmware starts on a sealed host: one signed file with systemd's stub, the kernel, the initramfs and the command
+//! line ([uki.md](../../../../docs/formats/uki.md)).
+//!
+//! [`build`] makes it of an image in the store, without a signature: the same inputs give the same bytes.
+//! [`signing`](crate::signing) signs it.
+
+mod error;
+mod init;
+mod kernel;
+mod release;
+mod sealed;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Etc, Hardening};
+use sealpack_format::pe::{Image, NewSection, append_sections};
+use sealpack_node::policy::{GivenPolicy, Origin};
+use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::key::Certificate;
+
+pub use error::UkiError;
+pub use kernel::{Configuration, Kernel, KernelError};
+
+use crate::image::ImageFiles;
+use crate::initramfs::{self, Contents};
+use crate::modules::{Choice, FILES, Index};
+use sealed::SealedImage;
+
+/// Where an image has systemd's stub.
+const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+/// Where an image has Sealpack's first process.
+const INIT: &str = "/usr/lib/sealpack/init";
+/// Where an image says what it is; the first that is there counts (os-release(5)).
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
+/// A file that is taken in place of the image's.
+#[derive(Debug)]
+pub struct GivenFile {
+    /// Where it is, for messages.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// What a UKI is made of besides the image.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    /// The policy that the host starts with.
+    pub policy: &'a GivenPolicy,
+    /// Who may have signed it.
+    pub policy_signers: &'a [Certificate],
+    /// Who may have signed packs.
+    pub pack_signers: &'a [Certificate],
+    /// The kernel's version, where it is not the newest of the image.
+    pub kernel: Option<&'a str>,
+    /// The stub, where it is not the image's.
+    pub stub: Option<GivenFile>,
+    /// The first process, where it is not the image's.
+    pub init: Option<GivenFile>,
+    /// Modules that are loaded besides.
+    pub modules: &'a [String],
+    /// Words that the command line has besides.
+    pub words: &'a [String],
+    /// The label of the data partition.
+    pub data_label: DataLabel,
+    /// What `/etc` writes to.
+    pub etc: Etc,
+    /// Hardenings that are left out.
+    pub off: BTreeSet<Hardening>,
+}
+
+/// A UKI that is not signed.
+#[derive(Debug)]
+pub struct Uki {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// The epoch of the image's seal, the version that boot loaders order it by.
+    pub epoch: u64,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The command line.
+    pub command_line: CommandLine,
+    /// The length of the initramfs, in bytes.
+    pub initramfs_bytes: u64,
+    /// The modules that are loaded, in their order.
+    pub modules: Vec<String>,
+    /// Whether the stub had signatures, which are of no use to what it became.
+    pub stub_was_signed: bool,
+}
+
+impl Uki {
+    /// The name that it should have on the ESP: `sealed_EPOCH.efi`.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("sealed_{}.efi", self.epoch)
+    }
+}
+
+/// Makes the UKI that starts an image.
+///
+/// # Errors
+/// [`UkiError`]: what the image, its seal, its kernel, the policy or a part that was given lacks.
+pub fn build(store: &Store, record: &ImageRecord, recipe: Recipe<'_>) -> Result<Uki, UkiError> {
+    check_certificates(recipe.pack_signers)?;
+    let sealed = SealedImage::check(store, record, recipe.pack_signers)?;
+    sealed.check_policy(recipe.policy, recipe.policy_signers)?;
+    let files = ImageFiles::open(store, record)?;
+    let stub = given_or_own(recipe.stub, STUB, &files)?;
+    let stub_image = stub_image(&stub)?;
+    let init = given_or_own(recipe.init, INIT, &files)?;
+    init::check(&init.bytes, &init.path.display().to_string(), stub_image.machine())?;
+    let kernel = Kernel::find(&files, recipe.kernel)?;
+    let kernel_bytes = kernel.read(&files)?;
+    check_machine(&kernel, &kernel_bytes, &stub_image)?;
+    let choice = choice(&files, &kernel, recipe.modules)?;
+    let boot = BootParameters {
+        data_label: recipe.data_label,
+        etc: recipe.etc,
+        off: recipe.off,
+        ..BootParameters::new(record.metadata_image, sealed.root_hash)
+    };
+    let words = recipe.words.iter().chain(&choice.words).map(String::as_str);
+    let command_line = CommandLine::new(boot, words)?;
+    check_configuration(&files, &kernel, &choice, &command_line)?;
+    let initramfs = initramfs_of(
+        &files,
+        &kernel,
+        &choice,
+        &command_line,
+        &init.bytes,
+        &recipe.policy.origin,
+        recipe.pack_signers,
+    )?;
+    let release = OS_RELEASE.iter().find_map(|path| files.find(path).transpose()).transpose()?;
+    let release = release::os_release(&release.unwrap_or_default(), last_name(&record.name), sealed.epoch);
+    let text = command_line.to_string();
+    let section = |name, content| NewSection { name, content, is_code: false };
+    let sections = [
+        section(".osrel", &release),
+        section(".cmdline", text.as_bytes()),
+        section(".uname", kernel.version().as_bytes()),
+        section(".initrd", &initramfs),
+        NewSection { name: ".linux", content: &kernel_bytes, is_code: true },
+    ];
+    let bytes = append_sections(&stub_image, &sections)
+        .map_err(|source| UkiError::Stub { stub: stub.path.display().to_string(), source })?;
+    Ok(Uki {
+        bytes,
+        epoch: sealed.epoch,
+        kernel: kernel.version().to_owned(),
+        command_line,
+        initramfs_bytes: initramfs.len() as u64,
+        modules: choice.modules.iter().map(|chosen| chosen.module.file().to_owned()).collect(),
+        stub_was_signed: !stub_image.signatures().is_empty(),
+    })
+}
+
+fn given_or_own(given: Option<GivenFile>, path: &str, files: &ImageFiles<'_>) -> Result<GivenFile, UkiError> {
+    match given {
+        Some(given) => Ok(given),
+        None => Ok(GivenFile { path: path.into(), bytes: files.read(path)? }),
+    }
+}
+
+/// That the kernel takes the certificates into its keyrings.
+fn check_certificates(certificates: &[Certificate]) -> Result<(), UkiError> {
+    certificates.iter().try_for_each(|certificate| {
+        let subject = certificate.subject().to_owned();
+        certificate.check_kernel().map_err(|source| UkiError::Certificate { subject, source })
+    })
+}
+
+/// The stub, which becomes a UKI and is none yet.
+fn stub_image(stub: &GivenFile) -> Result<Image<'_>, UkiError> {
+    let name = || stub.path.display().to_string();
+    let no_stub = |problem| UkiError::NoStub { stub: name(), problem };
+    let image = Image::parse(&stub.bytes).map_err(|source| UkiError::Stub { stub: name(), source })?;
+    if !image.is_efi_application() {
+        return Err(no_stub("is no program for firmware"));
+    }
+    if image.section(".linux").is_some() {
+        return Err(no_stub("has a kernel in it already: it is a UKI"));
+    }
+    // Without it, no list of revoked versions (SBAT) could name it; with it, it is systemd's of version 252 or later.
+    if image.section(".sbat").is_none() {
+        return Err(no_stub("has no section .sbat: it is not systemd's, or too old"));
+    }
+    Ok(image)
+}
+
+fn check_machine(kernel: &Kernel, bytes: &[u8], stub: &Image<'_>) -> Result<(), UkiError> {
+    let found = Image::parse(bytes).map(|image| image.machine());
+    let found = found.expect("the kernel was read as an image");
+    if found != stub.machine() {
+        let what = format!("the kernel {}", kernel.version());
+        return Err(UkiError::OtherMachine { what, found, stub: stub.machine() });
+    }
+    Ok(())
+}
+
+/// Which modules the host loads.
+fn choice(files: &ImageFiles<'_>, kernel: &Kernel, more: &[String]) -> Result<Choice, UkiError> {
+    let path = |file: &str| format!("{}/{file}", kernel.modules());
+    let [dependencies, others @ ..] = FILES;
+    let path_of_dependencies = path(dependencies);
+    let dependencies = files.find(&path_of_dependencies)?;
+    let dependencies = dependencies.ok_or(UkiError::NoDependencies { path: path_of_dependencies })?;
+    let mut contents = [Vec::new(), Vec::new(), Vec::new()];
+    for (content, file) in contents.iter_mut().zip(others) {
+        *content = files.find(&path(file))?.unwrap_or_default();
+    }
+    let [built_in, soft, aliases] = &contents;
+    let index = Index::parse([&dependencies, built_in, soft, aliases]);
+    let choice = index.and_then(|index| Choice::of(&index, more));
+    choice.map_err(|source| UkiError::Modules { kernel: kernel.version().to_owned(), source })
+}
+
+fn check_configuration(
+    files: &ImageFiles<'_>,
+    kernel: &Kernel,
+    choice: &Choice,
+    command_line: &CommandLine,
+) -> Result<(), UkiError> {
+    let Some(configuration) = kernel.configuration(files)? else { return Ok(()) };
+    let are_compressed = choice.modules.iter().any(|chosen| chosen.module.is_compressed());
+    let names_modules = command_line.others().iter().any(|word| word.starts_with("lsm="));
+    Ok(configuration.check(are_compressed, names_modules)?)
+}
+
+fn initramfs_of(
+    files: &ImageFiles<'_>,
+    kernel: &Kernel,
+    choice: &Choice,
+    command_line: &CommandLine,
+    init: &[u8],
+    policy: &Origin,
+    certificates: &[Certificate],
+) -> Result<Vec<u8>, UkiError> {
+    let of_modules = |source| UkiError::Modules { kernel: kernel.version().to_owned(), source };
+    let order = choice.order().map_err(of_modules)?;
+    let mut modules = Vec::new();
+    for chosen in &choice.modules {
+        let content = files.read(&format!("{}/{}", kernel.modules(), chosen.path))?;
+        modules.push((chosen.module.file(), content));
+    }
+    let Origin::Signed { der, .. } = policy else { unreachable!("the policy's signature was verified") };
+    let certificates: Vec<&[u8]> = certificates.iter().map(Certificate::der).collect();
+    let contents = Contents {
+        init,
+        command_line: &command_line.to_string(),
+        policy: der,
+        certificates: &certificates,
+        order: &order,
+        modules: &modules,
+    };
+    initramfs::make(&contents).map_err(UkiError::Initramfs)
+}
+
+/// The last part of an image's repository: `host` of `registry.example/site/host:3`.
+fn last_name(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or(name);
+    let last = name.rsplit('/').next().unwrap_or(name);
+    last.split(':').next().unwrap_or(last)
+}

@@ -1,0 +1,38 @@
+//! The checks. Each leaves the host as it found it, but for what only a boot takes back.
+
+mod boots;
+mod enforcement;
+mod fallback;
+mod modules;
+
+use anyhow::{Context, Result, ensure};
+use sealpack_guest::host::task::Task;
+use std::fs;
+use std::process::Command;
+
+type Check = fn(&Task) -> Result<()>;
+
+/// The check of that name.
+pub(crate) fn find(name: &str) -> Option<Check> {
+    Some(match name {
+        "host_boots" => boots::boots,
+        "host_extra_files_ignored" => boots::extra_files_ignored,
+        "host_modules_from_image" => modules::from_image,
+        "host_enforce_stays" => enforcement::stays,
+        "host_falls_back" => fallback::falls_back,
+        _ => return None,
+    })
+}
+
+/// What a program prints, which has to succeed.
+fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    ensure!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A file's text, without blanks around it.
+fn read(path: &str) -> Result<String> {
+    Ok(fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned())
+}

@@ -1,0 +1,95 @@
+//! A service of the sealed host that the tests boot: it waits until the system is up, runs the checks of its task, each in a
+//! process of its own, reports on the second serial port, and turns the machine off.
+
+#![expect(clippy::print_stdout, reason = "what it prints is the log")]
+
+mod checks;
+
+use anyhow::{Context, Result, bail};
+use sealpack_guest::host::task::{DEVICE, Task};
+use sealpack_guest::report::{Line, Outcome};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a check may take.
+const TIME_LIMIT: Duration = Duration::from_secs(180);
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
+        _ => {
+            if let Err(error) = serve() {
+                println!("the checks cannot run: {error:#}");
+            }
+            turn_off()
+        }
+    }
+}
+
+fn serve() -> Result<()> {
+    let task = Task::read(Path::new(DEVICE))?;
+    let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
+    // Until no unit is starting any more, this one's included; how it ended is what a check looks at.
+    Command::new("systemctl").args(["is-system-running", "--wait"]).status()?;
+    for name in &task.checks {
+        writeln!(report, "{}", Line::Begin(name.clone()))?;
+        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        println!("--- {name}: {outcome:?}");
+        writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    }
+    writeln!(report, "{}", Line::Done)?;
+    report.flush()?;
+    Ok(())
+}
+
+fn turn_off() -> ExitCode {
+    match Command::new("systemctl").arg("poweroff").status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a check in a process of its own, and ends it when it takes too long.
+fn attempt(name: &str) -> Result<Outcome> {
+    let output_path = Path::new("/run/sealpack-probe");
+    let output = File::create(output_path)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["check", name]).stdin(Stdio::null());
+    let mut child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if started.elapsed() > TIME_LIMIT {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let said = String::from_utf8_lossy(&fs::read(output_path)?).trim_end().to_owned();
+    Ok(match status {
+        Some(status) if status.success() => Outcome::Ok,
+        Some(status) => Outcome::Failed(format!("{status}\n{said}")),
+        None => Outcome::Failed(format!("it took more than {} s\n{said}", TIME_LIMIT.as_secs())),
+    })
+}
+
+fn run_check(name: &str) -> ExitCode {
+    let run = || match checks::find(name) {
+        Some(check) => check(&Task::read(Path::new(DEVICE))?),
+        None => bail!("there is no check called {name}"),
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Sealed hosts, made with the commands that users run: pulled, sealed, built, put on disks.
+
+use super::image;
+use super::keys::Keys;
+use crate::kernels::Generation;
+use crate::keys::Key;
+use crate::programs::Programs;
+use anyhow::{Context, Result};
+use sealpack_tests::command::{run, stdout};
+use sealpack_tests::program::start;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the image is called.
+pub const IMAGE: &str = "sealpack.test/host:1";
+
+/// What the policy is called.
+pub const POLICY: &str = "host";
+
+/// Where the image has systemd's stub.
+const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+/// The disk's size.
+const SIZE: &str = "3GiB";
+
+/// A place where a sealed host is made, and what was made there so far.
+#[derive(Debug)]
+pub struct Workshop {
+    programs: Programs,
+    generation: Generation,
+    keys: Keys,
+    /// Everything else that is made.
+    dir: PathBuf,
+    /// Kept between runs, so that layers that were pulled are not pulled again.
+    store: PathBuf,
+}
+
+/// What a UKI is to be like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uki<'a> {
+    /// The name of the file, without its suffix; unless it is given, that of the image's epoch.
+    pub name: Option<&'a str>,
+    /// Hardenings that are left out.
+    pub off: &'a [&'a str],
+    /// More words for the command line.
+    pub append: &'a [&'a str],
+}
+
+impl Workshop {
+    /// Makes the image, brings it into a store and seals it. What is made goes to `dir`, which is there. `None` when Debian
+    /// has no kernel of that generation.
+    ///
+    /// # Errors
+    /// If a fixture or a tool is missing, or `sealpack` fails.
+    pub fn new(generation: Generation, programs: &Programs, dir: &Path) -> Result<Option<Self>> {
+        let Some(image) = image::write(generation, programs, &dir.join("image"))? else {
+            return Ok(None);
+        };
+        let keys = Keys::of_tests(programs)?;
+        let store = super::place().join(format!("store-{}", generation.name()));
+        let (programs, dir) = (programs.clone(), dir.to_owned());
+        let workshop = Self { programs, generation, keys, dir, store };
+        workshop.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", IMAGE])?;
+        workshop.sealpack_signing(&["seal", "--replace", IMAGE], &workshop.keys.packs)?;
+        // What earlier runs have left.
+        workshop.sealpack(&["gc", "--keep-previous", "0"])?;
+        workshop.make_policy("1.0.0", &[])?;
+        Ok(Some(workshop))
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// A file of the name in the place of this workshop.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The signed policy with a version, in a file.
+    pub fn policy(&self, version: &str) -> PathBuf {
+        self.file(&format!("{POLICY}-{version}.p7b"))
+    }
+
+    /// Writes and signs the policy of hosts, with these options of `policy new`.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn make_policy(&self, version: &str, options: &[&str]) -> Result<()> {
+        let text = self.file(&format!("{POLICY}-{version}.txt"));
+        let mut new = self.command();
+        new.args(["policy", "new", "host", "--name", POLICY, "--version", version]).args(options);
+        run(new.arg("--output").arg(&text))?;
+        let mut sign = self.command();
+        sign.args(["policy", "sign"]).arg(&text).arg("--output").arg(self.policy(version));
+        run(with_key(&mut sign, &self.keys.policy)).map(drop)
+    }
+
+    /// Builds a UKI for the image, and answers with its file.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn uki(&self, uki: &Uki<'_>) -> Result<PathBuf> {
+        let name = uki
+            .name
+            .map_or_else(|| Ok(format!("sealed_{}", self.epoch()?)), |name| anyhow::Ok(name.to_owned()))?;
+        let file = self.file(&format!("{name}.efi"));
+        let mut build = self.command();
+        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy("1.0.0"));
+        build.arg("--certificate").arg(self.keys.packs.certificate());
+        let words: Vec<&str> = ["console=ttyS0"].iter().chain(uki.append).copied().collect();
+        build.args(["--append", &words.join(" ")]);
+        for hardening in uki.off {
+            build.args(["--off", hardening]);
+        }
+        build.arg("--output").arg(&file);
+        run(with_key(&mut build, &self.keys.boot))?;
+        Ok(file)
+    }
+
+    /// Makes a disk with these UKIs.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
+        let file = self.file(name);
+        let mut disk = self.command();
+        disk.args(["host", "disk", IMAGE, "--size", SIZE, "--output"]).arg(&file);
+        for uki in ukis {
+            disk.arg("--uki").arg(uki);
+        }
+        run(with_key(&mut disk, &self.keys.boot))?;
+        Ok(file)
+    }
+
+    /// systemd's stub, of the image.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn stub(&self) -> Result<Vec<u8>> {
+        Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
+    }
+
+    /// Firmware variables with the keys, in a file.
+    ///
+    /// # Errors
+    /// If virt-fw-vars fails.
+    pub fn variables(&self) -> Result<PathBuf> {
+        let file = self.file("variables.fd");
+        self.keys.write_variables(self.generation, &file)?;
+        Ok(file)
+    }
+
+    /// The epoch of the image's seal.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn epoch(&self) -> Result<u64> {
+        let shown = self.json(&["inspect", IMAGE])?;
+        shown["seal"]["epoch"].as_u64().with_context(|| format!("no epoch in {shown}"))
+    }
+
+    /// What `sealpack --json` prints.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let shown = stdout(self.command().arg("--json").args(arguments))?;
+        Ok(serde_json::from_str(&shown)?)
+    }
+
+    /// Runs `sealpack`.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn sealpack(&self, arguments: &[impl AsRef<OsStr>]) -> Result<()> {
+        run(self.command().args(arguments)).map(drop)
+    }
+
+    /// The same, with a key.
+    fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
+        run(with_key(self.command().args(arguments), key)).map(drop)
+    }
+
+    fn command(&self) -> Command {
+        let mut sealpack = start(&self.programs.sealpack);
+        sealpack.arg("--store").arg(&self.store);
+        sealpack
+    }
+}
+
+fn with_key<'c>(command: &'c mut Command, key: &Key) -> &'c mut Command {
+    command.arg("--key").arg(key.key()).arg("--cert").arg(key.certificate())
+}
+
+/// Makes the place of all of it, and a directory in it that goes with what is returned.
+///
+/// # Errors
+/// If the disk cannot be written.
+pub fn work() -> Result<tempfile::TempDir> {
+    let place = super::place();
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    Ok(tempfile::Builder::new().prefix("work-").tempdir_in(place)?)
+}

@@ -1,0 +1,110 @@
+//! The image of the sealed host: four layers, of which only the upper two change with this workspace.
+//!
+//! | layer | what |
+//! | --- | --- |
+//! | system | Debian 13 with systemd, by mmdebstrap: [`sealpack_tests::images::host`] |
+//! | kernel | the files of the kernel's packages, and what depmod makes of them |
+//! | Sealpack | `/usr/bin/sealpack` and `/usr/lib/sealpack/init` |
+//! | probe | the service that runs the checks, and what it attacks with |
+
+use crate::kernels::Generation;
+use crate::programs::Programs;
+use anyhow::{Context, Result};
+use sealpack_tests::command::{find, run};
+use sealpack_tests::images::{self, Image, host};
+use sealpack_tests::layer_tar::{Entry, Member, archive};
+use sealpack_tests::layout::{Layer, Layout, Packing};
+use sealpack_tests::{paths, tree_diff};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+
+/// The lower two layers with the kernel of a generation, built once and kept. `None` when Debian has no such kernel.
+///
+/// # Errors
+/// If it is not there yet and cannot be built: not root, tools missing, archive not reachable.
+pub fn system(generation: Generation) -> Result<Option<Image>> {
+    let name = format!("host-{}", generation.name());
+    let stamp = format!("1 {}", host::stamp());
+    let image = images::cached(&name, &stamp, |dir| {
+        let layout = Layout::create(dir)?;
+        let system = layout.add_layer(File::open(host::layer()?)?, Packing::Zstd)?;
+        if let Some(kernel) = kernel(generation, &layout)? {
+            layout.add_image("latest", &[system, kernel])?;
+        }
+        Ok(())
+    })?;
+    let has_kernel = Layout::open(image.dir()).layers(image.tag()).is_ok();
+    Ok(has_kernel.then_some(image))
+}
+
+/// The layer with a kernel and its modules.
+fn kernel(generation: Generation, layout: &Layout) -> Result<Option<Layer>> {
+    let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
+    let root = work.path().join("root");
+    let Some(release) = generation.extract(&root)? else {
+        return Ok(None);
+    };
+    let depmod = find("depmod").context("depmod is not installed")?;
+    run(Command::new(depmod).arg("--basedir").arg(root.join("usr")).arg(&release))?;
+    let tar = work.path().join("layer.tar");
+    tree_diff::write_layer(None, &root, &tar)?;
+    layout.add_layer(File::open(&tar)?, Packing::Zstd).map(Some)
+}
+
+/// Writes the whole image into a layout at `dir`, which is created. `None` when Debian has no kernel of that generation.
+///
+/// # Errors
+/// As [`system`]; and if it cannot be written.
+pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<Option<Image>> {
+    let Some(system) = system(generation)? else {
+        return Ok(None);
+    };
+    let layout = Layout::create(dir)?;
+    let mut layers = layout.link_layers(&Layout::open(system.dir()), system.tag())?;
+    for layer in [sealpack(programs)?, probe(programs)?] {
+        layers.push(layout.add_layer(archive(&layer).as_slice(), Packing::Plain)?);
+    }
+    layout.add_image("latest", &layers)?;
+    Ok(Some(Image::in_layout(dir.to_owned(), "latest")))
+}
+
+fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
+    Ok(vec![
+        directory("usr/"),
+        directory("usr/bin/"),
+        program("usr/bin/sealpack", &programs.sealpack)?,
+        directory("usr/lib/"),
+        directory("usr/lib/sealpack/"),
+        program("usr/lib/sealpack/init", &programs.host_init)?,
+    ])
+}
+
+/// Starts the checks when everything else is up.
+const UNIT: &str = include_str!("probe.service");
+
+fn probe(programs: &Programs) -> Result<Vec<Entry>> {
+    let unit = "etc/systemd/system/sealpack-probe.service";
+    let wanted = "etc/systemd/system/multi-user.target.wants";
+    Ok(vec![
+        directory("etc/"),
+        directory("etc/systemd/"),
+        directory("etc/systemd/system/"),
+        Entry::new(unit, Member::File(UNIT.into())),
+        directory("etc/systemd/system/multi-user.target.wants/"),
+        Entry::new(format!("{wanted}/sealpack-probe.service"), Member::Symlink(format!("/{unit}"))),
+        directory("usr/"),
+        directory("usr/lib/"),
+        directory("usr/lib/sealpack-probe/"),
+        program("usr/lib/sealpack-probe/probe", &programs.probe)?,
+    ])
+}
+
+fn directory(path: &str) -> Entry {
+    Entry::new(path, Member::Directory)
+}
+
+fn program(path: &str, file: &Path) -> Result<Entry> {
+    let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(Entry::new(path, Member::File(content)).mode(0o755))
+}

@@ -1,0 +1,65 @@
+//! The keys of a sealed host, one for each thing that is signed, and firmware that trusts them with Secure Boot on.
+
+use crate::kernels::Generation;
+use crate::keys::{EMPTY_VARIABLES, Key, OWNER};
+use crate::programs::Programs;
+use anyhow::Result;
+use sealpack_tests::command::stdout;
+use std::path::Path;
+use std::process::Command;
+
+/// The keys, all made by `sealpack key new`.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The firmware's owner's: PK.
+    pub platform: Key,
+    /// Who may change what the firmware trusts: KEK.
+    pub exchange: Key,
+    /// Signs boot loader and UKI.
+    pub boot: Key,
+    /// Signs policies.
+    pub policy: Key,
+    /// Signs the root hashes of images.
+    pub packs: Key,
+}
+
+impl Keys {
+    /// Those of the tests, made when they are not there yet.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn of_tests(programs: &Programs) -> Result<Self> {
+        let key = |role: &str| Key::for_host(role, programs);
+        Ok(Self {
+            platform: key("platform")?,
+            exchange: key("exchange")?,
+            boot: key("boot")?,
+            policy: key("policy")?,
+            packs: key("packs")?,
+        })
+    }
+
+    /// Those that have to be in the firmware's `db`: the kernel takes policies signed by a key that is there only. So it
+    /// takes packs before it has the keyring `.dm-verity`.
+    fn db(&self, generation: Generation) -> Vec<&Key> {
+        match generation {
+            Generation::V6_12 => vec![&self.boot, &self.policy, &self.packs],
+            Generation::V7 => vec![&self.boot, &self.policy],
+        }
+    }
+
+    /// Writes firmware variables to `target` with these keys and no other, and Secure Boot on.
+    ///
+    /// # Errors
+    /// If virt-fw-vars fails.
+    pub fn write_variables(&self, generation: Generation, target: &Path) -> Result<()> {
+        let mut command = Command::new("virt-fw-vars");
+        command.args(["--input", EMPTY_VARIABLES, "--sb"]);
+        command.args(["--set-pk", OWNER]).arg(self.platform.certificate());
+        command.args(["--add-kek", OWNER]).arg(self.exchange.certificate());
+        for key in self.db(generation) {
+            command.args(["--add-db", OWNER]).arg(key.certificate());
+        }
+        stdout(command.arg("--output").arg(target)).map(drop)
+    }
+}

@@ -1,0 +1,108 @@
+//! The machine of a sealed host: firmware with Secure Boot on, which keeps its variables from the system that runs.
+
+use super::task::{SERIAL, Task};
+use crate::emulator::{self, Ended, Limits};
+use crate::report::Line;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Firmware that has Secure Boot, of the package ovmf.
+const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
+
+/// How long a machine may run, and report nothing. What it boots until it reports takes half a minute.
+const LIMITS: Limits = Limits { time: Duration::from_secs(10 * 60), silence: Duration::from_secs(4 * 60) };
+
+/// A machine that is off. Its disk and its firmware's variables stay as a boot left them.
+#[derive(Debug)]
+pub struct Machine {
+    dir: PathBuf,
+}
+
+/// How the machine is started, and what ends it.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// What the checks in the system are to do.
+    pub task: Option<Task>,
+    /// Strings in the tables that a hypervisor gives its guest (SMBIOS, type 11).
+    pub strings: Vec<String>,
+    /// Whether it starts again when the system reboots, and is not off then.
+    pub reboots: bool,
+    /// Ends it when its console has shown this.
+    pub until_shown: Option<String>,
+}
+
+impl Machine {
+    /// One with a copy of this disk and of these variables, in a directory that is there.
+    ///
+    /// # Errors
+    /// If something cannot be copied.
+    pub fn new(dir: &Path, disk: &Path, variables: &Path) -> Result<Self> {
+        let machine = Self::at(dir);
+        let mut copy = Command::new("cp");
+        copy.args(["--sparse=always", "--reflink=auto"]).arg(disk).arg(machine.disk());
+        sealpack_tests::command::run(&mut copy)?;
+        fs::copy(variables, machine.variables())
+            .with_context(|| format!("cannot copy {}", variables.display()))?;
+        Ok(machine)
+    }
+
+    /// The one that was made in a directory.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join("disk")
+    }
+
+    fn variables(&self) -> PathBuf {
+        self.dir.join("variables")
+    }
+
+    /// Starts it; `watch` sees each line when it is reported.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started. A machine that hangs or dies is no error here.
+    pub fn run(&self, start: &Start, watch: impl FnMut(&Line)) -> Result<Ended> {
+        let mut qemu = self.qemu();
+        let task = self.dir.join("task");
+        if let Some(wanted) = &start.task {
+            wanted.write(&task)?;
+            let drive = format!("if=none,id=task,format=raw,readonly=on,file={}", task.display());
+            qemu.args(["-drive", &drive]);
+            qemu.args(["-device", &format!("virtio-blk-pci,drive=task,serial={SERIAL}")]);
+        }
+        for string in &start.strings {
+            // In an option of QEMU a comma is written twice.
+            qemu.args(["-smbios", &format!("type=11,value={}", string.replace(',', ",,"))]);
+        }
+        if !start.reboots {
+            qemu.arg("-no-reboot");
+        }
+        let shown = |console: &str| {
+            let text = start.until_shown.as_ref()?;
+            console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
+        };
+        emulator::run(qemu, &self.dir, LIMITS, shown, watch)
+    }
+
+    fn qemu(&self) -> Command {
+        let drive = |options: &str, path: &Path| format!("{options},format=raw,file={}", path.display());
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-machine", "q35,smm=on", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+            .args(["-m", "1024", "-display", "none", "-nodefaults", "-no-user-config", "-nic", "none"])
+            // The variables are written by the firmware only, in system management mode.
+            .args(["-global", "driver=cfi.pflash01,property=secure,value=on"])
+            .args(["-global", "ICH9-LPC.disable_s3=1"])
+            .args(["-drive", &drive("if=pflash,readonly=on", Path::new(FIRMWARE))])
+            .args(["-drive", &drive("if=pflash", &self.variables())])
+            .args(["-drive", &drive("if=none,id=disk,cache=unsafe", &self.disk())])
+            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"])
+            .args(["-device", "virtio-rng-pci"]);
+        qemu
+    }
+}

@@ -1,0 +1,243 @@
+//! Runs of the checks of sealed hosts: the boots that they need, and for each check how it ended.
+
+use super::build::{self, Uki, Workshop};
+use super::checks::{self, Boot, Judge};
+use super::machine::{Machine, Start};
+use super::task::Task;
+use super::{esp, forge};
+use crate::emulator::{self, Ended};
+use crate::kernels::Generation;
+use crate::programs;
+use crate::report::{Line, Outcome};
+use crate::run::{Results, shared_as};
+use anyhow::{Context, Result, bail, ensure};
+use sealpack_format::boot::Hardening;
+use sealpack_tests::{command, debian};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is higher than the epoch of every seal, in the name of a UKI.
+const NEWEST: &str = "sealed_99999999999";
+
+/// What a hypervisor would append.
+const APPENDED: &str = "ipe.enforce=0";
+
+/// How a refused boot begins to say so.
+const REFUSED: &str = "boot refused, ";
+
+/// Boots hosts, as often as the checks `names` need, and has them run these; `watch` sees each result when it is there. Where
+/// that is not possible all checks are skipped, and say why.
+///
+/// # Errors
+/// If something that the boots need cannot be made.
+pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &Line)) -> Result<Results> {
+    if let Some(why) = why_not() {
+        return Ok(skipped(generation, names, &why));
+    }
+    let programs = programs::build()?;
+    let work = build::work()?;
+    let _turn = emulator::turn()?;
+    let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
+        let why = format!("Debian has no stock kernel {} to fetch", generation.name());
+        return Ok(skipped(generation, names, &why));
+    };
+    let boots = Boots::new(&workshop)?;
+    let mut results = Results { version: generation.name().to_owned(), ..Results::default() };
+    for boot in Boot::ALL {
+        let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.judge.boots().contains(&boot));
+        let names: Vec<&str> = names.iter().copied().filter(is_in).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let ended = boots.start(boot, &names, |line| watch(generation.name(), line))?;
+        for (name, outcome) in outcomes(boot, &names, &ended) {
+            // One that failed in an earlier boot has failed.
+            let earlier = results.outcomes.get(&name);
+            if earlier.is_none_or(|earlier| *earlier == Outcome::Ok) {
+                results.outcomes.insert(name, outcome);
+            }
+        }
+        results.log += &format!("--- boot {boot:?}\n{}", ended.log);
+    }
+    Ok(results)
+}
+
+/// The results of all checks in this run of the tests: whoever asks first boots, all others wait and read.
+///
+/// # Errors
+/// As [`run`]; and if the results cannot be kept.
+pub fn shared(generation: Generation) -> Result<Results> {
+    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
+    let key = format!("host-{}", generation.name());
+    shared_as(&key, generation, &names, || run(generation, &names, |_, _| {}))
+}
+
+fn skipped(generation: Generation, names: &[&str], why: &str) -> Results {
+    Results {
+        version: generation.name().to_owned(),
+        outcomes: names.iter().map(|&name| (name.to_owned(), Outcome::Skipped(why.to_owned()))).collect(),
+        log: String::new(),
+    }
+}
+
+/// Why no host can be booted here, if so.
+pub fn why_not() -> Option<String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Some("the stock kernels are those of x86_64".into());
+    }
+    let missing = [debian::FOR_GUEST, debian::FOR_HOST].into_iter().flat_map(debian::missing);
+    let missing: Vec<&str> = missing.map(|package| package.name).collect();
+    if !missing.is_empty() {
+        return Some(format!("not installed: {}", missing.join(", ")));
+    }
+    if command::is_root() { None } else { Some("building Debian images needs the superuser".into()) }
+}
+
+/// What the boots start from.
+struct Boots<'w> {
+    workshop: &'w Workshop,
+    uki: PathBuf,
+    disk: PathBuf,
+    variables: PathBuf,
+}
+
+impl<'w> Boots<'w> {
+    fn new(workshop: &'w Workshop) -> Result<Self> {
+        let uki = workshop.uki(&Uki::default())?;
+        let disk = workshop.disk("disk", &[&uki])?;
+        Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
+    }
+
+    /// Starts the machine of a boot.
+    fn start(&self, boot: Boot, names: &[&str], watch: impl FnMut(&Line)) -> Result<Ended> {
+        let machine = self.machine(boot)?;
+        let is_probes = |name: &&str| {
+            checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)))
+        };
+        let names: Vec<&str> = names.iter().copied().filter(is_probes).collect();
+        let mut start =
+            Start { task: Some(Task { is_bare: boot == Boot::Bare, ..Task::checks(&names) }), ..Start::default() };
+        match boot {
+            Boot::Sealed | Boot::Later | Boot::Bare => {}
+            Boot::WrongRoot => start.reboots = true,
+            // It stands there with the firmware's message.
+            Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
+            Boot::Appended => {
+                start.strings = vec![format!("io.systemd.stub.kernel-cmdline-extra={APPENDED}")];
+                start.until_shown = Some(REFUSED.to_owned());
+            }
+        }
+        machine.run(&start, watch)
+    }
+
+    fn machine(&self, boot: Boot) -> Result<Machine> {
+        let dir = self.workshop.file(match boot {
+            Boot::Sealed | Boot::Later => "sealed",
+            Boot::Bare => "bare",
+            Boot::WrongRoot => "wrong-root",
+            Boot::Tampered => "tampered",
+            Boot::Appended => "appended",
+        });
+        if dir.exists() {
+            return Ok(Machine::at(&dir));
+        }
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let machine = Machine::new(&dir, &self.disk, &self.variables)?;
+        self.change(boot, &machine.disk())?;
+        Ok(machine)
+    }
+
+    /// Changes a disk for its boot.
+    fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
+        match boot {
+            Boot::Sealed => self.add_unsigned_files(disk),
+            Boot::Later | Boot::Appended => Ok(()),
+            Boot::Bare => {
+                let off = Hardening::ALL.map(Hardening::name);
+                let uki = self.workshop.uki(&Uki { name: Some("bare"), off: &off, ..Uki::default() })?;
+                esp::remove_ukis(disk)?;
+                esp::put_uki(disk, "bare.efi", &uki)
+            }
+            Boot::WrongRoot => {
+                let forged = self.workshop.file("wrong-root.efi");
+                let stub = self.workshop.stub()?;
+                forge::with_wrong_root(&self.uki, &stub, &self.workshop.keys().boot, &forged)?;
+                esp::put_uki(disk, &format!("{NEWEST}+1.efi"), &forged)
+            }
+            Boot::Tampered => {
+                let changed = self.workshop.file("tampered.efi");
+                forge::with_changed_byte(&self.uki, &changed)?;
+                esp::remove_ukis(disk)?;
+                esp::put_uki(disk, "tampered.efi", &changed)
+            }
+        }
+    }
+
+    /// What systemd-stub takes along: a credential and an extension, for all UKIs and for this one.
+    fn add_unsigned_files(&self, disk: &Path) -> Result<()> {
+        let evil = self.workshop.file("evil");
+        fs::write(&evil, "nobody signed this")?;
+        let stem = self.uki.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        for path in [
+            "loader/credentials/evil.cred".to_owned(),
+            "loader/extensions/evil.sysext.raw".to_owned(),
+            format!("EFI/Linux/{stem}.efi.extra.d/evil-too.cred"),
+            format!("EFI/Linux/{stem}.efi.extra.d/evil-too.confext.raw"),
+        ] {
+            esp::put(disk, &path, &evil)?;
+        }
+        Ok(())
+    }
+}
+
+/// What systemd-boot says when the firmware does not take a UKI.
+const ACCESS_DENIED: &str = "Access denied";
+
+/// How the checks of a boot ended.
+fn outcomes(boot: Boot, names: &[&str], ended: &Ended) -> BTreeMap<String, Outcome> {
+    let mut outcomes = BTreeMap::new();
+    for line in &ended.lines {
+        if let Line::End(name, outcome) = line {
+            let outcome = match outcome {
+                Outcome::Failed(why) => Outcome::Failed(format!("in boot {boot:?}: {why}")),
+                other => other.clone(),
+            };
+            outcomes.insert(name.clone(), outcome);
+        }
+    }
+    let how = ended.ended_by_us.as_deref().unwrap_or("it ended by itself");
+    for &name in names {
+        let judged = checks::find(name).is_some_and(|check| check.judge == Judge::Console(boot));
+        let outcome = if judged {
+            console(name, ended).map_or_else(|error| Outcome::Failed(format!("{error:#}")), |()| Outcome::Ok)
+        } else {
+            Outcome::Failed(format!("boot {boot:?} did not come to this check: {how}"))
+        };
+        outcomes.entry(name.to_owned()).or_insert(outcome);
+    }
+    outcomes
+}
+
+/// Judges a boot by its console.
+fn console(name: &str, ended: &Ended) -> Result<()> {
+    let log = ended.log.as_str();
+    let refusals: Vec<&str> = log.lines().filter(|line| line.contains(REFUSED)).collect();
+    match name {
+        "host_refuses_wrong_root" => {
+            let [refusal] = refusals.as_slice() else { bail!("there is not one refusal: {refusals:?}") };
+            ensure!(refusal.contains("root hash"), "it was refused for something else: {refusal}");
+        }
+        "host_tampered_uki" => {
+            ensure!(log.contains(ACCESS_DENIED), "the firmware does not say that it is denied");
+            ensure!(!log.contains("Linux version"), "the kernel was started");
+        }
+        "host_cmdline_extra_refused" => {
+            let [refusal] = refusals.as_slice() else { bail!("there is not one refusal: {refusals:?}") };
+            ensure!(refusal.contains(APPENDED), "it was refused for something else: {refusal}");
+        }
+        _ => bail!("nobody judges {name} by the console"),
+    }
+    ensure!(!log.contains("login:") || name == "host_refuses_wrong_root", "the system was started");
+    Ok(())
+}
