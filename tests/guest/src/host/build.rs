@@ -2,6 +2,7 @@
 
 use super::image;
 use super::keys::Keys;
+use super::updates;
 use crate::kernels::Generation;
 use crate::keys::Key;
 use crate::programs::Programs;
@@ -64,11 +65,20 @@ impl Workshop {
         let (programs, dir) = (programs.clone(), dir.to_owned());
         let workshop = Self { programs, generation, keys, dir, store };
         workshop.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", IMAGE])?;
-        workshop.sealpack_signing(&["seal", "--replace", IMAGE], &workshop.keys.packs)?;
+        workshop.seal(IMAGE)?;
+        updates::make_tool(&workshop)?;
         // What earlier runs have left.
         workshop.sealpack(&["gc", "--keep-previous", "0"])?;
         workshop.make_policy("1.0.0", &[])?;
         Ok(Some(workshop))
+    }
+
+    /// Seals an image of the store anew.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn seal(&self, image: &str) -> Result<()> {
+        self.sealpack_signing(&["seal", "--replace", image], &self.keys.packs)
     }
 
     /// The keys.
@@ -122,14 +132,14 @@ impl Workshop {
         Ok(file)
     }
 
-    /// Makes a disk with these UKIs.
+    /// Makes a disk with these UKIs, the image and the tool's.
     ///
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
-        disk.args(["host", "disk", IMAGE, "--size", SIZE, "--output"]).arg(&file);
+        disk.args(["host", "disk", IMAGE, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
@@ -182,7 +192,10 @@ impl Workshop {
     }
 
     /// The same, with a key.
-    fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(super) fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
         run(with_key(self.command().args(arguments), key)).map(drop)
     }
 

@@ -74,13 +74,38 @@ const fn console(name: &'static str, boot: Boot, shows: &'static str) -> Check {
 
 /// All checks, in the order in which they run.
 pub const ALL: &[Check] = &[
-    sealed("host_boots", "multi-user with no failed unit, Secure Boot on, the policy enforced, the kernel locked down"),
+    sealed(
+        "host_boots",
+        "multi-user with no failed unit, Secure Boot on, the policy enforced, the kernel locked down",
+    ),
     sealed(
         "host_extra_files_ignored",
         "credentials and extensions that anybody puts onto the EFI system partition reach nobody",
     ),
-    sealed("host_modules_from_image", "modules are loaded from the image, and their copies from nowhere else"),
+    sealed(
+        "host_modules_from_image",
+        "modules are loaded from the image, and their copies from nowhere else",
+    ),
     attack("host_enforce_stays", "root does not switch IPE off"),
+    Check {
+        name: "host_status_tells",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Bare, Boot::WrongRoot]),
+        shows: "`host status` and `doctor` say what was booted, each hardening as the kernel has it, and why a boot was refused",
+    },
+    Check {
+        name: "host_keeps_etc",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Later]),
+        shows: "of /etc what the list names comes back at the next boot, and nothing else",
+    },
+    sealed(
+        "host_policy_update",
+        "root has the broker load a higher version of the policy, and no other: what it revokes does not run any more",
+    ),
+    Check {
+        name: "host_revocation_survives_reboot",
+        judge: Judge::Probe(&[Boot::Later]),
+        shows: "the update is enforced after the next boot, before anything is mounted",
+    },
     console(
         "host_refuses_wrong_root",
         Boot::WrongRoot,

@@ -69,6 +69,9 @@ pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<
     Ok(Some(Image::in_layout(dir.to_owned(), "latest")))
 }
 
+/// Has `sealpack` use the store that the host is booted from.
+const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
+
 fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
     Ok(vec![
         directory("usr/"),
@@ -77,6 +80,8 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         directory("usr/lib/"),
         directory("usr/lib/sealpack/"),
         program("usr/lib/sealpack/init", &programs.host_init)?,
+        directory("usr/lib/tmpfiles.d/"),
+        Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
     ])
 }
 

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod machine;
 pub mod run;
 pub mod task;
+pub mod updates;
 
 use std::path::PathBuf;
 

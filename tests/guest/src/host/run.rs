@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{esp, forge};
+use super::{esp, forge, updates};
 use crate::emulator::{self, Ended};
 use crate::kernels::Generation;
 use crate::programs;
@@ -106,18 +106,20 @@ impl<'w> Boots<'w> {
     fn new(workshop: &'w Workshop) -> Result<Self> {
         let uki = workshop.uki(&Uki::default())?;
         let disk = workshop.disk("disk", &[&uki])?;
+        updates::put_policies(workshop, &disk)?;
         Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
     }
 
     /// Starts the machine of a boot.
     fn start(&self, boot: Boot, names: &[&str], watch: impl FnMut(&Line)) -> Result<Ended> {
         let machine = self.machine(boot)?;
-        let is_probes = |name: &&str| {
-            checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)))
-        };
+        let is_probes =
+            |name: &&str| checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)));
         let names: Vec<&str> = names.iter().copied().filter(is_probes).collect();
-        let mut start =
-            Start { task: Some(Task { is_bare: boot == Boot::Bare, ..Task::checks(&names) }), ..Start::default() };
+        let mut start = Start {
+            task: Some(Task { is_bare: boot == Boot::Bare, ..Task::checks(&names) }),
+            ..Start::default()
+        };
         match boot {
             Boot::Sealed | Boot::Later | Boot::Bare => {}
             Boot::WrongRoot => start.reboots = true,

@@ -33,7 +33,9 @@ pub(super) fn boots(_: &Task) -> Result<()> {
 /// Neither the credentials nor the extensions of the EFI system partition have come to the system.
 pub(super) fn extra_files_ignored(_: &Task) -> Result<()> {
     ensure!(Path::new("/efi/loader/credentials/evil.cred").exists(), "the files are not on the partition");
-    for place in ["/.extra", "/run/credentials/@system/evil", "/run/credentials/@encrypted/evil", "/run/extensions"] {
+    for place in
+        ["/.extra", "/run/credentials/@system/evil", "/run/credentials/@encrypted/evil", "/run/extensions"]
+    {
         ensure!(!Path::new(place).exists(), "there is {place}");
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;

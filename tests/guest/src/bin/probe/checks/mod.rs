@@ -3,7 +3,10 @@
 mod boots;
 mod enforcement;
 mod fallback;
+mod keeping;
 mod modules;
+mod status;
+mod updates;
 
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::task::Task;
@@ -19,6 +22,10 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_extra_files_ignored" => boots::extra_files_ignored,
         "host_modules_from_image" => modules::from_image,
         "host_enforce_stays" => enforcement::stays,
+        "host_status_tells" => status::tells,
+        "host_keeps_etc" => keeping::etc,
+        "host_policy_update" => updates::policy,
+        "host_revocation_survives_reboot" => updates::survives,
         "host_falls_back" => fallback::falls_back,
         _ => return None,
     })
