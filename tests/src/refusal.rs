@@ -22,8 +22,8 @@ pub enum Exit {
 }
 
 /// The files of a store by their paths in it: length and inode. Equal listings have the same files, none of
-/// them written anew. Left out is `verified`, which remembers what was hashed, also of what is gone again, until
-/// the next gc.
+/// them written anew. Left out are `verified`, which remembers what was hashed, also of what is gone again, until
+/// the next gc, and `facts`, which remembers what else was found out.
 pub type Listing = BTreeMap<PathBuf, (u64, u64)>;
 
 /// What can be seen of a store.
@@ -52,7 +52,8 @@ impl Sealpack {
             return Ok(Listing::new());
         }
         let mut listing = Listing::new();
-        for path in self.files()?.into_iter().filter(|path| path.as_os_str() != "verified") {
+        let is_memory = |path: &PathBuf| ["verified", "facts"].iter().any(|name| path.as_os_str() == *name);
+        for path in self.files()?.into_iter().filter(|path| !is_memory(path)) {
             let metadata = self.store().join(&path).symlink_metadata()?;
             listing.insert(path, (metadata.len(), metadata.ino()));
         }

@@ -30,6 +30,7 @@ pub use enforcement::{
 pub use error::Error;
 pub use level::{Assurance, Level, LevelParseError};
 pub use lowers::Backing;
+pub use packs::look_for_objects;
 pub use plan::{
     Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,

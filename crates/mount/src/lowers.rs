@@ -64,14 +64,16 @@ impl<'p> OpenLowers<'p> {
     pub(crate) fn open(kernel: &Kernel, plan: &'p Plan) -> Result<Self, Error> {
         let mut lowers = Vec::new();
         let (mut objects, mut image) = (HashSet::new(), None);
+        let looks = plan.files_have_verity.is_none() && !plan.packs_are_complete;
         for lower in &plan.lowers {
             let device = lower.device.as_ref();
             let (data, tree) = match lower.layer {
-                Layer::Pack(_) => (open_pack(&lower.path, device, &mut objects)?, None),
+                Layer::Pack(_) => (open_pack(&lower.path, device, looks.then_some(&mut objects))?, None),
                 Layer::Metadata | Layer::Directory(_) => {
                     let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id)?;
                     let tree = device.and_then(|device| Some((device, device.tree.as_ref()?)));
-                    let tree = tree.map(|(device, path)| open_tree(path, device, &checked.bytes));
+                    let tree =
+                        tree.map(|(device, path)| open_tree(path, device, &plan.image_id, &checked.bytes));
                     image = Some((&lower.path, checked.bytes, checked.has_verity));
                     (checked.file, tree.transpose()?)
                 }
@@ -79,7 +81,7 @@ impl<'p> OpenLowers<'p> {
             lowers.push(OpenLower { lower, data, tree });
         }
         let image_has_verity = image.as_ref().is_some_and(|(_, _, has_verity)| *has_verity);
-        if let (None, Some((path, bytes, _))) = (plan.files_have_verity, &image) {
+        if let (true, Some((path, bytes, _))) = (looks, &image) {
             check_objects(path, bytes, &objects)?;
         }
         Ok(Self { lowers, image_has_verity })

@@ -3,104 +3,126 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Cursor;
-use std::os::unix::fs::FileExt;
+use std::io::Read;
 use std::path::Path;
 
-use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::digest::{Algorithm, ObjectId, RootHash};
 use sealpack_format::erofs::inode::FileType;
 use sealpack_format::erofs::reader::FileContent;
 use sealpack_format::erofs::{Image, ImageError};
-use sealpack_format::pack::{PackError, PackReader};
-use sealpack_format::verity::BLOCK_BYTES;
-use sealpack_format::verity::dmverity::{DmVerityError, HashAreaWriter, Superblock, TreeShape};
+use sealpack_format::pack::{PackError, PackReader, PackSuperblocks};
+use sealpack_format::verity::dmverity::{Superblock, TreeShape, verify_area};
+use sealpack_format::verity::{BLOCK_BYTES, Leaves, MerkleRoot, fsverity_digest_of_device};
+
+use sealpack_kernel::Kernel;
 
 use crate::error::Error;
-use crate::metadata::open_file;
+use crate::metadata::{CheckedImage, open_file};
 use crate::plan::Device;
 
 const PACK: &str = "the pack";
 const TREE: &str = "the hash tree of the metadata image";
 
-/// Opens the pack at `path`, adds its objects to `objects`, and checks that it has the root hash
-/// and the size that are planned. Reads no contents.
+/// Opens the pack at `path`, adds its objects to `objects` where those are to be looked for, and checks that it has the root
+/// hash and the size that are planned. Reads no contents.
 pub(crate) fn open_pack(
     path: &Path,
     device: Option<&Device>,
-    objects: &mut HashSet<ObjectId>,
+    objects: Option<&mut HashSet<ObjectId>>,
 ) -> Result<File, Error> {
     let file = open_file(PACK, path)?;
     let bad = |error| Error::BadPack { path: path.to_owned(), error };
-    let reader = PackReader::open(&file).map_err(bad)?;
+    let superblocks = PackSuperblocks::read(&file).map_err(bad)?;
     if let Some(device) = device {
-        let actual = reader.root_hash(sealpack_kernel::sha256::leaf_hash()).map_err(bad)?;
+        let actual = superblocks.root_hash(&file, sealpack_kernel::sha256::leaf_hash()).map_err(bad)?;
         check_root_hash(PACK, path, device, actual)?;
-        let (stated, filesystem) = (device.data_blocks, reader.filesystem_blocks());
+        let (stated, filesystem) = (device.data_blocks, superblocks.filesystem_blocks());
         if stated != filesystem {
             return Err(bad(PackError::DataBlocks { stated, filesystem }));
         }
     }
-    objects.extend(reader.objects().iter().map(|object| object.id));
+    if let Some(objects) = objects {
+        let reader = PackReader::open(&file).map_err(bad)?;
+        objects.extend(reader.objects().iter().map(|object| object.id));
+    }
     Ok(file)
 }
 
-/// Opens the hash area at `path` of the metadata image with the bytes `image`, and checks that it is
-/// the one planned: the root hash is that of the image, and every block of the tree is what it should be.
+/// Checks that the packs at `packs` have everything that the metadata image at `image`, whose digest is `id`, refers to:
+/// overlayfs shows files whose contents are missing, and fails only when they are opened.
 ///
-/// A seal states the root hash beside the image's digest, but only the root hash is signed. That both are
-/// of the same image is certain only once it was computed.
-pub(crate) fn open_tree(path: &Path, device: &Device, image: &[u8]) -> Result<File, Error> {
+/// # Errors
+/// [`Error::MissingObject`]; a metadata image that is another one, a pack that is none; failures of the system.
+pub fn look_for_objects<'p>(
+    kernel: &Kernel,
+    image: &Path,
+    id: &ObjectId,
+    packs: impl IntoIterator<Item = &'p Path>,
+) -> Result<(), Error> {
+    let checked = CheckedImage::open(kernel, image, id)?;
+    let mut objects = HashSet::new();
+    for path in packs {
+        open_pack(path, None, Some(&mut objects))?;
+    }
+    check_objects(image, &checked.bytes, &objects)
+}
+
+/// Opens the hash area at `path` of the metadata image `id` with the bytes `image`, and checks that it is the one planned: the
+/// root hash is that of the image, and every block of the tree is what it should be.
+///
+/// A seal states the root hash beside the image's digest, but only the root hash is signed. That both are of the same image
+/// the digest itself proves where it is SHA-256; otherwise it is certain only once the root hash was computed.
+pub(crate) fn open_tree(path: &Path, device: &Device, id: &ObjectId, image: &[u8]) -> Result<File, Error> {
     let bad = |problem: String| Error::BadTree { path: path.to_owned(), problem };
     let failed = |error| Error::Io { what: TREE, path: path.to_owned(), error };
+    let hash = sealpack_kernel::sha256::leaf_hash();
     let file = open_file(TREE, path)?;
     let shape = TreeShape::of(device.data_blocks).map_err(|error| bad(error.to_string()))?;
-    let image_blocks = u64::try_from(image.len() / BLOCK_BYTES).unwrap_or(u64::MAX);
-    if image_blocks != device.data_blocks || !image.len().is_multiple_of(BLOCK_BYTES) {
+    let image_bytes = u64::try_from(image.len()).unwrap_or(u64::MAX);
+    if device.data_blocks.checked_mul(BLOCK_BYTES as u64) != Some(image_bytes) {
         let blocks = device.data_blocks;
-        return Err(bad(format!("it is for {blocks} blocks, but the image has {} bytes", image.len())));
+        return Err(bad(format!("it is for {blocks} blocks, but the image has {image_bytes} bytes")));
     }
     let size_bytes = file.metadata().map_err(failed)?.len();
     if size_bytes != shape.area_bytes() {
         return Err(bad(format!("it has {size_bytes} bytes, not {}", shape.area_bytes())));
     }
+    let mut area = Vec::new();
+    (&file).read_to_end(&mut area).map_err(failed)?;
     let block_at = |number: u64| {
-        let mut block = vec![0; BLOCK_BYTES];
-        file.read_exact_at(&mut block, number * BLOCK_BYTES as u64).map_err(failed)?;
-        Ok(block)
+        let start = usize::try_from(number).ok().and_then(|number| number.checked_mul(BLOCK_BYTES))?;
+        area.get(start..)?.get(..BLOCK_BYTES)
     };
-    let superblock = Superblock::parse(&block_at(0)?).map_err(|error| bad(error.to_string()))?;
-    if superblock.data_blocks != device.data_blocks {
-        return Err(bad(format!("it says that it is for {} blocks", superblock.data_blocks)));
-    }
-    let top = match shape.levels().last() {
-        Some(top) => block_at(top.first_block)?,
-        // Of a single block there is no tree.
-        None => image.to_vec(),
-    };
+    Superblock::parse(block_at(0).unwrap_or_default()).map_err(|error| bad(error.to_string()))?;
+    // Of a single block there is no tree.
+    let top = shape.levels().last().map_or(Some(image), |top| block_at(top.first_block));
     let mut digest = [[0; 32]];
-    sealpack_kernel::sha256::leaf_hash()(&top, &mut digest);
+    hash(top.unwrap_or_default(), &mut digest);
     check_root_hash(TREE, path, device, RootHash::new(digest[0]))?;
-    let (root_hash, area) = hash_area_of(image).map_err(|error| bad(error.to_string()))?;
-    if root_hash != device.root_hash {
-        return Err(bad(format!("it is that of another image: this one has the root hash {root_hash}")));
+    let is_of_image = match id.algorithm() {
+        Algorithm::Sha256 => fsverity_digest_of_device(image_bytes, &device.root_hash) == *id,
+        Algorithm::Sha512 => root_hash_of(image) == device.root_hash,
+    };
+    if !is_of_image {
+        let actual = root_hash_of(image);
+        return Err(bad(format!("it is that of another image: this one has the root hash {actual}")));
     }
-    // The first block is the superblock, which was looked at; the kernel does not.
-    for (number, expected) in (0..).zip(area.chunks(BLOCK_BYTES)).skip(1) {
-        if block_at(number)? != expected {
-            return Err(bad(format!("its block {number} is damaged")));
-        }
+    match verify_area(hash, image_bytes, &area, &device.root_hash) {
+        Ok(()) => Ok(file),
+        Err(damage) => Err(bad(damage.to_string())),
     }
-    Ok(file)
 }
 
-/// The root hash and the hash area of a metadata image.
-fn hash_area_of(image: &[u8]) -> Result<(RootHash, Vec<u8>), DmVerityError> {
-    let size_bytes = u64::try_from(image.len()).unwrap_or(u64::MAX);
-    let out = Cursor::new(Vec::new());
-    let mut writer = HashAreaWriter::new(out, size_bytes, sealpack_kernel::sha256::leaf_hash())?;
-    writer.update(image)?;
-    let (root_hash, area) = writer.finish()?;
-    Ok((root_hash, area.into_inner()))
+/// The root hash of a metadata image.
+fn root_hash_of(image: &[u8]) -> RootHash {
+    let hash = sealpack_kernel::sha256::leaf_hash();
+    let (mut leaves, mut root) =
+        (Leaves::new(Algorithm::Sha256, hash), MerkleRoot::new(Algorithm::Sha256, hash));
+    leaves.update(image, &mut |_, digest| root.push(digest));
+    leaves.finish(&mut |_, digest| root.push(digest));
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(root.finish()).for_each(|(place, byte)| *place = byte);
+    RootHash::new(bytes)
 }
 
 fn check_root_hash(what: &'static str, path: &Path, device: &Device, actual: RootHash) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sealpack_format::digest::RootHash;
+use sealpack_kernel::Kernel;
 use sealpack_mount::{Level, MetadataHashArea, Objects, Pack, Request, Signature, Writable};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::seal::{Seal, signer_of};
@@ -73,13 +74,27 @@ fn objects(store: &Store, record: &ImageRecord, at_most: Level) -> Result<Object
         let (metadata, packs) = mount_parts(store, record, seal.as_ref())?;
         // overlayfs wants two layers, and an image without objects has no pack.
         if !packs.is_empty() {
-            return Ok(Objects::Packs { metadata, packs });
+            look_for_objects(store, record, &packs)?;
+            return Ok(Objects::Packs { metadata, packs, are_complete: true });
         }
     }
     Ok(Objects::Files {
         directories: vec![store.objects_path().to_path_buf()],
         have_verity: store.all_have_verity(record)?,
     })
+}
+
+/// That the packs have all objects of the image. What was found out once, of these very files, is remembered.
+fn look_for_objects(store: &Store, record: &ImageRecord, packs: &[Pack]) -> Result<(), Error> {
+    let root_hashes: Vec<RootHash> = packs.iter().map(|pack| pack.root_hash).collect();
+    let complete = store.packs_are_complete(&record.metadata_image, &root_hashes)?;
+    if !store.remembers(&complete) {
+        let image = store.metadata_image_path(&record.metadata_image);
+        let paths = packs.iter().map(|pack| pack.path.as_path());
+        sealpack_mount::look_for_objects(&Kernel::default(), &image, &record.metadata_image, paths)?;
+        store.remember(&complete);
+    }
+    Ok(())
 }
 
 /// What a mount of an image in packs is made of, with the signatures of `seal`, which must be this image's.
@@ -94,7 +109,10 @@ fn mount_parts(
     let sealed = seal.and_then(|seal| seal.statement().metadata_of(record.metadata_image.algorithm()));
     let root_hash = match sealed {
         Some(sealed) if area.exists() => sealed.root_hash,
-        _ => store.ensure_hash_area(&record.metadata_image)?,
+        _ => match store.proved_root_hash(&record.metadata_image)? {
+            Some(root_hash) => root_hash,
+            None => store.ensure_hash_area(&record.metadata_image)?,
+        },
     };
     if let Some(seal) = seal {
         check_parts(store, record, seal, root_hash, &packs)?;

@@ -27,7 +27,7 @@ pub struct RevokedImage {
 ///
 /// [`RevokedImage`]; of the store, where a layer is not whole.
 pub fn check(store: &Store, record: &ImageRecord, revocations: &Revocations) -> Result<(), Error> {
-    match find(store, record, || store.metadata_image_root_hash(&record.metadata_image), revocations)? {
+    match find(store, record, || store.remembered_root_hash(&record.metadata_image), revocations)? {
         None => Ok(()),
         Some(failure) => Err(RevokedImage { name: record.name.clone(), failure }.into()),
     }

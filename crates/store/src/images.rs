@@ -4,15 +4,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sealpack_format::digest::ObjectId;
+use sealpack_format::digest::{ObjectId, RootHash};
 use sealpack_format::erofs;
 use sealpack_format::tree::Tree;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
+use crate::facts::{About, Fact};
 use crate::integrity::{Integrity, ObjectState};
 use crate::objects::is_unreadable;
-use crate::places::metadata_image_file_name;
+use crate::places::{fans, metadata_image_file_name, pack_path};
 use crate::refs::ImageRecord;
 use crate::store::Store;
 
@@ -97,19 +98,57 @@ impl Store {
 
     /// Whether the kernel checks all objects of an image when they are read.
     ///
-    /// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened.
+    /// All must be there: overlayfs shows a file whose object is missing, and fails only when it is opened. That they are
+    /// is remembered until a directory of objects changes. Objects are asked for fs-verity until one has none.
     ///
     /// # Errors
     /// [`Error::ImageIncomplete`] when one is not; as [`tree`](Self::tree).
     pub fn all_have_verity(&self, image: &ImageRecord) -> Result<bool> {
-        let mut all = true;
+        let are_there = self.about_objects("objects are there", &image.metadata_image)?.fact();
+        let have_verity = self.about_objects("objects have fs-verity", &image.metadata_image)?.fact();
+        if self.remembers(&have_verity) {
+            return Ok(true);
+        }
+        if self.remembers(&are_there) {
+            return Ok(false);
+        }
+        let mut all = self.integrity() == Integrity::FsVerity;
         for id in self.objects_of(&image.metadata_image, &objects_of_image)? {
-            match self.object_integrity(&id)? {
+            let integrity = match all {
+                true => self.object_integrity(&id)?,
+                false => self.objects.stat(id.object_path())?.map(|_| Integrity::None),
+            };
+            match integrity {
                 Some(integrity) => all &= integrity == Integrity::FsVerity,
                 None => return Err(Error::ImageIncomplete { name: image.name.clone(), id }),
             }
         }
+        self.remember(if all { &have_verity } else { &are_there });
         Ok(all)
+    }
+
+    /// What a fact about the objects of metadata image `id` rests on: it, and the directories that they are in. Their status
+    /// changes whenever an object comes, goes, or is replaced.
+    fn about_objects(&self, word: &'static str, id: &ObjectId) -> Result<About> {
+        let image = self.images.stat(metadata_image_file_name(id))?.ok_or(Error::ImageMissing(*id))?;
+        let mut about = About::new(word).and(id.as_bytes()).and_status(Some(&image));
+        for fan in fans() {
+            about = about.and_status(self.objects.stat(fan)?.as_ref());
+        }
+        Ok(about)
+    }
+
+    /// The fact that these packs have all objects of metadata image `id`, the packs as they are now. Whoever finds that out
+    /// has the store [remember](Self::remember) it.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn packs_are_complete(&self, id: &ObjectId, packs: &[RootHash]) -> Result<Fact> {
+        let mut about = About::new("packs are complete").and(id.as_bytes());
+        for pack in packs {
+            about = about.and(pack.as_bytes()).and_status(self.root.stat(pack_path(pack))?.as_ref());
+        }
+        Ok(about.fact())
     }
 
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).

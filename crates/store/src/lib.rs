@@ -17,7 +17,7 @@
 //! the usual place of a store from what it is given.
 
 // From the bottom up, each using only what is above it in this list:
-//   hash, places, holders, problem; error; observer; dir; documents, lock, verified, integrity; meta; store
+//   hash, places, holders, problem; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
 //   objects, blobs, partial, seals; layers; refs; packs; images, hash_areas; contents, usage; inventory
 //   staging; convert, gc, fsck; single
 mod blobs;
@@ -26,6 +26,7 @@ mod convert;
 mod dir;
 mod documents;
 mod error;
+mod facts;
 mod fsck;
 mod gc;
 mod hash;
@@ -62,6 +63,7 @@ pub use blobs::BLOB_MAX_BYTES;
 pub use contents::VerifiedObject;
 pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
+pub use facts::Fact;
 pub use fsck::{FsckOptions, FsckReport};
 pub use gc::{Discard, GcOptions, GcReport, Marked, PARTIAL_KEPT, Removed};
 pub use holders::{Holder, LockError, LockWait, LockWatcher};

@@ -21,6 +21,9 @@ pub(crate) const MAKING_LOCK: &str = "making.lock";
 /// What was verified, where fs-verity does not tell.
 pub(crate) const VERIFIED: &str = "verified";
 
+/// What was found out and need not be found out again.
+pub(crate) const FACTS: &str = "facts";
+
 /// Contents of files, in a directory for each of the first two digits of their names.
 pub(crate) const OBJECTS: &str = "objects";
 
@@ -77,7 +80,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
     [OBJECTS, IMAGES, BLOBS, "blobs/sha256", "blobs/sha512", LAYERS, "layers/sha256", "layers/sha512", REFS];
 
 /// The files that a store may have at its root.
-pub(crate) const FILES_AT_ROOT: [&str; 5] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED];
+pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
 pub(crate) const DIRECTORIES_AT_ROOT: [&str; 12] = [
@@ -94,6 +97,11 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 12] = [
     QUARANTINE,
     LOST_AND_FOUND,
 ];
+
+/// The names that directories in [`OBJECTS`] may have, sorted.
+pub(crate) fn fans() -> impl Iterator<Item = String> {
+    (0..=u8::MAX).map(|number| format!("{number:02x}"))
+}
 
 /// Whether a directory in [`OBJECTS`] has such a name.
 pub(crate) fn is_fan(name: &str) -> bool {

@@ -14,6 +14,7 @@ use sealpack_kernel::directory::Directory;
 use crate::dir::{Dir, sync_file};
 use crate::documents;
 use crate::error::{Error, Result};
+use crate::facts::Facts;
 use crate::holders::LockWatcher;
 use crate::integrity::Integrity;
 use crate::lock::{Lock, LockKind, Patience};
@@ -33,6 +34,7 @@ pub struct Store {
     pub(crate) images: Dir,
     pub(crate) refs: Dir,
     pub(crate) verified: Verified,
+    pub(crate) facts: Facts,
     pub(crate) kernel: Kernel,
     algorithm: Algorithm,
     integrity: Integrity,
@@ -86,6 +88,7 @@ impl Store {
             images: root.sub(places::IMAGES)?,
             refs: root.sub(places::REFS)?,
             verified: Verified::default(),
+            facts: Facts::default(),
             root,
             kernel,
             algorithm,

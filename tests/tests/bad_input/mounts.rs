@@ -256,6 +256,95 @@ fn an_image_whose_metadata_is_gone_is_not_mounted() -> Result<()> {
     })
 }
 
+/// Mounts and unmounts, once what was just written is old enough to be remembered: what the mount finds out is then not looked
+/// for again.
+fn mount_once(case: &Case, target: &str) -> Result<()> {
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    for _ in 0..2 {
+        case.sealpack.run(["mount", "good", target])?;
+        case.sealpack.run(["umount", target])?;
+    }
+    ensure!(case.sealpack.store().join("facts").exists(), "nothing is remembered");
+    Ok(())
+}
+
+#[test]
+fn an_object_that_goes_after_a_mount_is_missed_by_the_next() -> Result<()> {
+    with_own_mounts(|| {
+        let case = Case::new()?;
+        let target = directory_in(&case, "mnt")?;
+        mount_once(&case, &target)?;
+        let objects: Vec<_> =
+            case.sealpack.files()?.into_iter().filter(|path| path.starts_with("objects")).collect();
+        for object in &objects {
+            let (path, aside) = (case.sealpack.store().join(object), case.path("aside"));
+            fs::rename(&path, &aside)?;
+            let before = mounts()?;
+            case.sealpack.fails(
+                Exit::Failed,
+                ["mount", "good", &target],
+                &["good:latest is incomplete: object "],
+            )?;
+            ensure!(mounts()? == before, "something is mounted");
+            fs::rename(&aside, &path)?;
+            mount_once(&case, &target)?;
+        }
+        ensure!(!objects.is_empty(), "the image has no objects");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_pack_that_changes_after_a_mount_is_looked_into_by_the_next() -> Result<()> {
+    with_own_mounts(|| {
+        let case = Case::new()?;
+        let target = directory_in(&case, "mnt")?;
+        case.sealpack.run(["convert", "good", "--to", "packs"])?;
+        mount_once(&case, &target)?;
+        let pack = case.sealpack.files()?.into_iter().find(|path| path.starts_with("packs"));
+        let pack = case.sealpack.store().join(pack.context("there is no pack")?);
+        let good = fs::read(&pack)?;
+        // The name of an object becomes another, in place; superblocks and root hash are as they were.
+        let object = case
+            .sealpack
+            .files()?
+            .into_iter()
+            .find(|path| path.starts_with("objects"))
+            .context("no object")?;
+        let name = object.file_name().context("no name")?.to_string_lossy().into_owned().into_bytes();
+        let at =
+            good.windows(name.len()).position(|window| window == name).context("it is not in the pack")?;
+        let mut bad = good.clone();
+        bad[at + 5] = if bad[at + 5] == b'0' { b'1' } else { b'0' };
+        fs::write(&pack, &bad)?;
+        let before = mounts()?;
+        case.sealpack.fails(
+            Exit::Refused,
+            ["mount", "good", &target],
+            &["the packs of this image are not all that it needs: object "],
+        )?;
+        // As it was, but for the time.
+        fs::write(&pack, &good)?;
+        mount_once(&case, &target)?;
+        // Another pack, whole, in its place.
+        let other = image(vec![ImageLayer::gzip(&archive(&[file("other", &text(100, 1000))]))]);
+        case.sealpack.run(["pull", "--objects", "packs", &case.layout(&other)?, "--name", "other"])?;
+        let directory = pack.parent().context("no directory")?;
+        let is_other = |path: &PathBuf| *path != pack;
+        let other = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        fs::copy(other.into_iter().find(is_other).context("there is one pack only")?, &pack)?;
+        case.sealpack.fails(Exit::Refused, ["mount", "good", &target], &[])?;
+        fs::remove_file(&pack)?;
+        case.sealpack.fails(
+            Exit::Failed,
+            ["mount", "good", &target],
+            &[&pack.to_string_lossy(), "is missing"],
+        )?;
+        ensure!(mounts()? == before, "something is mounted");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_plan_mounts_nothing() -> Result<()> {
     with_own_mounts(|| {

@@ -21,7 +21,7 @@ mod writer;
 
 pub use block0::NotAPack;
 pub use inode::BadInode;
-pub use reader::{PackError, PackObject, PackPart, PackReader};
+pub use reader::{PackError, PackObject, PackPart, PackReader, PackSuperblocks};
 pub use writer::{
     AddedObject, ObjectWriter, Pack, PackLimit, PackOptions, PackOutput, PackWriteError, PackWriter,
 };

@@ -1,11 +1,13 @@
 //! fs-verity digests (Documentation/filesystems/fsverity.rst, "File digest computation").
 
+use std::borrow::Borrow;
+
 use sha2::{Digest, Sha256, Sha512};
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{Immutable, IntoBytes};
 
 use super::merkle::{LeafHash, Leaves, MerkleRoot, hash_blocks_portably};
-use crate::digest::{Algorithm, ObjectId};
+use crate::digest::{Algorithm, ObjectId, RootHash};
 
 /// `struct fsverity_descriptor` (fs/verity/fsverity_private.h), without a signature.
 #[derive(IntoBytes, Immutable)]
@@ -81,26 +83,44 @@ impl FsVerityHasher {
             root.push(digest);
             leaf(block, digest);
         });
-        let mut root_hash = [0; 64];
-        for (place, byte) in root_hash.iter_mut().zip(root.finish()) {
-            *place = byte;
-        }
-        let descriptor = Descriptor {
-            version: 1,
-            hash_algorithm: algorithm.fsverity_number(),
-            log_blocksize: 12,
-            salt_size: 0,
-            sig_size: U32::ZERO,
-            data_size: U64::new(data_size),
-            root_hash,
-            salt: [0; 32],
-            reserved: [0; 144],
-        };
-        match algorithm {
-            Algorithm::Sha256 => ObjectId::sha256(Sha256::digest(descriptor.as_bytes()).into()),
-            Algorithm::Sha512 => ObjectId::sha512(Sha512::digest(descriptor.as_bytes()).into()),
-        }
+        digest_of_root(algorithm, data_size, root.finish())
     }
+}
+
+/// The fs-verity digest of `size_bytes` of data whose Merkle tree has that root.
+fn digest_of_root(
+    algorithm: Algorithm,
+    size_bytes: u64,
+    root: impl IntoIterator<Item = impl Borrow<u8>>,
+) -> ObjectId {
+    let mut root_hash = [0; 64];
+    for (place, byte) in root_hash.iter_mut().zip(root) {
+        *place = *byte.borrow();
+    }
+    let descriptor = Descriptor {
+        version: 1,
+        hash_algorithm: algorithm.fsverity_number(),
+        log_blocksize: 12,
+        salt_size: 0,
+        sig_size: U32::ZERO,
+        data_size: U64::new(size_bytes),
+        root_hash,
+        salt: [0; 32],
+        reserved: [0; 144],
+    };
+    match algorithm {
+        Algorithm::Sha256 => ObjectId::sha256(Sha256::digest(descriptor.as_bytes()).into()),
+        Algorithm::Sha512 => ObjectId::sha512(Sha512::digest(descriptor.as_bytes()).into()),
+    }
+}
+
+/// The SHA-256 fs-verity digest of `size_bytes` of data, whole blocks, that have that root hash as a dm-verity device.
+///
+/// Without salt both trees are the same over whole blocks, and so is the root: the digest is a hash of it and of the size. So
+/// a root hash that somebody claims for a digest is proved, or not, without looking at the data.
+#[must_use]
+pub fn fsverity_digest_of_device(size_bytes: u64, root: &RootHash) -> ObjectId {
+    digest_of_root(Algorithm::Sha256, size_bytes, root.as_bytes())
 }
 
 /// The fs-verity digest of `data`.
@@ -126,6 +146,7 @@ pub fn signed_bytes(id: &ObjectId) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verity::dmverity::HashAreaWriter;
 
     #[test]
     fn signatures_are_over_the_digest_with_its_algorithm_and_size_in_front() {
@@ -173,6 +194,21 @@ mod tests {
             assert_eq!(fsverity_digest(Algorithm::Sha256, &data).to_string(), sha256, "{length} bytes");
             let long = fsverity_digest(Algorithm::Sha512, &data).to_string();
             assert_eq!(&long[..16], sha512, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_whole_blocks_follows_from_their_root_hash_as_a_device() {
+        for blocks in [1, 2, 128, 129, 16_385] {
+            let data = pattern(blocks * 4096);
+            let size_bytes = u64::try_from(data.len()).unwrap();
+            let out = std::io::Cursor::new(Vec::new());
+            let mut writer = HashAreaWriter::new(out, size_bytes, hash_blocks_portably).unwrap();
+            writer.update(&data).unwrap();
+            let (root, _) = writer.finish().unwrap();
+            let digest = fsverity_digest(Algorithm::Sha256, &data);
+            assert_eq!(fsverity_digest_of_device(size_bytes, &root), digest, "{blocks} blocks");
+            assert_ne!(fsverity_digest_of_device(size_bytes + 4096, &root), digest);
         }
     }
 

@@ -7,7 +7,7 @@ pub mod dmverity;
 mod fsverity;
 mod merkle;
 
-pub use fsverity::{FsVerityHasher, fsverity_digest, signed_bytes};
+pub use fsverity::{FsVerityHasher, fsverity_digest, fsverity_digest_of_device, signed_bytes};
 pub(crate) use merkle::ZERO_LEAF;
 pub use merkle::{LeafHash, Leaves, MerkleRoot, hash_blocks_portably};
 

@@ -162,7 +162,7 @@ mod tests {
             root_hash: root("cd"),
             signatures: vec![signature; signatures],
         };
-        Objects::Packs { metadata, packs: Vec::new() }
+        Objects::Packs { metadata, packs: Vec::new(), are_complete: true }
     }
 
     #[test]

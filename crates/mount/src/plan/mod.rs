@@ -77,6 +77,8 @@ pub struct Plan {
     pub(crate) at_most: Level,
     /// With objects in files, whether all have fs-verity; `None` with packs.
     pub(crate) files_have_verity: Option<bool>,
+    /// Whether the packs need not be looked into, as it is known what they have.
+    pub(crate) packs_are_complete: bool,
     /// The metadata image, then the packs.
     pub(crate) lowers: Vec<Lower>,
     /// How each of them is mounted.
@@ -179,6 +181,7 @@ impl Plan {
                 Objects::Files { have_verity, .. } => Some(*have_verity),
                 Objects::Packs { .. } => None,
             },
+            packs_are_complete: matches!(request.objects, Objects::Packs { are_complete: true, .. }),
             suid_if_signed: request.writable.is_none() && !request.nosuid,
             image_id: request.image_id,
             target: request.target,
@@ -220,7 +223,7 @@ fn best(request: &Request) -> Assurance {
         Objects::Files { have_verity, .. } => {
             return Assurance::of_files(true, *have_verity).at_most(request.at_most, asked_for);
         }
-        Objects::Packs { metadata, packs } => (metadata, packs),
+        Objects::Packs { metadata, packs, .. } => (metadata, packs),
     };
     let of = |what: &str, hash: &RootHash, signatures: &[Signature]| {
         if signatures.is_empty() {
@@ -249,7 +252,7 @@ fn lowers(image: PathBuf, objects: Objects, at_most: Level) -> Vec<Lower> {
     };
     match objects {
         Objects::Files { .. } => vec![Lower { layer: Layer::Metadata, path: image, device: None }],
-        Objects::Packs { metadata, packs } => {
+        Objects::Packs { metadata, packs, .. } => {
             let device = limited(Device::of_metadata(metadata));
             let metadata = Lower { layer: Layer::Metadata, path: image, device };
             let packs = packs.into_iter().enumerate().map(|(index, pack)| {

@@ -49,6 +49,9 @@ pub enum Objects {
         metadata: MetadataHashArea,
         /// The packs in the order of the layers.
         packs: Vec<Pack>,
+        /// Whether it is known that they have all that the metadata image refers to. Otherwise that is
+        /// [looked for](crate::look_for_objects), which takes reading all their names.
+        are_complete: bool,
     },
 }
 

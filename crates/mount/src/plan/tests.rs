@@ -40,7 +40,7 @@ fn packs(signed: &[bool]) -> Request {
         root_hash: RootHash::new([0xCD; 32]),
         signatures: signatures(signed[0]),
     };
-    Request { objects: Objects::Packs { metadata, packs: packs.collect() }, ..request() }
+    Request { objects: Objects::Packs { metadata, packs: packs.collect(), are_complete: false }, ..request() }
 }
 
 fn writable() -> Writable {

@@ -57,13 +57,16 @@ fn request(fixture: &Fixture, count: usize) -> Request {
         let contents: &[&[u8]] = if index + 1 == count { &[BIG] } else { &[content.as_bytes()] };
         pack(fixture, &name, contents)
     });
-    Request { objects: Objects::Packs { metadata, packs: packs.collect() }, ..fixture.request() }
+    Request {
+        objects: Objects::Packs { metadata, packs: packs.collect(), are_complete: false },
+        ..fixture.request()
+    }
 }
 
 /// The request with its hash area or its packs changed.
 fn changed(mut request: Request, change: impl FnOnce(&mut MetadataHashArea, &mut Vec<Pack>)) -> Request {
     match &mut request.objects {
-        Objects::Packs { metadata, packs } => change(metadata, packs),
+        Objects::Packs { metadata, packs, .. } => change(metadata, packs),
         Objects::Files { .. } => panic!("a request of packs"),
     }
     request

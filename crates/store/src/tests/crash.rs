@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Accepted;
+use crate::facts::About;
 use crate::fault::{Change, KILL_AT, recorded};
 
 const PATH: &str = "SEALPACK_STORE_TEST_CRASH";
@@ -115,8 +116,10 @@ fn short_life() {
     drop(staging);
     pull(&store, "one", &[BASE, &["1"]]);
     println!("done: image one");
+    store.remember(&About::new("a fact").fact());
     pull(&store, "two", &[BASE, &["2", "two"]]);
     println!("done: image two");
+    store.remember(&About::new("another").fact());
     store.remove_image("one").unwrap();
     println!("done: removed one");
     gc(&store);

@@ -232,7 +232,7 @@ fn what_is_dropped_unfinished_leaves_nothing() {
 }
 
 /// An image with a real metadata image, of a tree with one file.
-fn pull_tree(store: &Store, text: &str) -> (ImageRecord, Tree) {
+pub(super) fn pull_tree(store: &Store, text: &str) -> (ImageRecord, Tree) {
     let staging = store.stage().unwrap();
     let content = content(text);
     let id = id_of(store, text);

@@ -1,6 +1,7 @@
 //! What the parts guarantee together.
 
 mod crash;
+mod facts;
 mod forms;
 mod full_disk;
 mod gc;

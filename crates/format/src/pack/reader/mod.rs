@@ -56,17 +56,7 @@ impl<R: Read + Seek> PackReader<R> {
     /// names that are not digests, inodes other than a pack's, a missing or ill-fitting hash area.
     pub fn open(source: R) -> Result<Self, PackError> {
         let mut source = Source::new(source)?;
-        let first = source.read(0, BLOCK_BYTES)?;
-        let block0 = Block0::parse(&first)?;
-        let superblock = Superblock::parse(&source.read(block0.filesystem_bytes(), BLOCK_BYTES)?)?;
-        let stated = superblock.data_blocks;
-        let blocks = u64::from(block0.blocks);
-        let shape = TreeShape::of(blocks).ok().filter(|_| stated == blocks);
-        let shape = shape.ok_or(PackError::DataBlocks { stated, filesystem: blocks })?;
-        let needed = block0.filesystem_bytes().saturating_add(shape.area_bytes());
-        if needed != source.size_bytes() {
-            return Err(PackError::Size { needed, actual: source.size_bytes() });
-        }
+        let PackSuperblocks { block0, shape } = PackSuperblocks::in_source(&mut source)?;
         source.limit_to(block0.filesystem_bytes());
         let objects = Walk { source: &mut source, block0, directory_end: None }.objects()?;
         Ok(Self { source: RefCell::new(source), block0, shape, objects })
@@ -96,9 +86,64 @@ impl<R: Read + Seek> PackReader<R> {
     /// # Errors
     /// A failing source.
     pub fn root_hash(&self, hash: LeafHash) -> Result<RootHash, PackError> {
+        let superblocks = PackSuperblocks { block0: self.block0, shape: self.shape.clone() };
+        superblocks.root_hash_in(&mut self.source.borrow_mut(), hash)
+    }
+}
+
+/// What the superblocks of a pack say, EROFS's and dm-verity's: as much as a mount has to know of a pack whose objects are
+/// known.
+#[derive(Debug, Clone)]
+pub struct PackSuperblocks {
+    block0: Block0,
+    shape: TreeShape,
+}
+
+impl PackSuperblocks {
+    /// Reads the superblocks of the pack in `source`.
+    ///
+    /// # Errors
+    /// What cannot be a pack, as far as these tell, as [`PackReader::open`] refuses it.
+    pub fn read(source: impl Read + Seek) -> Result<Self, PackError> {
+        Self::in_source(&mut Source::new(source)?)
+    }
+
+    fn in_source<R: Read + Seek>(source: &mut Source<R>) -> Result<Self, PackError> {
+        let block0 = Block0::parse(&source.read(0, BLOCK_BYTES)?)?;
+        let superblock = Superblock::parse(&source.read(block0.filesystem_bytes(), BLOCK_BYTES)?)?;
+        let stated = superblock.data_blocks;
+        let blocks = u64::from(block0.blocks);
+        let shape = TreeShape::of(blocks).ok().filter(|_| stated == blocks);
+        let shape = shape.ok_or(PackError::DataBlocks { stated, filesystem: blocks })?;
+        let needed = block0.filesystem_bytes().saturating_add(shape.area_bytes());
+        if needed != source.size_bytes() {
+            return Err(PackError::Size { needed, actual: source.size_bytes() });
+        }
+        Ok(Self { block0, shape })
+    }
+
+    /// As [`PackReader::filesystem_blocks`].
+    #[must_use]
+    pub fn filesystem_blocks(&self) -> u64 {
+        self.block0.blocks.into()
+    }
+
+    /// As [`PackReader::root_hash`], of the pack in `source`, which these were read of.
+    ///
+    /// # Errors
+    /// A failing source.
+    pub fn root_hash(&self, source: impl Read + Seek, hash: LeafHash) -> Result<RootHash, PackError> {
+        self.root_hash_in(&mut Source::new(source)?, hash)
+    }
+
+    fn root_hash_in<R: Read + Seek>(
+        &self,
+        source: &mut Source<R>,
+        hash: LeafHash,
+    ) -> Result<RootHash, PackError> {
         let area = |block: u64| u64::from(self.block0.blocks).saturating_add(block);
         let top = self.shape.levels().last().map_or(0, |top| area(top.first_block));
-        let block = self.source.borrow_mut().read_anywhere(top.saturating_mul(BLOCK_STEP), BLOCK_BYTES)?;
+        let block = source.read_anywhere(top.saturating_mul(BLOCK_STEP), BLOCK_BYTES)?;
         let mut digest = [[0; 32]];
         hash(&block, &mut digest);
         let [digest] = digest;

@@ -1,6 +1,7 @@
 //! Reading at offsets.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::super::BLOCK_BYTES;
 use super::PackError;
@@ -10,16 +11,18 @@ pub(super) struct Source<R> {
     file: R,
     size_bytes: u64,
     limit_bytes: u64,
-    /// The block that was read last, with its offset.
-    block: Vec<u8>,
-    block_offset: Option<u64>,
+    /// The blocks that were read last, with the offset of the first. Inodes are looked at from the first to the last.
+    window: Vec<u8>,
+    window_offset: u64,
 }
+
+/// How much is read when a block is asked for: it and those behind it, as far as they are there.
+const WINDOW_BYTES: usize = 16 * BLOCK_BYTES;
 
 impl<R: Read + Seek> Source<R> {
     pub(super) fn new(mut file: R) -> Result<Self, PackError> {
         let size_bytes = file.seek(SeekFrom::End(0)).map_err(PackError::Source)?;
-        let block = vec![0; BLOCK_BYTES];
-        Ok(Self { file, size_bytes, limit_bytes: size_bytes, block, block_offset: None })
+        Ok(Self { file, size_bytes, limit_bytes: size_bytes, window: Vec::new(), window_offset: 0 })
     }
 
     pub(super) const fn size_bytes(&self) -> u64 {
@@ -46,16 +49,24 @@ impl<R: Read + Seek> Source<R> {
 
     /// The block at `offset`, if it is within the limit.
     pub(super) fn block(&mut self, offset: u64) -> Result<&[u8], PackError> {
-        if self.block_offset != Some(offset) {
+        if self.in_window(offset).is_none() {
             self.check(offset, BLOCK_BYTES)?;
-            self.block_offset = None;
-            let mut block = std::mem::take(&mut self.block);
-            let result = self.fill(offset, &mut block);
-            self.block = block;
-            result.map_err(PackError::Source)?;
-            self.block_offset = Some(offset);
+            let left = self.limit_bytes.saturating_sub(offset);
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(WINDOW_BYTES);
+            let mut window = std::mem::take(&mut self.window);
+            window.resize(length, 0);
+            self.fill(offset, &mut window).map_err(PackError::Source)?;
+            (self.window, self.window_offset) = (window, offset);
         }
-        Ok(&self.block)
+        let place = self.in_window(offset).unwrap_or_default();
+        Ok(self.window.get(place).unwrap_or_default())
+    }
+
+    /// Where in the window the block at `offset` is, if it is there.
+    fn in_window(&self, offset: u64) -> Option<Range<usize>> {
+        let start = usize::try_from(offset.checked_sub(self.window_offset)?).ok()?;
+        let end = start.checked_add(BLOCK_BYTES)?;
+        (end <= self.window.len()).then_some(start..end)
     }
 
     /// Reads into `buffer` from `offset` on.

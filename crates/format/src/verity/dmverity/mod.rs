@@ -19,7 +19,7 @@ use std::io;
 pub use parallel::{Hashing, ReadAt, VerifyError, verify_in_parallel, write_hash_area};
 pub use shape::{DATA_BLOCKS_MAX, Level, TreeShape};
 pub use superblock::{SUPERBLOCK_BYTES, Superblock, UnsupportedSuperblock, uuid_of};
-pub use verify::{Damage, verify};
+pub use verify::{Damage, verify, verify_area};
 pub use writer::{HashAreaWriter, TreeWriter};
 
 /// Bytes of a block, as an offset.

@@ -54,6 +54,15 @@ pub fn verify(hash: LeafHash, data: &[u8], area: &[u8], root: &RootHash) -> Resu
     check(hash, data, leaves).map_err(|number| damaged_data(number, leaves.len(), root))
 }
 
+/// Checks that `area` is the hash area of `size_bytes` of data with that root hash, every byte of it. The data is not needed:
+/// a tree that leads to the root hash is that of the data that has it.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify_area(hash: LeafHash, size_bytes: u64, area: &[u8], root: &RootHash) -> Result<(), Damage> {
+    leaves_in(hash, size_bytes, area, root).map(drop)
+}
+
 /// What it means that the block of data with this number, of so many, has another hash.
 pub(super) const fn damaged_data(number: u64, blocks: usize, root: &RootHash) -> Damage {
     if blocks == 1 { Damage::Root(*root) } else { Damage::DataBlock(number) }

@@ -85,7 +85,7 @@ impl Place {
         Ok(Request {
             image_id: sealed_metadata.id,
             image,
-            objects: Objects::Packs { metadata, packs: vec![pack] },
+            objects: Objects::Packs { metadata, packs: vec![pack], are_complete: false },
             writable: None,
             target,
             read_only: false,
