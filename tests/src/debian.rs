@@ -23,6 +23,8 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "libcap2-bin", program: "setcap", purpose: "gives a program a capability, as an xattr" },
     Package { name: "erofs-utils", program: "fsck.erofs", purpose: "a second opinion on EROFS images" },
     Package { name: "openssl", program: "openssl", purpose: "certificates, keys and signatures" },
+    Package { name: "sbsigntool", program: "sbverify", purpose: "a second opinion on what firmware takes" },
+    Package { name: "cpio", program: "cpio", purpose: "a second opinion on an initramfs" },
     Package { name: "softhsm2", program: "softhsm2-util", purpose: "a token to keep keys in" },
     Package { name: "opensc", program: "pkcs11-tool", purpose: "makes keys in it" },
 ];

@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod command;
 pub mod composefs;
 pub mod debian;
+pub mod host_image;
 pub mod images;
 pub mod layer_tar;
 pub mod layout;

@@ -41,6 +41,30 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
+/// Builds a sealed host's first process as users have it, a static program, and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_init() -> Result<PathBuf> {
+    // Naming the target keeps the flag from what is run while it is built.
+    let target = host_target()?;
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["build", "--quiet", "--package", "sealpack-init", "--profile", "init", "--target", &target])
+        .args(["--config", &format!("target.{target}.rustflags = ['-Ctarget-feature=+crt-static']")])
+        .env_remove("RUSTFLAGS")
+        .current_dir(paths::workspace());
+    run(&mut cargo)?;
+    Ok(paths::target().join(target).join("init/sealpack-init"))
+}
+
+/// What the compiler calls this machine.
+fn host_target() -> Result<String> {
+    let said = command::stdout(Command::new("rustc").arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not say what it compiles for")?.to_owned())
+}
+
 /// Builds one of the programs of this package and returns its path.
 ///
 /// # Errors

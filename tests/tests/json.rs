@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{is_root, stdout};
+use sealpack_tests::host_image::HostImage;
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::Packing;
 use sealpack_tests::program::{Sealpack, start, under_test};
@@ -99,6 +100,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     keys_and_trust(&desk)?;
     seals(&desk)?;
     policies(&desk)?;
+    ukis(&desk)?;
     mounts(&desk)?;
     desk.prints("rm", &["stable"])?;
     desk.prints("gc", &["--dry-run"])?;
@@ -151,6 +153,23 @@ fn seals(desk: &Desk) -> Result<()> {
     // What the seal of a layout is taken for, and not.
     desk.prints("pull", &["oci:one:latest", "--name", "registry.example.org/one:1"])?;
     desk.prints("rm", &["registry.example.org/one:1"]).map(drop)
+}
+
+/// What firmware starts, of an image that is made for it.
+fn ukis(desk: &Desk) -> Result<()> {
+    let source = HostImage::new().layout(&desk.dir.path().join("host"))?.source();
+    let key = ["--key", "a.key", "--cert", "a.crt"];
+    desk.prints("pull", &[&source, "--name", "host"])?;
+    desk.prints("seal", &[&["host"][..], &key].concat())?;
+    let build = ["host", "--policy", "a.p7b", "--certificate", "a.crt"];
+    desk.prints("host build", &[&build[..], &["-o", "unsigned.efi", "--unsigned"]].concat())?;
+    let signed = desk.prints("host build", &[&build[..], &key, &["-o", "signed.efi"]].concat())?;
+    ensure!(signed["signers"].as_array().is_some_and(|signers| signers.len() == 1), "{signed:#}");
+    let unsigned = std::fs::read(desk.dir.path().join("unsigned.efi"))?;
+    let signature = std::fs::read(desk.dir.path().join("signed.efi"))?.split_off(unsigned.len());
+    std::fs::write(desk.dir.path().join("signature"), signature)?;
+    desk.prints("host attach", &["unsigned.efi", "signature"])?;
+    desk.prints("rm", &["host"]).map(drop)
 }
 
 /// Wherever the tests run: what is no sealed host says so, and prints its document all the same.

@@ -1,4 +1,5 @@
-//! `cargo xtask install`: the program, and the names of the composefs tools that it answers to.
+//! `cargo xtask install`: the program, the names of the composefs tools that it answers to, and the first process of sealed
+//! hosts.
 
 use anyhow::{Context, Result, bail};
 use sealpack_tests::command::run as run_command;
@@ -26,23 +27,28 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let built = program::build(Profile::Release)?;
     let place = tempfile::tempdir()?;
-    let parts = Parts::of(&built, place.path())?;
+    let parts = Parts::of(&built, &program::build_init()?, place.path())?;
     for line in install(&parts, &arguments.prefix, arguments.force)? {
         println!("{line}");
     }
     Ok(())
 }
 
-/// A program, and apart from it what tells the lines of its source.
+/// A sealed host's first process, where images have it too.
+const INIT: &str = "lib/sealpack/init";
+
+/// A program, apart from it what tells the lines of its source, and the static one for sealed hosts.
 struct Parts {
     program: PathBuf,
     line_tables: PathBuf,
+    init: PathBuf,
 }
 
 impl Parts {
     /// Takes the program `built` apart, into files in `place`.
-    fn of(built: &Path, place: &Path) -> Result<Self> {
-        let parts = Self { program: place.join("sealpack"), line_tables: place.join("sealpack.debug") };
+    fn of(built: &Path, init: &Path, place: &Path) -> Result<Self> {
+        let (program, line_tables) = (place.join("sealpack"), place.join("sealpack.debug"));
+        let parts = Self { program, line_tables, init: init.to_owned() };
         let objcopy = |arguments: &[&str], from: &Path, to: &Path| {
             let mut command = Command::new("objcopy");
             run_command(command.args(arguments).arg(from).arg(to).current_dir(place))
@@ -80,8 +86,9 @@ fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
     }
     let program = prefix.join("bin/sealpack");
     let line_tables = prefix.join("bin").join(LINE_TABLES);
+    let init = prefix.join(INIT);
     let mut lines = Vec::new();
-    for (from, to) in [(&built.line_tables, &line_tables), (&built.program, &program)] {
+    for (from, to) in [(&built.line_tables, &line_tables), (&built.program, &program), (&built.init, &init)] {
         replace(to, |temporary| fs::copy(from, temporary).map(drop))?;
         let size_mb = fs::metadata(to)?.len() as f64 / 1e6;
         lines.push(format!("{} ({size_mb:.1} MB)", to.display()));
@@ -114,13 +121,15 @@ mod tests {
     fn links_lead_to_the_program_and_nobody_elses_file_is_replaced_unasked() -> Result<()> {
         let place = tempfile::tempdir()?;
         let prefix = place.path().join("prefix");
+        let file = |name: &str| place.path().join(name);
         let built =
-            Parts { program: place.path().join("built"), line_tables: place.path().join("built.debug") };
+            Parts { program: file("built"), line_tables: file("built.debug"), init: file("built-init") };
         fs::write(&built.program, "1")?;
+        fs::write(&built.init, "init")?;
         fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
         fs::write(&built.program, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 6);
+        assert_eq!(install(&built, &prefix, false)?.len(), 7);
         for path in ["bin/mkcomposefs", "bin/composefs-info", "bin/composefs-dump", "sbin/mount.composefs"] {
             assert_eq!(fs::read(prefix.join(path))?, b"2", "{path}");
         }
@@ -134,6 +143,7 @@ mod tests {
         assert_eq!(fs::read(&theirs)?, b"2");
         assert_eq!(fs::read_dir(prefix.join("bin"))?.count(), 5);
         assert_eq!(fs::read(prefix.join("bin").join(LINE_TABLES))?, b"lines");
+        assert_eq!(fs::read(prefix.join("lib/sealpack/init"))?, b"init");
         Ok(())
     }
 
@@ -152,7 +162,8 @@ mod tests {
             .arg(&unstripped);
         run_command(rustc.arg(&source))?;
         let prefix = place.path().join("prefix");
-        install(&Parts::of(&unstripped, place.path())?, &prefix, false)?;
+        let parts = Parts::of(&unstripped, &unstripped, place.path())?;
+        install(&parts, &prefix, false)?;
         let program = prefix.join("bin/sealpack");
         assert!(fs::metadata(&program)?.len() * 2 < fs::metadata(&unstripped)?.len());
         let backtrace = || -> Result<String> {

@@ -155,8 +155,9 @@ from_library! {
     sealpack_node::Error => |error| error.is_verification(),
     sealpack_gate::Error => |error| error.is_verification(),
     sealpack_host::disk::DiskError => |error| error.is_verification(),
-    sealpack_host::signing::ProgramSigningError => |error| error.is_verification(),
     sealpack_host::image::ImageFileError => |error| error.is_verification(),
+    sealpack_host::uki::UkiError => |error| error.is_verification(),
+    sealpack_host::signing::ProgramSigningError => |error| error.is_verification(),
 }
 
 /// Errors of the parts of a library, as those of the whole.

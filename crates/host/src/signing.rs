@@ -3,8 +3,8 @@
 use sealpack_format::pe::{self, Image, PeError};
 use sealpack_node::keys::SigningKey;
 use sealpack_trust::authenticode::{ImageSignature, ImageSignatureError, sign_image};
-use sealpack_trust::key::Certificate;
-use sealpack_trust::pkcs7::SigningError;
+use sealpack_trust::key::{Certificate, KeyError};
+use sealpack_trust::pkcs7::{self, SigningError};
 
 /// Why a program is not signed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,17 @@ impl ProgramSigningError {
     #[must_use]
     pub const fn is_verification(&self) -> bool {
         matches!(self, Self::Signature(_))
+    }
+}
+
+/// The PKCS#7 in a file with a signature of a program: DER or PEM, or as it is in the program (`WIN_CERTIFICATE`).
+///
+/// # Errors
+/// None of these.
+pub fn read_signature(file: &[u8]) -> Result<Vec<u8>, KeyError> {
+    match pe::certificate_content(file) {
+        Some(pkcs7) => Ok(pkcs7.to_vec()),
+        None => pkcs7::read_file(file),
     }
 }
 

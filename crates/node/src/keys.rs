@@ -40,6 +40,8 @@ pub enum SignsFor {
     Kernel,
     /// Only those who pull: statements.
     Pulls,
+    /// Firmware, which knows no trust store: programs that it starts.
+    Firmware,
 }
 
 /// A private key and the certificate that it belongs to.
@@ -129,7 +131,9 @@ impl KeySource {
         if signs_for == SignsFor::Kernel {
             check_kernel(&certificate, path)?;
         }
-        if let Err(problem) = certificate.check_purpose() {
+        if signs_for != SignsFor::Firmware
+            && let Err(problem) = certificate.check_purpose()
+        {
             remarks(Remark::NoPurpose { path: path.to_owned(), problem });
         }
         if !certificate.is_valid_at(SystemTime::now()) {
@@ -163,6 +167,11 @@ impl SigningKey {
     pub fn sign_embedded(&self, content: &[u8]) -> Result<Vec<u8>, SigningError> {
         pkcs7::sign_embedded(&*self.signer, &self.certificate, content)
     }
+}
+
+/// The certificates in a file: PEM, or DER with one.
+pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, KeyFileError> {
+    Certificate::parse_all(&read(path)?).map_err(|source| content(path, source))
 }
 
 /// The certificate in a file, PEM or DER.

@@ -13,6 +13,14 @@ pub fn program(target: &Path) -> Result<()> {
     compile("attack.c", &["-static"], target)
 }
 
+/// A static program; `attacks/root.c` says what it does.
+///
+/// # Errors
+/// If it does not compile.
+pub fn root(target: &Path) -> Result<()> {
+    compile("root.c", &["-static"], target)
+}
+
 /// A library for `LD_PRELOAD`, `attacks/preload.c`.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod modules;
 pub mod programs;
 pub mod report;
+pub mod root;
 pub mod run;
 
 use std::path::PathBuf;

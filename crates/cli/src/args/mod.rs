@@ -9,5 +9,5 @@ mod statement;
 pub(crate) use gate::GateArgs;
 pub(crate) use limits::{LimitArgs, option_of, parse_size};
 pub(crate) use registry::RegistryArgs;
-pub(crate) use signing::{KeyArgs, OptionalSigningArgs, SealSigningArgs, SigningArgs, StatementSigningArgs};
+pub(crate) use signing::{BootSigningArgs, KeyArgs, SealSigningArgs, SigningArgs, StatementSigningArgs};
 pub(crate) use statement::{StatementArgs, source_date};

@@ -56,29 +56,26 @@ pub(crate) struct SealSigningArgs {
     cert: Option<PathBuf>,
 }
 
-/// What signs, where that may also have happened elsewhere.
+/// The key and certificate of what firmware starts.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Signing")]
-pub(crate) struct OptionalSigningArgs {
-    /// The private key: a file, PEM or DER, not encrypted; or, where Sealpack was built for that, the PKCS#11 URI of a
-    /// key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source or in $SEALPACK_PIN.
-    #[arg(long, value_name = "FILE|URI", env = "SEALPACK_KEY")]
+pub(crate) struct BootSigningArgs {
+    /// The private key that signs what firmware starts: a file, PEM or DER, not encrypted; or, where Sealpack was built
+    /// for that, the PKCS#11 URI of a key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source
+    /// or in $SEALPACK_PIN. Use another one than for images and policies.
+    #[arg(long, value_name = "FILE|URI", required_unless_present = "unsigned", conflicts_with = "unsigned")]
+    #[arg(requires = "cert")]
     key: Option<PathBuf>,
-    /// Its certificate: PEM or DER.
-    #[arg(long, value_name = "FILE", env = "SEALPACK_CERT")]
+    /// Its certificate, which the firmware has in its db: PEM or DER.
+    #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
 }
 
-impl OptionalSigningArgs {
-    /// As [`SigningArgs::signer`]; nothing where neither is given.
+impl BootSigningArgs {
+    /// Loads both; nothing where what is made stays unsigned.
     pub(crate) fn signer(&self, output: Output) -> Result<Option<SigningKey>, CommandError> {
-        match (&self.key, &self.cert) {
-            (Some(key), Some(cert)) => {
-                load(&KeyArgs { key: key.clone() }, cert, SignsFor::Kernel, output).map(Some)
-            }
-            (None, None) => Ok(None),
-            _ => Err(CommandError::usage("--key and --cert belong together, and one of them is not given")),
-        }
+        let (Some(key), Some(cert)) = (&self.key, &self.cert) else { return Ok(None) };
+        load(&KeyArgs { key: key.clone() }, cert, SignsFor::Firmware, output).map(Some)
     }
 }
 

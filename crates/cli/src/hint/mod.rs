@@ -2,6 +2,7 @@
 //! option of this program is here, or with the command whose mistake it is.
 
 mod carrying;
+mod host;
 mod kept;
 
 use std::error::Error;
@@ -43,6 +44,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
+    }
+    if let Some(error) = error.downcast_ref::<sealpack_host::uki::UkiError>() {
+        return host::of_uki(error);
+    }
+    if let Some(error) = error.downcast_ref::<sealpack_host::signing::ProgramSigningError>() {
+        return host::of_signing(error).map(str::to_owned);
     }
     let hint = match error.downcast_ref::<sealpack_node::Error>()? {
         sealpack_node::Error::Find(FindError::Missing { similar, .. }) if !similar.is_empty() => {

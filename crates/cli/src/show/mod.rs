@@ -22,3 +22,4 @@ pub(crate) mod records;
 pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;
+pub(crate) mod uki;

@@ -43,6 +43,15 @@ pub(super) fn entries(mut table: &[u8]) -> Result<Vec<&[u8]>, PeError> {
     Ok(found)
 }
 
+/// What is in the one entry of a certificate table (`WIN_CERTIFICATE`) that these bytes are; `None` if they are none.
+#[must_use]
+pub fn certificate_content(bytes: &[u8]) -> Option<&[u8]> {
+    match entries(bytes).ok()?[..] {
+        [content] => Some(content),
+        _ => None,
+    }
+}
+
 /// The file with one more signature, a PKCS#7 in DER, behind those that it has.
 ///
 /// # Errors

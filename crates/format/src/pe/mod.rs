@@ -14,6 +14,6 @@ mod image;
 mod tests;
 
 pub use append::{NewSection, append_sections};
-pub use certificates::{add_signature, remove_signatures};
+pub use certificates::{add_signature, certificate_content, remove_signatures};
 pub use error::PeError;
 pub use image::{Image, Machine, Section};

@@ -75,6 +75,9 @@ fn a_signature_changes_nothing_that_is_signed() {
     assert_eq!(twice.signatures(), [&b"first"[..], b"the second"]);
     assert_eq!(once.signed_parts().concat(), plain.signed_parts().concat());
     assert_eq!(twice.signed_parts().concat(), plain.signed_parts().concat());
+    assert_eq!(certificate_content(&signed[1536..]), Some(&b"first"[..]));
+    assert_eq!(certificate_content(&twice.bytes()[1536..]), None);
+    assert_eq!(certificate_content(b"0\x82"), None);
     let bare = remove_signatures(&twice).unwrap();
     assert_eq!(remove_signatures(&once).unwrap(), bare);
     assert_eq!(Image::parse(&bare).unwrap().signed_parts().concat(), plain.signed_parts().concat());

@@ -9,6 +9,7 @@ use super::{Finding, Requirement};
 const MACHINE_ID: &str = "/etc/machine-id";
 const SSH: &str = "/etc/ssh";
 const FSTAB: &str = "/etc/fstab";
+const KEEP_UNIT: &str = "sealpack-keep.service";
 const AUDIT_SOCKET: &str = "systemd-journald-audit.socket";
 
 /// What the first process mounts on, or moves its mounts to.
@@ -27,7 +28,18 @@ pub(super) fn check<F: Files>(files: &F, findings: &mut Vec<Finding>) -> Result<
     }
     fstab(&files.text(FSTAB)?.unwrap_or_default(), findings);
     findings.push(keep_list(files)?);
-    findings.push(audit_socket(files));
+    findings.push(enabled(
+        files,
+        Requirement::Keeping,
+        ("multi-user.target", KEEP_UNIT),
+        "is not there, so that nothing of /etc is kept, and each boot is the first one",
+    ));
+    findings.push(enabled(
+        files,
+        Requirement::AuditSocket,
+        ("sockets.target", AUDIT_SOCKET),
+        "is not there, so that most records of what was denied are lost",
+    ));
     Ok(())
 }
 
@@ -117,15 +129,17 @@ fn keep_list<F: Files>(files: &F) -> Result<Finding, F::Error> {
     })
 }
 
-fn audit_socket<F: Files>(files: &F) -> Finding {
-    let links = UNITS.map(|directory| format!("{directory}/sockets.target.wants/{AUDIT_SOCKET}"));
+/// Whether a target wants a unit.
+fn enabled<F: Files>(
+    files: &F,
+    requirement: Requirement,
+    (target, unit): (&str, &str),
+    problem: &str,
+) -> Finding {
+    let links = UNITS.map(|directory| format!("{directory}/{target}.wants/{unit}"));
     if links.iter().any(|path| files.link(path).is_some() || files.has(path)) {
-        return Finding::good(Requirement::AuditSocket, &links[0]);
+        return Finding::good(requirement, &links[0]);
     }
-    Finding::lacking(
-        Requirement::AuditSocket,
-        &links[0],
-        "is not there, so that most records of what was denied are lost",
-        format!("run `systemctl enable {AUDIT_SOCKET}` in the image"),
-    )
+    let mend = format!("run `systemctl enable {unit}` in the image");
+    Finding::lacking(requirement, &links[0], problem, mend)
 }

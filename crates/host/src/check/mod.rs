@@ -70,6 +70,8 @@ pub enum Requirement {
     Fstab,
     /// What is kept of `/etc`.
     KeepList,
+    /// That it is kept.
+    Keeping,
     /// That denials are recorded.
     AuditSocket,
     /// That containers run.
@@ -95,6 +97,7 @@ impl Requirement {
             Self::MountPoints => "mount_points",
             Self::Fstab => "fstab",
             Self::KeepList => "keep_list",
+            Self::Keeping => "keeping",
             Self::AuditSocket => "audit_socket",
             Self::ExitInitrd => "exit_initrd",
             Self::ContainerRuntime => "container_runtime",

@@ -146,6 +146,7 @@ fn good() -> Image {
             ),
         ),
         ("/etc/systemd/system/sockets.target.wants/systemd-journald-audit.socket", Item::Link("/usr/lib/x")),
+        ("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service", Item::Link("/usr/lib/x")),
         ("/usr/bin/crun", Item::Program(elf_program(3))),
         (
             "/var/lib/dpkg/status",
@@ -334,6 +335,9 @@ fn a_list_of_what_is_kept_must_be_one() {
 fn what_one_can_do_without_is_named_and_breaks_nothing() {
     lacks(Requirement::AuditSocket, |image| {
         image.remove("/etc/systemd/system/sockets.target.wants/systemd-journald-audit.socket");
+    });
+    lacks(Requirement::Keeping, |image| {
+        image.remove("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service");
     });
     lacks(Requirement::ExitInitrd, |image| {
         image.insert("/usr/lib/systemd/system/dracut-shutdown.service".into(), Item::File(Vec::new()));

@@ -13,9 +13,10 @@ mod sealed;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use sealpack_format::RootHash;
 use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Etc, Hardening};
 use sealpack_format::pe::{Image, NewSection, append_sections};
-use sealpack_node::policy::{GivenPolicy, Origin};
+use sealpack_node::policy::GivenPolicy;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::key::Certificate;
 
@@ -24,7 +25,7 @@ pub use kernel::{Configuration, Kernel, KernelError};
 
 use crate::image::ImageFiles;
 use crate::initramfs::{self, Contents};
-use crate::modules::{Choice, FILES, Index};
+use crate::modules::{Choice, Chosen, FILES, Index, ModulesError};
 use sealed::SealedImage;
 
 /// Where an image has systemd's stub.
@@ -75,6 +76,8 @@ pub struct Recipe<'a> {
 pub struct Uki {
     /// The file.
     pub bytes: Vec<u8>,
+    /// The root hash that the image's device has to have.
+    pub root_hash: RootHash,
     /// The epoch of the image's seal, the version that boot loaders order it by.
     pub epoch: u64,
     /// The kernel's version.
@@ -101,44 +104,36 @@ impl Uki {
 ///
 /// # Errors
 /// [`UkiError`]: what the image, its seal, its kernel, the policy or a part that was given lacks.
-pub fn build(store: &Store, record: &ImageRecord, recipe: Recipe<'_>) -> Result<Uki, UkiError> {
+pub fn build(store: &Store, record: &ImageRecord, mut recipe: Recipe<'_>) -> Result<Uki, UkiError> {
     check_certificates(recipe.pack_signers)?;
     let sealed = SealedImage::check(store, record, recipe.pack_signers)?;
-    sealed.check_policy(recipe.policy, recipe.policy_signers)?;
+    let policy = sealed.check_policy(recipe.policy, recipe.policy_signers)?;
     let files = ImageFiles::open(store, record)?;
-    let stub = given_or_own(recipe.stub, STUB, &files)?;
+    let stub = given_or_own(recipe.stub.take(), STUB, &files)?;
+    let init = given_or_own(recipe.init.take(), INIT, &files)?;
     let stub_image = stub_image(&stub)?;
-    let init = given_or_own(recipe.init, INIT, &files)?;
     init::check(&init.bytes, &init.path.display().to_string(), stub_image.machine())?;
     let kernel = Kernel::find(&files, recipe.kernel)?;
     let kernel_bytes = kernel.read(&files)?;
     check_machine(&kernel, &kernel_bytes, &stub_image)?;
     let choice = choice(&files, &kernel, recipe.modules)?;
-    let boot = BootParameters {
-        data_label: recipe.data_label,
-        etc: recipe.etc,
-        off: recipe.off,
-        ..BootParameters::new(record.metadata_image, sealed.root_hash)
-    };
-    let words = recipe.words.iter().chain(&choice.words).map(String::as_str);
-    let command_line = CommandLine::new(boot, words)?;
+    let command_line = command_line(record, sealed.root_hash, &recipe, &choice)?;
     check_configuration(&files, &kernel, &choice, &command_line)?;
-    let initramfs = initramfs_of(
-        &files,
-        &kernel,
-        &choice,
-        &command_line,
-        &init.bytes,
-        &recipe.policy.origin,
-        recipe.pack_signers,
-    )?;
-    let release = OS_RELEASE.iter().find_map(|path| files.find(path).transpose()).transpose()?;
-    let release = release::os_release(&release.unwrap_or_default(), last_name(&record.name), sealed.epoch);
-    let text = command_line.to_string();
+    let certificates: Vec<&[u8]> = recipe.pack_signers.iter().map(Certificate::der).collect();
+    let contents = Contents {
+        init: &init.bytes,
+        command_line: &command_line.to_string(),
+        policy,
+        certificates: &certificates,
+        order: &choice.order().map_err(|source| of_modules(&kernel, source))?,
+        modules: &modules(&files, &kernel, &choice)?,
+    };
+    let initramfs = initramfs::make(&contents).map_err(UkiError::Initramfs)?;
+    let release = os_release(&files, record, sealed.epoch)?;
     let section = |name, content| NewSection { name, content, is_code: false };
     let sections = [
         section(".osrel", &release),
-        section(".cmdline", text.as_bytes()),
+        section(".cmdline", contents.command_line.as_bytes()),
         section(".uname", kernel.version().as_bytes()),
         section(".initrd", &initramfs),
         NewSection { name: ".linux", content: &kernel_bytes, is_code: true },
@@ -147,13 +142,37 @@ pub fn build(store: &Store, record: &ImageRecord, recipe: Recipe<'_>) -> Result<
         .map_err(|source| UkiError::Stub { stub: stub.path.display().to_string(), source })?;
     Ok(Uki {
         bytes,
+        root_hash: sealed.root_hash,
         epoch: sealed.epoch,
         kernel: kernel.version().to_owned(),
-        command_line,
         initramfs_bytes: initramfs.len() as u64,
         modules: choice.modules.iter().map(|chosen| chosen.module.file().to_owned()).collect(),
         stub_was_signed: !stub_image.signatures().is_empty(),
+        command_line,
     })
+}
+
+/// The command line of the host.
+fn command_line(
+    record: &ImageRecord,
+    root_hash: RootHash,
+    recipe: &Recipe<'_>,
+    choice: &Choice,
+) -> Result<CommandLine, UkiError> {
+    let boot = BootParameters {
+        data_label: recipe.data_label.clone(),
+        etc: recipe.etc,
+        off: recipe.off.clone(),
+        ..BootParameters::new(record.metadata_image, root_hash)
+    };
+    let words = choice.words.iter().chain(recipe.words).map(String::as_str);
+    Ok(CommandLine::new(boot, words)?)
+}
+
+/// What boot loaders show of it.
+fn os_release(files: &ImageFiles<'_>, record: &ImageRecord, epoch: u64) -> Result<Vec<u8>, UkiError> {
+    let own = OS_RELEASE.iter().find_map(|path| files.find(path).transpose()).transpose()?;
+    Ok(release::os_release(&own.unwrap_or_default(), last_name(&record.name), epoch))
 }
 
 fn given_or_own(given: Option<GivenFile>, path: &str, files: &ImageFiles<'_>) -> Result<GivenFile, UkiError> {
@@ -213,7 +232,7 @@ fn choice(files: &ImageFiles<'_>, kernel: &Kernel, more: &[String]) -> Result<Ch
     let [built_in, soft, aliases] = &contents;
     let index = Index::parse([&dependencies, built_in, soft, aliases]);
     let choice = index.and_then(|index| Choice::of(&index, more));
-    choice.map_err(|source| UkiError::Modules { kernel: kernel.version().to_owned(), source })
+    choice.map_err(|source| of_modules(kernel, source))
 }
 
 fn check_configuration(
@@ -228,33 +247,21 @@ fn check_configuration(
     Ok(configuration.check(are_compressed, names_modules)?)
 }
 
-fn initramfs_of(
+/// The files of the modules that are loaded, by their names.
+fn modules<'c>(
     files: &ImageFiles<'_>,
     kernel: &Kernel,
-    choice: &Choice,
-    command_line: &CommandLine,
-    init: &[u8],
-    policy: &Origin,
-    certificates: &[Certificate],
-) -> Result<Vec<u8>, UkiError> {
-    let of_modules = |source| UkiError::Modules { kernel: kernel.version().to_owned(), source };
-    let order = choice.order().map_err(of_modules)?;
-    let mut modules = Vec::new();
-    for chosen in &choice.modules {
+    choice: &'c Choice,
+) -> Result<Vec<(&'c str, Vec<u8>)>, UkiError> {
+    let read = |chosen: &'c Chosen| {
         let content = files.read(&format!("{}/{}", kernel.modules(), chosen.path))?;
-        modules.push((chosen.module.file(), content));
-    }
-    let Origin::Signed { der, .. } = policy else { unreachable!("the policy's signature was verified") };
-    let certificates: Vec<&[u8]> = certificates.iter().map(Certificate::der).collect();
-    let contents = Contents {
-        init,
-        command_line: &command_line.to_string(),
-        policy: der,
-        certificates: &certificates,
-        order: &order,
-        modules: &modules,
+        Ok((chosen.module.file(), content))
     };
-    initramfs::make(&contents).map_err(UkiError::Initramfs)
+    choice.modules.iter().map(read).collect()
+}
+
+fn of_modules(kernel: &Kernel, source: ModulesError) -> UkiError {
+    UkiError::Modules { kernel: kernel.version().to_owned(), source }
 }
 
 /// The last part of an image's repository: `host` of `registry.example/site/host:3`.

@@ -59,8 +59,12 @@ impl SealedImage {
     }
 
     /// That a policy is one that a sealed host can start with: signed by one of `signers`, denying execution by default, and
-    /// allowing it from all devices of the image.
-    pub(super) fn check_policy(&self, given: &GivenPolicy, signers: &[Certificate]) -> Result<(), UkiError> {
+    /// allowing it from all devices of the image. Answers with its signed form.
+    pub(super) fn check_policy<'p>(
+        &self,
+        given: &'p GivenPolicy,
+        signers: &[Certificate],
+    ) -> Result<&'p [u8], UkiError> {
         let path = || given.path.clone();
         let Origin::Signed { der, .. } = &given.origin else {
             return Err(UkiError::PolicyNotSigned { path: path() });
@@ -79,7 +83,7 @@ impl SealedImage {
                 });
             }
         }
-        Ok(())
+        Ok(der)
     }
 }
 

@@ -121,6 +121,7 @@ impl Workshop {
         let file = self.file(&format!("{name}.efi"));
         let mut build = self.command();
         build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy("1.0.0"));
+        build.arg("--policy-cert").arg(self.keys.policy.certificate());
         build.arg("--certificate").arg(self.keys.packs.certificate());
         let words: Vec<&str> = ["console=ttyS0"].iter().chain(uki.append).copied().collect();
         build.args(["--append", &words.join(" ")]);

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | system | Debian 13 with systemd, by mmdebstrap: [`sealpack_tests::images::host`] |
 //! | kernel | the files of the kernel's packages, and what depmod makes of them |
-//! | Sealpack | `/usr/bin/sealpack` and `/usr/lib/sealpack/init` |
+//! | Sealpack | `/usr/bin/sealpack`, `/usr/lib/sealpack/init`, and the unit that keeps files of `/etc`, enabled |
 //! | probe | the service that runs the checks, and what it attacks with |
 
 use crate::kernels::Generation;
@@ -69,11 +69,14 @@ pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<
     Ok(Some(Image::in_layout(dir.to_owned(), "latest")))
 }
 
+/// Keeps files of `/etc` for the next boot.
+const KEEP_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-keep.service");
+
 /// Has `sealpack` use the store that the host is booted from.
 const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
 
 fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
-    Ok(vec![
+    let mut entries = vec![
         directory("usr/"),
         directory("usr/bin/"),
         program("usr/bin/sealpack", &programs.sealpack)?,
@@ -82,27 +85,31 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         program("usr/lib/sealpack/init", &programs.host_init)?,
         directory("usr/lib/tmpfiles.d/"),
         Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
-    ])
+    ];
+    entries.extend(unit("sealpack-keep.service", KEEP_UNIT));
+    Ok(entries)
+}
+
+/// A unit that multi-user.target wants.
+fn unit(name: &str, text: &str) -> Vec<Entry> {
+    let path = format!("usr/lib/systemd/system/{name}");
+    let wanted = "etc/systemd/system/multi-user.target.wants/";
+    let mut entries: Vec<Entry> =
+        ["etc/", "etc/systemd/", "etc/systemd/system/", wanted].map(directory).into();
+    entries.push(Entry::new(format!("{wanted}{name}"), Member::Symlink(format!("/{path}"))));
+    entries.extend(["usr/", "usr/lib/", "usr/lib/systemd/", "usr/lib/systemd/system/"].map(directory));
+    entries.push(Entry::new(path, Member::File(text.into())));
+    entries
 }
 
 /// Starts the checks when everything else is up.
 const UNIT: &str = include_str!("probe.service");
 
 fn probe(programs: &Programs) -> Result<Vec<Entry>> {
-    let unit = "etc/systemd/system/sealpack-probe.service";
-    let wanted = "etc/systemd/system/multi-user.target.wants";
-    Ok(vec![
-        directory("etc/"),
-        directory("etc/systemd/"),
-        directory("etc/systemd/system/"),
-        Entry::new(unit, Member::File(UNIT.into())),
-        directory("etc/systemd/system/multi-user.target.wants/"),
-        Entry::new(format!("{wanted}/sealpack-probe.service"), Member::Symlink(format!("/{unit}"))),
-        directory("usr/"),
-        directory("usr/lib/"),
-        directory("usr/lib/sealpack-probe/"),
-        program("usr/lib/sealpack-probe/probe", &programs.probe)?,
-    ])
+    let mut entries = unit("sealpack-probe.service", UNIT);
+    entries.push(directory("usr/lib/sealpack-probe/"));
+    entries.push(program("usr/lib/sealpack-probe/probe", &programs.probe)?);
+    Ok(entries)
 }
 
 fn directory(path: &str) -> Entry {

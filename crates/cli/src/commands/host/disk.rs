@@ -5,7 +5,7 @@ use sealpack_host::image::ImageFiles;
 use sealpack_host::signing::sign;
 use sealpack_store::{ImageRecord, Store};
 
-use crate::args::{OptionalSigningArgs, parse_size};
+use crate::args::{BootSigningArgs, parse_size};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::show;
@@ -38,7 +38,8 @@ pub(crate) struct Disk {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = SIZE)]
     size: u64,
     /// A boot loader that is signed already, in the place of the image's. Without it, --key and --cert sign that.
-    #[arg(long, value_name = "FILE")]
+    // By this name the key knows that nothing is to be signed.
+    #[arg(long, id = "unsigned", value_name = "FILE")]
     boot_loader: Option<PathBuf>,
     /// A directory with PK.auth, KEK.auth and db.auth, which systemd-boot gives to firmware that has no keys yet.
     #[arg(long, value_name = "DIR")]
@@ -47,7 +48,7 @@ pub(crate) struct Disk {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    signing: OptionalSigningArgs,
+    signing: BootSigningArgs,
 }
 
 impl Disk {

@@ -1,5 +1,8 @@
+mod attach;
+mod build;
 mod check;
 mod disk;
+mod input;
 mod keep;
 mod status;
 
@@ -21,6 +24,7 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
   sealpack host check host:1
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
@@ -32,6 +36,8 @@ pub(crate) struct Host {
 
 #[derive(Debug, clap::Subcommand)]
 enum HostCommand {
+    Build(Box<build::Build>),
+    Attach(attach::Attach),
     Check(check::Check),
     Disk(disk::Disk),
     Status(status::Status),
@@ -41,6 +47,8 @@ enum HostCommand {
 impl Host {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         match self.command {
+            HostCommand::Build(command) => command.run(context),
+            HostCommand::Attach(command) => command.run(context),
             HostCommand::Check(command) => command.run(context),
             HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),

@@ -1,0 +1,80 @@
+//! What to do about sealed hosts.
+
+use sealpack_host::image::ImageFileError;
+use sealpack_host::modules::ModulesError;
+use sealpack_host::signing::ProgramSigningError;
+use sealpack_host::uki::{KernelError, UkiError};
+use sealpack_node::policy::executables::ExecutablesError;
+use sealpack_trust::authenticode::ImageSignatureError;
+
+/// The advice for a UKI that is not made.
+pub(super) fn of_uki(error: &UkiError) -> Option<String> {
+    let hint = match error {
+        UkiError::NotInPacks { .. } => "`sealpack seal` puts it into packs and signs them",
+        UkiError::NotSealed { .. } => "`sealpack seal IMAGE --key KEY --cert CERT` seals it",
+        UkiError::PackSigner { .. } => {
+            "give the certificate of the key that sealed it with --certificate, or seal it with another key too"
+        }
+        UkiError::PolicyNotSigned { .. } => "`sealpack policy sign` signs it",
+        UkiError::PolicySigner { .. } => "--policy-cert gives the certificate of the key that signed it",
+        UkiError::PolicyAllows { .. } | UkiError::PolicyDenies { .. } => {
+            "`sealpack policy new host` writes one for a sealed host"
+        }
+        UkiError::NoStub { .. } | UkiError::Stub { .. } => {
+            "--stub takes systemd's own, linuxx64.efi.stub of Debian's systemd-boot-efi"
+        }
+        UkiError::Init { .. } => "--init takes another one",
+        UkiError::NoDependencies { .. } => "run `depmod VERSION` when the image is built",
+        UkiError::Modules { source: ModulesError::Unknown { .. }, .. } => {
+            "`modinfo --field filename NAME` tells how it is called"
+        }
+        UkiError::Kernel(error) => return of_kernel(error).map(str::to_owned),
+        UkiError::File(error) => return of_image_file(error),
+        UkiError::Sealing(error) => return super::of_sealing(error),
+        UkiError::Node(error) => return super::of(error),
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+const fn of_kernel(error: &KernelError) -> Option<&'static str> {
+    match error {
+        KernelError::None | KernelError::NotForFirmware { .. } => {
+            Some("a host's image has a kernel of its own, such as Debian's linux-image-amd64")
+        }
+        KernelError::NoSuch { .. } => Some("give one of these with --kernel, or none for the newest"),
+        KernelError::Without { .. } => {
+            Some("install another kernel in the image: Debian's, from 6.12 on, have all that is needed")
+        }
+        KernelError::IpeNotUsed { .. } => {
+            Some("--append 'lsm=…,ipe' names the security modules, with ipe among them")
+        }
+        _ => None,
+    }
+}
+
+fn of_image_file(error: &ImageFileError) -> Option<String> {
+    match error {
+        ImageFileError::Missing { path, .. } if path.ends_with(".stub") => {
+            Some("install systemd-boot-efi in the image, or give the stub with --stub".to_owned())
+        }
+        ImageFileError::Missing { path, .. } if path.ends_with("/init") => {
+            Some("install Sealpack in the image, or give its first process with --init".to_owned())
+        }
+        ImageFileError::Content(ExecutablesError::Missing { .. }) => Some("pull the image again".to_owned()),
+        _ => None,
+    }
+}
+
+/// The advice for a program that is not signed.
+pub(super) const fn of_signing(error: &ProgramSigningError) -> Option<&'static str> {
+    match error {
+        ProgramSigningError::Signature(ImageSignatureError::OtherImage { .. }) => {
+            Some("sign the file as it is, without changing it afterwards")
+        }
+        ProgramSigningError::Signature(ImageSignatureError::Signer(_)) => {
+            Some("--cert gives the certificate of the key that signed it")
+        }
+        _ => None,
+    }
+}
