@@ -169,6 +169,14 @@ fn ukis(desk: &Desk) -> Result<()> {
     let signature = std::fs::read(desk.dir.path().join("signed.efi"))?.split_off(unsigned.len());
     std::fs::write(desk.dir.path().join("signature"), signature)?;
     desk.prints("host attach", &["unsigned.efi", "signature"])?;
+    // Nothing in that small image is fit for a host but its UKI.
+    let output = desk.attempt(&["host", "check", "host"])?;
+    ensure!(output.status.code() == Some(3), "{output:?}");
+    schema::document(&output.stdout).context("host check")?;
+    desk.seen.borrow_mut().insert("host check".to_owned());
+    let disk =
+        ["host", "--uki", "signed.efi", "--boot-loader", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
+    desk.prints("host disk", &disk)?;
     desk.prints("rm", &["host"]).map(drop)
 }
 

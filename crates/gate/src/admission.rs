@@ -136,7 +136,8 @@ impl Admission {
         let (epochs, agreed) = (self.epochs.clone(), self.agreed);
         let Some(chosen) = &self.chosen else { return Ok(Accepted { seal: None, epochs, unsealed, agreed }) };
         let record = rebuilt.record;
-        let devices = seals::devices(record, rebuilt.root_hash, &seals::grouped(rebuilt.packs));
+        let root_hash = rebuilt.root_hash().map_err(|error| Objection::new(NotAdmitted::Store(error)))?;
+        let devices = seals::devices(record, root_hash, &seals::grouped(rebuilt.packs));
         for chosen in self.chosen.iter().map(AsRef::as_ref).chain(&self.also) {
             chosen.seal.statement().check(&devices).map_err(|source| {
                 let (label, name) = (chosen.label.clone(), record.name.clone());
@@ -172,7 +173,7 @@ impl Admission {
 
     /// That nothing of the image was revoked.
     fn check_revocations(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<(), Objection> {
-        let found = revoked::find(store, rebuilt.record, || Ok(rebuilt.root_hash), &self.revocations);
+        let found = revoked::find(store, rebuilt.record, || rebuilt.root_hash(), &self.revocations);
         match found.map_err(|error| Objection::new(NotAdmitted::Store(error)))? {
             None => Ok(()),
             Some(failure) => {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sealpack_format::digest::{ObjectId, RootHash};
+use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::erofs;
 use sealpack_format::tree::Tree;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
@@ -151,12 +151,33 @@ impl Store {
         Ok(about.fact())
     }
 
+    /// The fact that those layers, the lowest first, make metadata image `id`, which has that size, by that `rule`: a text that
+    /// says all that it depends on besides. It holds for ever; whether the store has the image, is another question.
+    #[must_use]
+    pub fn layers_make(
+        &self,
+        layers: impl IntoIterator<Item = DiffId>,
+        rule: &str,
+        id: &ObjectId,
+        size_bytes: u64,
+    ) -> Fact {
+        let mut about = About::new("layers make").and(rule.as_bytes()).and(id.as_bytes());
+        about = about.and(&size_bytes.to_le_bytes());
+        for layer in layers {
+            about = about.and(layer.to_string().as_bytes());
+        }
+        about.fact()
+    }
+
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).
     ///
     /// # Errors
     /// As [`check_object`](Self::check_object).
     pub fn check_metadata_image(&self, id: &ObjectId) -> Result<ObjectState> {
         self.check_id(id)?;
-        self.check_file(&self.images, Path::new(&metadata_image_file_name(id)), id)
+        let state = self.check_file(&self.images, Path::new(&metadata_image_file_name(id)), id)?;
+        // What was hashed for this is not hashed the next time, where that can be written down.
+        _ = self.verified.save(&self.root);
+        Ok(state)
     }
 }

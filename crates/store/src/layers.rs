@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, LayerReader};
@@ -12,6 +14,10 @@ use crate::error::{Error, Result};
 use crate::integrity::ObjectState;
 use crate::places::layer_path;
 use crate::store::Store;
+use crate::threads::for_each;
+
+/// How many objects a thread looks at in one go.
+const PIECE_OBJECTS: usize = 256;
 
 /// The record of a layer as it comes from the disk.
 pub type LayerRecord = LayerReader<BufReader<File>>;
@@ -38,16 +44,39 @@ impl Store {
     /// # Errors
     /// Failures of the system; damage is an answer, not an error.
     pub fn has_whole_layer(&self, diff_id: &DiffId) -> Result<bool> {
-        let mut whole = true;
+        let mut objects = Vec::new();
         let read = self.for_each_object_of_layer(diff_id, |id, _| {
-            whole = whole && self.check_object(&id)? == ObjectState::Good;
+            objects.push(id);
             Ok(())
         });
         match read {
-            Ok(found) => Ok(found && whole),
-            Err(error) if error.is_verification() => Ok(false),
-            Err(error) => Err(error),
+            Ok(found) if !found => return Ok(false),
+            Err(error) if error.is_verification() => return Ok(false),
+            other => drop(other?),
         }
+        objects.sort_unstable();
+        objects.dedup();
+        self.has_objects(&objects)
+    }
+
+    /// Whether all of these objects are there, undamaged. Several threads, as it is mostly waiting for the filesystem.
+    fn has_objects(&self, objects: &[ObjectId]) -> Result<bool> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (missing, pieces): (_, Vec<_>) =
+            (AtomicBool::new(false), objects.chunks(PIECE_OBJECTS).collect());
+        let check = |(): &mut (), piece: &&[ObjectId]| {
+            for id in *piece {
+                if missing.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                if self.check_object(id)? != ObjectState::Good {
+                    missing.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        };
+        for_each(threads, &pieces, || (), check)?;
+        Ok(!missing.into_inner())
     }
 
     /// Where the record of layer `diff_id` is, or would be.

@@ -17,7 +17,7 @@
 //! the usual place of a store from what it is given.
 
 // From the bottom up, each using only what is above it in this list:
-//   hash, places, holders, problem; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
+//   hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
 //   objects, blobs, partial, seals; layers; refs; packs; images, hash_areas; contents, usage; inventory
 //   staging; convert, gc, fsck; single
 mod blobs;
@@ -51,6 +51,7 @@ mod seals;
 mod single;
 mod staging;
 mod store;
+mod threads;
 mod usage;
 mod verified;
 
@@ -64,7 +65,7 @@ pub use contents::VerifiedObject;
 pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use facts::Fact;
-pub use fsck::{FsckOptions, FsckReport};
+pub use fsck::{FsckOptions, FsckReport, ObjectFault};
 pub use gc::{Discard, GcOptions, GcReport, Marked, PARTIAL_KEPT, Removed};
 pub use holders::{Holder, LockError, LockWait, LockWatcher};
 pub use images::{ObjectsOfImage, objects_of_image};

@@ -8,6 +8,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +22,14 @@ use crate::places::VERIFIED;
 const RECORD_BYTES: usize = 16;
 
 /// What is found in the file about one state of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; RECORD_BYTES]);
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
 
 impl Fingerprint {
     /// The fingerprint of a file with status `stat` whose content has the digest that names it.
@@ -41,6 +48,25 @@ impl Fingerprint {
     }
 }
 
+/// A set of fingerprints. They are hashes already.
+type Known = HashSet<Fingerprint, BuildHasherDefault<Start>>;
+
+/// The first bytes of a fingerprint.
+#[derive(Default)]
+struct Start(u64);
+
+impl Hasher for Start {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(start) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*start);
+        }
+    }
+}
+
 /// The memory of one store, read when it is first asked.
 #[derive(Default)]
 pub(crate) struct Verified {
@@ -49,7 +75,7 @@ pub(crate) struct Verified {
 
 #[derive(Default)]
 struct State {
-    known: Option<HashSet<Fingerprint>>,
+    known: Option<Known>,
     /// Known, and not in the file yet.
     unsaved: Vec<Fingerprint>,
 }
@@ -99,7 +125,7 @@ impl Verified {
         current: impl Iterator<Item = Result<Fingerprint>>,
     ) -> Result<()> {
         let mut state = self.loaded(root)?;
-        let mut kept = HashSet::new();
+        let mut kept = Known::default();
         for fingerprint in current {
             let fingerprint = fingerprint?;
             if state.known.as_ref().is_some_and(|known| known.contains(&fingerprint)) {
@@ -121,7 +147,7 @@ impl Verified {
 
     /// Whether anything was ever remembered.
     pub(crate) fn is_empty(&self, root: &Dir) -> Result<bool> {
-        Ok(self.loaded(root)?.known.as_ref().is_none_or(HashSet::is_empty))
+        Ok(self.loaded(root)?.known.as_ref().is_none_or(Known::is_empty))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,15 +160,16 @@ impl Verified {
         if state.known.is_none() {
             state.known = Some(match root.read(VERIFIED)? {
                 Some(file) => load(&file).map_err(|e| Error::io("read", root.at(VERIFIED), e))?,
-                None => HashSet::new(),
+                None => Known::default(),
             });
         }
         Ok(state)
     }
 }
 
-fn load(mut file: &File) -> std::io::Result<HashSet<Fingerprint>> {
-    let mut known = HashSet::with_capacity(file.metadata()?.len() as usize / RECORD_BYTES);
+fn load(mut file: &File) -> std::io::Result<Known> {
+    let records = file.metadata()?.len() as usize / RECORD_BYTES;
+    let mut known = Known::with_capacity_and_hasher(records, BuildHasherDefault::default());
     file.seek(SeekFrom::Start(0))?;
     let mut reader = std::io::BufReader::with_capacity(64 * 1024, file);
     let mut record = [0; RECORD_BYTES];

@@ -1,6 +1,8 @@
-//! What firmware starts on a sealed host, made of a small image: `sealpack host build` and `host attach`.
+//! What a sealed host is made of, of a small image: `sealpack host build`, `host attach`, `host disk`, `host check`.
 
 mod built;
+mod check;
+mod disk;
 mod refused;
 mod signed;
 

@@ -8,7 +8,7 @@ use sealpack_guest::kernels::Generation;
 use sealpack_guest::machine::Machine;
 use sealpack_guest::report::{Line, Outcome};
 use sealpack_guest::run::{self, Results};
-use sealpack_guest::{checks, place};
+use sealpack_guest::{checks, host, place};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -16,7 +16,11 @@ use std::fs;
 pub(crate) struct Arguments {
     /// Names of checks; all when none is given
     #[arg(conflicts_with = "shell", value_parser = clap::builder::PossibleValuesParser::new(
-        checks::ALL.iter().map(|check| clap::builder::PossibleValue::new(check.name).help(check.shows))
+        checks::ALL
+            .iter()
+            .map(|check| (check.name, check.shows))
+            .chain(host::checks::ALL.iter().map(|check| (check.name, check.shows)))
+            .map(|(name, shows)| clap::builder::PossibleValue::new(name).help(shows))
     ))]
     names: Vec<String>,
     /// Only on this kernel
@@ -66,8 +70,24 @@ fn run_on(generation: Generation, arguments: &Arguments) -> Result<usize> {
     let is_wanted =
         |name: &&str| arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name);
     let names: Vec<_> = checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
+    let of_hosts: Vec<_> = host::checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
+    let mut failed = 0;
+    if !names.is_empty() {
+        failed += show(arguments, |watch| run::run(generation, &names, watch))?;
+    }
+    if !of_hosts.is_empty() {
+        failed += show(arguments, |watch| host::run::run(generation, &of_hosts, watch))?;
+    }
+    Ok(failed)
+}
+
+/// Shows each result when it is there, and the log. Returns how many checks failed.
+fn show(
+    arguments: &Arguments,
+    run: impl FnOnce(&mut dyn FnMut(&str, &Line)) -> Result<Results>,
+) -> Result<usize> {
     let mut printed = BTreeSet::new();
-    let results = run::run(generation, &names, |version, line| {
+    let results = run(&mut |version, line| {
         if let Line::End(name, outcome) = line {
             print(name, version, outcome);
             printed.insert(name.clone());

@@ -1,5 +1,6 @@
 //! What to do about sealed hosts.
 
+use sealpack_host::disk::{BOOT_LOADER, DiskError};
 use sealpack_host::image::ImageFileError;
 use sealpack_host::modules::ModulesError;
 use sealpack_host::signing::ProgramSigningError;
@@ -37,6 +38,31 @@ pub(super) fn of_uki(error: &UkiError) -> Option<String> {
     Some(hint.to_owned())
 }
 
+/// The advice for a disk that is not made.
+pub(super) fn of_disk(error: &DiskError) -> Option<String> {
+    let hint = match error {
+        DiskError::NotInPacks(_) => "`sealpack seal` puts it into packs and signs them",
+        DiskError::Unsealed(_) => "`sealpack seal IMAGE --key KEY --cert CERT` seals it",
+        DiskError::Damaged { .. } => {
+            "`sealpack fsck --repair` sets aside what is damaged; pull the image again then"
+        }
+        DiskError::NotUki { .. } | DiskError::CommandLine { .. } => "`sealpack host build` makes them",
+        DiskError::OtherImage { .. } => {
+            "`sealpack host build` makes one of this image; other images on the disk are named beside it"
+        }
+        DiskError::OtherRootHash { .. } => "`sealpack host build` makes one of this image",
+        DiskError::OtherLabel { .. } => "build them with the same --data",
+        DiskError::TooSmall { .. } => "--size makes it larger",
+        DiskError::EspTooSmall { .. } => "give fewer UKIs: two are enough, of which one came up",
+        DiskError::ToolMissing(_) => "it is of Debian's package e2fsprogs, as of others'",
+        DiskError::Exists(_) => "--force replaces it",
+        DiskError::Store(error) => return super::of(error),
+        DiskError::Node(error) => return super::of(error),
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 const fn of_kernel(error: &KernelError) -> Option<&'static str> {
     match error {
         KernelError::None | KernelError::NotForFirmware { .. } => {
@@ -53,8 +79,11 @@ const fn of_kernel(error: &KernelError) -> Option<&'static str> {
     }
 }
 
-fn of_image_file(error: &ImageFileError) -> Option<String> {
+pub(super) fn of_image_file(error: &ImageFileError) -> Option<String> {
     match error {
+        ImageFileError::Missing { path, .. } if path == BOOT_LOADER => {
+            Some("install systemd-boot-efi in the image, or give a signed one with --boot-loader".to_owned())
+        }
         ImageFileError::Missing { path, .. } if path.ends_with(".stub") => {
             Some("install systemd-boot-efi in the image, or give the stub with --stub".to_owned())
         }

@@ -48,6 +48,12 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_host::uki::UkiError>() {
         return host::of_uki(error);
     }
+    if let Some(error) = error.downcast_ref::<sealpack_host::disk::DiskError>() {
+        return host::of_disk(error);
+    }
+    if let Some(error) = error.downcast_ref::<sealpack_host::image::ImageFileError>() {
+        return host::of_image_file(error);
+    }
     if let Some(error) = error.downcast_ref::<sealpack_host::signing::ProgramSigningError>() {
         return host::of_signing(error).map(str::to_owned);
     }

@@ -77,15 +77,34 @@ impl FsVerityHasher {
     /// As [`finish`](Self::finish); a last incomplete block, filled up with zeros, is given to `leaf`.
     #[must_use]
     pub fn finish_with(self, leaf: &mut impl FnMut(&[u8], &[u8])) -> ObjectId {
-        let Self { leaves, mut root, algorithm } = self;
-        let data_size = leaves.size_bytes();
+        let (algorithm, size_bytes) = (self.algorithm, self.size_bytes());
+        digest_of_root(algorithm, size_bytes, self.root(leaf))
+    }
+
+    /// The digest of all that was taken, and the root hash that it has as a dm-verity device: where the digest is SHA-256 and
+    /// there are whole blocks, the one contains the other.
+    #[must_use]
+    pub fn finish_as_device(self) -> (ObjectId, Option<RootHash>) {
+        let (algorithm, size_bytes) = (self.algorithm, self.size_bytes());
+        let root = self.root(&mut |_, _| {});
+        let id = digest_of_root(algorithm, size_bytes, &root);
+        let is_device = size_bytes > 0 && size_bytes.is_multiple_of(u64::from(DEVICE_BLOCK_BYTES));
+        (id, root.try_into().ok().filter(|_| is_device).map(RootHash::new))
+    }
+
+    /// The root of the tree over all that was taken.
+    fn root(self, leaf: &mut impl FnMut(&[u8], &[u8])) -> Vec<u8> {
+        let Self { leaves, mut root, .. } = self;
         leaves.finish(&mut |block, digest| {
             root.push(digest);
             leaf(block, digest);
         });
-        digest_of_root(algorithm, data_size, root.finish())
+        root.finish()
     }
 }
+
+/// Bytes of a block of a dm-verity device: as many as of one here.
+const DEVICE_BLOCK_BYTES: u16 = 4096;
 
 /// The fs-verity digest of `size_bytes` of data whose Merkle tree has that root.
 fn digest_of_root(
@@ -209,7 +228,19 @@ mod tests {
             let digest = fsverity_digest(Algorithm::Sha256, &data);
             assert_eq!(fsverity_digest_of_device(size_bytes, &root), digest, "{blocks} blocks");
             assert_ne!(fsverity_digest_of_device(size_bytes + 4096, &root), digest);
+            let mut hasher = FsVerityHasher::new(Algorithm::Sha256);
+            hasher.update(&data);
+            assert_eq!(hasher.clone().finish_as_device(), (digest, Some(root)));
+            // What is no device has a digest all the same, and so has what has another algorithm.
+            hasher.update(b"x");
+            let more = fsverity_digest(Algorithm::Sha256, &[&data[..], b"x"].concat());
+            assert_eq!(hasher.finish_as_device(), (more, None));
+            let mut hasher = FsVerityHasher::new(Algorithm::Sha512);
+            hasher.update(&data);
+            assert_eq!(hasher.finish_as_device(), (fsverity_digest(Algorithm::Sha512, &data), None));
         }
+        let empty = FsVerityHasher::new(Algorithm::Sha256).finish_as_device();
+        assert_eq!(empty, (fsverity_digest(Algorithm::Sha256, b""), None));
     }
 
     #[test]

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sealpack_format::digest::{BlobDigest, RootHash};
+use sealpack_format::digest::{BlobDigest, ObjectId, RootHash};
 use sealpack_format::reference::Reference;
-use sealpack_kernel::fsverity::FileHasher;
 use sealpack_oci::budget::Limits;
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::image_id;
-use sealpack_store::{ImageRecord, ObjectForm, Store, objects_of_image};
+use sealpack_store::{ImageRecord, LayerDescriptor, LayerPack, ObjectForm, Store, objects_of_image};
 use sealpack_trust::judge::Candidate;
 use sealpack_trust::seal::Seal;
 
@@ -153,18 +152,32 @@ fn hash_area(report: &mut Report, store: &Store, record: &ImageRecord) -> Option
 
 /// Whether all are whole.
 fn packs(report: &mut Report, store: &Store, record: &ImageRecord) -> bool {
-    let (mut seen, mut is_whole) = (BTreeSet::new(), true);
-    for (number, layer) in record.layers.iter().enumerate() {
-        if !seen.insert(layer.diff_id) {
-            continue;
-        }
-        let what = format!("pack of layer {}", number + 1);
-        // One at a time, so that one that is damaged does not hide the next.
+    let mut layers = BTreeSet::new();
+    // One layer at a time: that the pack of one is not known does not hide the next.
+    let of_layer = |layer: &LayerDescriptor| {
         let mut only = record.clone();
         only.layers = vec![layer.clone()];
-        let verified = store.verify_image_packs(&only).and_then(|()| store.layer_pack(&layer.diff_id));
-        let found = report.look(what, verified, |pack| match pack {
-            Some(pack) => format!("root hash {}", pack.root_hash),
+        store.image_packs(&only)
+    };
+    let once = record.layers.iter().enumerate().filter(|(_, layer)| layers.insert(layer.diff_id));
+    let known: Vec<_> = once.map(|(number, layer)| (number, of_layer(layer))).collect();
+    let all: Vec<LayerPack> =
+        known.iter().filter_map(|(_, packs)| packs.as_ref().ok()).flatten().copied().collect();
+    let mut verified = match store.verify_each_pack(&all) {
+        Ok(verified) => verified.into_iter(),
+        Err(error) => {
+            report.bad("packs", error);
+            return false;
+        }
+    };
+    let mut is_whole = true;
+    for (number, packs) in known {
+        let result = packs.and_then(|packs| match packs.first() {
+            Some(pack) => verified.next().unwrap_or(Ok(())).map(|()| Some(*pack)),
+            None => Ok(None),
+        });
+        let found = report.look(format!("pack of layer {}", number + 1), result, |pack| match pack {
+            Some(pack) => format!("root hash {}", pack.pack.root_hash),
             None => "none, as the layer has no objects".to_owned(),
         });
         is_whole &= found.is_some();
@@ -182,21 +195,9 @@ fn files(report: &mut Report, store: &Store, record: &ImageRecord) {
     };
     objects.sort_unstable();
     objects.dedup();
-    let mut hasher = FileHasher::new(store.algorithm());
-    let mut problems = Vec::new();
-    for id in &objects {
-        let path = store.object_path(id);
-        let problem = match store.open_object(id) {
-            Ok(Some(file)) => match hasher.hash(&file) {
-                Ok((found, _)) if found == *id => continue,
-                Ok((found, _)) => format!("{} is damaged: its fs-verity digest is {found}", path.display()),
-                Err(error) => format!("{} cannot be read: {error}", path.display()),
-            },
-            Ok(None) => format!("{} is missing", path.display()),
-            Err(error) => error.to_string(),
-        };
-        problems.push(problem);
-    }
+    let faults = store.faults_in(&objects);
+    let problem = |(id, fault): &(ObjectId, _)| format!("{} {fault}", store.object_path(id).display());
+    let problems: Vec<String> = faults.iter().map(problem).collect();
     if problems.is_empty() {
         report.good("contents", format!("{}, each hashed", count(objects.len(), "object")));
     }

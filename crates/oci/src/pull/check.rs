@@ -4,7 +4,7 @@ use std::error::Error;
 
 use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::Reference;
-use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm};
+use sealpack_store::{Accepted, ImageRecord, LayerPack, ObjectForm, Staging};
 
 use crate::budget::Limits;
 
@@ -50,14 +50,23 @@ impl<'a> Request<'a> {
 pub type Check<'a> = &'a dyn Fn(&Rebuilt<'_>) -> Result<Accepted, Objection>;
 
 /// What was made of an image's layers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Rebuilt<'a> {
     /// What the store is about to have under the name.
     pub record: &'a ImageRecord,
-    /// The root hash that its metadata image has as a dm-verity device.
-    pub root_hash: RootHash,
     /// The packs of its layers, the lowest first; none if it is kept as files.
     pub packs: &'a [LayerPack],
+    pub(super) staging: &'a Staging<'a>,
+}
+
+impl Rebuilt<'_> {
+    /// The root hash that its metadata image has as a dm-verity device.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub fn root_hash(&self) -> Result<RootHash, sealpack_store::Error> {
+        self.staging.metadata_image_root_hash(&self.record.metadata_image)
+    }
 }
 
 /// Why an image does not get its name: an error of whoever checks, with that one's text.

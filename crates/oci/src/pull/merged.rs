@@ -8,6 +8,16 @@ use super::error::PullError;
 use crate::budget::Limits;
 use crate::merge::{Merger, XattrRule};
 
+/// The version of the rules by which layers become a tree, and a tree a metadata image. To be raised with every change of a
+/// digest: stores remember what came of the rules.
+const RULES: u32 = 1;
+
+/// All that the metadata image of some layers depends on besides them, as a text. What it may take is part of it: another
+/// limit may refuse the image.
+pub(super) fn rule(xattrs: XattrRule, limits: Limits) -> String {
+    format!("rules {RULES}, {xattrs:?}, {limits:?}")
+}
+
 /// The image's tree, from the records of its layers, and how much memory it is counted for.
 pub(super) fn merge(
     store: &Store,

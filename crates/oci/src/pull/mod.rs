@@ -5,6 +5,7 @@ mod composefs;
 mod declared;
 mod error;
 mod fresh;
+mod held;
 mod layer;
 mod merged;
 mod observer;
@@ -18,8 +19,8 @@ use sealpack_format::erofs::{self, FormatVersion};
 use sealpack_format::tree::Tree;
 use sealpack_format::{DiffId, ObjectId};
 use sealpack_store::{
-    Accepted, Discard, Error as StoreError, ImageRecord, LayerDescriptor, ObjectForm, Partial, Staging,
-    Store, objects_of_image,
+    Accepted, Discard, Error as StoreError, Fact, ImageRecord, LayerDescriptor, ObjectForm, ObjectState,
+    Partial, Staging, Store, objects_of_image,
 };
 
 pub use check::{Check, Objection, Rebuilt, Request, Word};
@@ -32,6 +33,7 @@ use crate::composefs::Checked;
 use crate::image::{Layer, ResolvedImage};
 use crate::merge::XattrRule;
 use crate::transport::ImageSource;
+use held::Held;
 use layer::{Brought, LayerPull};
 use merged::merge;
 
@@ -75,35 +77,50 @@ pub fn pull(
     request: &Request<'_>,
     observer: &dyn Observer,
 ) -> Result<Pulled, PullError> {
+    composefs::check_documents(image, request.refuse_wrong_claims)?;
+    // What is there stays there from now on.
+    let staging = store.stage()?;
     let before = match store.image(&request.name.to_string()) {
         // It is about to be replaced.
         Err(StoreError::RefDamaged(_)) => None,
-        other => other?.map(|record| record.objects),
+        other => other?,
     };
+    let objects_before = before.as_ref().map(|before| before.objects);
+    let mut held = Held::new(store);
     let form = match request.objects {
         Some(form) => form,
-        None => usual_form(store, image, before)?,
+        None => usual_form(&mut held, image, objects_before)?,
     };
     store.check_form(form)?;
     let brought: Mutex<Brought> = Mutex::default();
-    let pulled =
-        bring_in(store, source, image, (request, form), observer, &brought).inspect_err(|error| {
-            // What lies on a disk is soon read again. Of what was fetched, layers that are whole wait for the next pull,
-            // also where there is no room for more; the part of one that never fits would keep the disk full.
-            let Brought { layers, packs, blobs } = &*brought.lock().unwrap_or_else(PoisonError::into_inner);
-            if error.is_content() || !source.is_remote() {
-                take_back(store, &Discard { layers, packs, blobs });
-            } else if error.is_no_space() {
-                take_back(store, &Discard { blobs, ..Discard::default() });
-            }
-        })?;
-    Ok(Pulled { objects_before: before, ..pulled })
+    let begun = Begun { staging, held, before, form };
+    let pulled = bring_in(source, image, request, begun, observer, &brought).inspect_err(|error| {
+        // What lies on a disk is soon read again. Of what was fetched, layers that are whole wait for the next pull,
+        // also where there is no room for more; the part of one that never fits would keep the disk full.
+        let Brought { layers, packs, blobs } = &*brought.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.is_content() || !source.is_remote() {
+            take_back(store, &Discard { layers, packs, blobs });
+        } else if error.is_no_space() {
+            take_back(store, &Discard { blobs, ..Discard::default() });
+        }
+    })?;
+    Ok(Pulled { objects_before, ..pulled })
+}
+
+/// A pull that has begun.
+struct Begun<'s> {
+    staging: Staging<'s>,
+    held: Held<'s>,
+    /// The image that has the name.
+    before: Option<ImageRecord>,
+    /// How the objects will be kept.
+    form: ObjectForm,
 }
 
 /// The form of an image for which none was asked: the one that more of its layers are in already, in bytes, so that they are
 /// not there twice; else that of the image that had the name.
 fn usual_form(
-    store: &Store,
+    held: &mut Held<'_>,
     image: &ResolvedImage,
     before: Option<ObjectForm>,
 ) -> Result<ObjectForm, PullError> {
@@ -111,7 +128,7 @@ fn usual_form(
     let (mut in_files, mut in_packs) = (0_u64, 0_u64);
     for layer in image.layers.iter().filter(|layer| seen.insert(layer.diff_id)) {
         for (form, bytes) in [(ObjectForm::Files, &mut in_files), (ObjectForm::Packs, &mut in_packs)] {
-            if store.has_layer(&layer.diff_id, form)? {
+            if held.has(&layer.diff_id, form)? {
                 *bytes = bytes.saturating_add(layer.descriptor.size_bytes);
             }
         }
@@ -123,18 +140,17 @@ fn usual_form(
     })
 }
 
-/// [`pull`]; `brought` tells what has come into the store when it fails.
+/// The rest of [`pull`]; `brought` tells what has come into the store when it fails.
 fn bring_in(
-    store: &Store,
     source: &dyn ImageSource,
     image: &ResolvedImage,
-    (request, form): (&Request<'_>, ObjectForm),
+    request: &Request<'_>,
+    Begun { staging, mut held, before, form }: Begun<'_>,
     observer: &dyn Observer,
     brought: &Mutex<Brought>,
 ) -> Result<Pulled, PullError> {
-    composefs::check_documents(image, request.refuse_wrong_claims)?;
-    let staging = store.stage()?;
-    let Layers { missing, convertible, known } = find_missing(store, source, image, form)?;
+    let store = staging.store();
+    let Layers { missing, convertible, known } = find_missing(&mut held, source, image, form)?;
     declared::check(store, source, &missing, &request.limits)?;
     let converted: Vec<DiffId> = convertible.iter().map(|(_, layer)| layer.diff_id).collect();
     store.check_room(store.bytes_to_convert(&converted, form)?)?;
@@ -152,20 +168,14 @@ fn bring_in(
     let pull = LayerPull { staging: &staging, form, source, observer, budget: &budget, stop: &stop, brought };
     bring_all(&pull, &missing, &convertible)?;
     observer.event(&Event::Merging);
-    let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
-    let (tree, memory_bytes) = merge(store, &diff_ids, XattrRule::default(), request.limits)?;
-    let memory_bytes = request.limits.memory_bytes.saturating_sub(memory_bytes);
-    let left = Limits { memory_bytes, ..request.limits };
-    let composefs =
-        composefs::check_image(store, image, &diff_ids, &tree, (left, request.refuse_wrong_claims))?;
-    let (metadata_image, image_size_bytes) = write_image(&staging, &tree)?;
-    observer.event(&Event::ImageStored { image: &metadata_image });
+    let made = make_image(&staging, image, request, before.as_ref())?;
+    observer.event(&Event::ImageStored { image: &made.metadata_image });
     staging.add_blob(&image.manifest.digest, &image.manifest_bytes)?;
     staging.add_blob(&image.config.digest, &image.config_bytes)?;
     if let Some((digest, bytes)) = &request.index {
         staging.add_blob(digest, bytes)?;
     }
-    let mut record = record_of(image, request, metadata_image, image_size_bytes);
+    let mut record = record_of(image, request, made.metadata_image, made.size_bytes);
     record.objects = form;
     let accepted = match request.word {
         Word::Of(check) => ask(&staging, &record, check)?,
@@ -173,18 +183,56 @@ fn bring_in(
     };
     let added = staging.figures();
     let record = staging.publish_with(&record, &accepted)?;
-    let (layers_known, layers_converted) = (known.len(), convertible.len());
+    store.remember(&made.fact);
+    let (layers_known, layers_converted, composefs) = (known.len(), convertible.len(), made.composefs);
     Ok(Pulled { record, layers_known, layers_converted, objects_before: None, added, composefs })
+}
+
+/// A metadata image that is in the store, or in a staging.
+struct Made {
+    metadata_image: ObjectId,
+    size_bytes: u64,
+    /// What came of checking what the image says of it.
+    composefs: Vec<Checked>,
+    /// That the image's layers make it.
+    fact: Fact,
+}
+
+/// The metadata image that the layers make. Where the image that had the name is known to be made of the same layers, there is
+/// nothing to do but to look whether its metadata image is still the right one.
+fn make_image(
+    staging: &Staging<'_>,
+    image: &ResolvedImage,
+    request: &Request<'_>,
+    before: Option<&ImageRecord>,
+) -> Result<Made, PullError> {
+    let (store, limits) = (staging.store(), request.limits);
+    let diff_ids: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    let rule = merged::rule(XattrRule::default(), limits);
+    let made = |id, size_bytes| store.layers_make(diff_ids.iter().copied(), &rule, &id, size_bytes);
+    // What is said of it is compared with the tree.
+    if let Some(before) = before.filter(|_| image.composefs.is_empty()) {
+        let (metadata_image, size_bytes) = (before.metadata_image, before.metadata_image_size_bytes);
+        let fact = made(metadata_image, size_bytes);
+        if store.remembers(&fact) && store.check_metadata_image(&metadata_image)? == ObjectState::Good {
+            return Ok(Made { metadata_image, size_bytes, composefs: Vec::new(), fact });
+        }
+    }
+    let (tree, memory_bytes) = merge(store, &diff_ids, XattrRule::default(), limits)?;
+    let left = Limits { memory_bytes: limits.memory_bytes.saturating_sub(memory_bytes), ..limits };
+    let refuse = request.refuse_wrong_claims;
+    let composefs = composefs::check_image(store, image, &diff_ids, &tree, (left, refuse))?;
+    let (metadata_image, size_bytes) = write_image(staging, &tree)?;
+    Ok(Made { metadata_image, size_bytes, composefs, fact: made(metadata_image, size_bytes) })
 }
 
 /// What `check` says of the image whose record that is.
 fn ask(staging: &Staging<'_>, record: &ImageRecord, check: Check<'_>) -> Result<Accepted, PullError> {
-    let root_hash = staging.metadata_image_root_hash(&record.metadata_image)?;
     let packs = match record.objects {
         ObjectForm::Files => Vec::new(),
         ObjectForm::Packs => staging.store().image_packs(record)?,
     };
-    check(&Rebuilt { record, root_hash, packs: &packs }).map_err(PullError::Refused)
+    check(&Rebuilt { record, packs: &packs, staging }).map_err(PullError::Refused)
 }
 
 /// Removes what a pull has brought for nothing: all of an image that is no image, and what was begun of one that there is no
@@ -209,7 +257,7 @@ struct Layers<'a> {
 }
 
 fn find_missing<'a>(
-    store: &Store,
+    held: &mut Held<'_>,
     source: &dyn ImageSource,
     image: &'a ResolvedImage,
     form: ObjectForm,
@@ -220,9 +268,9 @@ fn find_missing<'a>(
         if !seen.insert(layer.diff_id) {
             continue;
         }
-        let kind = if store.has_layer(&layer.diff_id, form)? {
+        let kind = if held.has(&layer.diff_id, form)? {
             &mut layers.known
-        } else if store.has_layer(&layer.diff_id, form.other())? {
+        } else if held.has(&layer.diff_id, form.other())? {
             &mut layers.convertible
         } else {
             layers.missing.push((number, layer));
@@ -231,7 +279,7 @@ fn find_missing<'a>(
         kind.push((number, layer));
         if source.is_remote() {
             // A pull that was killed right after it had stored the layer has left its download.
-            store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
+            held.store.partial(&layer.descriptor.digest)?.map_or(Ok(()), Partial::remove)?;
         }
     }
     Ok(layers)

@@ -25,7 +25,12 @@ fn pull_with(
     let seen = Mutex::new(None);
     let check = |rebuilt: &Rebuilt<'_>| {
         let packs = rebuilt.packs.iter().map(|pack| (pack.layer, pack.pack.root_hash)).collect();
-        assert!(seen.lock().unwrap().replace((rebuilt.record.clone(), rebuilt.root_hash, packs)).is_none());
+        assert!(
+            seen.lock()
+                .unwrap()
+                .replace((rebuilt.record.clone(), rebuilt.root_hash().unwrap(), packs))
+                .is_none()
+        );
         answer.clone().map_err(|why| Objection::new(No(why.to_owned())))
     };
     let name = "localhost/image:1".parse().unwrap();

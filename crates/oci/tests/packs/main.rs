@@ -1,6 +1,7 @@
 //! Packs as pulls make them.
 #![allow(clippy::unwrap_used, reason = "the whole crate is a test, its helpers included")]
 
+mod again;
 mod checked;
 mod ingest;
 mod limits;

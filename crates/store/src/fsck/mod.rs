@@ -6,10 +6,10 @@ mod objects;
 mod packs;
 mod repair;
 mod report;
-mod threads;
 
 use std::num::NonZeroUsize;
 
+pub use objects::ObjectFault;
 pub use report::{FsckOptions, FsckReport};
 
 use crate::error::Result;

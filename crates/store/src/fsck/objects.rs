@@ -1,15 +1,17 @@
 //! Whether objects are what their names say.
 
+use std::num::NonZeroUsize;
+
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::fsverity::FileHasher;
 
 use super::report::FsckReport;
-use super::threads::for_each;
 use crate::error::{Error, Result};
 use crate::integrity::Integrity;
 use crate::objects::{is_unreadable, status};
 use crate::observer::{Event, Observer};
 use crate::store::Store;
+use crate::threads::for_each;
 use crate::verified::Fingerprint;
 
 /// Objects whose content is another, sorted, and what is wrong with each.
@@ -18,6 +20,47 @@ pub(super) struct DamagedObjects(pub(super) Vec<(ObjectId, String)>);
 impl DamagedObjects {
     pub(super) fn contains(&self, id: &ObjectId) -> bool {
         self.0.binary_search_by(|(damaged, _)| damaged.cmp(id)).is_ok()
+    }
+}
+
+/// What is wrong with an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectFault {
+    /// It is not there.
+    #[error("is missing")]
+    Missing,
+    /// Its content has another digest.
+    #[error("is damaged: its fs-verity digest is {0}")]
+    Damaged(ObjectId),
+    /// It cannot be read.
+    #[error("cannot be read: {0}")]
+    Unreadable(std::io::Error),
+}
+
+impl Store {
+    /// Hashes these objects, each by whichever thread is free. Answers with those that are not what their names say, sorted,
+    /// and what is wrong with each. Nothing remembered from an earlier time counts.
+    pub fn faults_in(&self, objects: &[ObjectId]) -> Vec<(ObjectId, ObjectFault)> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let begin = || (FileHasher::new(self.algorithm()), Vec::new());
+        let work = |(hasher, faults): &mut (FileHasher, Vec<_>), id: &ObjectId| {
+            let fault = match self.open_object(id) {
+                Ok(Some(file)) => match hasher.hash(&file) {
+                    Ok((found, _)) if found == *id => return Ok(()),
+                    Ok((found, _)) => ObjectFault::Damaged(found),
+                    Err(error) => ObjectFault::Unreadable(error),
+                },
+                Ok(None) => ObjectFault::Missing,
+                Err(error) => ObjectFault::Unreadable(std::io::Error::other(error)),
+            };
+            faults.push((*id, fault));
+            Ok(())
+        };
+        // The work itself never fails.
+        let found = for_each(threads, objects, begin, work).unwrap_or_default();
+        let mut faults: Vec<_> = found.into_iter().flat_map(|(_, faults)| faults).collect();
+        faults.sort_by_key(|(id, _)| *id);
+        faults
     }
 }
 

@@ -1,9 +1,9 @@
 //! Whether packs, the records of them, hash areas and seals are what they should be.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
@@ -11,7 +11,6 @@ use sealpack_format::pack::{PackError, PackOptions, PackReader, PackWriteError};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::report::FsckReport;
-use super::threads::for_each;
 use crate::error::{Error, Result};
 use crate::inventory::Inventory;
 use crate::objects::{is_unreadable, status};
@@ -19,6 +18,7 @@ use crate::observer::{Event, Observer};
 use crate::packs::{LayerPack, PackDescriptor};
 use crate::refs::ImageRecord;
 use crate::store::Store;
+use crate::threads::for_each;
 use crate::verified::Fingerprint;
 
 /// How much of a pack's hashes, and of its inodes with their tails, is in memory each while it is verified.
@@ -115,28 +115,54 @@ impl Store {
     /// # Errors
     /// [`Error::PackDamaged`], also for one that is missing; as [`image_packs`](Self::image_packs).
     pub fn verify_image_packs(&self, image: &ImageRecord) -> Result<()> {
+        self.verify_each_pack(&self.image_packs(image)?)?.into_iter().collect()
+    }
+
+    /// As [`verify_image_packs`](Self::verify_image_packs), of the packs of these layers: one that is damaged does not hide
+    /// the next. Answers in the order of the layers.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn verify_each_pack(&self, layers: &[LayerPack]) -> Result<Vec<Result<()>>> {
+        let mut root_hashes: Vec<RootHash> = layers.iter().map(|layer| layer.pack.root_hash).collect();
+        root_hashes.sort_unstable();
+        root_hashes.dedup();
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let verified = for_each(threads, &root_hashes, Vec::new, |verified: &mut Vec<_>, root_hash| {
+            let result = verify(self, root_hash)?.map(|(result, _)| result);
+            verified.push((*root_hash, result.unwrap_or_else(|| Err("it is missing".to_owned()))));
+            Ok(())
+        })?;
         let mut packs = Packs::default();
-        for LayerPack { layer, pack } in self.image_packs(image)? {
-            let damaged = |what| Error::PackDamaged { path: self.pack_path(&pack.root_hash), layer, what };
-            if let Entry::Vacant(place) = packs.good.entry(pack.root_hash) {
-                let verified = verify(self, &pack.root_hash)?;
-                let (result, _) = verified.ok_or_else(|| damaged("it is missing".to_owned()))?;
-                place.insert(result.map_err(damaged)?);
-            }
-            packs.of_layers.insert(layer, Some(pack));
-            let mut objects = Vec::new();
-            let add = |id, _| {
-                objects.push(id);
-                Ok(())
-            };
-            if !self.for_each_object_of_layer(&layer, add)? {
-                return Err(damaged("the record of the layer is missing".to_owned()));
-            }
-            if let Some(what) = packs.contradiction(&layer, &objects) {
-                return Err(damaged(format!("of the record that the layer has it, {what}")));
+        for (root_hash, result) in verified.into_iter().flatten() {
+            match result {
+                Ok(pack) => drop(packs.good.insert(root_hash, pack)),
+                Err(what) => drop(packs.damaged.insert(root_hash, what)),
             }
         }
-        Ok(())
+        packs.of_layers = layers.iter().map(|layer| (layer.layer, Some(layer.pack))).collect();
+        Ok(layers.iter().map(|layer| self.verify_pack_of(layer, &packs)).collect())
+    }
+
+    /// That the pack of a layer is among the good ones, and the layer's.
+    fn verify_pack_of(&self, LayerPack { layer, pack }: &LayerPack, packs: &Packs) -> Result<()> {
+        let damaged =
+            |what| Error::PackDamaged { path: self.pack_path(&pack.root_hash), layer: *layer, what };
+        if let Some(what) = packs.damaged.get(&pack.root_hash) {
+            return Err(damaged(what.clone()));
+        }
+        let mut objects = Vec::new();
+        let add = |id, _| {
+            objects.push(id);
+            Ok(())
+        };
+        if !self.for_each_object_of_layer(layer, add)? {
+            return Err(damaged("the record of the layer is missing".to_owned()));
+        }
+        match packs.contradiction(layer, &objects) {
+            Some(what) => Err(damaged(format!("of the record that the layer has it, {what}"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,7 +29,8 @@ impl Store {
     /// Gives the image in `record` the name in it; another image that had the name before goes into its
     /// [history](Self::history). Durable on return.
     ///
-    /// What the record refers to must be committed.
+    /// What the record refers to must be committed. A record that is there and differs in the time only stays: it is the time
+    /// when the name got the image.
     ///
     /// # Errors
     /// [`Error::EpochUnsealed`] when the name is remembered to have had a sealed image, and this is another one;
@@ -77,8 +78,17 @@ impl Store {
         let kept = record.statement.or(kept);
         let statement = accepted.seal.as_ref().map(|seal| seal.statement).or(kept);
         let record = record.clone().with_statement(statement);
-        self.put_record(&record)?;
-        Ok(record)
+        match same.into_iter().next() {
+            Some(same) if same.is_as(&record) => {
+                // Whoever wrote it may have been interrupted before this.
+                self.refs.sync()?;
+                Ok(same)
+            }
+            _ => {
+                self.put_record(&record)?;
+                Ok(record)
+            }
+        }
     }
 
     /// Has the image in `record` kept in that form under its name. Durable on return. Answers with the record that the name

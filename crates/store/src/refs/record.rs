@@ -44,7 +44,7 @@ pub struct ImageRecord {
     /// In which form its objects are kept. Records from before there were packs do not say.
     #[serde(default)]
     pub objects: ObjectForm,
-    /// When it was pulled, in seconds since 1970 (UTC).
+    /// When it was pulled, in seconds since 1970 (UTC). Pulled once more, the same image keeps its time.
     pub pulled_unix_seconds: u64,
     /// Fields that later versions add; kept when the record is written again.
     #[serde(flatten)]
@@ -52,7 +52,7 @@ pub struct ImageRecord {
 }
 
 /// How the objects of an image are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectForm {
     /// Each is a file below `objects/`, of all images that have it.
@@ -154,6 +154,12 @@ impl ImageRecord {
     #[must_use]
     pub(crate) fn with_statement(self, statement: Option<BlobDigest>) -> Self {
         Self { statement, ..self }
+    }
+
+    /// Whether both say the same, but for the time.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let time = other.pulled_unix_seconds;
+        Self { pulled_unix_seconds: time, ..self.clone() } == *other
     }
 
     /// The blobs that belong to the image.

@@ -103,7 +103,23 @@ impl Staging<'_> {
             self.dir.rename(number.to_string(), &self.store.root, &place)?;
             touched.extend(place.parent().map(Path::to_owned));
         }
+        self.remember_images(batch)?;
         sync_directories(&self.store.root, &touched)
+    }
+
+    /// Remembers that the metadata images have the contents of their names.
+    fn remember_images(&self, batch: &Pending) -> Result<()> {
+        let store = self.store;
+        if store.integrity() == Integrity::FsVerity {
+            return Ok(());
+        }
+        for id in batch.images.keys() {
+            // As with objects: the rename has changed the ctime.
+            if let Some(stat) = store.root.stat(metadata_image_path(id))? {
+                store.verified.remember(&store.root, Fingerprint::new(id.as_bytes(), &stat))?;
+            }
+        }
+        store.verified.save(&store.root)
     }
 
     /// Makes the bytes of all files durable while they are still here.

@@ -219,7 +219,9 @@ impl<'a> MetadataImageWriter<'a> {
     /// [`Error::NoSpace`] and other failures of the system.
     pub fn finish(self) -> Result<ObjectId> {
         let mut file = unbuffered(self.buffer)?;
-        let (staging, id) = (file.staging, self.hasher.finish());
+        let staging = file.staging;
+        let (id, root_hash) = self.hasher.finish_as_device();
+        staging.root_hashes().extend(root_hash.map(|root_hash| (id, root_hash)));
         if staging.look_up_image(&id)? != Added::Existing {
             file.guard()?;
             let earlier = staging.pending().images.insert(id, file.take());

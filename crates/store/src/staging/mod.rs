@@ -79,6 +79,8 @@ pub struct Staging<'s> {
     scratch: Box<dyn Fn() -> io::Result<File> + Send + Sync>,
     pending: Mutex<Pending>,
     staged: Mutex<Staged>,
+    /// Those of the metadata images that were made here, as devices.
+    root_hashes: Mutex<HashMap<ObjectId, RootHash>>,
     /// Commits come one after the other; whether one failed.
     committing: Mutex<bool>,
     /// Locked for as long as the process lives: how others see that the directory is in use.
@@ -120,6 +122,7 @@ impl Store {
             scratch: Box::new(scratch),
             pending: Mutex::default(),
             staged: Mutex::default(),
+            root_hashes: Mutex::default(),
             committing: Mutex::new(false),
             _alive: alive,
             _lock: lock,
@@ -220,6 +223,9 @@ impl<'s> Staging<'s> {
     /// # Errors
     /// As [`Store::metadata_image_root_hash`].
     pub fn metadata_image_root_hash(&self, id: &ObjectId) -> Result<RootHash> {
+        if let Some(root_hash) = self.root_hashes().get(id) {
+            return Ok(*root_hash);
+        }
         let Some(number) = self.pending().images.get(id).copied() else {
             return self.store.metadata_image_root_hash(id);
         };
@@ -344,6 +350,11 @@ impl<'s> Staging<'s> {
     fn pending(&self) -> MutexGuard<'_, Pending> {
         // Every change of the maps is one insertion; a panic elsewhere leaves them whole.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn root_hashes(&self) -> MutexGuard<'_, HashMap<ObjectId, RootHash>> {
+        // As above.
+        self.root_hashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn staged(&self) -> MutexGuard<'_, Staged> {

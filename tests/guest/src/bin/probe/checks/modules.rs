@@ -15,7 +15,8 @@ pub(super) fn from_image(_: &Task) -> Result<()> {
     let loaded = || Path::new("/sys/module").join(MODULE).exists();
     ensure!(!loaded(), "{MODULE} is loaded already");
     let file = stdout("modprobe", &["--show-depends", MODULE])?;
-    let file = file.lines().last().and_then(|line| line.strip_prefix("insmod ")).map(str::trim);
+    // The path, and options that modprobe's configuration has for it.
+    let file = file.lines().last().and_then(|line| line.strip_prefix("insmod ")?.split(' ').next());
     let file = file.with_context(|| format!("there is no module {MODULE}"))?;
     let name = Path::new(file).file_name().context("it has no name")?;
     let copy = Path::new("/run").join(name);

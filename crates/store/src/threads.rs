@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// Calls `work` for each of `items`, each in whichever of the `threads` is free, with what that thread has made
 /// of those before; answers with what the threads made. The first failure ends all.
-pub(super) fn for_each<T: Sync, M: Send>(
+pub(crate) fn for_each<T: Sync, M: Send>(
     threads: usize,
     items: &[T],
     begin: impl Fn() -> M + Sync,

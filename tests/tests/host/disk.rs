@@ -1,0 +1,115 @@
+//! Disks that boot, as far as that is seen without booting them, and what no disk is made of.
+
+use crate::Workshop;
+use anyhow::{Result, ensure};
+use sealpack_tests::command::{find, run, stdout};
+use sealpack_tests::host_image::{HostImage, program};
+use sealpack_tests::refusal::Exit;
+use sealpack_tests::{schema, skip};
+use std::fs;
+use std::process::Command;
+
+/// Where the image has systemd-boot.
+const BOOT_LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+
+/// What is the same in all calls.
+const DISK: [&str; 3] = ["host", "disk", "site/host:3"];
+
+/// With a signed UKI, `sealed_7.efi`; `None` where e2fsprogs is not installed.
+fn workshop() -> Result<Option<Workshop>> {
+    if find("mke2fs").is_none() {
+        skip("e2fsprogs is not installed");
+        return Ok(None);
+    }
+    let mut image = HostImage::new();
+    image.set(BOOT_LOADER, program(&[(".text", b"a boot loader")]));
+    let workshop = Workshop::new(&image)?;
+    workshop.build(&["-o", "sealed_7.efi", "--key", "boot.key", "--cert", "boot.crt"])?;
+    Ok(Some(workshop))
+}
+
+fn with_key<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&DISK[..], &["--key", "boot.key", "--cert", "boot.crt"], more].concat()
+}
+
+#[test]
+fn a_disk_has_a_signed_loader_the_uki_and_the_image_and_is_made_twice_the_same() -> Result<()> {
+    let Some(workshop) = workshop()? else { return Ok(()) };
+    for disk in ["one.img", "other.img"] {
+        let arguments = with_key(&["--size", "1GiB", "--uki", "sealed_7.efi", "-o", disk]);
+        let output = workshop.attempt(&[&["--json"], &arguments[..]].concat())?;
+        ensure!(output.status.success(), "{output:?}");
+        let made = schema::document(&output.stdout)?;
+        ensure!(made["data_label"] == "sealpack-data" && made["size_bytes"] == 1 << 30, "{made:#}");
+    }
+    let same = Command::new("cmp").args([workshop.path("one.img"), workshop.path("other.img")]).output()?;
+    ensure!(same.status.success(), "{same:?}");
+    let esp = format!("{}@@1M", workshop.path("one.img").display());
+    if find("mcopy").is_some() && find("sbverify").is_some() {
+        for (path, file) in [("EFI/BOOT/BOOTX64.EFI", "loader"), ("EFI/Linux/sealed_7+3.efi", "uki")] {
+            let mut mcopy = Command::new("mcopy");
+            run(mcopy.args(["-i", &esp, &format!("::/{path}")]).arg(workshop.path(file)))?;
+            let mut sbverify = Command::new("sbverify");
+            run(sbverify.arg("--cert").arg(workshop.path("boot.crt")).arg(workshop.path(file)))?;
+        }
+        ensure!(workshop.read("uki")? == workshop.read("sealed_7.efi")?);
+    } else {
+        skip("mtools or sbsigntool is not installed");
+    }
+    let data = format!("{}?offset={}", workshop.path("one.img").display(), 257 << 20);
+    let listed = stdout(Command::new(find("debugfs").unwrap_or_default()).args([
+        "-R",
+        "ls -l /store/packs/sha256",
+        &data,
+    ]))?;
+    let packs = listed.lines().filter(|line| line.contains(".pack")).collect::<Vec<_>>();
+    ensure!(packs.len() == 1 && packs[0].split_whitespace().nth(3) == Some("0"), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn a_disk_is_made_whole_or_not_at_all() -> Result<()> {
+    let Some(workshop) = workshop()? else { return Ok(()) };
+    let fails = |exit, arguments: &[&str], words: &[&str]| {
+        workshop.fails(exit, &with_key(&[arguments, &["-o", "refused.img"]].concat()), words)
+    };
+    let uki = ["--uki", "sealed_7.efi"];
+    fails(
+        Exit::Failed,
+        &[&uki[..], &["--size", "300MiB"]].concat(),
+        &["314572800 bytes", "takes", "--size"],
+    )?;
+    fails(Exit::Failed, &["--uki", "boot.crt"], &["boot.crt is no UKI", "`sealpack host build`"])?;
+    fails(Exit::Failed, &["--uki", "gone.efi"], &["cannot read gone.efi"])?;
+    fails(Exit::Failed, &[&uki[..], &uki].concat(), &["two UKIs are called", "sealed_7+3.efi"])?;
+    fails(Exit::Failed, &[&uki[..], &["--keys", "."]].concat(), &["PK.auth", "db.auth"])?;
+    fs::write(workshop.path("there.img"), "something else")?;
+    let there = with_key(&["--uki", "sealed_7.efi", "-o", "there.img"]);
+    workshop.fails(Exit::Failed, &there, &["there.img is there already", "--force"])?;
+    ensure!(workshop.read("there.img")? == b"something else");
+    let unsigned = [&DISK[..], &uki, &["-o", "refused.img"]].concat();
+    workshop.fails(Exit::Usage, &unsigned, &["--key"])?;
+    let pack = fs::read_dir(workshop.sealpack.store().join("packs/sha256"))?.next();
+    let pack = pack.ok_or_else(|| anyhow::anyhow!("there is no pack"))??.path();
+    let mut bytes = fs::read(&pack)?;
+    bytes[5000] ^= 1;
+    fs::remove_file(&pack)?;
+    fs::write(&pack, bytes)?;
+    fs::write(workshop.path("loader"), "signed elsewhere")?;
+    let damaged = [&DISK[..], &uki, &["--boot-loader", "loader", "-o", "refused.img"]].concat();
+    workshop.fails(Exit::Refused, &damaged, &["site/host:3 is not whole in the store", "`sealpack fsck"])
+}
+
+#[test]
+fn a_uki_of_another_image_or_an_image_that_is_not_sealed_is_refused() -> Result<()> {
+    let Some(workshop) = workshop()? else { return Ok(()) };
+    let mut other = HostImage::new();
+    other.set(BOOT_LOADER, program(&[(".text", b"another boot loader")]));
+    let source = other.layout(&workshop.path("other"))?.source();
+    workshop.succeeds(&["pull", "--objects", "packs", &source, "--name", "site/host:4"])?;
+    let disk = ["host", "disk", "site/host:4", "--uki", "sealed_7.efi", "-o", "refused.img"];
+    let disk = [&disk[..], &["--key", "boot.key", "--cert", "boot.crt"]].concat();
+    workshop.fails(Exit::Refused, &disk, &["site/host:4 has no seal", "`sealpack seal"])?;
+    workshop.succeeds(&["seal", "site/host:4", "--key", "packs.key", "--cert", "packs.crt"])?;
+    workshop.fails(Exit::Refused, &disk, &["sealed_7.efi starts the metadata image", "site/host:4"])
+}
