@@ -2,7 +2,7 @@
 
 use super::image;
 use super::keys::Keys;
-use super::updates;
+use super::{page, updates};
 use crate::kernels::Generation;
 use crate::keys::Key;
 use crate::programs::Programs;
@@ -154,6 +154,14 @@ impl Workshop {
     /// If `sealpack` fails.
     pub fn stub(&self) -> Result<Vec<u8>> {
         Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
+    }
+
+    /// A host of the same image, made by the commands of docs/sealed-hosts.md.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn by_the_page(&self) -> Result<page::Made> {
+        page::follow(&self.programs, &self.dir.join("image"), &self.file("by-the-page"))
     }
 
     /// Firmware variables with the keys, in a file.

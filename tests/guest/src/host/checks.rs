@@ -16,12 +16,14 @@ pub enum Boot {
     Tampered,
     /// With a string in the firmware's tables that systemd-stub appends to the command line.
     Appended,
+    /// A host that was made by the commands of docs/sealed-hosts.md.
+    Page,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Sealed, Self::Later, Self::Bare, Self::WrongRoot, Self::Tampered, Self::Appended];
+    pub const ALL: [Self; 7] =
+        [Self::Sealed, Self::Later, Self::Bare, Self::WrongRoot, Self::Tampered, Self::Appended, Self::Page];
 }
 
 /// Who finds out.
@@ -105,6 +107,11 @@ pub const ALL: &[Check] = &[
         name: "host_revocation_survives_reboot",
         judge: Judge::Probe(&[Boot::Later]),
         shows: "the update is enforced after the next boot, before anything is mounted",
+    },
+    Check {
+        name: "host_by_the_page",
+        judge: Judge::Probe(&[Boot::Page]),
+        shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
     },
     console(
         "host_refuses_wrong_root",

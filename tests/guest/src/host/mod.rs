@@ -12,6 +12,7 @@ pub mod forge;
 pub mod image;
 pub mod keys;
 pub mod machine;
+pub mod page;
 pub mod run;
 pub mod task;
 pub mod updates;

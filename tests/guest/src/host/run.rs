@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{esp, forge, updates};
+use super::{esp, forge, page, updates};
 use crate::emulator::{self, Ended};
 use crate::kernels::Generation;
 use crate::programs;
@@ -121,7 +121,7 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later | Boot::Bare => {}
+            Boot::Sealed | Boot::Later | Boot::Bare | Boot::Page => {}
             Boot::WrongRoot => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
@@ -140,11 +140,16 @@ impl<'w> Boots<'w> {
             Boot::WrongRoot => "wrong-root",
             Boot::Tampered => "tampered",
             Boot::Appended => "appended",
+            Boot::Page => "page",
         });
         if dir.exists() {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        if boot == Boot::Page {
+            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
         let machine = Machine::new(&dir, &self.disk, &self.variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
@@ -154,7 +159,7 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended => Ok(()),
+            Boot::Later | Boot::Appended | Boot::Page => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 let uki = self.workshop.uki(&Uki { name: Some("bare"), off: &off, ..Uki::default() })?;
