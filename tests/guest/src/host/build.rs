@@ -2,6 +2,7 @@
 
 use super::image;
 use super::keys::Keys;
+use super::{page, updates};
 use crate::kernels::Generation;
 use crate::keys::Key;
 use crate::programs::Programs;
@@ -68,11 +69,20 @@ impl Workshop {
         let (programs, dir) = (programs.clone(), dir.to_owned());
         let workshop = Self { programs, generation, keys, dir, store };
         workshop.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", IMAGE])?;
-        workshop.sealpack_signing(&["seal", "--replace", IMAGE], &workshop.keys.packs)?;
+        workshop.seal(IMAGE)?;
+        updates::make_tool(&workshop)?;
         // What earlier runs have left.
         workshop.sealpack(&["gc", "--keep-previous", "0"])?;
         workshop.make_policy("1.0.0", &[])?;
         Ok(Some(workshop))
+    }
+
+    /// Seals an image of the store anew.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn seal(&self, image: &str) -> Result<()> {
+        self.sealpack_signing(&["seal", "--replace", image], &self.keys.packs)
     }
 
     /// The keys.
@@ -139,14 +149,14 @@ impl Workshop {
         Ok(file)
     }
 
-    /// Makes a disk with these UKIs.
+    /// Makes a disk with these UKIs, the image and the tool's.
     ///
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
-        disk.args(["host", "disk", IMAGE, "--size", SIZE, "--output"]).arg(&file);
+        disk.args(["host", "disk", IMAGE, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
@@ -160,6 +170,14 @@ impl Workshop {
     /// If `sealpack` fails.
     pub fn stub(&self) -> Result<Vec<u8>> {
         Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
+    }
+
+    /// A host of the same image, made by the commands of docs/sealed-hosts.md.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn by_the_page(&self) -> Result<page::Made> {
+        page::follow(&self.programs, &self.dir.join("image"), &self.file("by-the-page"))
     }
 
     /// Firmware variables with the keys, in a file.
@@ -199,7 +217,10 @@ impl Workshop {
     }
 
     /// The same, with a key.
-    fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(super) fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
         run(with_key(self.command().args(arguments), key)).map(drop)
     }
 

@@ -14,9 +14,11 @@ pub mod forge;
 pub mod image;
 pub mod keys;
 pub mod machine;
+pub mod page;
 pub mod plain;
 pub mod run;
 pub mod task;
+pub mod updates;
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{data, esp, forge};
+use super::{data, esp, forge, page, updates};
 use crate::emulator::{self, Ended};
 use crate::kernels::Generation;
 use crate::programs;
@@ -106,6 +106,7 @@ impl<'w> Boots<'w> {
     fn new(workshop: &'w Workshop) -> Result<Self> {
         let uki = workshop.uki(&Uki::default())?;
         let disk = workshop.disk("disk", &[&uki])?;
+        updates::put_policies(workshop, &disk)?;
         Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
     }
 
@@ -120,7 +121,7 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later => {}
+            Boot::Sealed | Boot::Later | Boot::Page => {}
             Boot::Bare => start.clock = Some("1970-01-01".to_owned()),
             Boot::WrongRoot => start.reboots = true,
             // It stands there with the firmware's message.
@@ -146,6 +147,10 @@ impl<'w> Boots<'w> {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        if boot == Boot::Page {
+            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
         let machine = Machine::new(&dir, &self.disk, &self.variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
@@ -155,7 +160,7 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
