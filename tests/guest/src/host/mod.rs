@@ -8,6 +8,7 @@
 pub mod build;
 pub mod checks;
 pub mod data;
+pub mod demo;
 pub mod esp;
 pub mod figures;
 pub mod forge;

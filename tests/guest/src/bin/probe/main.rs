@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what it prints is the log")]
 
 mod checks;
+mod demo;
 mod figures;
 
 use anyhow::{Context, Result, bail};
@@ -52,6 +53,11 @@ fn serve() -> Result<()> {
         let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         println!("--- {name}: {outcome:?}");
         writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    }
+    if task.demo {
+        for row in demo::rows()? {
+            writeln!(report, "{}", Line::Row(row))?;
+        }
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;

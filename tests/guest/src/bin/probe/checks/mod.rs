@@ -8,6 +8,8 @@ mod modules;
 mod status;
 mod updates;
 
+pub(crate) use attacks::tools;
+
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::task::Task;
 use std::fs;
