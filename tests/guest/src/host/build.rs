@@ -11,7 +11,7 @@ use sealpack_tests::command::{run, stdout};
 use sealpack_tests::program::start;
 use serde_json::Value;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -37,6 +37,8 @@ pub struct Workshop {
     dir: PathBuf,
     /// Kept between runs, so that layers that were pulled are not pulled again.
     store: PathBuf,
+    /// Until this is dropped, nobody else works with that store.
+    _turn: File,
 }
 
 /// What a UKI is to be like.
@@ -66,8 +68,10 @@ impl Workshop {
         };
         let keys = Keys::of_tests(programs)?;
         let store = super::place().join(format!("store-{}", generation.name()));
+        let turn = File::create(super::place().join(format!("store-{}.lock", generation.name())))?;
+        turn.lock().context("cannot lock the store of hosts")?;
         let (programs, dir) = (programs.clone(), dir.to_owned());
-        let workshop = Self { programs, generation, keys, dir, store };
+        let workshop = Self { programs, generation, keys, dir, store, _turn: turn };
         workshop.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", IMAGE])?;
         workshop.seal(IMAGE)?;
         updates::make_tool(&workshop)?;

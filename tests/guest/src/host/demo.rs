@@ -6,7 +6,7 @@ use super::run::why_not;
 use super::task::Task;
 use crate::kernels::Generation;
 use crate::report::{Line, Row};
-use crate::{emulator, programs};
+use crate::programs;
 use anyhow::{Result, ensure};
 use std::fs;
 
@@ -32,7 +32,6 @@ pub fn demo(generation: Generation) -> Result<Demo> {
     }
     let programs = programs::build()?;
     let work = build::work()?;
-    let _turn = emulator::turn()?;
     let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
         return Ok(Demo::Skipped(format!("Debian has no stock kernel {} to fetch", generation.name())));
     };

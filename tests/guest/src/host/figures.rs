@@ -6,7 +6,7 @@ use super::task::Task;
 use super::{image, plain};
 use crate::kernels::Generation;
 use crate::report::Line;
-use crate::{emulator, programs};
+use crate::programs;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,6 @@ pub fn measure(generation: Generation, runs: usize) -> Result<Figures> {
     let programs = programs::build()?;
     let kernel = generation.kernel()?.context("Debian has no such stock kernel to fetch")?;
     let work = build::work()?;
-    let _turn = emulator::turn()?;
     let workshop = Workshop::new(generation, &programs, work.path())?.context("there is no such kernel")?;
     let uki = workshop.uki(&Uki::default())?;
     let sealed_disk = workshop.disk("disk", &[&uki])?;

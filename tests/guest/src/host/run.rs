@@ -5,7 +5,7 @@ use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
 use super::{data, esp, forge, page, updates};
-use crate::emulator::{self, Ended};
+use crate::emulator::Ended;
 use crate::kernels::Generation;
 use crate::programs;
 use crate::report::{Line, Outcome};
@@ -37,7 +37,6 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     }
     let programs = programs::build()?;
     let work = build::work()?;
-    let _turn = emulator::turn()?;
     let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
         let why = format!("Debian has no stock kernel {} to fetch", generation.name());
         return Ok(skipped(generation, names, &why));
