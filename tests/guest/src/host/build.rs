@@ -158,14 +158,36 @@ impl Workshop {
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
+        self.disk_with(name, ukis, None)
+    }
+
+    /// The same, with keys for firmware that has none.
+    ///
+    /// # Errors
+    /// As [`disk`](Self::disk).
+    pub fn disk_with(&self, name: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
         disk.args(["host", "disk", IMAGE, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
+        if let Some(keys) = keys {
+            disk.arg("--keys").arg(keys);
+        }
         run(with_key(&mut disk, &self.keys.boot))?;
         Ok(file)
+    }
+
+    /// A directory with the keys as systemd-boot gives them to firmware that has none.
+    ///
+    /// # Errors
+    /// If efitools fail.
+    pub fn auth_files(&self) -> Result<PathBuf> {
+        let dir = self.file("auth");
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        self.keys.write_auth(self.generation, &dir)?;
+        Ok(dir)
     }
 
     /// systemd's stub, of the image.

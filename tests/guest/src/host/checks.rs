@@ -30,11 +30,13 @@ pub enum Boot {
     NoPack,
     /// A host that was made by the commands of docs/sealed-hosts.md.
     Page,
+    /// Firmware without keys, in a machine whose disk has them.
+    Enrolled,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -48,6 +50,7 @@ impl Boot {
         Self::TwoData,
         Self::NoPack,
         Self::Page,
+        Self::Enrolled,
     ];
 
     /// The directory of the machine's files. The later boot is of the same machine.
@@ -65,6 +68,7 @@ impl Boot {
             Self::TwoData => "two-data",
             Self::NoPack => "no-pack",
             Self::Page => "page",
+            Self::Enrolled => "enrolled",
         }
     }
 }
@@ -171,6 +175,11 @@ pub const ALL: &[Check] = &[
         name: "host_by_the_page",
         judge: Judge::Probe(&[Boot::Page]),
         shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
+    },
+    Check {
+        name: "host_keys_enrolled",
+        judge: Judge::Probe(&[Boot::Enrolled]),
+        shows: "firmware that has no keys gets those of the disk, and starts the host with Secure Boot on then",
     },
     console(
         "host_refuses_wrong_root",

@@ -5,8 +5,8 @@ use super::machine::{Machine, Start};
 use super::run::why_not;
 use super::task::Task;
 use crate::kernels::Generation;
-use crate::report::{Line, Row};
 use crate::programs;
+use crate::report::{Line, Row};
 use anyhow::{Result, ensure};
 use std::fs;
 

@@ -7,6 +7,7 @@ use super::task::Task;
 use super::{data, esp, forge, page, updates};
 use crate::emulator::Ended;
 use crate::kernels::Generation;
+use crate::keys::EMPTY_VARIABLES;
 use crate::programs;
 use crate::report::{Line, Outcome};
 use crate::run::{Results, shared_as};
@@ -122,7 +123,7 @@ impl<'w> Boots<'w> {
         match boot {
             Boot::Sealed | Boot::Later | Boot::Page => {}
             Boot::Bare => start.clock = Some("1970-01-01".to_owned()),
-            Boot::WrongRoot => start.reboots = true,
+            Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
             Boot::Appended => {
@@ -150,6 +151,11 @@ impl<'w> Boots<'w> {
             let page::Made { disk, variables } = self.workshop.by_the_page()?;
             return Machine::new(&dir, &disk, &variables);
         }
+        if boot == Boot::Enrolled {
+            let keys = self.workshop.auth_files()?;
+            let disk = self.workshop.disk_with("with-keys", &[&self.uki], Some(&keys))?;
+            return Machine::new(&dir, &disk, Path::new(EMPTY_VARIABLES));
+        }
         let machine = Machine::new(&dir, &self.disk, &self.variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
@@ -159,7 +165,7 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page | Boot::Enrolled => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
