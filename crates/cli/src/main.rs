@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod compat;
 mod context;
+#[cfg(test)]
+mod documented;
 mod error;
 mod hint;
 mod output;

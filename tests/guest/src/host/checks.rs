@@ -29,11 +29,15 @@ pub enum Boot {
     TwoData,
     /// Without one of the image's packs in the store.
     NoPack,
+    /// A host that was made by the commands of docs/sealed-hosts.md.
+    Page,
+    /// Firmware without keys, in a machine whose disk has them.
+    Enrolled,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -46,6 +50,8 @@ impl Boot {
         Self::NoData,
         Self::TwoData,
         Self::NoPack,
+        Self::Page,
+        Self::Enrolled,
     ];
 
     /// The directory of the machine's files. The later boot is of the same machine.
@@ -62,6 +68,8 @@ impl Boot {
             Self::NoData => "no-data",
             Self::TwoData => "two-data",
             Self::NoPack => "no-pack",
+            Self::Page => "page",
+            Self::Enrolled => "enrolled",
         }
     }
 }
@@ -144,6 +152,35 @@ pub const ALL: &[Check] = &[
         name: "host_clock_far_off",
         judge: Judge::Probe(&[Boot::Bare]),
         shows: "with a clock at which no certificate is valid yet, the host starts all the same",
+    },
+    Check {
+        name: "host_status_tells",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Bare, Boot::WrongRoot]),
+        shows: "`host status` and `doctor` say what was booted, each hardening as the kernel has it, and why a boot was refused",
+    },
+    Check {
+        name: "host_keeps_etc",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Later]),
+        shows: "of /etc what the list names comes back at the next boot, and nothing else",
+    },
+    sealed(
+        "host_policy_update",
+        "root has the broker load a higher version of the policy, and no other: what it revokes does not run any more",
+    ),
+    Check {
+        name: "host_revocation_survives_reboot",
+        judge: Judge::Probe(&[Boot::Later]),
+        shows: "the update is enforced after the next boot, before anything is mounted",
+    },
+    Check {
+        name: "host_by_the_page",
+        judge: Judge::Probe(&[Boot::Page]),
+        shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
+    },
+    Check {
+        name: "host_keys_enrolled",
+        judge: Judge::Probe(&[Boot::Enrolled]),
+        shows: "firmware that has no keys gets those of the disk, and starts the host with Secure Boot on then",
     },
     console(
         "host_refuses_wrong_root",

@@ -73,6 +73,9 @@ pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<
 /// Keeps files of `/etc` for the next boot.
 const KEEP_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-keep.service");
 
+/// Has `sealpack` use the store that the host is booted from.
+const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
+
 fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
     let mut entries = vec![
         directory("usr/"),
@@ -81,6 +84,8 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         directory("usr/lib/"),
         directory("usr/lib/sealpack/"),
         program("usr/lib/sealpack/init", &programs.host_init)?,
+        directory("usr/lib/tmpfiles.d/"),
+        Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
     ];
     entries.extend(unit("sealpack-keep.service", KEEP_UNIT));
     Ok(entries)

@@ -67,11 +67,12 @@ impl Machine {
         self.dir.join("variables")
     }
 
-    /// Starts it; `watch` sees each line when it is reported.
+    /// Starts it, once no other machine of this workspace runs; `watch` sees each line when it is reported.
     ///
     /// # Errors
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
     pub fn run(&self, start: &Start, watch: impl FnMut(&Line)) -> Result<Ended> {
+        let _turn = emulator::turn()?;
         let mut qemu = self.qemu();
         let task = self.dir.join("task");
         if let Some(wanted) = &start.task {

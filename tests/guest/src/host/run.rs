@@ -4,9 +4,10 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{data, esp, forge};
-use crate::emulator::{self, Ended};
+use super::{data, esp, forge, page, updates};
+use crate::emulator::Ended;
 use crate::kernels::Generation;
+use crate::keys::EMPTY_VARIABLES;
 use crate::programs;
 use crate::report::{Line, Outcome};
 use crate::run::{Results, shared_as};
@@ -37,7 +38,6 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     }
     let programs = programs::build()?;
     let work = build::work()?;
-    let _turn = emulator::turn()?;
     let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
         let why = format!("Debian has no stock kernel {} to fetch", generation.name());
         return Ok(skipped(generation, names, &why));
@@ -106,6 +106,7 @@ impl<'w> Boots<'w> {
     fn new(workshop: &'w Workshop) -> Result<Self> {
         let uki = workshop.uki(&Uki::default())?;
         let disk = workshop.disk("disk", &[&uki])?;
+        updates::put_policies(workshop, &disk)?;
         Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
     }
 
@@ -120,10 +121,10 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later => {}
+            Boot::Sealed | Boot::Later | Boot::Page => {}
             // The earliest date that the firmware leaves as it is.
             Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
-            Boot::WrongRoot => start.reboots = true,
+            Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
             Boot::Appended => {
@@ -147,6 +148,15 @@ impl<'w> Boots<'w> {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        if boot == Boot::Page {
+            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
+        if boot == Boot::Enrolled {
+            let keys = self.workshop.auth_files()?;
+            let disk = self.workshop.disk_with("with-keys", &[&self.uki], Some(&keys))?;
+            return Machine::new(&dir, &disk, Path::new(EMPTY_VARIABLES));
+        }
         let variables = match boot {
             // With Secure Boot the kernel locks itself down, and what lockdown stops could not be shown.
             Boot::Bare => self.workshop.open_variables()?,
@@ -161,7 +171,7 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page | Boot::Enrolled => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })

@@ -26,12 +26,17 @@ pub(super) fn find(name: &str) -> Option<Check> {
 /// Every attempt is refused; where the hardening is off, every one succeeds.
 fn judge(name: &str, task: &Task) -> Result<()> {
     let area = Area::find(name).with_context(|| format!("there are no attempts for {name}"))?;
-    let tools = Tools { programs: "/usr/lib/sealpack-probe".into(), kernel: kernel()? };
+    let tools = tools()?;
     if task.is_bare && area.hardening.is_some() {
         area.require_open(&tools)
     } else {
         area.require_closed(&tools)
     }
+}
+
+/// What attacks are made with.
+pub(crate) fn tools() -> Result<Tools> {
+    Ok(Tools { programs: "/usr/lib/sealpack-probe".into(), kernel: kernel()? })
 }
 
 /// The kernel that runs, as the image has it.
