@@ -23,6 +23,13 @@ const NEWEST: &str = "sealed_99999999999";
 /// What a hypervisor would append.
 const APPENDED: &str = "ipe.enforce=0";
 
+/// What a hypervisor would give to systemd (systemd.system-credentials(7)): a unit that has the image's shell do what it
+/// likes, and who wants it.
+const CREDENTIALS: [&str; 2] = [
+    "systemd.extra-unit.evil.service=[Service]\nType=oneshot\nExecStart=/bin/sh -c 'id > /run/evil'\n",
+    "systemd.unit-dropin.sysinit.target~evil=[Unit]\nWants=evil.service\n",
+];
+
 /// How a refused boot begins to say so.
 const REFUSED: &str = "boot refused, ";
 
@@ -120,7 +127,10 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later | Boot::Bare => {}
+            Boot::Sealed => {
+                start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
+            }
+            Boot::Later | Boot::Bare => {}
             Boot::WrongRoot => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),

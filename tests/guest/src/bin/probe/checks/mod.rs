@@ -17,6 +17,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
     Some(match name {
         "host_boots" => boots::boots,
         "host_extra_files_ignored" => boots::extra_files_ignored,
+        "host_credentials_ignored" => boots::credentials_ignored,
         "host_modules_from_image" => modules::from_image,
         "host_enforce_stays" => enforcement::stays,
         "host_falls_back" => fallback::falls_back,
