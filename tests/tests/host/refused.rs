@@ -98,7 +98,8 @@ fn a_policy_that_trusts_what_root_can_make_is_refused() -> Result<()> {
     let text = "policy_name=keys policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
                 op=EXECUTE dmverity_signature=TRUE action=ALLOW\nop=EXECUTE fsverity_signature=TRUE action=ALLOW\n";
     fs::write(workshop.path("keys.policy"), text)?;
-    let sign = ["policy", "sign", "keys.policy", "--key", "packs.key", "--cert", "packs.crt", "-o", "keys.p7b"];
+    let sign =
+        ["policy", "sign", "keys.policy", "--key", "packs.key", "--cert", "packs.crt", "-o", "keys.p7b"];
     workshop.succeeds(&sign)?;
     refuses("keys.p7b", "lets what any key in the keyring .fs-verity signed be executed")
 }
