@@ -240,7 +240,8 @@ pub enum Error {
     WritableByBroker(PathBuf),
     /// The process may attach nothing, anywhere.
     #[error(
-        "the broker makes the mount, but whoever attaches it to a directory needs CAP_SYS_ADMIN there: as in a user          namespace with a mount namespace of one's own"
+        "the broker makes the mount, but whoever attaches it to a directory needs CAP_SYS_ADMIN there: as in a user \
+         namespace with a mount namespace of one's own"
     )]
     NoNamespace,
     /// The kernel does not have a filesystem.

@@ -34,12 +34,20 @@ pub struct Devices<'k> {
 }
 
 impl<'k> Devices<'k> {
-    /// Device-mapper, rid of what dead mounts left behind; or in words why there is none.
+    /// Device-mapper, which has to have dm-verity.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn open(kernel: &'k Kernel, user: u32) -> Result<Result<Self, String>, Error> {
-        Ok(Verity::open_for(kernel, user)?.map(|verity| Self { kernel, verity }))
+    pub fn open(kernel: &'k Kernel, user: u32) -> Result<Self, Error> {
+        Ok(Self { kernel, verity: Verity::known(kernel, user)? })
+    }
+
+    /// Removes what was left behind by somebody who died while making a device, whosever.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn sweep(&self) -> Result<(), Error> {
+        self.verity.sweep()
     }
 
     /// How many devices there are of this user's.

@@ -1,6 +1,6 @@
 /* What attackers do with memory and files, one attack for each first argument. Exits with 0 when the attack
  * succeeded and with the errno of the call that was refused otherwise; 200 says that the attack itself was not
- * possible to make. Without arguments it is a program that nobody signed, and says that it runs. */
+ * possible to make. Those on another process take its number. Without arguments it is a program that nobody signed, and says that it runs. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -8,10 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,6 +155,79 @@ static int resident(const char *path) {
     return 0;
 }
 
+/* Opens a file of another process in proc, and the errno if that is refused. */
+static int open_of(const char *process, const char *name, int flags, int *file) {
+    char path[128];
+    snprintf(path, sizeof path, "/proc/%s/%s", process, name);
+    *file = open(path, flags | O_CLOEXEC);
+    return *file < 0 ? errno : 0;
+}
+
+/* Traces the process, and lets it go on. */
+static int trace(const char *process) {
+    pid_t pid = atoi(process);
+    if (ptrace(PTRACE_SEIZE, pid, NULL, NULL))
+        return errno;
+    ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+    waitpid(pid, NULL, __WALL);
+    ptrace(PTRACE_DETACH, pid, NULL, NULL);
+    return 0;
+}
+
+/* Reads what the process has in memory, from the beginning of its first mapping. */
+static int memory(const char *process) {
+    char path[64], text[64];
+    snprintf(path, sizeof path, "/proc/%s/maps", process);
+    FILE *maps = fopen(path, "re");
+    if (!maps)
+        return errno;
+    if (!fgets(text, sizeof text, maps))
+        return errno ? errno : EACCES;
+    int file, error = open_of(process, "mem", O_RDONLY, &file);
+    if (error)
+        return error;
+    return pread(file, text, 1, (off_t)strtoull(text, NULL, 16)) == 1 ? 0 : errno;
+}
+
+/* Takes a descriptor of the process for its own. */
+static int take_descriptor(const char *process) {
+    int process_file = syscall(SYS_pidfd_open, atoi(process), 0);
+    if (process_file < 0)
+        impossible("pidfd_open");
+    return syscall(SYS_pidfd_getfd, process_file, 0, 0) < 0 ? errno : 0;
+}
+
+/* Enters the mount namespace of the process. */
+static int enter_namespace(const char *process) {
+    int file, error = open_of(process, "ns/mnt", O_RDONLY, &file);
+    return error ? error : setns(file, CLONE_NEWNS) ? errno : 0;
+}
+
+/* Has the kernel tell whenever the process executes an instruction of its program. */
+static int probe(const char *process) {
+    const char *list = "/sys/kernel/tracing/uprobe_events";
+    char path[64], line[128];
+    struct stat status;
+    snprintf(path, sizeof path, "/proc/%s/exe", process);
+    /* The kernel looks for the program by this path, with the rights of whoever writes it. */
+    if (stat(path, &status))
+        return errno;
+    int file = open(list, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (file < 0)
+        impossible(list);
+    int length = snprintf(line, sizeof line, "p:sealpack_attack %s:0x1000\n", path);
+    int error = write(file, line, length) == length ? 0 : errno;
+    if (!error && write(file, "-:sealpack_attack\n", 18) != 18)
+        impossible("removing the probe");
+    return error;
+}
+
+/* Follows one of the process's links to something that is its own: "root/nodes", "fd/0" or "exe". */
+static int follow(const char *process, const char *link) {
+    int file;
+    return open_of(process, link, O_RDONLY, &file);
+}
+
 int main(int count, char **arguments) {
     if (count < 2) {
         puts("attacked");
@@ -179,6 +257,22 @@ int main(int count, char **arguments) {
     }
     if (!strcmp(what, "overwrite"))
         return overwrite(path);
+    if (!strcmp(what, "ptrace"))
+        return trace(path);
+    if (!strcmp(what, "memory"))
+        return memory(path);
+    if (!strcmp(what, "descriptor"))
+        return take_descriptor(path);
+    if (!strcmp(what, "namespace"))
+        return enter_namespace(path);
+    if (!strcmp(what, "uprobe"))
+        return probe(path);
+    if (!strcmp(what, "root-link"))
+        return follow(path, "root/nodes");
+    if (!strcmp(what, "descriptor-link"))
+        return follow(path, "fd/0");
+    if (!strcmp(what, "program-link"))
+        return follow(path, "exe");
     fprintf(stderr, "no such attack: %s\n", what);
     return IMPOSSIBLE;
 }

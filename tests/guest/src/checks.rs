@@ -158,6 +158,28 @@ pub const ALL: &[Check] = &[
     ),
     sealed("limit_enforce_off", "root can switch IPE off, unless CAP_MAC_ADMIN was dropped"),
     sealed(
+        "broker_mounts",
+        "who may not make devices mounts through the broker, and gets what a direct mount gets",
+    ),
+    sealed(
+        "broker_refuses",
+        "the broker refuses what is unsigned, garbage, of another size, or no request, and leaves no device",
+    ),
+    sealed("broker_users", "an ordinary user mounts in namespaces of his own, idmapped, and delays nobody"),
+    sealed(
+        "broker_survives",
+        "clients that die, idle connections and signals do not end the broker, and its end ends no mount",
+    ),
+    sealed("broker_updates", "the broker updates the active policy, with higher versions of it only"),
+    sealed(
+        "broker_out_of_reach",
+        "root without CAP_SYS_PTRACE reaches the broker by none of eight ways, which work with it",
+    ),
+    sealed(
+        "figure_broker_mount",
+        "prints how long a mount through the broker takes, and what the broker needs",
+    ),
+    sealed(
         "policy_check_agrees",
         "`sealpack policy check` predicts what the kernel decides about each executable of each image",
     ),

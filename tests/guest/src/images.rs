@@ -20,6 +20,12 @@ pub const INLINE_SAYS: &str = "an inline script runs";
 /// What `/bin/script` of the image `two` prints.
 pub const OTHER_SCRIPT_SAYS: &str = "a script of image two runs";
 
+/// What `private/file` of both images begins with, a file that only root may read.
+pub const SECRET: &str = "only for root ";
+
+/// How often it is repeated there: an object, not inline.
+const SECRET_REPEATED: usize = 20;
+
 /// A library that both images have, in their common layer.
 pub const LIBRARY: &str = "lib/x86_64-linux-gnu/libc.so.6";
 
@@ -70,6 +76,10 @@ fn base() -> Result<Vec<Entry>> {
     entries.push(Entry::new("lib64/ld-linux-x86-64.so.2", Member::Symlink(loader)));
     let busybox = find(&["bin/busybox", "usr/bin/busybox"])?;
     entries.push(Entry::new("bin/busybox", Member::File(busybox)).mode(0o755));
+    // What only its owner may read, however the layers are mounted.
+    entries.push(Entry::new("private", Member::Directory).mode(0o700));
+    let secret = Member::File(SECRET.repeat(SECRET_REPEATED).into_bytes());
+    entries.push(Entry::new("private/file", secret).mode(0o600));
     for name in ["sh", "cat", "cp", "ls"] {
         entries.push(Entry::new(format!("bin/{name}"), Member::Symlink("busybox".to_owned())));
     }

@@ -18,7 +18,7 @@ pub const MODULES: &str = "/modules";
 pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> {
     let file = fs::File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
     let mut archive = Cpio { out: io::BufWriter::new(file), count: 0 };
-    for dir in ["bin", "dev", "proc", "sys", "tmp", "disk", "tools", "modules"] {
+    for dir in ["bin", "dev", "proc", "sys", "tmp", "disk", "tools", "modules", "run"] {
         archive.directory(dir)?;
     }
     // What the kernel opens as standard input and output of the first process.

@@ -16,7 +16,7 @@ pub struct Programs {
     pub init: PathBuf,
     /// `sealpack`.
     pub sealpack: PathBuf,
-    /// A sealed host's first process.
+    /// A sealed host's first process, and its broker.
     pub host_init: PathBuf,
     /// What runs checks in a booted sealed host.
     pub probe: PathBuf,

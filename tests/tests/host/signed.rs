@@ -41,6 +41,21 @@ fn sbverify_takes_signatures_of_rsa_and_ecdsa_keys() -> Result<()> {
 }
 
 #[test]
+fn whoever_signs_with_a_key_that_firmware_may_not_take_is_told_so() -> Result<()> {
+    let workshop = Workshop::new(&HostImage::new())?;
+    let signed_with = |key: &str, output: &str| {
+        let (private, certificate) = (format!("{key}.key"), format!("{key}.crt"));
+        let sign = ["-o", output, "--key", &private, "--cert", &certificate];
+        workshop.succeeds(&[&crate::BUILD[..], &sign].concat())
+    };
+    let said = signed_with("ec", "ec.efi")?;
+    ensure!(said.contains("note: the key is ECDSA P-256; much firmware starts only"), "{said}");
+    let said = signed_with("boot", "rsa.efi")?;
+    ensure!(!said.contains("much firmware"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn an_unsigned_uki_is_signed_elsewhere() -> Result<()> {
     let workshop = Workshop::new(&HostImage::new())?;
     workshop.build(&["--unsigned", "-o", "unsigned.efi"])?;

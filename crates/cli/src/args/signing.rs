@@ -62,7 +62,8 @@ pub(crate) struct SealSigningArgs {
 pub(crate) struct BootSigningArgs {
     /// The private key that signs what firmware starts: a file, PEM or DER, not encrypted; or, where Sealpack was built
     /// for that, the PKCS#11 URI of a key in a token (pkcs11:token=…;object=…), whose PIN is in the file of its pin-source
-    /// or in $SEALPACK_PIN. Use another one than for images and policies.
+    /// or in $SEALPACK_PIN. An RSA key, unless the firmware is known to take others. Use another one than for images and
+    /// policies.
     #[arg(long, value_name = "FILE|URI", required_unless_present = "unsigned", conflicts_with = "unsigned")]
     #[arg(requires = "cert")]
     key: Option<PathBuf>,

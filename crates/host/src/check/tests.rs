@@ -305,9 +305,8 @@ fn an_identity_that_hosts_would_share_breaks_it() {
 fn mounts_and_their_places_must_be_there() {
     breaks(Requirement::MountPoints, |image| drop(image.remove("/efi")));
     let with = |line: &str| {
-        let text = format!(
-            "LABEL=ESP /efi vfat umask=0077,nofail 0 0\n/data/var /var none bind 0 0\n/data/home /home none bind\n"
-        );
+        let text = "LABEL=ESP /efi vfat umask=0077,nofail 0 0\n/data/var /var none bind 0 0\n\
+                    /data/home /home none bind\n";
         let kept: Vec<&str> =
             text.lines().filter(|other| other.split(' ').nth(1) != line.split(' ').nth(1)).collect();
         Item::File(format!("{}\n{line}\n", kept.join("\n")).into_bytes())

@@ -77,15 +77,7 @@ impl Choice {
     /// # Errors
     /// The kernel does not have something that every host needs, or one of `more`.
     pub fn of(index: &Index, more: &[String]) -> Result<Self, ModulesError> {
-        let mut needed = Walk::default();
-        for name in NEEDED {
-            match index.meant(name)[..] {
-                [] if index.is_built_in(name) => {}
-                [] => return Err(ModulesError::Missing { name }),
-                ref modules => modules.iter().try_for_each(|name| needed.add(index, name, 0))?,
-            }
-        }
-        let needed: HashSet<&str> = needed.order.into_iter().collect();
+        let needed = needed(index)?;
         let mut walk = Walk::default();
         for name in HASHES.into_iter().chain(NEEDED).chain(HARDWARE) {
             index.meant(name).into_iter().try_for_each(|name| walk.add(index, name, 0))?;
@@ -113,6 +105,24 @@ impl Choice {
     pub fn order(&self) -> Result<ModuleOrder, ModulesError> {
         Ok(ModuleOrder::new(self.modules.iter().map(|chosen| chosen.module.clone()).collect())?)
     }
+}
+
+/// The modules of [`NEEDED`] and what they depend on. What is only to be loaded before one of them, as faster hash functions
+/// are, may need a processor that this is not.
+fn needed(index: &Index) -> Result<HashSet<&str>, ModulesError> {
+    let mut needed = HashSet::new();
+    for name in NEEDED {
+        let meant = index.meant(name);
+        if meant.is_empty() && !index.is_built_in(name) {
+            return Err(ModulesError::Missing { name });
+        }
+        for name in meant {
+            needed.insert(name);
+            // depmod lists those that these depend on too.
+            needed.extend(index.modules[name].depends.iter().flat_map(|name| index.meant(name)));
+        }
+    }
+    Ok(needed)
 }
 
 fn chosen(index: &Index, name: &str, is_needed: bool) -> Result<Chosen, ModulesError> {

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How many connections are accepted before those that wait are looked at again.
 const ACCEPTED_AT_ONCE: usize = 16;
 
+/// How a child ends that was to look for what others left, and had nothing to do with devices.
+const NOT_SWEPT: i32 = 10;
+
 struct Waiting {
     connection: Connection,
     peer: Peer,
@@ -48,6 +51,8 @@ struct Server<'k> {
     allowance: Allowance,
     waiting: Vec<Waiting>,
     serving: Vec<Serving>,
+    /// Whether the next child looks for what others left: the first one does, and whichever follows one that was ended.
+    sweeps: bool,
 }
 
 /// What there is to do.
@@ -61,7 +66,7 @@ struct Events {
 pub(super) fn serve(kernel: &Kernel, listener: &Listener, policy: Option<&OpenPolicy>, log: Log) -> i32 {
     let allowance = Allowance::new(Instant::now());
     let (waiting, serving) = (Vec::new(), Vec::new());
-    let mut server = Server { kernel, listener, policy, log, allowance, waiting, serving };
+    let mut server = Server { kernel, listener, policy, log, allowance, waiting, serving, sweeps: true };
     server.log.say(Level::Notice, "serving");
     loop {
         match server.wait() {
@@ -119,11 +124,12 @@ impl Server<'_> {
 
     /// Takes note of children that have ended.
     fn reap(&mut self) {
-        let kernel = self.kernel;
+        let (kernel, sweeps) = (self.kernel, &mut self.sweeps);
         self.serving.retain(|serving| match kernel.wait_for(serving.child, true) {
             Ok(None) => true,
             Ok(Some(status)) => {
-                if status.exit_status() != Some(0) {
+                *sweeps |= status.exit_status() != Some(0);
+                if !matches!(status.exit_status(), Some(0 | NOT_SWEPT)) {
                     // What is left costs a little memory, and goes with the next child of the same number.
                     let _ = kernel.remove_nodes_of(serving.child.as_raw_nonzero().get());
                 }
@@ -157,13 +163,13 @@ impl Server<'_> {
                 self.log.say(Level::Notice, &format!("{left_out} connections were left out of the log"));
             }
             match self.kernel.fork() {
-                Ok(Forked::Child) => {
-                    self.serve_one(number, lines.is_some());
-                    std::process::exit(0)
-                }
+                Ok(Forked::Child) => std::process::exit(self.serve_one(number, lines.is_some())),
                 Ok(Forked::Parent { child }) => match rustix::process::pidfd_open(child, PidfdFlags::empty())
                 {
-                    Ok(ended) => self.serving.push(Serving { child, ended, since }),
+                    Ok(ended) => {
+                        self.serving.push(Serving { child, ended, since });
+                        self.sweeps = false;
+                    }
                     // Without it nobody would know when the child has ended.
                     Err(_) => {
                         let _ = rustix::process::kill_process(child, Signal::KILL);
@@ -184,20 +190,22 @@ impl Server<'_> {
         });
     }
 
-    /// In the child: serves the connection with that number.
-    fn serve_one(&mut self, number: usize, mut may_log: bool) {
+    /// In the child: serves the connection with that number, and answers with its exit status.
+    fn serve_one(&mut self, number: usize, mut may_log: bool) -> i32 {
         let Waiting { connection, peer, .. } = self.waiting.swap_remove(number);
         // The others are the parent's.
         self.waiting.clear();
         self.serving.clear();
-        let mut work = OfKernel::new(self.kernel, self.policy, peer.uid);
+        let mut work = OfKernel::new(self.kernel, self.policy, peer.uid, self.sweeps);
         let log = &self.log;
         connection::serve(self.kernel, &connection, peer, &mut work, |letter, result| {
-            if std::mem::take(&mut may_log) {
+            let is_nothing = letter == 'V' && result.is_ok();
+            if !is_nothing && std::mem::take(&mut may_log) {
                 let (level, what) = told(letter, result);
                 log.say(level, &format!("process {}, user {}: {what}", peer.pid, peer.uid));
             }
         });
+        if work.is_to_sweep() { NOT_SWEPT } else { 0 }
     }
 
     /// Closes connections that have waited long enough for their own request. Those that wait for their turn stay.

@@ -97,4 +97,47 @@ mod tests {
             assert_eq!(socket(bad), None, "{bad:?}");
         }
     }
+
+    const UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-broker.service");
+
+    /// The words of a line of the unit's.
+    fn of_unit(key: &str) -> Vec<&'static str> {
+        let line = UNIT.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.expect("the unit has that").split_whitespace().collect()
+    }
+
+    #[test]
+    fn the_unit_starts_it_where_it_is_looked_for_and_leaves_it_what_it_needs() {
+        let words: Vec<_> =
+            of_unit("ExecStart").into_iter().skip_while(|word| *word != "broker").skip(1).collect();
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        let Asked { socket, stays } = asked(&words).expect("it takes these");
+        assert_eq!((socket.to_str(), stays), (Some(sealpack_format::broker::SOCKET), false));
+        let left = of_unit("CapabilityBoundingSet");
+        for (name, _) in super::super::rights::KEPT.iter_names() {
+            assert!(left.contains(&format!("CAP_{name}").as_str()), "{name}");
+        }
+        // To give the others up.
+        assert!(left.contains(&"CAP_SETPCAP"));
+    }
+
+    #[test]
+    fn systemd_understands_the_unit() {
+        let directory = tempfile::tempdir().unwrap();
+        let unit = directory.path().join("sealpack-broker.service");
+        // The program need not be installed here.
+        let program = std::env::current_exe().unwrap();
+        let text = UNIT.replace("/usr/lib/sealpack/init", &program.to_string_lossy());
+        std::fs::write(&unit, text).unwrap();
+        let mut verify = std::process::Command::new("systemd-analyze");
+        match verify.args(["verify", "--man=no"]).arg(&unit).output() {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                // What it says of other units is not about this one.
+                let about = said.lines().filter(|line| line.contains("sealpack-broker"));
+                assert_eq!(about.collect::<Vec<_>>(), [""; 0], "{said}");
+            }
+            Err(error) => eprintln!("skipped: systemd-analyze: {error}"),
+        }
+    }
 }

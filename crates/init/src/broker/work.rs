@@ -46,21 +46,35 @@ pub(super) struct OfKernel<'k> {
     kernel: &'k Kernel,
     policy: Option<&'k OpenPolicy>,
     user: u32,
+    /// Whether somebody died who may have left a device.
+    sweeps: bool,
     devices: Option<Devices<'k>>,
 }
 
 impl<'k> OfKernel<'k> {
-    pub(super) const fn new(kernel: &'k Kernel, policy: Option<&'k OpenPolicy>, user: u32) -> Self {
-        Self { kernel, policy, user, devices: None }
+    pub(super) const fn new(
+        kernel: &'k Kernel,
+        policy: Option<&'k OpenPolicy>,
+        user: u32,
+        sweeps: bool,
+    ) -> Self {
+        Self { kernel, policy, user, sweeps, devices: None }
+    }
+
+    /// Whether it was to look for what somebody left, and has not.
+    pub(super) const fn is_to_sweep(&self) -> bool {
+        self.sweeps
     }
 
     fn devices(&mut self) -> Result<&Devices<'k>, Refusal> {
+        let failed = |error: sealpack_mount::Error| of_mount(Step::Device, &error);
         let devices = match self.devices.take() {
             Some(devices) => devices,
-            None => Devices::open(self.kernel, self.user)
-                .map_err(|error| of_mount(Step::Device, &error))?
-                .map_err(|why| refused(Errno::OPNOTSUPP, Step::Device, why))?,
+            None => Devices::open(self.kernel, self.user).map_err(failed)?,
         };
+        if std::mem::take(&mut self.sweeps) {
+            devices.sweep().map_err(failed)?;
+        }
         Ok(self.devices.insert(devices))
     }
 }

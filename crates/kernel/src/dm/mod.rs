@@ -361,8 +361,15 @@ impl DeviceMapper<'_> {
     /// `EOVERFLOW` when there are too many to list, `EPERM` without `CAP_SYS_ADMIN`.
     pub fn devices(&self) -> Result<Vec<(String, DeviceNumber)>, Error> {
         let arguments = || "DM_LIST_DEVICES".into();
-        let request = self.request(arguments, LIST_DEVICES, || Ok(ListRequest::boxed()))?;
-        Ok(listed(&request.payload))
+        // There are few as a rule, and the larger one takes longer to make than the kernel needs to answer.
+        match self.request(arguments, LIST_DEVICES, || Ok(Request::boxed())) {
+            Ok(request) => Ok(listed(&request.payload)),
+            Err(error) if error.errno() == Errno::OVERFLOW => {
+                let request = self.request(arguments, LIST_DEVICES, || Ok(ListRequest::boxed()))?;
+                Ok(listed(&request.payload))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn status_or_error(&self, name: &DeviceName) -> Result<DeviceStatus, Error> {

@@ -51,7 +51,8 @@ const DOING: &str = "activating a dm-verity device";
 pub(crate) struct Verity<'k> {
     kernel: &'k Kernel,
     mapper: DeviceMapper<'k>,
-    /// For whom devices are made, which have names of their own for each.
+    /// For whom devices are made, which have names of their own for each: one user's cannot take the names that another's
+    /// would have.
     user: u32,
 }
 
@@ -84,11 +85,6 @@ enum Attempt {
 impl<'k> Verity<'k> {
     /// dm-verity, rid of what dead mounts left behind; or in words why there is none.
     pub(crate) fn open(kernel: &'k Kernel) -> Result<Result<Self, String>, Error> {
-        Self::open_for(kernel, SUPERUSER)
-    }
-
-    /// As [`open`](Self::open), for devices of this user's. One user's cannot take the names that another's would have.
-    pub(crate) fn open_for(kernel: &'k Kernel, user: u32) -> Result<Result<Self, String>, Error> {
         let call = |error| Error::call(DOING, error);
         let mapper = match kernel.device_mapper() {
             Ok(mapper) => mapper,
@@ -104,8 +100,20 @@ impl<'k> Verity<'k> {
         if !mapper.has_target("verity").map_err(call)? {
             return Ok(Err("the kernel has no dm-verity".to_owned()));
         }
-        leftovers::sweep(&mapper)?;
-        Ok(Ok(Self { kernel, mapper, user }))
+        let verity = Self { kernel, mapper, user: SUPERUSER };
+        verity.sweep()?;
+        Ok(Ok(verity))
+    }
+
+    /// The same, for a process that knows that there is dm-verity.
+    pub(crate) fn known(kernel: &'k Kernel, user: u32) -> Result<Self, Error> {
+        let mapper = kernel.device_mapper().map_err(|error| Error::call(DOING, error))?;
+        Ok(Self { kernel, mapper, user })
+    }
+
+    /// Removes what dead mounts left behind.
+    pub(crate) fn sweep(&self) -> Result<(), Error> {
+        leftovers::sweep(&self.mapper).map(drop)
     }
 
     /// The device, signed if the kernel accepts one of the signatures, unsigned if it knows the

@@ -137,6 +137,7 @@ fn write_tools(programs: &Programs, work: &Path, content: &Path) -> Result<()> {
     for (name, program) in [
         ("sealpack-guest-init", programs.init.as_path()),
         ("sealpack", &programs.sealpack),
+        ("sealpack-init", &programs.host_init),
         ("busybox", &busybox),
         ("attack", &content.join("attacks/program")),
     ] {

@@ -24,7 +24,8 @@ pub const TOO_MANY_RULES: usize = 700;
 ///
 /// `first` and `second` are two versions of one policy that allows everything, `older` is another such policy with
 /// a lower version; `unknown.p7b` is `first`, signed by the unknown key. Those of the [stages](Stage) are what
-/// `sealpack policy new` writes, with versions that rise, and so do those of `digests-N`. That with digests also revokes the
+/// `sealpack policy new` writes, with versions that rise, and so do those of `digests-N`; `final-next` is a higher version of that
+/// of the final stage. That with digests also revokes the
 /// pack of the upper layer of image `two`.
 pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Path) -> Result<()> {
     let (trusted, unknown) = (Key::trusted()?, Key::unknown()?);
@@ -41,17 +42,22 @@ pub(super) fn write(programs: &Programs, work: &Path, image: &Image, target: &Pa
     let store = work.join("files-store");
     run(sealpack(programs, &store).args(["pull", &image.source(), "--name", "one"]))?;
     let revoked = top_pack(programs, &target.with_file_name("sealed").join("store"), "two")?;
+    let new = |profile: &str, name: &str, version: &str, options: &[&str], file: &str| -> Result<()> {
+        let mut new = sealpack(programs, &store);
+        new.args(["policy", "new", profile, "--name", name, "--version", version]);
+        run(new.args(options).arg("--output").arg(target.join(format!("{file}.txt"))))?;
+        sign(programs, target, file)
+    };
     for (major, stage) in (2..).zip(Stage::ALL) {
         let Some(name) = stage.policy() else { continue };
         let (profile, digests) = match stage {
             Stage::Digests => ("final", &["--digests", "one", "--revoke", &revoked][..]),
             _ => (name, &[][..]),
         };
-        let text = target.join(format!("{name}.txt"));
-        let mut new = sealpack(programs, &store);
-        new.args(["policy", "new", profile, "--name", name, "--version", &format!("{major}.0.0")]);
-        run(new.args(digests).arg("--output").arg(&text))?;
-        sign(programs, target, name)?;
+        new(profile, name, &format!("{major}.0.0"), digests, name)?;
+        if stage == Stage::Final {
+            new(profile, name, &format!("{major}.0.1"), digests, "final-next")?;
+        }
     }
     let program = fs::read(target.with_file_name("attacks").join("program"))?;
     for (minor, rules) in (0..).zip(RULES.into_iter().chain([TOO_MANY_RULES])) {

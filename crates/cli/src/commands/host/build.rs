@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 use sealpack_format::boot::{DataLabel, Etc, Hardening};
 use sealpack_host::signing;
 use sealpack_host::uki::{self, GivenFile, Recipe, Uki};
-use sealpack_node::keys::read_certificates;
+use sealpack_node::keys::{SigningKey, read_certificates};
 use sealpack_node::new_files::{self, NewFile};
 use sealpack_node::policy::GivenPolicy;
-use sealpack_trust::key::Certificate;
+use sealpack_trust::key::{Certificate, PublicKeyKind};
 
 use super::input;
 use crate::args::BootSigningArgs;
@@ -83,6 +83,9 @@ impl Build {
         show::policy::remarks(context.output, &policy.remarks());
         let pack_signers = certificates(&self.certificate)?;
         let key = self.signing.signer(context.output)?;
+        if let Some(key) = &key {
+            remark_on(key, context);
+        }
         let mut policy_signers = certificates(&self.policy_cert)?;
         policy_signers.extend(pack_signers.iter().cloned());
         policy_signers.extend(key.iter().map(|key| key.certificate.clone()));
@@ -119,6 +122,16 @@ impl Build {
             true => self.output.join(uki.file_name()),
             false => self.output.clone(),
         }
+    }
+}
+
+/// Firmware is older than what it starts.
+fn remark_on(key: &SigningKey, context: &Context) {
+    let kind = key.certificate.public_key().kind();
+    if !matches!(kind, PublicKeyKind::Rsa { .. }) {
+        context.output.remark(&format!(
+            "note: the key is {kind}; much firmware starts only what an RSA key signed (OVMF of 2022 among it)"
+        ));
     }
 }
 

@@ -48,13 +48,15 @@ pub(super) fn serve(
         }
         let bytes = buffer.get(..packet.length).unwrap_or_default();
         let (letter, result) = handle(bytes, packet, peer.uid, work);
-        log(letter, result.as_ref().map(drop));
-        let (answer, mount) = match result {
-            Ok((text, mount)) => (Answer::Done(text), mount),
-            Err(refusal) => (Answer::Refused(refusal), None),
+        let (answer, mount) = match &result {
+            Ok((text, mount)) => (Answer::Done(text.clone()), mount.as_ref()),
+            Err(refusal) => (Answer::Refused(refusal.clone()), None),
         };
-        let descriptors: Vec<_> = mount.iter().map(AsFd::as_fd).collect();
-        if kernel.send(connection, &answer.to_bytes(), &descriptors).is_err() {
+        let descriptors: Vec<_> = mount.into_iter().map(AsFd::as_fd).collect();
+        let sent = kernel.send(connection, &answer.to_bytes(), &descriptors);
+        // Afterwards: a console takes its time, and nobody is to wait for it.
+        log(letter, result.as_ref().map(drop));
+        if sent.is_err() {
             return;
         }
         patience = PATIENCE_BETWEEN;

@@ -11,6 +11,9 @@ use std::path::Path;
 /// The program under test.
 pub(crate) const SEALPACK: &str = "/tools/bin/sealpack";
 
+/// The first process of a sealed host, which is its broker too.
+pub(crate) const HOST_INIT: &str = "/tools/bin/sealpack-init";
+
 /// A shell and the usual commands.
 pub(crate) const BUSYBOX: &str = "/tools/bin/busybox";
 

@@ -1,6 +1,7 @@
 //! The checks. Each leaves the guest as it found it, but for what only a boot takes back.
 
 mod allow;
+mod broker;
 mod changed;
 mod deny;
 mod device;
@@ -86,6 +87,13 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "deny_revoked_pack" => deny::revoked_pack,
         "enforced_denied_device" => deny::denied_device,
         "figure_digest_rules" => digests::figure,
+        "broker_mounts" => broker::mounts::all,
+        "broker_refuses" => broker::refuses::all,
+        "broker_users" => broker::users::all,
+        "broker_survives" => broker::survives::all,
+        "broker_updates" => broker::updates::all,
+        "broker_out_of_reach" => broker::reach::all,
+        "figure_broker_mount" => broker::mounts::figure,
         "policy_check_agrees" => predictions::agree,
         "allow_dynamic_program" => allow::dynamic_program,
         "allow_script" => allow::script,

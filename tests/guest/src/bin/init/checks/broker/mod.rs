@@ -1,0 +1,153 @@
+//! The broker: started as the service that it is on ordinary hosts, or to stay, as on a sealed one. Who asks it is root
+//! without the rights that a sealed host takes from everybody, or an ordinary user.
+
+pub(super) mod mounts;
+pub(super) mod reach;
+pub(super) mod refuses;
+pub(super) mod survives;
+pub(super) mod updates;
+pub(super) mod users;
+
+use super::leftovers::wait_for;
+use crate::system::HOST_INIT;
+use anyhow::{Context, Result, ensure};
+use sealpack_format::broker::{Answer, REQUEST_MAX_BYTES, Request, SOCKET};
+use sealpack_kernel::Kernel;
+use sealpack_kernel::packets::{Connection, Packet};
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A broker, until this is dropped.
+pub(crate) struct Broker {
+    pid: u32,
+    /// The service's process; of one that stays, there is none to wait for.
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Starts it as a service.
+    pub(crate) fn service() -> Result<Self> {
+        let mut command = Command::new(HOST_INIT);
+        let child = command.args(["broker", "--socket", SOCKET]).stdin(Stdio::null()).spawn()?;
+        let broker = Self { pid: child.id(), child: Some(child) };
+        wait_for("the broker to listen", || Ok(version().is_ok()))?;
+        Ok(broker)
+    }
+
+    /// Starts one that stays.
+    pub(crate) fn that_stays() -> Result<Self> {
+        let status = Command::new(HOST_INIT).args(["broker", "--socket", SOCKET, "--stay"]).status()?;
+        ensure!(status.success(), "the broker was not started: {status}");
+        version()?;
+        Ok(Self { pid: pid()?.context("there is no process of the broker's")?, child: None })
+    }
+
+    /// Its process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// A line of its status in proc.
+    pub(crate) fn status(&self, name: &str) -> Result<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(line.with_context(|| format!("its status has no {name}: {status}"))?.trim().to_owned())
+    }
+
+    /// How many processes it has started that are there, the ended ones that nobody waited for among them.
+    pub(crate) fn children(&self) -> Result<usize> {
+        let path = format!("/proc/{0}/task/{0}/children", self.pid);
+        Ok(fs::read_to_string(path)?.split_whitespace().count())
+    }
+
+    /// Ends it, as by the only signal that it cannot ignore, and waits until it is gone.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        match &mut self.child {
+            Some(child) => {
+                child.kill()?;
+                child.wait()?;
+            }
+            None => {
+                signal(self.pid, rustix::process::Signal::KILL)?;
+            }
+        }
+        wait_for("the broker to go", || Ok(self.is_gone()))?;
+        let _ = fs::remove_file(SOCKET);
+        Ok(())
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        // One that stays is the first process's child, which waits for none.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        stat.is_empty() || stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z"))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if !self.is_gone()
+            && let Err(error) = self.end()
+        {
+            println!("{error:#}");
+        }
+    }
+}
+
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) -> Result<()> {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("no process has the number 0")?;
+    rustix::process::kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {pid:?}"))
+}
+
+/// The process that is called so and is no child of another that is.
+fn pid() -> Result<Option<u32>> {
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let is_broker =
+            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == "sealpack-broker");
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        // One that stays belongs to nobody but the first process.
+        if is_broker && status.lines().any(|line| line == "PPid:\t1") && !status.contains("State:\tZ") {
+            return Ok(path.file_name().and_then(|name| name.to_str()?.parse().ok()));
+        }
+    }
+    Ok(None)
+}
+
+/// What the broker says of itself.
+pub(crate) fn version() -> Result<String> {
+    match ask(&Request::Version.to_bytes()?, &[])? {
+        (Answer::Done(text), _) => Ok(text),
+        (answer, _) => anyhow::bail!("{answer:?}"),
+    }
+}
+
+/// A connection to the broker.
+pub(crate) fn connect(kernel: &Kernel) -> Result<Connection> {
+    let connection = kernel.connect_to(Path::new(SOCKET))?;
+    kernel.limit_waiting(&connection, Duration::from_secs(60))?;
+    kernel.make_room(&connection, REQUEST_MAX_BYTES)?;
+    Ok(connection)
+}
+
+/// Sends a message over a connection of its own, and what came back.
+pub(crate) fn ask(message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(Answer, Packet)> {
+    let kernel = Kernel::new();
+    ask_over(&kernel, &connect(&kernel)?, message, descriptors)
+}
+
+/// Sends a message, and what came back.
+pub(crate) fn ask_over(
+    kernel: &Kernel,
+    connection: &Connection,
+    message: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(Answer, Packet)> {
+    kernel.send(connection, message, descriptors)?;
+    let mut buffer = [0; 100];
+    let packet = kernel.receive(connection, &mut buffer)?;
+    let answer = Answer::parse(buffer.get(..packet.length).unwrap_or_default())?;
+    Ok((answer, packet))
+}
