@@ -7,6 +7,7 @@
 //! | Sealpack | `/usr/bin/sealpack`, `/usr/lib/sealpack/init`, and the unit that keeps files of `/etc`, enabled |
 //! | probe | the service that runs the checks, and what it attacks with |
 
+use crate::attacks;
 use crate::kernels::Generation;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
@@ -109,8 +110,22 @@ fn probe(programs: &Programs) -> Result<Vec<Entry>> {
     let mut entries = unit("sealpack-probe.service", UNIT);
     entries.push(directory("usr/lib/sealpack-probe/"));
     entries.push(program("usr/lib/sealpack-probe/probe", &programs.probe)?);
+    let work = tempfile::tempdir()?;
+    for (name, compile) in [("root", attacks::root as fn(&Path) -> Result<()>), ("attack", attacks::program)]
+    {
+        let built = work.path().join(name);
+        compile(&built)?;
+        entries.push(program(&format!("{PROGRAMS}/{name}"), &built)?);
+    }
+    // As the kernel starts it, by two names.
+    entries.push(Entry::new(format!("{PROGRAMS}/helper"), Member::Symlink("root".into())));
+    entries.push(directory("usr/sbin/"));
+    entries.push(Entry::new("usr/sbin/request-key", Member::Symlink(format!("/{PROGRAMS}/root"))));
     Ok(entries)
 }
+
+/// What is attacked with.
+const PROGRAMS: &str = "usr/lib/sealpack-probe";
 
 fn directory(path: &str) -> Entry {
     Entry::new(path, Member::Directory)
