@@ -1,6 +1,8 @@
 //! The checks of sealed hosts by name. What the host itself checks is in `src/bin/probe/checks`, what is judged by its
 //! console in [`run`](super::run).
 
+use crate::kernels::Generation;
+
 /// A start of the machine, or several of one disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Boot {
@@ -54,6 +56,20 @@ impl Boot {
         Self::Enrolled,
     ];
 
+    /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
+    /// loader or a page says is the same on all.
+    pub fn is_for(self, generation: Generation) -> bool {
+        match self {
+            Self::UnknownWord
+            | Self::WordTwice
+            | Self::NoData
+            | Self::TwoData
+            | Self::Page
+            | Self::Enrolled => generation == Generation::V6_12,
+            _ => true,
+        }
+    }
+
     /// The directory of the machine's files. The later boot is of the same machine.
     pub const fn directory(self) -> &'static str {
         match self {
@@ -102,6 +118,12 @@ pub struct Check {
     pub judge: Judge,
     /// What it shows.
     pub shows: &'static str,
+}
+
+/// The names of the checks that are for a kernel, in their order.
+pub fn names_for(generation: Generation) -> Vec<&'static str> {
+    let is_for = |check: &&Check| check.judge.boots().iter().any(|boot| boot.is_for(generation));
+    ALL.iter().filter(is_for).map(|check| check.name).collect()
 }
 
 /// The check of that name.

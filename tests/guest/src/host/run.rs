@@ -51,7 +51,7 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     };
     let boots = Boots::new(&workshop)?;
     let mut results = Results { version: generation.name().to_owned(), ..Results::default() };
-    for boot in Boot::ALL {
+    for boot in Boot::ALL.into_iter().filter(|boot| boot.is_for(generation)) {
         let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.judge.boots().contains(&boot));
         let names: Vec<&str> = names.iter().copied().filter(is_in).collect();
         if names.is_empty() {
@@ -75,7 +75,7 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
 /// # Errors
 /// As [`run`]; and if the results cannot be kept.
 pub fn shared(generation: Generation) -> Result<Results> {
-    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
+    let names = checks::names_for(generation);
     let key = format!("host-{}", generation.name());
     shared_as(&key, generation, &names, || run(generation, &names, |_, _| {}))
 }
