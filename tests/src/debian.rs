@@ -63,6 +63,7 @@ pub const FOR_HOST: &[Package] = &[
     Package { name: "sbsigntool", program: "sbsign", purpose: "a second opinion on signed programs" },
     Package { name: "mtools", program: "mcopy", purpose: "changes files on EFI system partitions" },
     Package { name: "dosfstools", program: "fsck.fat", purpose: "checks them" },
+    Package { name: "efitools", program: "sign-efi-sig-list", purpose: "keys for firmware that has none" },
     Package { name: "fdisk", program: "sfdisk", purpose: "a second opinion on partition tables" },
     Package { name: "kmod", program: "depmod", purpose: "lists kernel modules" },
 ];

@@ -3,6 +3,7 @@
 use crate::oracle;
 use crate::packages::{self, Missing};
 use anyhow::{Context, Result};
+use sealpack_guest::kernels::Generation;
 use sealpack_tests::composefs::Tools;
 use sealpack_tests::{command, debian, paths, program};
 use std::collections::BTreeMap;
@@ -44,6 +45,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if sealpack_guest::run::why_not().is_none() {
         // Not within the time of the first test that needs them.
         sealpack_guest::programs::build()?;
+    }
+    if sealpack_guest::host::run::why_not().is_none() {
+        for generation in Generation::ALL {
+            if let Err(error) = sealpack_guest::host::image::system(generation) {
+                eprintln!("warning: tests of sealed hosts will fail: {error:#}");
+            }
+        }
     }
     if arguments.runner.is_empty() {
         // First, so that the last lines are the runner's summary of all the rest.

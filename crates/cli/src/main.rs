@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod compat;
 mod context;
+#[cfg(test)]
+mod documented;
 mod error;
 mod hint;
 mod output;
@@ -66,7 +68,11 @@ fn main() -> ExitCode {
     {
         return tool.run(argv0, arguments);
     }
-    let parsed = Arguments::command().try_get_matches().and_then(|matches| {
+    let mut command = Arguments::command();
+    if wants_all_verbs(&command, std::env::args_os()) {
+        command.build();
+    }
+    let parsed = command.try_get_matches().and_then(|matches| {
         let trust_by_variable = matches.value_source("trust") == Some(ValueSource::EnvVariable);
         Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches), trust_by_variable))
     });
@@ -136,6 +142,17 @@ fn usage_of(words: &[String]) -> clap::builder::StyledStr {
     verb.render_usage()
 }
 
+/// Whether the answer may list the verbs, with what each does: help does, and what is said to who names no verb.
+fn wants_all_verbs(command: &clap::Command, arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let words: Vec<_> = arguments.skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_help = |word: &String| {
+        let is_short = word.starts_with('-') && !word.starts_with("--");
+        word == "help" || word == "--help" || is_short && word.contains('h')
+    };
+    let is_verb = |word: &String| command.find_subcommand(word).is_some();
+    words.iter().any(is_help) || !words.iter().any(|word| is_verb(word) || word == "--version")
+}
+
 /// Whether machines read the answer, though the command line cannot be understood.
 fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
     arguments.skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
@@ -144,6 +161,27 @@ fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn verbs_are_put_together_only_where_they_are_listed_or_used() {
+        let wants = |line: &str| {
+            super::wants_all_verbs(&super::Arguments::command(), line.split(' ').map(Into::into))
+        };
+        assert!(wants("sealpack") && wants("sealpack frobnicate") && wants("sealpack --help"));
+        assert!(
+            wants("sealpack mount --help") && wants("sealpack mount -qh") && wants("sealpack help mount")
+        );
+        assert!(!wants("sealpack --version") && !wants("sealpack --store x mount a b"));
+        // Neither shows in what is said then.
+        let mut all = super::Arguments::command();
+        all.build();
+        let mount = |command: &mut clap::Command| {
+            let mut matches = command.try_get_matches_from_mut(["sealpack", "mount", "a"]).unwrap_err();
+            matches.remove(clap::error::ContextKind::Usage);
+            matches.to_string()
+        };
+        assert_eq!(mount(&mut all), mount(&mut super::Arguments::command()));
+    }
 
     #[test]
     fn machines_are_told_from_the_words_of_a_line_that_is_wrong() {

@@ -1,9 +1,11 @@
 //! Whether the parts of an image in the store belong together: what its record says, its manifest, config, platform, index,
 //! metadata image and seal. Each can be whole and that of another image.
 
+use std::collections::HashMap;
 use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
 
-use sealpack_format::digest::BlobDigest;
+use sealpack_format::digest::{BlobDigest, DiffId, ObjectId};
 use sealpack_node::seals;
 use sealpack_oci::budget::Limits;
 use sealpack_oci::manifest::{Config, Document, Index, Manifest};
@@ -24,19 +26,34 @@ pub fn misfits(store: &Store, record: &ImageRecord) -> Vec<Misfit> {
     misfits.0
 }
 
-/// As [`misfits`]; and whether the metadata image is the one that the layers make, which takes a merge of their records.
-#[must_use]
-pub fn misfits_and_made_again(store: &Store, record: &ImageRecord) -> Vec<Misfit> {
-    let mut misfits = Misfits(misfits(store, record));
-    let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
-    // Layers that cannot be merged are missing or damaged themselves.
-    if let Ok(made) = image_id(store, &layers, XattrRule::default(), Limits::NONE)
-        && made != record.metadata_image
-    {
-        misfits
-            .record(format!("it has metadata image {}, and its layers make {made}", record.metadata_image));
+/// What the layers of images make, each list of layers merged once.
+#[derive(Default)]
+pub struct MadeAgain(Mutex<HashMap<Vec<DiffId>, Option<ObjectId>>>);
+
+impl MadeAgain {
+    /// As [`misfits`]; and whether the metadata image is the one that the layers make, which takes a merge of their records.
+    #[must_use]
+    pub fn misfits(&self, store: &Store, record: &ImageRecord) -> Vec<Misfit> {
+        let mut misfits = Misfits(misfits(store, record));
+        let made = self.image_of(store, record.layers.iter().map(|layer| layer.diff_id).collect());
+        if let Some(made) = made.filter(|made| *made != record.metadata_image) {
+            let image = record.metadata_image;
+            misfits.record(format!("it has metadata image {image}, and its layers make {made}"));
+        }
+        misfits.0
     }
-    misfits.0
+
+    /// `None` of layers that cannot be merged: these are missing or damaged themselves.
+    fn image_of(&self, store: &Store, layers: Vec<DiffId>) -> Option<ObjectId> {
+        // Each change is one insertion; a panic elsewhere leaves the map whole.
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = known().get(&layers) {
+            return *made;
+        }
+        let made = image_id(store, &layers, XattrRule::default(), Limits::NONE).ok();
+        known().insert(layers, made);
+        made
+    }
 }
 
 /// The index that the image is from, where that can be seen: of a record that only claims one, pins know nothing.

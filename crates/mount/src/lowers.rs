@@ -13,7 +13,7 @@ use crate::devices::{Active, Broker, Client, Files, Lowered, Verity};
 use crate::error::Error;
 use crate::level::{Assurance, Level};
 use crate::metadata::CheckedImage;
-use crate::packs::{check_objects, open_pack, open_tree};
+use crate::packs::{check_objects, open_pack, open_tree, wants_bytes};
 use crate::plan::{Filesystem, Layer, Lower, Plan, Setting, asked_for};
 
 /// What the kernel reads a mounted metadata image or pack from.
@@ -70,10 +70,10 @@ impl<'p> OpenLowers<'p> {
             let (data, tree) = match lower.layer {
                 Layer::Pack(_) => (open_pack(&lower.path, device, looks.then_some(&mut objects))?, None),
                 Layer::Metadata | Layer::Directory(_) => {
-                    let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id)?;
                     let tree = device.and_then(|device| Some((device, device.tree.as_ref()?)));
-                    let tree =
-                        tree.map(|(device, path)| open_tree(path, device, &plan.image_id, &checked.bytes));
+                    let kept = looks || tree.is_some_and(|(device, _)| wants_bytes(device, &plan.image_id));
+                    let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id, kept)?;
+                    let tree = tree.map(|(device, path)| open_tree(path, device, &plan.image_id, &checked));
                     image = Some((&lower.path, checked.bytes, checked.has_verity));
                     (checked.file, tree.transpose()?)
                 }
@@ -81,7 +81,7 @@ impl<'p> OpenLowers<'p> {
             lowers.push(OpenLower { lower, data, tree });
         }
         let image_has_verity = image.as_ref().is_some_and(|(_, _, has_verity)| *has_verity);
-        if let (true, Some((path, bytes, _))) = (looks, &image) {
+        if let (true, Some((path, Some(bytes), _))) = (looks, &image) {
             check_objects(path, bytes, &objects)?;
         }
         Ok(Self { lowers, image_has_verity })

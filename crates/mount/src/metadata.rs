@@ -1,13 +1,14 @@
 //! The metadata image: checked, before anything is mounted, through the descriptor that then is.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use sealpack_format::digest::{Algorithm, ObjectId};
+use sealpack_format::digest::ObjectId;
 use sealpack_format::erofs::Image;
+use sealpack_format::verity::BLOCK_BYTES;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::fsverity::Measurement;
 
@@ -15,39 +16,72 @@ use crate::error::Error;
 
 const WHAT: &str = "the metadata image";
 
+/// How much is read at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+
 /// A metadata image whose bytes were the right ones.
 #[derive(Debug)]
 pub(crate) struct CheckedImage {
     pub(crate) file: File,
     /// Whether fs-verity is enabled, so that they stay the right ones.
     pub(crate) has_verity: bool,
-    /// All of it.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) size_bytes: u64,
+    /// All of it, where somebody has to look into it.
+    pub(crate) bytes: Option<Vec<u8>>,
 }
 
 impl CheckedImage {
     /// Opens the metadata image at `path` and checks that it is the one meant, by its fs-verity
-    /// digest, and that it asks for no other device.
+    /// digest, and that it asks for no other device. It is kept in memory if it is `kept`.
     ///
     /// What is mounted later is the file that is open now, whatever its name leads to then.
-    pub(crate) fn open(kernel: &Kernel, path: &Path, id: &ObjectId) -> Result<Self, Error> {
+    pub(crate) fn open(kernel: &Kernel, path: &Path, id: &ObjectId, kept: bool) -> Result<Self, Error> {
         let failed = |error| Error::Io { what: WHAT, path: path.to_owned(), error };
         let file = open_file(WHAT, path)?;
         let doing = "measuring the metadata image";
         let measurement = kernel.measure_verity(&file).map_err(|error| Error::Call { doing, error })?;
-        let mut bytes = Vec::new();
-        (&file).read_to_end(&mut bytes).map_err(failed)?;
-        if measurement != Measurement::Digest(*id) {
-            // It has no fs-verity, or with parameters of somebody else's choice.
-            let actual = digest_of(id.algorithm(), &bytes);
-            if actual != *id {
-                let (expected, actual) = (Box::new(*id), Box::new(actual));
-                return Err(Error::WrongImage { path: path.to_owned(), expected, actual });
+        let is_measured = measurement == Measurement::Digest(*id);
+        let mut size_bytes = file.metadata().map_err(failed)?.len();
+        let (mut start, mut bytes) = (Vec::new(), kept.then(Vec::new));
+        if is_measured && !kept {
+            let _ = (&file).take(BLOCK_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
+        } else {
+            // It has no fs-verity, or with parameters of somebody else's choice; or it is wanted.
+            let mut hasher = sealpack_kernel::fsverity::hasher(id.algorithm());
+            each_chunk(&file, |chunk| {
+                if !is_measured {
+                    hasher.update(chunk);
+                }
+                start.extend(&chunk[..chunk.len().min(BLOCK_BYTES - start.len())]);
+                bytes.iter_mut().for_each(|bytes| bytes.extend(chunk));
+            })
+            .map_err(failed)?;
+            if !is_measured {
+                size_bytes = hasher.size_bytes();
+                let actual = hasher.finish();
+                if actual != *id {
+                    let (expected, actual) = (Box::new(*id), Box::new(actual));
+                    return Err(Error::WrongImage { path: path.to_owned(), expected, actual });
+                }
             }
         }
-        Image::open(&bytes).map_err(|error| Error::BadImage { path: path.to_owned(), error })?;
+        let bad = |error| Error::BadImage { path: path.to_owned(), error };
+        Image::check_start(&start, size_bytes).map_err(bad)?;
         let has_verity = matches!(measurement, Measurement::Digest(_) | Measurement::ForeignAlgorithm(_));
-        Ok(Self { file, has_verity, bytes })
+        Ok(Self { file, has_verity, size_bytes, bytes })
+    }
+}
+
+/// Gives a file to `each`, piece by piece.
+fn each_chunk(mut file: &File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => each(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -61,11 +95,4 @@ pub(crate) fn open_file(what: &'static str, path: &Path) -> Result<File, Error> 
         return Err(Error::NotAFile { what, path: path.to_owned() });
     }
     Ok(file)
-}
-
-/// The fs-verity digest of `bytes`.
-fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> ObjectId {
-    let mut hasher = sealpack_kernel::fsverity::hasher(algorithm);
-    hasher.update(bytes);
-    hasher.finish()
 }

@@ -59,26 +59,37 @@ pub fn look_for_objects<'p>(
     id: &ObjectId,
     packs: impl IntoIterator<Item = &'p Path>,
 ) -> Result<(), Error> {
-    let checked = CheckedImage::open(kernel, image, id)?;
+    let checked = CheckedImage::open(kernel, image, id, true)?;
     let mut objects = HashSet::new();
     for path in packs {
         open_pack(path, None, Some(&mut objects))?;
     }
-    check_objects(image, &checked.bytes, &objects)
+    check_objects(image, &checked.bytes.unwrap_or_default(), &objects)
 }
 
-/// Opens the hash area at `path` of the metadata image `id` with the bytes `image`, and checks that it is the one planned: the
-/// root hash is that of the image, and every block of the tree is what it should be.
+/// Whether a metadata image must be in memory for [`open_tree`]: where its digest does not prove the root hash, and where there
+/// is no tree.
+pub(crate) fn wants_bytes(device: &Device, id: &ObjectId) -> bool {
+    id.algorithm() != Algorithm::Sha256 || device.data_blocks <= 1
+}
+
+/// Opens the hash area at `path` of the metadata image `id`, and checks that it is the one planned: the root hash is that of the
+/// image, and every block of the tree is what it should be.
 ///
 /// A seal states the root hash beside the image's digest, but only the root hash is signed. That both are of the same image
 /// the digest itself proves where it is SHA-256; otherwise it is certain only once the root hash was computed.
-pub(crate) fn open_tree(path: &Path, device: &Device, id: &ObjectId, image: &[u8]) -> Result<File, Error> {
+pub(crate) fn open_tree(
+    path: &Path,
+    device: &Device,
+    id: &ObjectId,
+    image: &CheckedImage,
+) -> Result<File, Error> {
     let bad = |problem: String| Error::BadTree { path: path.to_owned(), problem };
     let failed = |error| Error::Io { what: TREE, path: path.to_owned(), error };
     let hash = sealpack_kernel::sha256::leaf_hash();
     let file = open_file(TREE, path)?;
     let shape = TreeShape::of(device.data_blocks).map_err(|error| bad(error.to_string()))?;
-    let image_bytes = u64::try_from(image.len()).unwrap_or(u64::MAX);
+    let (image_bytes, bytes) = (image.size_bytes, image.bytes.as_deref());
     if device.data_blocks.checked_mul(BLOCK_BYTES as u64) != Some(image_bytes) {
         let blocks = device.data_blocks;
         return Err(bad(format!("it is for {blocks} blocks, but the image has {image_bytes} bytes")));
@@ -95,17 +106,16 @@ pub(crate) fn open_tree(path: &Path, device: &Device, id: &ObjectId, image: &[u8
     };
     Superblock::parse(block_at(0).unwrap_or_default()).map_err(|error| bad(error.to_string()))?;
     // Of a single block there is no tree.
-    let top = shape.levels().last().map_or(Some(image), |top| block_at(top.first_block));
+    let top = shape.levels().last().map_or(bytes, |top| block_at(top.first_block));
     let mut digest = [[0; 32]];
     hash(top.unwrap_or_default(), &mut digest);
     check_root_hash(TREE, path, device, RootHash::new(digest[0]))?;
     let is_of_image = match id.algorithm() {
         Algorithm::Sha256 => fsverity_digest_of_device(image_bytes, &device.root_hash) == *id,
-        Algorithm::Sha512 => root_hash_of(image) == device.root_hash,
+        Algorithm::Sha512 => bytes.map(root_hash_of) == Some(device.root_hash),
     };
     if !is_of_image {
-        let actual = root_hash_of(image);
-        return Err(bad(format!("it is that of another image: this one has the root hash {actual}")));
+        return Err(bad(format!("it is that of another image than {id}")));
     }
     match verify_area(hash, image_bytes, &area, &device.root_hash) {
         Ok(()) => Ok(file),

@@ -43,10 +43,9 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// A fact of the kind that `word` names.
-    pub(crate) fn new(word: &'static str) -> Self {
-        // The length of nothing ends the word.
-        Self { hash: Sha256::new_with_prefix(word), newest: SystemTime::UNIX_EPOCH }.and(b"")
+    /// About nothing yet.
+    pub(crate) fn new() -> Self {
+        Self { hash: Sha256::new(), newest: SystemTime::UNIX_EPOCH }
     }
 
     /// It is about these bytes, too.
@@ -72,10 +71,10 @@ impl About {
         self.and(fields.as_flattened())
     }
 
-    /// The fact. To be made before what it says is looked at.
-    pub(crate) fn fact(self) -> Fact {
+    /// The fact of that kind. To be made before what it says is looked at.
+    pub(crate) fn fact(&self, word: &'static str) -> Fact {
         let mut record = [0; RECORD_BYTES];
-        record.copy_from_slice(&self.hash.finalize()[..RECORD_BYTES]);
+        record.copy_from_slice(&self.hash.clone().chain_update(word).finalize()[..RECORD_BYTES]);
         // A status tells whole seconds here, so one more.
         let settled = self.newest + SETTLED + Duration::from_secs(1);
         Fact { record, is_settled: settled < SystemTime::now() }

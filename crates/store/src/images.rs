@@ -104,8 +104,9 @@ impl Store {
     /// # Errors
     /// [`Error::ImageIncomplete`] when one is not; as [`tree`](Self::tree).
     pub fn all_have_verity(&self, image: &ImageRecord) -> Result<bool> {
-        let are_there = self.about_objects("objects are there", &image.metadata_image)?.fact();
-        let have_verity = self.about_objects("objects have fs-verity", &image.metadata_image)?.fact();
+        let about = self.about_objects(&image.metadata_image)?;
+        let [are_there, have_verity] =
+            ["objects are there", "objects have fs-verity"].map(|word| about.fact(word));
         if self.remembers(&have_verity) {
             return Ok(true);
         }
@@ -129,9 +130,9 @@ impl Store {
 
     /// What a fact about the objects of metadata image `id` rests on: it, and the directories that they are in. Their status
     /// changes whenever an object comes, goes, or is replaced.
-    fn about_objects(&self, word: &'static str, id: &ObjectId) -> Result<About> {
+    fn about_objects(&self, id: &ObjectId) -> Result<About> {
         let image = self.images.stat(metadata_image_file_name(id))?.ok_or(Error::ImageMissing(*id))?;
-        let mut about = About::new(word).and(id.as_bytes()).and_status(Some(&image));
+        let mut about = About::new().and(id.as_bytes()).and_status(Some(&image));
         for fan in fans() {
             about = about.and_status(self.objects.stat(fan)?.as_ref());
         }
@@ -144,11 +145,11 @@ impl Store {
     /// # Errors
     /// Failures of the system.
     pub fn packs_are_complete(&self, id: &ObjectId, packs: &[RootHash]) -> Result<Fact> {
-        let mut about = About::new("packs are complete").and(id.as_bytes());
+        let mut about = About::new().and(id.as_bytes());
         for pack in packs {
             about = about.and(pack.as_bytes()).and_status(self.root.stat(pack_path(pack))?.as_ref());
         }
-        Ok(about.fact())
+        Ok(about.fact("packs are complete"))
     }
 
     /// The fact that those layers, the lowest first, make metadata image `id`, which has that size, by that `rule`: a text that
@@ -161,12 +162,11 @@ impl Store {
         id: &ObjectId,
         size_bytes: u64,
     ) -> Fact {
-        let mut about = About::new("layers make").and(rule.as_bytes()).and(id.as_bytes());
-        about = about.and(&size_bytes.to_le_bytes());
+        let mut about = About::new().and(rule.as_bytes()).and(id.as_bytes()).and(&size_bytes.to_le_bytes());
         for layer in layers {
             about = about.and(layer.to_string().as_bytes());
         }
-        about.fact()
+        about.fact("layers make")
     }
 
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).

@@ -50,8 +50,8 @@ impl std::fmt::Display for Misfit {
 }
 
 /// Says what of an image contradicts the rest of it. Manifests, configs, indexes and seals are bytes to the store; whoever
-/// reads them tells.
-pub type MisfitsOf<'a> = &'a dyn Fn(&ImageRecord) -> Vec<Misfit>;
+/// reads them tells. Asked by several threads.
+pub type MisfitsOf<'a> = &'a (dyn Fn(&ImageRecord) -> Vec<Misfit> + Sync);
 
 /// The kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

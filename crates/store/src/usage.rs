@@ -1,6 +1,7 @@
 //! How large images are, and what they share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::packs::PackDescriptor;
 use crate::refs::{ImageRecord, ObjectForm};
 use crate::store::Store;
+use crate::threads::for_each;
 
 /// What one image takes, by the objects of its layers, or by their packs; contents kept in records (up to 64
 /// bytes) not counted.
@@ -59,6 +61,22 @@ impl Usage {
             self.own_bytes += bytes;
         }
     }
+}
+
+/// An object of a layer, small: there are many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Counted {
+    start: [u64; 4],
+    size_bytes: u64,
+    /// Of the layer.
+    place: u32,
+}
+
+/// The first 32 bytes of a digest, which no two objects have in common.
+fn start_of(id: &ObjectId) -> [u64; 4] {
+    let (words, _) = id.as_bytes().as_chunks();
+    let mut words = words.iter().map(|word| u64::from_be_bytes(*word));
+    std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
 /// Places of images in a list, and of layers in another one: sorted, each once.
@@ -119,21 +137,26 @@ impl Store {
 
     /// The objects of layers, counted by the layers that have them.
     fn objects_by_layers(&self, layers: &[DiffId]) -> Result<BTreeMap<Places, Shared>> {
-        let mut all = Vec::new();
-        for (place, diff_id) in (0..).zip(layers) {
-            self.for_each_object_of_layer(diff_id, |id, size_bytes| {
-                all.push((id, size_bytes, place));
+        let numbered: Vec<(u32, &DiffId)> = (0..).zip(layers).collect();
+        let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let parts = for_each(threads, &numbered, Vec::new, |part: &mut Vec<Counted>, (place, diff_id)| {
+            let add = |id: ObjectId, size_bytes| {
+                part.push(Counted { start: start_of(&id), size_bytes, place: *place });
                 Ok(())
-            })?;
-        }
+            };
+            self.for_each_object_of_layer(diff_id, add).map(drop)
+        })?;
+        let mut all = parts.concat();
+        drop(parts);
         all.sort_unstable();
         let mut by_layers = BTreeMap::<Places, Shared>::new();
         let mut places = Places::new();
-        for same in all.chunk_by(|(a, ..), (b, ..)| a == b) {
+        for same in all.chunk_by(|a, b| a.start == b.start) {
             places.clear();
-            places.extend(same.iter().map(|(.., place)| *place));
+            places.extend(same.iter().map(|counted| counted.place));
+            places.sort_unstable();
             places.dedup();
-            let size_bytes = same.first().map_or(0, |(_, size_bytes, _)| *size_bytes);
+            let size_bytes = same.first().map_or(0, |counted| counted.size_bytes);
             let shared = match by_layers.get_mut(&places) {
                 Some(shared) => shared,
                 None => by_layers.entry(places.clone()).or_default(),

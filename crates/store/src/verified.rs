@@ -48,12 +48,12 @@ impl Fingerprint {
     }
 }
 
-/// A set of fingerprints. They are hashes already.
-type Known = HashSet<Fingerprint, BuildHasherDefault<Start>>;
+/// A set of what is a hash already.
+pub(crate) type Known<T = Fingerprint> = HashSet<T, BuildHasherDefault<Start>>;
 
-/// The first bytes of a fingerprint.
+/// The first bytes of a hash.
 #[derive(Default)]
-struct Start(u64);
+pub(crate) struct Start(u64);
 
 impl Hasher for Start {
     fn finish(&self) -> u64 {

@@ -34,6 +34,27 @@ pub fn write(kernel: &Kernel, programs: &Programs, target: &Path) -> Result<()> 
     archive.end()
 }
 
+/// Writes an archive with busybox, these of the kernel's modules, and `init` as the first process, nothing else.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_minimal(kernel: &Kernel, modules: &[&str], init: &Path, target: &Path) -> Result<()> {
+    let file = fs::File::create(target).with_context(|| format!("cannot make {}", target.display()))?;
+    let mut archive = Cpio { out: io::BufWriter::new(file), count: 0 };
+    for dir in ["bin", "dev", "modules", "root"] {
+        archive.directory(dir)?;
+    }
+    archive.character_device("dev/console", 5, 1)?;
+    archive.file("init", init)?;
+    let busybox = sealpack_tests::command::find("busybox").context("busybox is not installed")?;
+    archive.file("bin/busybox", &busybox)?;
+    for module in modules {
+        let name = format!("{module}.ko");
+        archive.file(&format!("modules/{name}"), &kernel.modules().join(&name))?;
+    }
+    archive.end()
+}
+
 struct Cpio<W> {
     out: W,
     count: u32,

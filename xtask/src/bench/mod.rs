@@ -8,6 +8,7 @@ mod entries;
 mod figures;
 mod fleet;
 mod goal;
+mod host;
 mod known;
 mod mount;
 mod plot;
@@ -37,7 +38,7 @@ struct Benchmark {
     run: fn(&Setting) -> Result<Vec<Table>>,
 }
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 10] = [
     Benchmark {
         name: "pull",
         measures: "pulls into an empty store beside their floor and the peers",
@@ -58,6 +59,7 @@ const ALL: [Benchmark; 9] = [
     Benchmark { name: "start", measures: "the start of the program, and its size", run: start::run },
     Benchmark { name: "tree", measures: "dm-verity hash trees beside those of veritysetup", run: tree::run },
     Benchmark { name: "seal", measures: "what a seal costs", run: seal::run },
+    Benchmark { name: "host", measures: "a sealed host's start beside a plain one's", run: host::run },
     Benchmark { name: "compat", measures: "the composefs tools, ours and the C ones", run: compat::run },
 ];
 

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     say(
         "Two Debian images go from a registry on this machine into a store; one is run, sealed, published, pulled again and \
-         enforced by a booted kernel. It takes about 8 minutes the first time, most of them to build, and less later.",
+         enforced by a booted kernel; and then a whole machine starts from a sealed image. It takes about 12 minutes the first time, most of them to build, and less later.",
     );
     step("the Debian packages that it needs");
     packages::provide(&[debian::FOR_TESTS], Missing::InstallOrFail)?;
@@ -62,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     drop(registry);
     let pulled = demo.store();
     guest::demo::show(Generation::V6_12, Some(&pulled))?;
+    guest::demo::show_host(Generation::V6_12)?;
     remove(&demo.place)
 }
 

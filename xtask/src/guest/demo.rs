@@ -3,6 +3,7 @@
 use crate::demo::step;
 use crate::packages::{self, Missing};
 use anyhow::Result;
+use sealpack_guest::host;
 use sealpack_guest::kernels::Generation;
 use sealpack_guest::report::Row;
 use sealpack_guest::run::{self, Demo};
@@ -31,8 +32,32 @@ pub(crate) fn show(generation: Generation, pulled: Option<&Path>) -> Result<()> 
     Ok(())
 }
 
+/// Boots a sealed host, and prints how it came up, and what root tried there and what came of it.
+pub(crate) fn show_host(generation: Generation) -> Result<()> {
+    step("the Debian packages that a sealed host needs");
+    packages::provide_for_guest(Missing::InstallOrSay)?;
+    step("a sealed host: a Debian with systemd in an OCI image, sealed, on a disk with its UKI");
+    match host::demo::demo(generation)? {
+        host::demo::Demo::Skipped(why) => println!("# skipped: {why}"),
+        host::demo::Demo::Shown(console, rows) => {
+            println!("# Firmware with Secure Boot started it, and nothing but what was signed runs there:");
+            console.iter().for_each(|line| println!("  {line}"));
+            println!("# Then root tried to get out of that:");
+            print!(
+                "{}",
+                table_of(["what root tried", "what the kernel said", "what is there for it"], &rows)
+            );
+        }
+    }
+    Ok(())
+}
+
 fn table(rows: &[Row]) -> String {
-    let head = ["what was tried", "what the kernel said", "its audit record, explained"].map(str::to_owned);
+    table_of(["what was tried", "what the kernel said", "its audit record, explained"], rows)
+}
+
+fn table_of(head: [&str; 3], rows: &[Row]) -> String {
+    let head = head.map(str::to_owned);
     let line = WIDTHS.map(|width| "-".repeat(width));
     let rows = rows.iter().map(|row| [row.tried.clone(), row.said.clone(), row.explained.clone()]);
     [head, line.clone()].into_iter().chain(rows).chain([line]).map(|cells| lines(&cells)).collect()

@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// A shell in the guest, on 6.12 unless another kernel is given
     #[arg(long)]
     shell: bool,
-    /// The table that `cargo xtask demo` ends with, on 6.12 unless another kernel is given
+    /// The tables that `cargo xtask demo` ends with, on 6.12 unless another kernel is given
     #[arg(long, conflicts_with_all = ["names", "shell", "log"])]
     demo: bool,
     /// Also print what the kernel and the checks print
@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return shell(generations.next().context("no kernel is wanted")?);
     }
     if arguments.demo {
-        return demo::show(generations.next().context("no kernel is wanted")?, None);
+        let generation = generations.next().context("no kernel is wanted")?;
+        demo::show(generation, None)?;
+        return demo::show_host(generation);
     }
     let mut failed = 0;
     for generation in generations {
@@ -70,7 +72,7 @@ fn run_on(generation: Generation, arguments: &Arguments) -> Result<usize> {
     let is_wanted =
         |name: &&str| arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name);
     let names: Vec<_> = checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
-    let of_hosts: Vec<_> = host::checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
+    let of_hosts: Vec<_> = host::checks::names_for(generation).into_iter().filter(is_wanted).collect();
     let mut failed = 0;
     if !names.is_empty() {
         failed += show(arguments, |watch| run::run(generation, &names, watch))?;

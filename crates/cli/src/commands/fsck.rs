@@ -35,7 +35,8 @@ impl Fsck {
         let store = context.open()?;
         let options =
             FsckOptions { repair: self.repair, threads: self.threads, wait: Duration::from_secs(self.wait) };
-        let misfits_of = |record: &ImageRecord| parts::misfits_and_made_again(&store, record);
+        let made_again = parts::MadeAgain::default();
+        let misfits_of = |record: &ImageRecord| made_again.misfits(&store, record);
         let report = store.fsck(&options, &objects_of_image, &misfits_of, &())?;
         show::checked::checked(context.output, &report)?;
         self.verdict(&report)

@@ -29,7 +29,9 @@ mod verify;
 use crate::context::Context;
 use crate::error::CommandResult;
 
+/// Each is put together only when it is the one that was asked for, or all of them are listed.
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Pull(Box<pull::Pull>),
     Images(images::Images),

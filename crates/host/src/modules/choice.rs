@@ -15,9 +15,9 @@ const NEEDED: [&str; 6] = ["loop", "dm_mod", "dm_verity", "erofs", "overlay", "e
 /// that is there when it is activated, so that they are loaded first.
 const HASHES: [&str; 2] = ["crypto-sha256", "crypto-crc32c"];
 
-/// What the disk of a host may be behind: virtual machines (KVM, Xen, Hyper-V, VMware), NVMe, SATA, SCSI and its RAID
-/// controllers, USB, SD and MMC. For others there is `--module`.
-const HARDWARE: [&str; 26] = [
+/// What the disk of a virtual machine may be behind (KVM, Xen, Hyper-V, VMware), which answers at once, and what makes
+/// disks of SCSI devices.
+const HARDWARE: [&str; 8] = [
     "virtio_pci",
     "virtio_mmio",
     "virtio_blk",
@@ -25,9 +25,14 @@ const HARDWARE: [&str; 26] = [
     "xen_blkfront",
     "hv_storvsc",
     "vmw_pvscsi",
+    "sd_mod",
+];
+
+/// What the disk of another machine may be behind, or of an emulated one: NVMe, SATA, SCSI's RAID controllers, USB, SD, MMC
+/// and UFS. For others there is `--module`.
+const SLOW_HARDWARE: [&str; 18] = [
     "nvme",
     "vmd",
-    "sd_mod",
     "ahci",
     "ata_piix",
     "mpt3sas",
@@ -45,6 +50,10 @@ const HARDWARE: [&str; 26] = [
     "sdhci_acpi",
     "ufshcd_pci",
 ];
+
+/// The kernel's parameter of every module by which loading it does not wait until its hardware answered
+/// (`unknown_module_param_cb`, kernel/module/main.c). The disk is waited for afterwards, whatever it is behind.
+const WITHOUT_WAITING: &str = "async_probe=1";
 
 /// dm-verity's parameter by which `.dm-verity` takes certificates until it is sealed (Linux 7.0). Other kernels pass it
 /// over.
@@ -79,7 +88,7 @@ impl Choice {
     pub fn of(index: &Index, more: &[String]) -> Result<Self, ModulesError> {
         let needed = needed(index)?;
         let mut walk = Walk::default();
-        for name in HASHES.into_iter().chain(NEEDED).chain(HARDWARE) {
+        for name in HASHES.into_iter().chain(NEEDED).chain(HARDWARE).chain(SLOW_HARDWARE) {
             index.meant(name).into_iter().try_for_each(|name| walk.add(index, name, 0))?;
         }
         for name in more {
@@ -128,7 +137,12 @@ fn needed(index: &Index) -> Result<HashSet<&str>, ModulesError> {
 fn chosen(index: &Index, name: &str, is_needed: bool) -> Result<Chosen, ModulesError> {
     let Entry { path, .. } = &index.modules[name];
     let file = path.rsplit('/').next().unwrap_or(path);
-    let module = Module::new(file, if name == "dm_verity" { UNSEALED } else { "" })?;
+    let parameters = match name {
+        "dm_verity" => UNSEALED,
+        name if SLOW_HARDWARE.contains(&name) => WITHOUT_WAITING,
+        _ => "",
+    };
+    let module = Module::new(file, parameters)?;
     let module = if is_needed { module } else { module.optional() };
     Ok(Chosen { path: path.clone(), module })
 }

@@ -15,6 +15,8 @@ kernel/drivers/scsi/scsi_mod.ko.xz: kernel/drivers/scsi/scsi_common.ko.xz
 kernel/drivers/scsi/scsi_common.ko.xz:
 kernel/arch/x86/crypto/sha256-ssse3.ko.xz:
 kernel/arch/x86/crypto/crc32c-intel.ko.xz:
+kernel/drivers/ata/ahci.ko.xz: kernel/drivers/ata/libata.ko.xz
+kernel/drivers/ata/libata.ko.xz:
 kernel/net/qla2xxx.ko.xz: kernel/drivers/scsi/scsi_mod.ko.xz kernel/drivers/scsi/scsi_common.ko.xz
 ";
 const BUILT_IN: &str = "kernel/fs/ext4/ext4.ko\nkernel/drivers/virtio/virtio_pci.ko\n";
@@ -37,7 +39,8 @@ fn what_a_module_needs_is_loaded_before_it() {
         order_of(&choice),
         "-sha256-ssse3.ko.xz\nloop.ko.xz\ndm-mod.ko.xz\nreed_solomon.ko.xz\ndm-bufio.ko.xz\n\
          dm-verity.ko.xz keyring_unsealed=1\n-crc32c-intel.ko.xz\nlibcrc32c.ko.xz\nerofs.ko.xz\noverlay.ko.xz\n\
-         -scsi_common.ko.xz\n-scsi_mod.ko.xz\n-sd_mod.ko.xz\n"
+         -scsi_common.ko.xz\n-scsi_mod.ko.xz\n-sd_mod.ko.xz\n-libata.ko.xz\n\
+         -ahci.ko.xz async_probe=1\n"
     );
     assert_eq!(choice.modules[1].path, "kernel/drivers/block/loop.ko.xz");
     assert!(choice.words.is_empty());
@@ -59,7 +62,7 @@ fn what_is_only_loaded_before_a_needed_module_may_refuse() {
 fn a_module_that_is_asked_for_comes_last_with_what_it_needs() {
     let index = index(DEPENDENCIES, BUILT_IN);
     let with = |name: &str| Choice::of(&index, &[name.to_owned()]);
-    assert!(order_of(&with("qla2xxx").unwrap()).ends_with("-sd_mod.ko.xz\n-qla2xxx.ko.xz\n"));
+    assert!(order_of(&with("qla2xxx").unwrap()).ends_with("-ahci.ko.xz async_probe=1\n-qla2xxx.ko.xz\n"));
     assert_eq!(with("virtio-pci").unwrap(), Choice::of(&index, &[]).unwrap());
     assert_eq!(with("qla").unwrap_err().to_string(), "the kernel has no module \"qla\"");
 }

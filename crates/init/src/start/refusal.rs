@@ -43,7 +43,7 @@ pub(crate) struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { why, advice } = &self.failure;
-        let why = why.trim_end().replace('\n', "; ");
+        let why = why.trim_end().replace(":\n", ": ").replace('\n', "; ");
         write!(f, "boot refused, {}: {why}. To do: {}", self.step, advice.unwrap_or(self.step.advice()))
     }
 }

@@ -19,6 +19,8 @@ use crate::problem::{Misfit, MisfitsOf, Problem, ProblemKind};
 use crate::refs::{ImageRecord, LayerDescriptor, ObjectForm};
 use crate::seals::statement_of;
 use crate::store::Store;
+use crate::threads::for_each;
+use crate::verified::Known;
 
 /// Follows every reference. The problems come sorted by kind and path.
 pub(super) fn follow(
@@ -26,11 +28,14 @@ pub(super) fn follow(
     names: &Names,
     (inventory, damaged, packs): (Inventory, DamagedObjects, Packs),
     (objects_of, misfits_of): (ObjectsOfImage<'_>, MisfitsOf<'_>),
-    observer: &dyn Observer,
+    (threads, observer): (usize, &dyn Observer),
     report: &mut FsckReport,
 ) -> Result<Vec<Problem>> {
     let records = &names.records;
+    let good = inventory.objects.iter().filter(|id| !damaged.contains(id)).copied().collect();
     let mut follow = Follow {
+        good,
+        threads,
         store,
         records,
         inventory,
@@ -63,6 +68,9 @@ struct Follow<'a> {
     damaged: DamagedObjects,
     packs: Packs,
     problems: Vec<Problem>,
+    /// The objects that are there, undamaged.
+    good: Known<ObjectId>,
+    threads: usize,
     /// The names of the images that need a damaged object.
     needed_by: BTreeMap<ObjectId, BTreeSet<String>>,
 }
@@ -75,7 +83,7 @@ impl Follow<'_> {
 
     /// Whether the object is there, undamaged.
     fn has(&self, id: &ObjectId) -> bool {
-        self.inventory.objects.binary_search(id).is_ok() && !self.damaged.contains(id)
+        self.good.contains(id)
     }
 
     /// The names of the images for which `uses` holds.
@@ -124,11 +132,18 @@ impl Follow<'_> {
 
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {
         let images = self.inventory.images.clone();
-        for id in &images {
-            let names = self.names_of(|record| record.metadata_image == *id);
-            let path = self.store.metadata_image_path(id);
-            match self.store.objects_of(id, objects_of) {
-                Ok(objects) => self.image(id, &objects),
+        let this = &*self;
+        let looked = for_each(self.threads, &images, Vec::new, |looked: &mut Vec<_>, id| {
+            let result = this.store.objects_of(id, objects_of).map(|objects| this.lacked_by(id, &objects));
+            looked.push((*id, result));
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
+            Ok(())
+        })?;
+        for (id, result) in looked.into_iter().flatten() {
+            let names = self.names_of(|record| record.metadata_image == id);
+            let path = self.store.metadata_image_path(&id);
+            match result {
+                Ok((lacking, names)) => self.lacking(ProblemKind::IncompleteImage, path, lacking, names),
                 Err(Error::ImageDamaged { found, .. }) => {
                     let what = found.map_or_else(
                         || "it cannot be read".to_owned(),
@@ -141,32 +156,36 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(images.len() as u64)
     }
 
-    /// A metadata image that refers to those objects. Without a name nobody misses them: a collected image
-    /// that is still mounted.
-    fn image(&mut self, id: &ObjectId, objects: &[ObjectId]) {
+    /// What a metadata image that refers to those objects lacks, and the names of the images that do. Without a name nobody
+    /// misses anything: a collected image that is still mounted.
+    fn lacked_by(&self, id: &ObjectId, objects: &[ObjectId]) -> (BTreeSet<ObjectId>, BTreeSet<String>) {
         let (mut lacking, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let mut in_files = None;
         for record in self.records.iter().filter(|record| record.metadata_image == *id) {
-            let packs = record.layers.iter().filter_map(|layer| self.packs.objects_of(&layer.diff_id));
-            let packed: HashSet<_> = match record.objects {
-                ObjectForm::Files => HashSet::new(),
-                ObjectForm::Packs => packs.flatten().collect(),
+            let theirs: Vec<ObjectId> = match record.objects {
+                // For all names with files the same.
+                ObjectForm::Files => in_files
+                    .get_or_insert_with(|| {
+                        objects.iter().copied().filter(|object| !self.has(object)).collect::<Vec<_>>()
+                    })
+                    .clone(),
+                ObjectForm::Packs => {
+                    let packs =
+                        record.layers.iter().filter_map(|layer| self.packs.objects_of(&layer.diff_id));
+                    let packed: HashSet<_> = packs.flatten().collect();
+                    objects.iter().copied().filter(|object| !packed.contains(object)).collect()
+                }
             };
-            let has = |object: &ObjectId| match record.objects {
-                ObjectForm::Files => self.has(object),
-                ObjectForm::Packs => packed.contains(object),
-            };
-            let theirs: BTreeSet<_> = objects.iter().copied().filter(|object| !has(object)).collect();
             if !theirs.is_empty() {
                 names.insert(record.name.clone());
                 lacking.extend(theirs);
             }
         }
-        self.lacking(ProblemKind::IncompleteImage, self.store.metadata_image_path(id), lacking, names);
+        (lacking, names)
     }
 
     fn lacking(
@@ -245,8 +264,15 @@ impl Follow<'_> {
     /// What contradicts the rest of its image, but for what is a problem already.
     fn misfits(&mut self, names: &Names, misfits_of: MisfitsOf<'_>) {
         let mut found: BTreeMap<(ProblemKind, PathBuf, String), BTreeSet<String>> = BTreeMap::new();
-        for (place, record) in names.records.iter().enumerate() {
-            for Misfit { kind, what } in misfits_of(record) {
+        let numbered: Vec<_> = names.records.iter().enumerate().collect();
+        let asked = for_each(self.threads, &numbered, Vec::new, |misfits: &mut Vec<_>, (place, record)| {
+            misfits.push((*place, misfits_of(record)));
+            Ok(())
+        });
+        // Nobody who was asked can fail.
+        for (place, misfits) in asked.unwrap_or_default().into_iter().flatten() {
+            let record = &names.records[place];
+            for Misfit { kind, what } in misfits {
                 let path = match kind {
                     ProblemKind::DamagedSeal => self.store.seal_path(record),
                     _ => None,

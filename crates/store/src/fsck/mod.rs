@@ -59,7 +59,7 @@ impl Store {
             &names,
             (inventory, damaged, packs),
             (objects_of, misfits_of),
-            observer,
+            (threads, observer),
             &mut report,
         )?;
         if let Some(mode) = self.found_loose {

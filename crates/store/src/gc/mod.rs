@@ -64,6 +64,7 @@ impl Store {
         let mut marked = Marked::default();
         let marking = self.mark_names(&mut marked, options, &[], objects_of, observer);
         marking.map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
+        marked.unneeded = Some(self.unneeded_objects(&marked.needed)?);
         Ok(marked)
     }
 
@@ -88,6 +89,8 @@ impl Store {
         if !options.dry_run {
             self.settle_seals()?;
         }
+        let mut marked = marked;
+        let unneeded = marked.unneeded.take();
         let (needed, histories) = self
             .needed_by_names_and_mounts(marked, options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
@@ -97,7 +100,10 @@ impl Store {
         self.trim_histories(&histories, &mut sweep)?;
         // What refers to objects goes before them.
         self.sweep_files(&needed, &mut sweep)?;
-        self.sweep_objects(&needed, &mut sweep)?;
+        match unneeded {
+            Some(objects) => self.sweep_some_objects(&objects, &needed, &mut sweep)?,
+            None => self.sweep_objects(&needed, &mut sweep)?,
+        }
         if !options.dry_run && sweep.report.has_removed_verified() {
             self.forget_removed(&needed)?;
         }

@@ -35,6 +35,9 @@ pub struct Marked {
     layers: BTreeMap<DiffId, bool>,
     /// The metadata images whose objects are.
     metadata_images: BTreeSet<ObjectId>,
+    /// The objects that were there and not needed, sorted; nobody has looked where there are none. What has come since then is
+    /// left to the next gc.
+    pub(super) unneeded: Option<Vec<ObjectId>>,
 }
 
 impl Needed {

@@ -1,10 +1,10 @@
 //! Removing files, or counting what would be removed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::Stat;
+use sealpack_format::digest::ObjectId;
 
 use super::needed::Needed;
 use super::report::{GcReport, PARTIAL_KEPT, Removed};
@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::observer::{Event, Observer};
 use crate::places::{ALGORITHMS, BLOBS, IMAGES, LAYERS, PACKS, PARTIAL, SEALS, object_of};
 use crate::store::Store;
+use crate::threads::for_each;
 
 /// How many threads remove objects.
 const REMOVERS: usize = 8;
@@ -74,50 +75,67 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the objects that are not needed; counts them. Several threads, as removing is mostly waiting
-    /// for the filesystem: four times as fast on ext4.
-    pub(crate) fn sweep_objects(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
-        let mut fans = Vec::new();
-        self.for_each_object_directory(|fan, _| {
-            fans.push(fan.to_owned());
+    /// The objects that are there and not needed, sorted.
+    pub(super) fn unneeded_objects(&self, needed: &Needed) -> Result<Vec<ObjectId>> {
+        let found = for_each(REMOVERS, &self.fans_there()?, Vec::new, |found: &mut Vec<_>, fan| {
+            let Some(directory) = self.objects.try_sub(fan)? else { return Ok(()) };
+            for entry in directory.entries()? {
+                let id = object_of(fan, &entry.name).filter(|_| entry.kind.is_file());
+                found.extend(id.filter(|id| !needed.objects.contains(id)));
+            }
             Ok(())
         })?;
-        let (next, dry_run, observer) = (AtomicUsize::new(0), sweep.dry_run, sweep.observer);
-        let work = || {
-            let mut mine = Sweep { dry_run, report: GcReport::default(), observer };
-            while let Some(fan) = fans.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = self.sweep_object_directory(fan, needed, &mut mine) {
-                    // The others stop too.
-                    next.store(fans.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-            Ok(mine.report.objects)
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..REMOVERS.min(fans.len())).map(|_| scope.spawn(work)).collect();
-            let mut result = work().map(|removed| sweep.report.objects.merge(removed));
-            for thread in threads {
-                let theirs = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                let merged = theirs.map(|removed| sweep.report.objects.merge(removed));
-                result = result.and(merged);
-            }
-            result
-        })
+        let mut unneeded = found.concat();
+        unneeded.sort_unstable();
+        Ok(unneeded)
     }
 
-    fn sweep_object_directory(&self, fan: &str, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
+    /// Removes the objects that are not needed; counts them.
+    pub(crate) fn sweep_objects(&self, needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
+        self.sweep_some_objects(&self.unneeded_objects(needed)?, needed, sweep)
+    }
+
+    /// Removes those of `objects`, which are sorted, that are not needed, and the directories that are empty then; counts them.
+    /// Several threads, as removing is mostly waiting for the filesystem: four times as fast on ext4.
+    pub(super) fn sweep_some_objects(
+        &self,
+        objects: &[ObjectId],
+        needed: &Needed,
+        sweep: &mut Sweep<'_>,
+    ) -> Result<()> {
+        let (dry_run, observer) = (sweep.dry_run, sweep.observer);
+        let begin = || Sweep { dry_run, report: GcReport::default(), observer };
+        let fan_of = |id: &ObjectId| id.as_bytes().first().copied();
+        let fans: Vec<&[ObjectId]> = objects.chunk_by(|a, b| fan_of(a) == fan_of(b)).collect();
+        let work = |mine: &mut Sweep<'_>, objects: &&[ObjectId]| self.sweep_fan(objects, needed, mine);
+        let removed = for_each(REMOVERS, &fans, begin, work)?;
+        removed.into_iter().for_each(|mine| sweep.report.objects.merge(mine.report.objects));
+        Ok(())
+    }
+
+    /// Of objects in one directory.
+    fn sweep_fan(&self, objects: &[ObjectId], needed: &Needed, sweep: &mut Sweep<'_>) -> Result<()> {
+        let Some(path) = objects.first().map(ObjectId::object_path) else { return Ok(()) };
+        let (fan, _) = path.split_at(2);
         let Some(directory) = self.objects.try_sub(fan)? else { return Ok(()) };
-        for entry in directory.entries()? {
-            let id = object_of(fan, &entry.name).filter(|_| entry.kind.is_file());
-            if id.is_some_and(|id| !needed.objects.contains(&id)) {
-                sweep.remove(&directory, Path::new(&entry.name), |report| &mut report.objects)?;
-            }
+        for id in objects.iter().filter(|id| !needed.objects.contains(id)) {
+            let path = id.object_path();
+            let name = path.get(3..).unwrap_or_default();
+            sweep.remove(&directory, Path::new(name), |report| &mut report.objects)?;
         }
         if !sweep.dry_run {
             self.objects.remove_empty(fan)?;
         }
         Ok(())
+    }
+
+    fn fans_there(&self) -> Result<Vec<String>> {
+        let mut fans = Vec::new();
+        self.for_each_object_directory(|fan, _| {
+            fans.push(fan.to_owned());
+            Ok(())
+        })?;
+        Ok(fans)
     }
 
     pub(super) fn sweep_tmp(&self, sweep: &mut Sweep<'_>) -> Result<()> {

@@ -116,10 +116,10 @@ fn short_life() {
     drop(staging);
     pull(&store, "one", &[BASE, &["1"]]);
     println!("done: image one");
-    store.remember(&About::new("a fact").fact());
+    store.remember(&About::new().fact("a fact"));
     pull(&store, "two", &[BASE, &["2", "two"]]);
     println!("done: image two");
-    store.remember(&About::new("another").fact());
+    store.remember(&About::new().fact("another"));
     store.remove_image("one").unwrap();
     println!("done: removed one");
     gc(&store);

@@ -38,6 +38,29 @@ fn only_what_no_name_needs_is_removed() {
 }
 
 #[test]
+fn what_comes_between_the_look_and_the_removal_stays_and_so_does_what_is_needed_then() {
+    let fixture = fixture();
+    pull(&fixture, "gone", &[&["a", "b", "c"]]);
+    fixture.remove_image("gone").unwrap();
+    let options = GcOptions::default();
+    let marked = fixture.mark(&options, &objects_of, &()).unwrap();
+    // Others go on: one of the objects is needed again, one is new and nobody's.
+    let named = pull(&fixture, "new", &[&["a", "d"]]);
+    pull(&fixture, "brief", &[&["e"]]);
+    fixture.remove_image("brief").unwrap();
+    let lock = fixture.lock(crate::LockKind::Exclusive, std::time::Duration::ZERO).unwrap();
+    let report = fixture.gc_locked(&lock, &options, marked, &objects_of, &()).unwrap();
+    drop(lock);
+    assert_eq!(report.objects.count, 2);
+    let is_there = |text| fixture.object_path(&id_of(&fixture, text)).exists();
+    assert_eq!(["a", "b", "c", "d", "e"].map(is_there), [true, false, false, true, true]);
+    assert!(fixture.has_whole_layer(&named.layers[0].diff_id).unwrap());
+    assert_clean(&fixture);
+    assert_eq!(gc(&fixture).objects.count, 1);
+    assert!(!is_there("e"));
+}
+
+#[test]
 fn a_mounted_image_without_a_name_keeps_its_objects() {
     let fixture = fixture();
     let record = pull(&fixture, "a", &[&["x", "y"]]);

@@ -2,6 +2,7 @@
 
 use super::image;
 use super::keys::Keys;
+use super::{page, updates};
 use crate::kernels::Generation;
 use crate::keys::Key;
 use crate::programs::Programs;
@@ -10,7 +11,7 @@ use sealpack_tests::command::{run, stdout};
 use sealpack_tests::program::start;
 use serde_json::Value;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,6 +37,8 @@ pub struct Workshop {
     dir: PathBuf,
     /// Kept between runs, so that layers that were pulled are not pulled again.
     store: PathBuf,
+    /// Until this is dropped, nobody else works with that store.
+    _turn: File,
 }
 
 /// What a UKI is to be like.
@@ -47,6 +50,10 @@ pub struct Uki<'a> {
     pub off: &'a [&'a str],
     /// More words for the command line.
     pub append: &'a [&'a str],
+    /// The version and the signer of its policy; unless they are given, the first one's and who should have signed it.
+    pub policy: Option<(&'a str, &'a Key)>,
+    /// The label of the data partition, where it is another one.
+    pub data: Option<&'a str>,
 }
 
 impl Workshop {
@@ -61,14 +68,25 @@ impl Workshop {
         };
         let keys = Keys::of_tests(programs)?;
         let store = super::place().join(format!("store-{}", generation.name()));
+        let turn = File::create(super::place().join(format!("store-{}.lock", generation.name())))?;
+        turn.lock().context("cannot lock the store of hosts")?;
         let (programs, dir) = (programs.clone(), dir.to_owned());
-        let workshop = Self { programs, generation, keys, dir, store };
+        let workshop = Self { programs, generation, keys, dir, store, _turn: turn };
         workshop.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", IMAGE])?;
-        workshop.sealpack_signing(&["seal", "--replace", IMAGE], &workshop.keys.packs)?;
+        workshop.seal(IMAGE)?;
+        updates::make_tool(&workshop)?;
         // What earlier runs have left.
         workshop.sealpack(&["gc", "--keep-previous", "0"])?;
         workshop.make_policy("1.0.0", &[])?;
         Ok(Some(workshop))
+    }
+
+    /// Seals an image of the store anew.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn seal(&self, image: &str) -> Result<()> {
+        self.sealpack_signing(&["seal", "--replace", image], &self.keys.packs)
     }
 
     /// The keys.
@@ -91,13 +109,21 @@ impl Workshop {
     /// # Errors
     /// If `sealpack` fails.
     pub fn make_policy(&self, version: &str, options: &[&str]) -> Result<()> {
+        self.make_policy_signed(version, options, &self.keys.policy)
+    }
+
+    /// The same, signed by somebody else.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn make_policy_signed(&self, version: &str, options: &[&str], key: &Key) -> Result<()> {
         let text = self.file(&format!("{POLICY}-{version}.txt"));
         let mut new = self.command();
         new.args(["policy", "new", "host", "--name", POLICY, "--version", version]).args(options);
         run(new.arg("--output").arg(&text))?;
         let mut sign = self.command();
         sign.args(["policy", "sign"]).arg(&text).arg("--output").arg(self.policy(version));
-        run(with_key(&mut sign, &self.keys.policy)).map(drop)
+        run(with_key(&mut sign, key)).map(drop)
     }
 
     /// Builds a UKI for the image, and answers with its file.
@@ -110,8 +136,12 @@ impl Workshop {
             .map_or_else(|| Ok(format!("sealed_{}", self.epoch()?)), |name| anyhow::Ok(name.to_owned()))?;
         let file = self.file(&format!("{name}.efi"));
         let mut build = self.command();
-        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy("1.0.0"));
-        build.arg("--policy-cert").arg(self.keys.policy.certificate());
+        let (version, signer) = uki.policy.unwrap_or(("1.0.0", &self.keys.policy));
+        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy(version));
+        build.arg("--policy-cert").arg(signer.certificate());
+        if let Some(label) = uki.data {
+            build.args(["--data", label]);
+        }
         build.arg("--certificate").arg(self.keys.packs.certificate());
         let words: Vec<&str> = ["console=ttyS0"].iter().chain(uki.append).copied().collect();
         build.args(["--append", &words.join(" ")]);
@@ -123,19 +153,41 @@ impl Workshop {
         Ok(file)
     }
 
-    /// Makes a disk with these UKIs.
+    /// Makes a disk with these UKIs, the image and the tool's.
     ///
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
+        self.disk_with(name, ukis, None)
+    }
+
+    /// The same, with keys for firmware that has none.
+    ///
+    /// # Errors
+    /// As [`disk`](Self::disk).
+    pub fn disk_with(&self, name: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
-        disk.args(["host", "disk", IMAGE, "--size", SIZE, "--output"]).arg(&file);
+        disk.args(["host", "disk", IMAGE, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
+        if let Some(keys) = keys {
+            disk.arg("--keys").arg(keys);
+        }
         run(with_key(&mut disk, &self.keys.boot))?;
         Ok(file)
+    }
+
+    /// A directory with the keys as systemd-boot gives them to firmware that has none.
+    ///
+    /// # Errors
+    /// If efitools fail.
+    pub fn auth_files(&self) -> Result<PathBuf> {
+        let dir = self.file("auth");
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        self.keys.write_auth(self.generation, &dir)?;
+        Ok(dir)
     }
 
     /// systemd's stub, of the image.
@@ -146,6 +198,14 @@ impl Workshop {
         Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
     }
 
+    /// A host of the same image, made by the commands of docs/sealed-hosts.md.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn by_the_page(&self) -> Result<page::Made> {
+        page::follow(&self.programs, &self.dir.join("image"), &self.file("by-the-page"))
+    }
+
     /// Firmware variables with the keys, in a file.
     ///
     /// # Errors
@@ -153,6 +213,16 @@ impl Workshop {
     pub fn variables(&self) -> Result<PathBuf> {
         let file = self.file("variables.fd");
         self.keys.write_variables(self.generation, &file)?;
+        Ok(file)
+    }
+
+    /// The same with Secure Boot off.
+    ///
+    /// # Errors
+    /// If virt-fw-vars fails.
+    pub fn open_variables(&self) -> Result<PathBuf> {
+        let file = self.file("variables-open.fd");
+        self.keys.write_open_variables(self.generation, &file)?;
         Ok(file)
     }
 
@@ -183,7 +253,10 @@ impl Workshop {
     }
 
     /// The same, with a key.
-    fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it fails.
+    pub(super) fn sealpack_signing(&self, arguments: &[&str], key: &Key) -> Result<()> {
         run(with_key(self.command().args(arguments), key)).map(drop)
     }
 

@@ -1,6 +1,8 @@
 //! The checks of sealed hosts by name. What the host itself checks is in `src/bin/probe/checks`, what is judged by its
 //! console in [`run`](super::run).
 
+use crate::kernels::Generation;
+
 /// A start of the machine, or several of one disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Boot {
@@ -8,7 +10,8 @@ pub enum Boot {
     Sealed,
     /// The same disk once more.
     Later,
-    /// With every hardening off: what each stops has to succeed there.
+    /// With every hardening off, and Secure Boot too, for lockdown: what each stops has to succeed there. With a clock that
+    /// is decades back.
     Bare,
     /// With a newer UKI beside the good one, whose root hash is not that of the image that it names.
     WrongRoot,
@@ -16,12 +19,75 @@ pub enum Boot {
     Tampered,
     /// With a string in the firmware's tables that systemd-stub appends to the command line.
     Appended,
+    /// With a signed UKI whose command line has a word `sealpack.…` that nobody knows.
+    UnknownWord,
+    /// With one that has such a word twice.
+    WordTwice,
+    /// With one whose policy was signed by a key that the firmware does not have.
+    UnknownSigner,
+    /// With one for a data partition of another label.
+    NoData,
+    /// With a second disk that has a data partition of the same label.
+    TwoData,
+    /// Without one of the image's packs in the store.
+    NoPack,
+    /// A host that was made by the commands of docs/sealed-hosts.md.
+    Page,
+    /// Firmware without keys, in a machine whose disk has them.
+    Enrolled,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Sealed, Self::Later, Self::Bare, Self::WrongRoot, Self::Tampered, Self::Appended];
+    pub const ALL: [Self; 14] = [
+        Self::Sealed,
+        Self::Later,
+        Self::Bare,
+        Self::WrongRoot,
+        Self::Tampered,
+        Self::Appended,
+        Self::UnknownWord,
+        Self::WordTwice,
+        Self::UnknownSigner,
+        Self::NoData,
+        Self::TwoData,
+        Self::NoPack,
+        Self::Page,
+        Self::Enrolled,
+    ];
+
+    /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
+    /// loader or a page says is the same on all.
+    pub fn is_for(self, generation: Generation) -> bool {
+        match self {
+            Self::UnknownWord
+            | Self::WordTwice
+            | Self::NoData
+            | Self::TwoData
+            | Self::Page
+            | Self::Enrolled => generation == Generation::V6_12,
+            _ => true,
+        }
+    }
+
+    /// The directory of the machine's files. The later boot is of the same machine.
+    pub const fn directory(self) -> &'static str {
+        match self {
+            Self::Sealed | Self::Later => "sealed",
+            Self::Bare => "bare",
+            Self::WrongRoot => "wrong-root",
+            Self::Tampered => "tampered",
+            Self::Appended => "appended",
+            Self::UnknownWord => "unknown-word",
+            Self::WordTwice => "word-twice",
+            Self::UnknownSigner => "unknown-signer",
+            Self::NoData => "no-data",
+            Self::TwoData => "two-data",
+            Self::NoPack => "no-pack",
+            Self::Page => "page",
+            Self::Enrolled => "enrolled",
+        }
+    }
 }
 
 /// Who finds out.
@@ -54,6 +120,12 @@ pub struct Check {
     pub shows: &'static str,
 }
 
+/// The names of the checks that are for a kernel, in their order.
+pub fn names_for(generation: Generation) -> Vec<&'static str> {
+    let is_for = |check: &&Check| check.judge.boots().iter().any(|boot| boot.is_for(generation));
+    ALL.iter().filter(is_for).map(|check| check.name).collect()
+}
+
 /// The check of that name.
 pub fn find(name: &str) -> Option<Check> {
     ALL.iter().copied().find(|check| check.name == name)
@@ -83,10 +155,59 @@ pub const ALL: &[Check] = &[
         "credentials and extensions that anybody puts onto the EFI system partition reach nobody",
     ),
     sealed(
+        "host_credentials_ignored",
+        "a unit that a hypervisor gives to systemd as a credential is not started",
+    ),
+    sealed(
         "host_modules_from_image",
         "modules are loaded from the image, and their copies from nowhere else",
     ),
-    attack("host_enforce_stays", "root does not switch IPE off"),
+    attack("host_enforce_stays", "root does not switch IPE off, and hands no policy to the kernel"),
+    attack("host_no_foreign_tables", "root makes no device-mapper device, and loads no table, by any number"),
+    attack("host_no_foreign_abi", "system calls of 32 bits and of x32 are refused"),
+    attack(
+        "host_no_written_mappings",
+        "code written into a private mapping of a signed file is not executed",
+    ),
+    attack("host_no_kexec", "root loads no other kernel"),
+    attack("host_no_ptrace", "root reaches into no other process"),
+    attack("host_helpers_confined", "programs that the kernel starts cannot do what root cannot"),
+    attack("host_locked_down", "root does not write to the kernel's memory, or to ports"),
+    attack("host_no_unsigned_programs", "what nobody signed is not executed, wherever root puts it"),
+    Check {
+        name: "host_clock_far_off",
+        judge: Judge::Probe(&[Boot::Bare]),
+        shows: "with a clock at which no certificate is valid yet, the host starts all the same",
+    },
+    Check {
+        name: "host_status_tells",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Bare, Boot::WrongRoot]),
+        shows: "`host status` and `doctor` say what was booted, each hardening as the kernel has it, and why a boot was refused",
+    },
+    Check {
+        name: "host_keeps_etc",
+        judge: Judge::Probe(&[Boot::Sealed, Boot::Later]),
+        shows: "of /etc what the list names comes back at the next boot, and nothing else",
+    },
+    sealed(
+        "host_policy_update",
+        "root has the broker load a higher version of the policy, and no other: what it revokes does not run any more",
+    ),
+    Check {
+        name: "host_revocation_survives_reboot",
+        judge: Judge::Probe(&[Boot::Later]),
+        shows: "the update is enforced after the next boot, before anything is mounted",
+    },
+    Check {
+        name: "host_by_the_page",
+        judge: Judge::Probe(&[Boot::Page]),
+        shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
+    },
+    Check {
+        name: "host_keys_enrolled",
+        judge: Judge::Probe(&[Boot::Enrolled]),
+        shows: "firmware that has no keys gets those of the disk, and starts the host with Secure Boot on then",
+    },
     console(
         "host_refuses_wrong_root",
         Boot::WrongRoot,
@@ -102,5 +223,31 @@ pub const ALL: &[Check] = &[
         "host_cmdline_extra_refused",
         Boot::Appended,
         "a command line that a hypervisor appended to is refused, and named",
+    ),
+    console(
+        "host_unknown_word",
+        Boot::UnknownWord,
+        "a word sealpack.… that is unknown is refused, though signed",
+    ),
+    console(
+        "host_word_twice",
+        Boot::WordTwice,
+        "a word sealpack.… that is there twice is refused, though signed",
+    ),
+    console(
+        "host_unknown_signer",
+        Boot::UnknownSigner,
+        "a policy by a key that the firmware lacks is refused",
+    ),
+    console(
+        "host_data_missing",
+        Boot::NoData,
+        "without a data partition the boot is refused, and says what there is",
+    ),
+    console("host_data_twice", Boot::TwoData, "of two data partitions none is taken, and both are named"),
+    console(
+        "host_incomplete_image",
+        Boot::NoPack,
+        "an image without one of its packs is refused, and the pack named",
     ),
 ];

@@ -11,12 +11,18 @@ use std::process::Command;
 /// The word of the command line that names the root hash.
 const ROOT: &[u8] = b"sealpack.root=";
 
-/// Writes a UKI that names another root hash, in its command line and in the copy of that in the initramfs, and is signed by
-/// `key`: what a builder would make who was given a wrong one.
+/// Writes a UKI whose command line, and the copy of that in the initramfs, is changed without becoming longer or shorter, and
+/// that is signed by `key`: what a builder would make who knows no better.
 ///
 /// # Errors
-/// If `uki` is none; if sbsign fails.
-pub fn with_wrong_root(uki: &Path, stub: &[u8], key: &Key, target: &Path) -> Result<()> {
+/// If `uki` is none; what `change` says; if sbsign fails.
+pub fn with_command_line(
+    uki: &Path,
+    stub: &[u8],
+    key: &Key,
+    change: &dyn Fn(&[u8]) -> Result<Vec<u8>>,
+    target: &Path,
+) -> Result<()> {
     let bytes = fs::read(uki)?;
     let image = Image::parse(&bytes)?;
     let stub = Image::parse(stub)?;
@@ -28,8 +34,8 @@ pub fn with_wrong_root(uki: &Path, stub: &[u8], key: &Key, target: &Path) -> Res
         }
         let content = image.section(name).with_context(|| format!("there is no section {name}"))?;
         let content = match name {
-            ".cmdline" => another_root(content)?,
-            ".initrd" => zstd::encode_all(another_root(&zstd::decode_all(content)?)?.as_slice(), 3)?,
+            ".cmdline" => change(content)?,
+            ".initrd" => zstd::encode_all(change(&zstd::decode_all(content)?)?.as_slice(), 3)?,
             _ => content.to_vec(),
         };
         sections.push((name, content));
@@ -59,8 +65,22 @@ pub fn with_changed_byte(uki: &Path, target: &Path) -> Result<()> {
     fs::write(target, bytes).with_context(|| format!("cannot write {}", target.display()))
 }
 
+/// The text with `from`, which has to be there, exchanged for `to`, which is as long.
+///
+/// # Errors
+/// It is not there.
+pub fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Result<Vec<u8>> {
+    let place = find(text, from).context("what is to be exchanged is not there")?;
+    let mut text = text.to_vec();
+    text[place..place + from.len()].copy_from_slice(to);
+    Ok(text)
+}
+
 /// The text with another digit in the root hash.
-fn another_root(text: &[u8]) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// It names none.
+pub fn another_root(text: &[u8]) -> Result<Vec<u8>> {
     let mut text = text.to_vec();
     let place = find(&text, ROOT).context("no root hash is named")? + ROOT.len();
     let digit = text.get_mut(place).context("the root hash is cut short")?;

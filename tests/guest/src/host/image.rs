@@ -7,6 +7,7 @@
 //! | Sealpack | `/usr/bin/sealpack`, `/usr/lib/sealpack/init`, and the unit that keeps files of `/etc`, enabled |
 //! | probe | the service that runs the checks, and what it attacks with |
 
+use crate::attacks;
 use crate::kernels::Generation;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
@@ -72,6 +73,9 @@ pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<
 /// Keeps files of `/etc` for the next boot.
 const KEEP_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-keep.service");
 
+/// Has `sealpack` use the store that the host is booted from.
+const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
+
 fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
     let mut entries = vec![
         directory("usr/"),
@@ -80,6 +84,8 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         directory("usr/lib/"),
         directory("usr/lib/sealpack/"),
         program("usr/lib/sealpack/init", &programs.host_init)?,
+        directory("usr/lib/tmpfiles.d/"),
+        Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
     ];
     entries.extend(unit("sealpack-keep.service", KEEP_UNIT));
     Ok(entries)
@@ -104,8 +110,22 @@ fn probe(programs: &Programs) -> Result<Vec<Entry>> {
     let mut entries = unit("sealpack-probe.service", UNIT);
     entries.push(directory("usr/lib/sealpack-probe/"));
     entries.push(program("usr/lib/sealpack-probe/probe", &programs.probe)?);
+    let work = tempfile::tempdir()?;
+    for (name, compile) in [("root", attacks::root as fn(&Path) -> Result<()>), ("attack", attacks::program)]
+    {
+        let built = work.path().join(name);
+        compile(&built)?;
+        entries.push(program(&format!("{PROGRAMS}/{name}"), &built)?);
+    }
+    // As the kernel starts it, by two names.
+    entries.push(Entry::new(format!("{PROGRAMS}/helper"), Member::Symlink("root".into())));
+    entries.push(directory("usr/sbin/"));
+    entries.push(Entry::new("usr/sbin/request-key", Member::Symlink(format!("/{PROGRAMS}/root"))));
     Ok(entries)
 }
+
+/// What is attacked with.
+const PROGRAMS: &str = "usr/lib/sealpack-probe";
 
 fn directory(path: &str) -> Entry {
     Entry::new(path, Member::Directory)

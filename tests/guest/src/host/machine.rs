@@ -32,6 +32,10 @@ pub struct Start {
     pub reboots: bool,
     /// Ends it when its console has shown this.
     pub until_shown: Option<String>,
+    /// A second disk, of which nothing is changed.
+    pub second_disk: Option<PathBuf>,
+    /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
+    pub clock: Option<String>,
 }
 
 impl Machine {
@@ -63,11 +67,12 @@ impl Machine {
         self.dir.join("variables")
     }
 
-    /// Starts it; `watch` sees each line when it is reported.
+    /// Starts it, once no other machine of this workspace runs; `watch` sees each line when it is reported.
     ///
     /// # Errors
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
     pub fn run(&self, start: &Start, watch: impl FnMut(&Line)) -> Result<Ended> {
+        let _turn = emulator::turn()?;
         let mut qemu = self.qemu();
         let task = self.dir.join("task");
         if let Some(wanted) = &start.task {
@@ -79,6 +84,13 @@ impl Machine {
         for string in &start.strings {
             // In an option of QEMU a comma is written twice.
             qemu.args(["-smbios", &format!("type=11,value={}", string.replace(',', ",,"))]);
+        }
+        if let Some(second) = &start.second_disk {
+            let drive = format!("if=none,id=second,format=raw,snapshot=on,file={}", second.display());
+            qemu.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"]);
+        }
+        if let Some(clock) = &start.clock {
+            qemu.args(["-rtc", &format!("base={clock}")]);
         }
         if !start.reboots {
             qemu.arg("-no-reboot");

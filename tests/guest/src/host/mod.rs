@@ -7,13 +7,19 @@
 
 pub mod build;
 pub mod checks;
+pub mod data;
+pub mod demo;
 pub mod esp;
+pub mod figures;
 pub mod forge;
 pub mod image;
 pub mod keys;
 pub mod machine;
+pub mod page;
+pub mod plain;
 pub mod run;
 pub mod task;
+pub mod updates;
 
 use std::path::PathBuf;
 

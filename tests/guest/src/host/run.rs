@@ -4,9 +4,10 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{esp, forge};
-use crate::emulator::{self, Ended};
+use super::{data, esp, forge, page, updates};
+use crate::emulator::Ended;
 use crate::kernels::Generation;
+use crate::keys::EMPTY_VARIABLES;
 use crate::programs;
 use crate::report::{Line, Outcome};
 use crate::run::{Results, shared_as};
@@ -23,6 +24,13 @@ const NEWEST: &str = "sealed_99999999999";
 /// What a hypervisor would append.
 const APPENDED: &str = "ipe.enforce=0";
 
+/// What a hypervisor would give to systemd (systemd.system-credentials(7)): a unit that has the image's shell do what it
+/// likes, and who wants it.
+const CREDENTIALS: [&str; 2] = [
+    "systemd.extra-unit.evil.service=[Service]\nType=oneshot\nExecStart=/bin/sh -c 'id > /run/evil'\n",
+    "systemd.unit-dropin.sysinit.target~evil=[Unit]\nWants=evil.service\n",
+];
+
 /// How a refused boot begins to say so.
 const REFUSED: &str = "boot refused, ";
 
@@ -37,14 +45,13 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     }
     let programs = programs::build()?;
     let work = build::work()?;
-    let _turn = emulator::turn()?;
     let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
         let why = format!("Debian has no stock kernel {} to fetch", generation.name());
         return Ok(skipped(generation, names, &why));
     };
     let boots = Boots::new(&workshop)?;
     let mut results = Results { version: generation.name().to_owned(), ..Results::default() };
-    for boot in Boot::ALL {
+    for boot in Boot::ALL.into_iter().filter(|boot| boot.is_for(generation)) {
         let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.judge.boots().contains(&boot));
         let names: Vec<&str> = names.iter().copied().filter(is_in).collect();
         if names.is_empty() {
@@ -68,7 +75,7 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
 /// # Errors
 /// As [`run`]; and if the results cannot be kept.
 pub fn shared(generation: Generation) -> Result<Results> {
-    let names: Vec<_> = checks::ALL.iter().map(|check| check.name).collect();
+    let names = checks::names_for(generation);
     let key = format!("host-{}", generation.name());
     shared_as(&key, generation, &names, || run(generation, &names, |_, _| {}))
 }
@@ -106,6 +113,7 @@ impl<'w> Boots<'w> {
     fn new(workshop: &'w Workshop) -> Result<Self> {
         let uki = workshop.uki(&Uki::default())?;
         let disk = workshop.disk("disk", &[&uki])?;
+        updates::put_policies(workshop, &disk)?;
         Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
     }
 
@@ -120,12 +128,24 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later | Boot::Bare => {}
-            Boot::WrongRoot => start.reboots = true,
+            Boot::Sealed => {
+                start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
+            }
+            Boot::Later | Boot::Page => {}
+            // The earliest date that the firmware leaves as it is.
+            Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
+            Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
             // It stands there with the firmware's message.
             Boot::Tampered => start.until_shown = Some(ACCESS_DENIED.to_owned()),
             Boot::Appended => {
                 start.strings = vec![format!("io.systemd.stub.kernel-cmdline-extra={APPENDED}")];
+                start.until_shown = Some(REFUSED.to_owned());
+            }
+            Boot::TwoData => {
+                start.second_disk = Some(self.disk.clone());
+                start.until_shown = Some(REFUSED.to_owned());
+            }
+            Boot::UnknownWord | Boot::WordTwice | Boot::UnknownSigner | Boot::NoData | Boot::NoPack => {
                 start.until_shown = Some(REFUSED.to_owned());
             }
         }
@@ -133,18 +153,26 @@ impl<'w> Boots<'w> {
     }
 
     fn machine(&self, boot: Boot) -> Result<Machine> {
-        let dir = self.workshop.file(match boot {
-            Boot::Sealed | Boot::Later => "sealed",
-            Boot::Bare => "bare",
-            Boot::WrongRoot => "wrong-root",
-            Boot::Tampered => "tampered",
-            Boot::Appended => "appended",
-        });
+        let dir = self.workshop.file(boot.directory());
         if dir.exists() {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let machine = Machine::new(&dir, &self.disk, &self.variables)?;
+        if boot == Boot::Page {
+            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
+        if boot == Boot::Enrolled {
+            let keys = self.workshop.auth_files()?;
+            let disk = self.workshop.disk_with("with-keys", &[&self.uki], Some(&keys))?;
+            return Machine::new(&dir, &disk, Path::new(EMPTY_VARIABLES));
+        }
+        let variables = match boot {
+            // With Secure Boot the kernel locks itself down, and what lockdown stops could not be shown.
+            Boot::Bare => self.workshop.open_variables()?,
+            _ => self.variables.clone(),
+        };
+        let machine = Machine::new(&dir, &self.disk, &variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
     }
@@ -153,17 +181,29 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page | Boot::Enrolled => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
-                let uki = self.workshop.uki(&Uki { name: Some("bare"), off: &off, ..Uki::default() })?;
-                esp::remove_ukis(disk)?;
-                esp::put_uki(disk, "bare.efi", &uki)
+                self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
             }
+            Boot::NoData => {
+                self.put_only(disk, &Uki { name: Some("no-data"), data: Some("elsewhere"), ..Uki::default() })
+            }
+            Boot::UnknownSigner => {
+                // It owns the firmware's keys, and is not in db.
+                let signer = self.workshop.keys().platform.clone();
+                self.workshop.make_policy_signed("0.9.0", &[], &signer)?;
+                let policy = Some(("0.9.0", &signer));
+                self.put_only(disk, &Uki { name: Some("unknown-signer"), policy, ..Uki::default() })
+            }
+            Boot::UnknownWord => self.put_with_words(disk, boot, "sealpack.weather=fine"),
+            Boot::WordTwice => self.put_with_words(disk, boot, "sealpack.etc=tmpfs sealpack.etc=tmpfs"),
+            Boot::NoPack => data::remove_a_pack(disk),
             Boot::WrongRoot => {
                 let forged = self.workshop.file("wrong-root.efi");
                 let stub = self.workshop.stub()?;
-                forge::with_wrong_root(&self.uki, &stub, &self.workshop.keys().boot, &forged)?;
+                let key = &self.workshop.keys().boot;
+                forge::with_command_line(&self.uki, &stub, key, &forge::another_root, &forged)?;
                 esp::put_uki(disk, &format!("{NEWEST}+1.efi"), &forged)
             }
             Boot::Tampered => {
@@ -173,6 +213,32 @@ impl<'w> Boots<'w> {
                 esp::put_uki(disk, "tampered.efi", &changed)
             }
         }
+    }
+
+    /// Makes a UKI, and leaves no other on the disk.
+    fn put_only(&self, disk: &Path, uki: &Uki<'_>) -> Result<()> {
+        let file = self.workshop.uki(uki)?;
+        esp::remove_ukis(disk)?;
+        esp::put_uki(disk, "only.efi", &file)
+    }
+
+    /// The same with words that no builder would put there, signed all the same.
+    fn put_with_words(&self, disk: &Path, boot: Boot, words: &str) -> Result<()> {
+        let placeholder = "x".repeat(words.len());
+        let name = format!("{}-good", boot.directory());
+        let uki = Uki { name: Some(&name), append: &[&placeholder], ..Uki::default() };
+        let good = self.workshop.uki(&uki)?;
+        let forged = self.workshop.file(&format!("{}.efi", boot.directory()));
+        let change = |text: &[u8]| forge::replaced(text, placeholder.as_bytes(), words.as_bytes());
+        forge::with_command_line(
+            &good,
+            &self.workshop.stub()?,
+            &self.workshop.keys().boot,
+            &change,
+            &forged,
+        )?;
+        esp::remove_ukis(disk)?;
+        esp::put_uki(disk, "only.efi", &forged)
     }
 
     /// What systemd-stub takes along: a credential and an extension, for all UKIs and for this one.
@@ -191,6 +257,18 @@ impl<'w> Boots<'w> {
         Ok(())
     }
 }
+
+/// The checks of refused boots, each with the step and words of what they say.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    ("host_refuses_wrong_root", "image", "root hash"),
+    ("host_cmdline_extra_refused", "command-line", APPENDED),
+    ("host_unknown_word", "command-line", "\"sealpack.weather=fine\" is no word of Sealpack's"),
+    ("host_word_twice", "command-line", "\"sealpack.etc\" is on the command line twice"),
+    ("host_unknown_signer", "policy", "the kernel has no certificate of the signer"),
+    ("host_data_missing", "data-partition", "no filesystem has the label elsewhere; there are /dev/vda ("),
+    ("host_data_twice", "data-partition", "2 filesystems have the label sealpack-data: /dev/vda2, /dev/vd"),
+    ("host_incomplete_image", "image", "the pack /data/store/packs/sha256/"),
+];
 
 /// What systemd-boot says when the firmware does not take a UKI.
 const ACCESS_DENIED: &str = "Access denied";
@@ -225,19 +303,20 @@ fn console(name: &str, ended: &Ended) -> Result<()> {
     let log = ended.log.as_str();
     let refusals: Vec<&str> = log.lines().filter(|line| line.contains(REFUSED)).collect();
     match name {
-        "host_refuses_wrong_root" => {
-            let [refusal] = refusals.as_slice() else { bail!("there is not one refusal: {refusals:?}") };
-            ensure!(refusal.contains("root hash"), "it was refused for something else: {refusal}");
-        }
         "host_tampered_uki" => {
             ensure!(log.contains(ACCESS_DENIED), "the firmware does not say that it is denied");
             ensure!(!log.contains("Linux version"), "the kernel was started");
         }
-        "host_cmdline_extra_refused" => {
+        _ => {
+            let Some((_, step, words)) = REFUSALS.iter().find(|(check, ..)| *check == name) else {
+                bail!("nobody judges {name} by the console")
+            };
             let [refusal] = refusals.as_slice() else { bail!("there is not one refusal: {refusals:?}") };
-            ensure!(refusal.contains(APPENDED), "it was refused for something else: {refusal}");
+            ensure!(
+                refusal.contains(&format!("{REFUSED}{step}: ")) && refusal.contains(words),
+                "it was refused for something else: {refusal}"
+            );
         }
-        _ => bail!("nobody judges {name} by the console"),
     }
     ensure!(!log.contains("login:") || name == "host_refuses_wrong_root", "the system was started");
     Ok(())

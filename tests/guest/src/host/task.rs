@@ -22,6 +22,8 @@ pub struct Task {
     pub checks: Vec<String>,
     /// Whether every hardening is off, and attacks have to succeed.
     pub is_bare: bool,
+    /// Whether to tell figures, before them.
+    pub figures: bool,
     /// Whether to show what root tries, for the demo, after them.
     pub demo: bool,
 }
@@ -29,7 +31,12 @@ pub struct Task {
 impl Task {
     /// These checks.
     pub fn checks(names: &[&str]) -> Self {
-        Self { checks: names.iter().map(|&name| name.to_owned()).collect(), is_bare: false, demo: false }
+        Self {
+            checks: names.iter().map(|&name| name.to_owned()).collect(),
+            is_bare: false,
+            figures: false,
+            demo: false,
+        }
     }
 
     /// Writes the disk.

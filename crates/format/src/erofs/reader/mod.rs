@@ -29,6 +29,20 @@ use super::header::{Header, LcfsErofsHeader};
 use super::superblock::{SUPER_BYTES, SUPER_OFFSET, SuperBlock, Superblock};
 use super::{BLOCK_BYTES, slice, to_u64, to_usize};
 
+/// What an image of `actual` bytes says at its start of itself, and how many bytes it must have.
+fn start(bytes: &[u8], actual: u64) -> Result<(Header, Superblock, u64), ImageError> {
+    let truncated = |needed| ImageError::Truncated { needed, actual };
+    let (header, _) = LcfsErofsHeader::ref_from_prefix(bytes)
+        .map_err(|_| truncated(SUPER_OFFSET.saturating_add(SUPER_BYTES)))?;
+    let header = Header::parse(header)?;
+    let superblock = slice(bytes, SUPER_OFFSET, SUPER_BYTES)
+        .and_then(|bytes| SuperBlock::ref_from_bytes(bytes).ok())
+        .ok_or(truncated(SUPER_OFFSET.saturating_add(SUPER_BYTES)))?;
+    let superblock = Superblock::parse(superblock)?;
+    let needed = u64::from(superblock.blocks).saturating_mul(BLOCK_BYTES);
+    if needed > actual { Err(truncated(needed)) } else { Ok((header, superblock, needed)) }
+}
+
 /// A composefs metadata image in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Image<'a> {
@@ -45,17 +59,17 @@ impl<'a> Image<'a> {
     /// Bytes that are not a composefs metadata image of version 0 or 1, or not all of it.
     pub fn open(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let actual = to_u64(bytes.len());
-        let truncated = |needed| ImageError::Truncated { needed, actual };
-        let (header, _) = LcfsErofsHeader::ref_from_prefix(bytes)
-            .map_err(|_| truncated(SUPER_OFFSET.saturating_add(SUPER_BYTES)))?;
-        let header = Header::parse(header)?;
-        let superblock = slice(bytes, SUPER_OFFSET, SUPER_BYTES)
-            .and_then(|bytes| SuperBlock::ref_from_bytes(bytes).ok())
-            .ok_or(truncated(SUPER_OFFSET.saturating_add(SUPER_BYTES)))?;
-        let superblock = Superblock::parse(superblock)?;
-        let needed = u64::from(superblock.blocks).saturating_mul(BLOCK_BYTES);
-        let bytes = bytes.get(..to_usize(needed)).ok_or(truncated(needed))?;
+        let (header, superblock, needed) = start(bytes, actual)?;
+        let bytes = bytes.get(..to_usize(needed)).ok_or(ImageError::Truncated { needed, actual })?;
         Ok(Self { bytes, header, superblock })
+    }
+
+    /// Checks what [`open`](Self::open) checks of an image of `size_bytes`, whose first bytes, a block of them, are `bytes`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn check_start(bytes: &[u8], size_bytes: u64) -> Result<(), ImageError> {
+        start(bytes, size_bytes).map(drop)
     }
 
     /// What the composefs header says.

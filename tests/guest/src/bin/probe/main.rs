@@ -4,10 +4,13 @@
 #![expect(clippy::print_stdout, reason = "what it prints is the log")]
 
 mod checks;
+mod demo;
+mod figures;
 
 use anyhow::{Context, Result, bail};
+use sealpack_guest::host::figures::REACHED;
 use sealpack_guest::host::task::{DEVICE, Task};
-use sealpack_guest::report::{Line, Outcome};
+use sealpack_guest::report::{Line, Outcome, Row};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -33,6 +36,16 @@ fn main() -> ExitCode {
 fn serve() -> Result<()> {
     let task = Task::read(Path::new(DEVICE))?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
+    if task.figures {
+        // At once: what is measured is when this is here.
+        let row = |name: &str, said: String| {
+            Line::Row(Row { tried: name.to_owned(), said, explained: String::new() })
+        };
+        writeln!(report, "{}", row(REACHED, String::new()))?;
+        for (name, value) in figures::all()? {
+            writeln!(report, "{}", row(name, value.to_string()))?;
+        }
+    }
     // Until no unit is starting any more, this one's included; how it ended is what a check looks at.
     Command::new("systemctl").args(["is-system-running", "--wait"]).status()?;
     for name in &task.checks {
@@ -40,6 +53,11 @@ fn serve() -> Result<()> {
         let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         println!("--- {name}: {outcome:?}");
         writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    }
+    if task.demo {
+        for row in demo::rows()? {
+            writeln!(report, "{}", Line::Row(row))?;
+        }
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;

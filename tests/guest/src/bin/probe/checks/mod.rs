@@ -1,9 +1,14 @@
 //! The checks. Each leaves the host as it found it, but for what only a boot takes back.
 
+mod attacks;
 mod boots;
-mod enforcement;
 mod fallback;
+mod keeping;
 mod modules;
+mod status;
+mod updates;
+
+pub(crate) use attacks::tools;
 
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::task::Task;
@@ -15,12 +20,17 @@ type Check = fn(&Task) -> Result<()>;
 /// The check of that name.
 pub(crate) fn find(name: &str) -> Option<Check> {
     Some(match name {
-        "host_boots" => boots::boots,
+        "host_boots" | "host_by_the_page" | "host_keys_enrolled" => boots::boots,
         "host_extra_files_ignored" => boots::extra_files_ignored,
+        "host_credentials_ignored" => boots::credentials_ignored,
         "host_modules_from_image" => modules::from_image,
-        "host_enforce_stays" => enforcement::stays,
+        "host_clock_far_off" => boots::clock,
+        "host_status_tells" => status::tells,
+        "host_keeps_etc" => keeping::etc,
+        "host_policy_update" => updates::policy,
+        "host_revocation_survives_reboot" => updates::survives,
         "host_falls_back" => fallback::falls_back,
-        _ => return None,
+        _ => return attacks::find(name),
     })
 }
 

@@ -1,0 +1,60 @@
+//! What is kept of `/etc`.
+
+use super::{read, stdout};
+use anyhow::{Context, Result, ensure};
+use sealpack_guest::host::task::Task;
+use std::fs;
+use std::path::Path;
+
+/// What the first boot leaves for the next, on the data partition.
+const NOTES: &str = "/var/lib/sealpack-probe";
+
+const HOSTNAME: &str = "/etc/hostname";
+
+/// What the list names and the image has otherwise.
+const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
+
+/// Something that the list does not name.
+const OTHER: &str = "/etc/other";
+
+/// In the first boot, changes some files; the unit keeps them when the host goes down. In the next, looks at them.
+pub(super) fn etc(_: &Task) -> Result<()> {
+    let unit = stdout("systemctl", &["is-active", "sealpack-keep.service"])?;
+    ensure!(unit == "active", "sealpack-keep.service is {unit}");
+    if Path::new(NOTES).exists() { come_back() } else { change() }
+}
+
+fn change() -> Result<()> {
+    fs::create_dir(NOTES)?;
+    for path in ["/etc/machine-id", HOST_KEY] {
+        fs::copy(path, note(path)).with_context(|| format!("this host has made no {path}"))?;
+        // Kept after the start already.
+        ensure!(read(&kept(path))? == read(path)?, "{path} is not kept");
+    }
+    ensure!(read("/etc/machine-id")?.len() == 32, "this host has no identity");
+    ensure!(!Path::new(&kept("/etc/passwd")).exists(), "what is as in the image is kept");
+    fs::write(HOSTNAME, "renamed\n")?;
+    fs::write(OTHER, "not named\n")?;
+    Ok(())
+}
+
+fn come_back() -> Result<()> {
+    for path in ["/etc/machine-id", HOST_KEY] {
+        let (was, is) = (read(&note(path))?, read(path)?);
+        ensure!(was == is, "{path} was {was}, and is {is}");
+    }
+    let hostname = read(HOSTNAME)?;
+    ensure!(hostname == "renamed", "{HOSTNAME} is {hostname}");
+    let name = read("/proc/sys/kernel/hostname")?;
+    ensure!(name == "renamed", "the host is called {name}");
+    ensure!(!Path::new(OTHER).exists(), "{OTHER} came back, which nothing names");
+    Ok(())
+}
+
+fn note(path: &str) -> String {
+    format!("{NOTES}/{}", path.rsplit('/').next().unwrap_or_default())
+}
+
+fn kept(path: &str) -> String {
+    format!("/data{path}")
+}

@@ -1,0 +1,126 @@
+//! What docs/sealed-hosts.md has people type: a host made by these commands, with another image only.
+//!
+//! Blocks of the page are marked in the line before: what makes a host (`make`) is run here, in order, in one directory;
+//! what makes the image (`image`, `programs`) is what the image of the tests is made with, and compared with that.
+
+use crate::programs::Programs;
+use anyhow::{Context, Result, ensure};
+use sealpack_tests::command::run;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PAGE: &str = include_str!("../../../../docs/sealed-hosts.md");
+
+/// A disk and firmware variables, as the page makes them.
+#[derive(Debug)]
+pub struct Made {
+    /// The disk.
+    pub disk: PathBuf,
+    /// The variables.
+    pub variables: PathBuf,
+}
+
+/// Does what the page says in `dir`, which is made, with the image in the layout `image` in the place of its own.
+///
+/// # Errors
+/// If one of the commands fails.
+pub fn follow(programs: &Programs, image: &Path, dir: &Path) -> Result<Made> {
+    fs::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    symlink(image, dir.join("image"))?;
+    let (bin, trust) = (dir.join("bin"), dir.join("trust.d"));
+    fs::create_dir(&bin)?;
+    fs::create_dir(&trust)?;
+    symlink(&programs.sealpack, bin.join("sealpack"))?;
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    for block in blocks("make") {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", &script(&block)]).current_dir(dir).env("PATH", &path);
+        shell.env("SEALPACK_STORE", dir.join("store"));
+        // Nobody's keys but those on the page are wanted, and no trust store of this machine's.
+        shell.env_remove("SEALPACK_KEY").env_remove("SEALPACK_CERT").env("SEALPACK_TRUST", &trust);
+        run(&mut shell)?;
+    }
+    Ok(Made { disk: file(dir, "disk.img")?, variables: file(dir, "variables.fd")? })
+}
+
+fn file(dir: &Path, name: &str) -> Result<PathBuf> {
+    let path = dir.join(name);
+    ensure!(path.is_file(), "the page makes no {name}");
+    Ok(path)
+}
+
+/// The blocks of the page that are marked with a word, without the fences.
+fn blocks(mark: &str) -> Vec<String> {
+    let marked = format!("<!-- test: {mark} -->\n```");
+    let parts = PAGE.split(&marked).skip(1);
+    parts
+        .filter_map(|rest| rest.split_once('\n')?.1.split_once("\n```").map(|(block, _)| block.to_owned()))
+        .collect()
+}
+
+/// The commands of a block: what stands behind a prompt, and the lines that continue it.
+fn script(block: &str) -> String {
+    let line = |line: &str| line.strip_prefix("$ ").or(line.strip_prefix("# ")).unwrap_or(line).to_owned();
+    block.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sealpack_tests::images::host;
+    use sealpack_tests::paths;
+
+    /// The packages in a list, sorted, but for those that the page has and the tests' image not, or the other way round.
+    fn packages<'t>(list: impl IntoIterator<Item = &'t str>) -> Vec<&'t str> {
+        // What attacks are made with; and the kernel, which is a layer of its own there.
+        let apart = ["dmsetup", "python3", "linux-image-cloud-amd64"];
+        let mut packages: Vec<&str> = list.into_iter().filter(|name| !apart.contains(name)).collect();
+        packages.sort_unstable();
+        packages
+    }
+
+    #[test]
+    fn the_image_on_the_page_is_that_of_the_tests() {
+        let [setup] = &blocks("setup")[..] else { panic!("not one block with the setup") };
+        assert_eq!(setup.trim(), host::SETUP.trim());
+        let wanted = packages(host::PACKAGES.iter().copied());
+        let (_, list) = PAGE.split_once("--include=").expect("mmdebstrap has a list");
+        let list = list.split_once([' ', '\n']).expect("it ends").0;
+        assert_eq!(packages(list.split(',')), wanted);
+        let (_, list) =
+            PAGE.split_once("--no-install-recommends \\\n").expect("the Containerfile has a list");
+        assert_eq!(packages(list.lines().next().unwrap_or_default().split_whitespace()), wanted);
+        assert!(PAGE.contains(host::RELEASE), "another release");
+    }
+
+    #[test]
+    fn what_the_page_copies_is_there() {
+        let copied = blocks("programs").join("\n");
+        let files: Vec<&str> =
+            copied.split_whitespace().filter(|word| word.starts_with("contrib/")).collect();
+        assert!(files.len() >= 2, "{files:?}");
+        for file in files {
+            assert!(paths::workspace().join(file).is_file(), "there is no {file}");
+        }
+    }
+
+    #[test]
+    fn the_commands_that_make_a_host_are_on_the_page() {
+        let made: Vec<String> = blocks("make").iter().map(|block| script(block)).collect();
+        let made = made.join("\n");
+        for command in [
+            "key new",
+            "pull --objects packs",
+            "host check",
+            "seal ",
+            "policy sign",
+            "host build",
+            "host disk",
+        ] {
+            assert!(made.contains(&format!("sealpack {command}")), "{command}: {made}");
+        }
+        assert!(made.lines().any(|line| line.starts_with("virt-fw-vars ")));
+    }
+}
