@@ -132,6 +132,10 @@ pub const ALL: &[Check] = &[
         "credentials and extensions that anybody puts onto the EFI system partition reach nobody",
     ),
     sealed(
+        "host_credentials_ignored",
+        "a unit that a hypervisor gives to systemd as a credential is not started",
+    ),
+    sealed(
         "host_modules_from_image",
         "modules are loaded from the image, and their copies from nowhere else",
     ),

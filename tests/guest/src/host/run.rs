@@ -24,6 +24,13 @@ const NEWEST: &str = "sealed_99999999999";
 /// What a hypervisor would append.
 const APPENDED: &str = "ipe.enforce=0";
 
+/// What a hypervisor would give to systemd (systemd.system-credentials(7)): a unit that has the image's shell do what it
+/// likes, and who wants it.
+const CREDENTIALS: [&str; 2] = [
+    "systemd.extra-unit.evil.service=[Service]\nType=oneshot\nExecStart=/bin/sh -c 'id > /run/evil'\n",
+    "systemd.unit-dropin.sysinit.target~evil=[Unit]\nWants=evil.service\n",
+];
+
 /// How a refused boot begins to say so.
 const REFUSED: &str = "boot refused, ";
 
@@ -121,7 +128,10 @@ impl<'w> Boots<'w> {
             ..Start::default()
         };
         match boot {
-            Boot::Sealed | Boot::Later | Boot::Page => {}
+            Boot::Sealed => {
+                start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
+            }
+            Boot::Later | Boot::Page => {}
             Boot::Bare => start.clock = Some("1970-01-01".to_owned()),
             Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
             // It stands there with the firmware's message.
