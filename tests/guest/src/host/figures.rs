@@ -41,7 +41,7 @@ pub struct Figures {
 /// # Errors
 /// If something is missing, or a host does not come up.
 pub fn measure(generation: Generation, runs: usize) -> Result<Figures> {
-    let programs = programs::build()?;
+    let programs = programs::build_release()?;
     let kernel = generation.kernel()?.context("Debian has no such stock kernel to fetch")?;
     let work = build::work()?;
     let workshop = Workshop::new(generation, &programs, work.path())?.context("there is no such kernel")?;
