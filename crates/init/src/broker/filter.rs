@@ -19,6 +19,7 @@ const fn architecture() -> Option<u32> {
 /// For messages, and the processes that answer them.
 const SERVING: &[libc::c_long] = &[
     libc::SYS_accept4,
+    libc::SYS_socketpair,
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
     libc::SYS_getsockopt,
@@ -69,6 +70,8 @@ const RUNNING: &[libc::c_long] = &[
     libc::SYS_mremap,
     libc::SYS_mprotect,
     libc::SYS_madvise,
+    libc::SYS_mlockall,
+    libc::SYS_munlockall,
     libc::SYS_brk,
     libc::SYS_futex,
     libc::SYS_rt_sigaction,
