@@ -104,13 +104,17 @@ impl<'p> OpenLowers<'p> {
             enough(&Assurance::new(Level::Plain, why.clone()))?;
         }
         let mut mounted = Vec::new();
-        let handed = match (way, self.for_broker()) {
-            (Way::Broker(client), Some(devices)) => client.mounts(&devices)?,
-            _ => Vec::new(),
+        let handed = match way {
+            Way::Broker(client) => {
+                let devices: Vec<_> = self.lowers.iter().filter_map(OpenLower::for_broker).collect();
+                client.mounts(&devices)?
+            }
+            Way::Own(_) | Way::None(_) => Vec::new(),
         };
         let mut handed = handed.into_iter();
         for open in self.lowers {
-            let lower = open.mount(kernel, way, handed.next(), &plan.lower)?;
+            let handed = if open.lower.device.is_some() { handed.next() } else { None };
+            let lower = open.mount(kernel, way, handed, &plan.lower)?;
             if files.is_none() {
                 enough(&lower.assurance)?;
             }

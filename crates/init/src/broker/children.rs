@@ -40,6 +40,14 @@ struct Child {
     ended: OwnedFd,
 }
 
+impl Child {
+    /// Ends it.
+    fn end(&self) {
+        // It may have ended just now.
+        let _ = rustix::process::pidfd_send_signal(&self.ended, Signal::KILL);
+    }
+}
+
 /// One that waits for a connection.
 struct Spare {
     child: Child,
@@ -95,8 +103,7 @@ impl<'k> Children<'k> {
     pub(super) fn end_overdue(&self, now: Instant) {
         for (child, since) in &self.serving {
             if now.duration_since(since.instant) > SERVED_FOR_MAX {
-                // It may have ended just now.
-                let _ = rustix::process::pidfd_send_signal(&child.ended, Signal::KILL);
+                child.end();
             }
         }
     }
@@ -115,7 +122,10 @@ impl<'k> Children<'k> {
                 self.serving.push((child, since));
                 return Ok(());
             }
-            // It was ended by somebody. Nobody else has that to wait for.
+            // It was ended by somebody, or there is no memory for the message: then it still waits, and nobody would ever
+            // hear that it has ended.
+            child.end();
+            drop(line);
             let _ = self.tools.kernel.wait_for(child.pid, false);
         }
         let tools = self.tools;

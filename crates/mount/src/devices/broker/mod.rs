@@ -265,7 +265,11 @@ impl Client<'_> {
     fn answer(&self) -> Result<(Answer, Option<OwnedFd>), Error> {
         // One more, so that an answer that is too long is none.
         let mut buffer = [0; ANSWER_BYTES + 1];
-        let packet = self.kernel.receive(&self.connection, &mut buffer);
+        let mut packet = self.kernel.receive(&self.connection, &mut buffer);
+        if packet.as_ref().is_err_and(|error| error.errno() == Errno::CONNRESET) {
+            // It closed the connection before it had read all. What it said before comes now.
+            packet = self.kernel.receive(&self.connection, &mut buffer);
+        }
         let packet = packet.map_err(|error| Error::Call { doing: "asking the broker", error })?;
         let bytes = buffer.get(..packet.length).unwrap_or_default();
         if bytes.is_empty() {

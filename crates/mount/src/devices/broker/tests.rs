@@ -212,6 +212,25 @@ fn what_is_no_answer_is_no_success() {
     assert!(error.contains("this version or a higher one"), "{error}");
 }
 
+/// Of a connection that is closed before all of it was read, the kernel says so first, and then what came over it.
+#[test]
+fn what_was_refused_before_it_was_asked_for_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kernel, broker) = (Kernel::new(), Broker::at(directory.path().join("broker")));
+    let listener = kernel.listen_at(broker.socket(), 4).unwrap();
+    let client = broker.connect(&kernel).unwrap().expect("somebody listens");
+    client.send(&Request::Version, &[]).unwrap();
+    let connection = kernel.accept(&listener).unwrap().expect("it is there");
+    kernel.send(&connection, &refused(Errno::USERS, Step::Limit, None, "too many"), &[]).unwrap();
+    drop(connection);
+    match client.answer().unwrap() {
+        (Answer::Refused(refusal), None) => assert_eq!(refusal.text, "too many"),
+        other => panic!("{other:?}"),
+    }
+    let error = client.answer().unwrap_err().to_string();
+    assert!(error.contains("it closed the connection"), "{error}");
+}
+
 #[test]
 fn where_nobody_listens_there_is_no_broker() {
     let kernel = Kernel::new();
