@@ -20,7 +20,7 @@ pub(super) fn remove(name: &str) {
 /// Removes what tests left whose processes are gone.
 pub(super) fn sweep() {
     for hierarchy in hierarchies() {
-        for name in crate::unpacked::names(&hierarchy, |name| is_abandoned(name)).unwrap_or_default() {
+        for name in crate::unpacked::names(&hierarchy, is_abandoned).unwrap_or_default() {
             remove_tree(&hierarchy.join(name), Instant::now());
         }
     }
