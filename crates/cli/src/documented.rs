@@ -82,5 +82,5 @@ fn every_verb_that_the_page_names_is_one() {
             found += 1;
         }
     }
-    assert!(found > 20, "{found}");
+    assert!(found > 10, "{found}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sealpack_gate::{Demand, pull, verify};
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Level, Plan};
+use sealpack_mount::{Broker, Level, Plan};
 use sealpack_node::{mounting, place::StorePlace, trust_store::TrustStore};
 use sealpack_oci::{environment::Environment, registry::ClientOptions};
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let options = mounting::Options::read_only(target.into(), Level::Enforced);
     let plan = Plan::new(mounting::request(&store, record, options)?)?;
-    let achieved = sealpack_mount::apply(&Kernel::default(), &plan)?;
+    let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()))?;
     println!("{}: {}", achieved.target.display(), achieved.assurance);
     Ok(())
 }

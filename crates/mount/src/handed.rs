@@ -58,6 +58,14 @@ impl<'k> Devices<'k> {
         self.verity.count()
     }
 
+    /// How many devices there are of all users together but the superuser.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn count_of_users(&self) -> Result<usize, Error> {
+        self.verity.count_of_users()
+    }
+
     /// Mounts what is on the device, attached nowhere: activates it, or shares the one there is of the same files. It goes
     /// with its last mount.
     ///

@@ -280,7 +280,7 @@ pub(crate) fn mount_from_device(
     filesystem: &Filesystem,
     device: &Device,
 ) -> Result<DetachedMount, sealpack_kernel::Error> {
-    let mount = mount_from(kernel, filesystem, kernel.source_path(device)?.as_ref())?;
+    let mount = mount_from(kernel, filesystem, &kernel.source_path(device)?)?;
     kernel.require_mount_of(&mount, device.number())?;
     Ok(mount)
 }

@@ -9,6 +9,8 @@
 pub mod attacks;
 pub mod checks;
 pub mod disk;
+#[cfg(test)]
+mod documented;
 pub mod emulator;
 pub mod host;
 pub mod images;

@@ -84,6 +84,26 @@ fn a_policy_that_would_not_seal_the_host_is_refused() -> Result<()> {
     )
 }
 
+/// Root can write to the initramfs as long as the machine runs, and into `.fs-verity` puts any key.
+#[test]
+fn a_policy_that_trusts_what_root_can_make_is_refused() -> Result<()> {
+    let workshop = Workshop::new(&HostImage::new())?;
+    let refuses = |policy: &str, wanted: &str| {
+        let build = ["host", "build", "site/host:3", "--unsigned", "-o", "refused.efi", "--policy", policy];
+        let build = [&build[..], &["--certificate", "packs.crt"]].concat();
+        workshop.fails(Exit::Failed, &build, &[policy, wanted, "`sealpack policy new host`"])
+    };
+    workshop.sign_policy(&["early"], "packs", "early.p7b")?;
+    refuses("early.p7b", "lets what is on the initramfs be executed, by op=EXECUTE boot_verified=TRUE")?;
+    let text = "policy_name=keys policy_version=0.0.1\nDEFAULT action=ALLOW\nDEFAULT op=EXECUTE action=DENY\n\
+                op=EXECUTE dmverity_signature=TRUE action=ALLOW\nop=EXECUTE fsverity_signature=TRUE action=ALLOW\n";
+    fs::write(workshop.path("keys.policy"), text)?;
+    let sign =
+        ["policy", "sign", "keys.policy", "--key", "packs.key", "--cert", "packs.crt", "-o", "keys.p7b"];
+    workshop.succeeds(&sign)?;
+    refuses("keys.p7b", "lets what any key in the keyring .fs-verity signed be executed")
+}
+
 fn root_hash(workshop: &Workshop) -> Result<String> {
     let shown = workshop.sealpack.json(["inspect", "site/host:3"])?;
     let root_hash = shown["layers"][0]["pack"]["root_hash"].as_str();

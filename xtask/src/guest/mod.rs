@@ -72,7 +72,7 @@ fn run_on(generation: Generation, arguments: &Arguments) -> Result<usize> {
     let is_wanted =
         |name: &&str| arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name);
     let names: Vec<_> = checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
-    let of_hosts: Vec<_> = host::checks::ALL.iter().map(|check| check.name).filter(is_wanted).collect();
+    let of_hosts: Vec<_> = host::checks::names_for(generation).into_iter().filter(is_wanted).collect();
     let mut failed = 0;
     if !names.is_empty() {
         failed += show(arguments, |watch| run::run(generation, &names, watch))?;

@@ -18,7 +18,7 @@ pub(super) fn of_uki(error: &UkiError) -> Option<String> {
         }
         UkiError::PolicyNotSigned { .. } => "`sealpack policy sign` signs it",
         UkiError::PolicySigner { .. } => "--policy-cert gives the certificate of the key that signed it",
-        UkiError::PolicyAllows { .. } | UkiError::PolicyDenies { .. } => {
+        UkiError::PolicyAllows { .. } | UkiError::PolicyTrusts { .. } | UkiError::PolicyDenies { .. } => {
             "`sealpack policy new host` writes one for a sealed host"
         }
         UkiError::NoStub { .. } | UkiError::Stub { .. } => {

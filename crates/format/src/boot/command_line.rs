@@ -11,9 +11,15 @@ use super::refused::why_refused;
 pub const COMMAND_LINE_MAX_BYTES: usize = 2047;
 
 /// What every sealed host's command line begins with: denials are recorded from the start, memory is not written past its
-/// protection through `/proc/PID/mem`, and a panic reboots at once, so that the boot counter falls back.
-pub const FIXED_WORDS: [&str; 4] =
-    ["audit=1", "audit_backlog_limit=8192", "proc_mem.force_override=never", "panic=-1"];
+/// protection through `/proc/PID/mem`, a panic reboots at once, so that the boot counter falls back, and systemd takes no
+/// credentials from the firmware's tables (systemd.system-credentials(7)): some of them are units, and nobody signs these.
+pub const FIXED_WORDS: [&str; 5] = [
+    "audit=1",
+    "audit_backlog_limit=8192",
+    "proc_mem.force_override=never",
+    "panic=-1",
+    "systemd.import_credentials=no",
+];
 
 /// A command line that a sealed host takes: words of printable ASCII without quotation marks, separated by spaces. A
 /// `sealpack.…` is there once at most and known; those of [`FIXED_WORDS`] are there once at most; `ipe.…` and whatever

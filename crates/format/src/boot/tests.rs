@@ -21,8 +21,8 @@ fn error_of(line: &str) -> String {
 fn a_command_line_has_one_text_with_what_holds_anyway_left_out() {
     let line = CommandLine::new(parameters(), ["console=ttyS0"]).unwrap();
     let text = format!(
-        "audit=1 audit_backlog_limit=8192 proc_mem.force_override=never panic=-1 sealpack.image={} sealpack.root={} \
-         console=ttyS0",
+        "audit=1 audit_backlog_limit=8192 proc_mem.force_override=never panic=-1 systemd.import_credentials=no \
+         sealpack.image={} sealpack.root={} console=ttyS0",
         "ab".repeat(32),
         "cd".repeat(32)
     );

@@ -24,8 +24,8 @@ fn text(text: impl Into<String>) -> Result<String, Unread> {
 
 fn command_line(more: &str) -> Result<String, Unread> {
     text(format!(
-        "audit=1 audit_backlog_limit=8192 proc_mem.force_override=never panic=-1 sealpack.image={IMAGE} \
-         sealpack.root={ROOT}{more}\n"
+        "audit=1 audit_backlog_limit=8192 proc_mem.force_override=never panic=-1 systemd.import_credentials=no \
+         sealpack.image={IMAGE} sealpack.root={ROOT}{more}\n"
     ))
 }
 

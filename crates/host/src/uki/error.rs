@@ -61,6 +61,16 @@ pub enum UkiError {
         /// The policy's file.
         path: PathBuf,
     },
+    /// The policy lets something run that root on the host can make.
+    #[error("{} lets {what} be executed, by {rule}: a host with it would not be sealed", path.display())]
+    PolicyTrusts {
+        /// The policy's file.
+        path: PathBuf,
+        /// What it lets run.
+        what: &'static str,
+        /// The rule that decides.
+        rule: String,
+    },
     /// The policy lets nothing run of the image.
     #[error("{} denies executing what is on {device}, by {rule}: the host would not start", path.display())]
     PolicyDenies {

@@ -1,12 +1,12 @@
 //! What has to be true of an image and a policy before a host is made of them.
 
-use sealpack_format::RootHash;
+use sealpack_format::{ObjectId, RootHash};
 use sealpack_node::policy::{GivenPolicy, Origin};
 use sealpack_node::seals::{self, NotItsSeal, SealingError};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::key::Certificate;
 use sealpack_trust::pkcs7::{verify_detached, verify_embedded};
-use sealpack_trust::policy::{Action, Dmverity};
+use sealpack_trust::policy::{Action, Dmverity, FileFacts, Fsverity, Operation};
 use sealpack_trust::seal::{Seal, signer_of};
 
 use super::UkiError;
@@ -58,8 +58,8 @@ impl SealedImage {
         Ok(Self { root_hash, epoch: seal.statement().epoch(), devices })
     }
 
-    /// That a policy is one that a sealed host can start with: signed by one of `signers`, denying execution by default, and
-    /// allowing it from all devices of the image. Answers with its signed form.
+    /// That a policy is one that a sealed host can start with: signed by one of `signers`, denying execution by default and
+    /// of what root can make, and allowing it from all devices of the image. Answers with its signed form.
     pub(super) fn check_policy<'p>(
         &self,
         given: &'p GivenPolicy,
@@ -73,6 +73,12 @@ impl SealedImage {
         if !given.policy.denies_execute_by_default() {
             return Err(UkiError::PolicyAllows { path: path() });
         }
+        for (what, facts) in of_root() {
+            let decision = given.policy.evaluate(Operation::Execute, &facts);
+            if decision.action == Action::Allow {
+                return Err(UkiError::PolicyTrusts { path: path(), what, rule: decision.rule_text() });
+            }
+        }
         for (device, root_hash) in &self.devices {
             let decision = given.policy.executes_from(Dmverity { root_hash: Some(*root_hash), signed: true });
             if decision.action == Action::Deny {
@@ -85,6 +91,19 @@ impl SealedImage {
         }
         Ok(der)
     }
+}
+
+/// What a policy can trust, and root on the host can make: files on the initramfs, which stays writable, and files with
+/// signatures by keys in `.fs-verity`, a keyring that nobody closes (Documentation/filesystems/fsverity.rst).
+fn of_root() -> [(&'static str, FileFacts); 2] {
+    let fsverity = Fsverity { digest: ObjectId::sha256([0; 32]), signed: true };
+    [
+        ("what is on the initramfs", FileFacts { boot_verified: true, ..FileFacts::default() }),
+        (
+            "what any key in the keyring .fs-verity signed",
+            FileFacts { fsverity: Some(fsverity), ..FileFacts::default() },
+        ),
+    ]
 }
 
 /// That one of the signatures of `root_hash` is by one of `certificates`.

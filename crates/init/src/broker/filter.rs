@@ -51,9 +51,7 @@ const MOUNTING: &[libc::c_long] = &[
     libc::SYS_fcntl,
     libc::SYS_flock,
     libc::SYS_lseek,
-    libc::SYS_getdents64,
     libc::SYS_mknodat,
-    libc::SYS_unlinkat,
     libc::SYS_add_key,
     libc::SYS_keyctl,
     libc::SYS_fsopen,
@@ -93,15 +91,8 @@ const RUNNING: &[libc::c_long] = &[
 
 /// Those that only older architectures have, which libraries use there.
 #[cfg(target_arch = "x86_64")]
-const OLD: &[libc::c_long] = &[
-    libc::SYS_fork,
-    libc::SYS_poll,
-    libc::SYS_unlink,
-    libc::SYS_mknod,
-    libc::SYS_stat,
-    libc::SYS_lstat,
-    libc::SYS_open,
-];
+const OLD: &[libc::c_long] =
+    &[libc::SYS_fork, libc::SYS_poll, libc::SYS_mknod, libc::SYS_stat, libc::SYS_lstat, libc::SYS_open];
 
 #[cfg(not(target_arch = "x86_64"))]
 const OLD: &[libc::c_long] = &[];

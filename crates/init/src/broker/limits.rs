@@ -1,5 +1,6 @@
-//! How many connections there may be, of all and of one user. Users have limits so that none of them delays the others;
-//! but one may have thousands of user numbers (subuid(5)), so that there is always room that is kept for the superuser.
+//! How many connections and devices there may be, of all and of one user. Users have limits so that none of them delays the
+//! others; but one may have thousands of user numbers (subuid(5)), so that there is always room that is kept for the
+//! superuser.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long serving a connection may take, with all that it asks for.
 pub(super) const SERVED_FOR_MAX: Duration = Duration::from_secs(90);
+
+/// How many devices a user may have who is not the superuser: two of the largest overlays. What is shared with others of
+/// his mounts counts once.
+const DEVICES_OF_USER_MAX: usize = 128;
+
+/// How many all of them may have together: each takes memory of the kernel's that no user's limits count.
+const DEVICES_OF_USERS_MAX: usize = 1024;
 
 const SUPERUSER: u32 = 0;
 
@@ -79,6 +87,19 @@ pub(super) fn may_serve(user: u32, served: &[Since]) -> bool {
                 && count(&|since| since.user != SUPERUSER) < SERVED_OF_USERS_MAX)
 }
 
+/// Whether a user who is not the superuser may have `more` devices, when he has `of_user` and all such users `of_users`; else
+/// why not.
+pub(super) fn may_make(more: usize, of_user: usize, of_users: usize) -> Result<(), String> {
+    for (whose, count, max) in
+        [("", of_user, DEVICES_OF_USER_MAX), (" of all users", of_users, DEVICES_OF_USERS_MAX)]
+    {
+        if count.saturating_add(more) > max {
+            return Err(format!("{count} of {max} devices{whose} in use, {more} more wanted"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +116,17 @@ mod tests {
         assert_eq!(admit(1001, &of([1000; 8])), Admission::Wait);
         assert!(may_serve(1000, &of([1000; 3])) && !may_serve(1000, &of([1000; 4])));
         assert!(may_serve(1001, &of([1000; 4])));
+    }
+
+    /// Whoever has thousands of user numbers would otherwise have a hundred devices with each.
+    #[test]
+    fn users_of_many_numbers_do_not_make_devices_without_end() {
+        assert_eq!(may_make(2, 126, 1022), Ok(()));
+        assert_eq!(may_make(2, 127, 500).unwrap_err(), "127 of 128 devices in use, 2 more wanted");
+        let why = may_make(2, 0, 1023).unwrap_err();
+        assert_eq!(why, "1023 of 1024 devices of all users in use, 2 more wanted");
+        assert!(why.len() <= sealpack_format::broker::TEXT_MAX_BYTES);
+        assert!(may_make(usize::MAX, 1, 1).is_err());
     }
 
     #[test]

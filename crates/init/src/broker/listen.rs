@@ -129,10 +129,6 @@ impl Server<'_> {
             Ok(None) => true,
             Ok(Some(status)) => {
                 *sweeps |= status.exit_status() != Some(0);
-                if !matches!(status.exit_status(), Some(0 | NOT_SWEPT)) {
-                    // What is left costs a little memory, and goes with the next child of the same number.
-                    let _ = kernel.remove_nodes_of(serving.child.as_raw_nonzero().get());
-                }
                 false
             }
             Err(_) => false,

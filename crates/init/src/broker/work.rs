@@ -11,10 +11,7 @@ use sealpack_mount::handed::{self, Devices, Wanted};
 
 use super::answer::{of_call, of_mount, refused};
 use super::files::Files;
-
-/// How many devices a user may have who is not the superuser: two of the largest overlays. What is shared with others of
-/// his mounts counts once.
-const DEVICES_OF_USER_MAX: usize = 128;
+use super::limits::may_make;
 
 const SUPERUSER: u32 = 0;
 
@@ -84,12 +81,11 @@ impl Work for OfKernel<'_> {
         if self.user == SUPERUSER {
             return Ok(());
         }
-        let count = self.devices()?.count().map_err(|error| of_mount(Step::Limit, &error))?;
-        if count.saturating_add(more) > DEVICES_OF_USER_MAX {
-            let text = format!("{count} of {DEVICES_OF_USER_MAX} devices in use, {more} more wanted");
-            return Err(refused(Errno::USERS, Step::Limit, text));
-        }
-        Ok(())
+        let failed = |error| of_mount(Step::Limit, &error);
+        let devices = self.devices()?;
+        let (of_user, of_users) =
+            (devices.count().map_err(failed)?, devices.count_of_users().map_err(failed)?);
+        may_make(more, of_user, of_users).map_err(|text| refused(Errno::USERS, Step::Limit, text))
     }
 
     fn mount(

@@ -13,9 +13,9 @@ use super::{LOOP_CONTROL, LOWERS, LOWERS_MAX, MAPPER_CONTROL, NODES, OwnPlace};
 use crate::mount::{DetachedMount, MountAttributes};
 use crate::{Error, Kernel, mountinfo};
 
-/// Enough for the directories, and for a node of each child.
+/// Enough for the directories, and for a node of each device that there is at the same time as others.
 const SIZE: &str = "1m";
-const INODES: &str = "2000";
+const INODES: &str = "20000";
 
 /// Where the kernel says how many partitions loop devices can have.
 const LOOP_PARTITIONS: &str = "/sys/module/loop/parameters/max_part";

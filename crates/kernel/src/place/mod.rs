@@ -17,7 +17,7 @@ use crate::dm::DeviceNumber;
 use crate::mount::fd_path;
 use crate::{Error, Kernel};
 
-/// Where nodes are made.
+/// Where nodes are made, each with its number as its name.
 const NODES: &str = "/nodes";
 
 /// Device-mapper's control device.
@@ -57,34 +57,6 @@ impl OwnPlace {
     }
 }
 
-/// A path that leads to a device while this is there.
-#[derive(Debug)]
-pub struct SourcePath {
-    path: PathBuf,
-    is_made: bool,
-}
-
-impl AsRef<Path> for SourcePath {
-    fn as_ref(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl AsRef<std::ffi::OsStr> for SourcePath {
-    fn as_ref(&self) -> &std::ffi::OsStr {
-        self.path.as_os_str()
-    }
-}
-
-impl Drop for SourcePath {
-    fn drop(&mut self) {
-        if self.is_made {
-            // Whoever starts this process's next child removes what is left.
-            let _ = rustix::fs::unlink(&self.path);
-        }
-    }
-}
-
 impl Kernel {
     /// Whether devices are found in a place of this process's own.
     #[must_use]
@@ -92,14 +64,14 @@ impl Kernel {
         self.place.is_some()
     }
 
-    /// A path by which filesystems find the device that `fd` has open.
+    /// A path by which filesystems find the device that `fd` has open, as long as it is open.
     ///
     /// # Errors
     /// `ENOTBLK` when that is no block device; in a place of one's own also when no node can be made.
-    pub fn source_path(&self, fd: impl AsFd) -> Result<SourcePath, Error> {
+    pub fn source_path(&self, fd: impl AsFd) -> Result<PathBuf, Error> {
         match self.place {
-            None => Ok(SourcePath { path: fd_path(fd), is_made: false }),
-            Some(_) => self.make_node(DeviceNumber::of_open(fd)?),
+            None => Ok(fd_path(fd)),
+            Some(_) => self.node(DeviceNumber::of_open(fd)?),
         }
     }
 
@@ -109,31 +81,6 @@ impl Kernel {
     pub fn lower_place(&self, number: usize) -> Option<PathBuf> {
         let has = self.place.is_some() && number < LOWERS_MAX;
         has.then(|| Path::new(LOWERS).join(number.to_string()))
-    }
-
-    /// Removes the nodes that a process made that was ended before it could.
-    ///
-    /// # Errors
-    /// When the place cannot be listed.
-    pub fn remove_nodes_of(&self, pid: i32) -> Result<(), Error> {
-        if self.place.is_none() {
-            return Ok(());
-        }
-        let suffix = format!(".{pid}");
-        self.call(
-            "readdir",
-            || format!("{NODES:?}"),
-            || {
-                let of = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-                for entry in std::fs::read_dir(NODES).map_err(of)? {
-                    let entry = entry.map_err(of)?;
-                    if entry.file_name().to_string_lossy().ends_with(&suffix) {
-                        rustix::fs::unlink(entry.path())?;
-                    }
-                }
-                Ok(())
-            },
-        )
     }
 
     /// The path of device-mapper's control device.
@@ -150,7 +97,7 @@ impl Kernel {
     pub(crate) fn open_loop_node(&self, index: u32, path: &Path) -> Result<OwnedFd, Error> {
         match self.place {
             None => self.open_device(path),
-            Some(place) => self.open_made_node(place.loop_device(index)),
+            Some(place) => self.open_own_node(place.loop_device(index)),
         }
     }
 
@@ -158,25 +105,26 @@ impl Kernel {
     pub(crate) fn open_node(&self, number: DeviceNumber, path: &Path) -> Result<OwnedFd, Error> {
         match self.place {
             None => self.open_device(path),
-            Some(_) => self.open_made_node(number),
+            Some(_) => self.open_own_node(number),
         }
     }
 
-    /// Opens a device of which a node is made for that, and looks whether it is that.
-    fn open_made_node(&self, number: DeviceNumber) -> Result<OwnedFd, Error> {
-        let node = self.make_node(number)?;
-        let fd = self.open_device(node.as_ref())?;
+    /// Opens the block device with that number by its node, and looks whether it is that.
+    fn open_own_node(&self, number: DeviceNumber) -> Result<OwnedFd, Error> {
+        let node = self.node(number)?;
+        let fd = self.open_device(&node)?;
         if DeviceNumber::of_open(&fd)? != number {
-            let arguments = format!("{:?}, O_RDONLY", node.path);
+            let arguments = format!("{node:?}, O_RDONLY");
             return Err(Error::new(crate::Call { name: "open", arguments }, Errno::NXIO));
         }
         Ok(fd)
     }
 
-    fn make_node(&self, number: DeviceNumber) -> Result<SourcePath, Error> {
+    /// The node of the block device with that number, which is made if there is none yet. It stays: numbers are used again,
+    /// and nobody else can make one here.
+    fn node(&self, number: DeviceNumber) -> Result<PathBuf, Error> {
         let DeviceNumber { major, minor } = number;
-        let pid = rustix::process::getpid().as_raw_nonzero();
-        let path = PathBuf::from(format!("{NODES}/{major}-{minor}.{pid}"));
+        let path = PathBuf::from(format!("{NODES}/{major}-{minor}"));
         self.call(
             "mknod",
             || format!("{path:?}, S_IFBLK|0600, {number}"),
@@ -184,13 +132,12 @@ impl Kernel {
                 let device = rustix::fs::makedev(major, minor);
                 match rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, Mode::RUSR | Mode::WUSR, device)
                 {
-                    // Left by a process of the same number; it is dead.
-                    Err(Errno::EXIST) => rustix::fs::unlink(&path).and(Err(Errno::INTR)),
+                    Err(Errno::EXIST) => Ok(()),
                     result => result,
                 }
             },
         )?;
-        Ok(SourcePath { path, is_made: true })
+        Ok(path)
     }
 }
 

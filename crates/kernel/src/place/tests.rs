@@ -44,8 +44,8 @@ fn nothing_of_the_machine_is_left_but_the_control_devices() {
 }
 
 #[test]
-fn loop_devices_are_attached_and_mounted_by_nodes_that_are_made_and_go() {
-    alone::run("place::tests::loop_devices_are_attached_and_mounted_by_nodes_that_are_made_and_go", || {
+fn loop_devices_are_attached_and_mounted_by_nodes_that_are_made_for_them() {
+    alone::run("place::tests::loop_devices_are_attached_and_mounted_by_nodes_that_are_made_for_them", || {
         let mut file = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
         file.write_all(&[7; 8192]).unwrap();
         let file = file.reopen().unwrap();
@@ -62,17 +62,13 @@ fn loop_devices_are_attached_and_mounted_by_nodes_that_are_made_and_go() {
             kernel.open_loop(DeviceNumber { major: 1, minor: 0 }).is_err(),
             "a RAM disk is no loop device"
         );
-        let source = kernel.source_path(&device).unwrap();
-        assert!(Path::new(&source.path).exists());
-        drop(source);
-        assert_eq!(std::fs::read_dir(NODES).unwrap().count(), 0);
-        // What a child left that was ended.
-        let left = kernel.make_node(number).unwrap();
-        std::mem::forget(left);
-        kernel.remove_nodes_of(1).unwrap();
-        assert_eq!(std::fs::read_dir(NODES).unwrap().count(), 1);
-        kernel.remove_nodes_of(rustix::process::getpid().as_raw_nonzero().get()).unwrap();
-        assert_eq!(std::fs::read_dir(NODES).unwrap().count(), 0);
+        let node = format!("{NODES}/{}-{}", number.major, number.minor);
+        assert_eq!(kernel.source_path(&device).unwrap(), Path::new(&node));
+        assert_eq!(std::fs::read_dir(NODES).unwrap().count(), 1, "it is used again");
+        // Whatever it is of, it is compared.
+        std::fs::rename(&node, format!("{NODES}/7-1234567")).unwrap();
+        let other = DeviceNumber { major: 7, minor: 1_234_567 };
+        assert_eq!(kernel.open_loop(other).unwrap_err().errno(), Errno::NXIO);
     });
 }
 
@@ -83,7 +79,7 @@ fn elsewhere_devices_are_found_as_ever() {
     assert_eq!(kernel.lower_place(0), None);
     assert_eq!(kernel.mapper_control(), Path::new("/dev/mapper/control"));
     let file = tempfile::tempfile().unwrap();
-    assert!(kernel.source_path(&file).unwrap().path.starts_with("/proc/thread-self/fd"));
+    assert!(kernel.source_path(&file).unwrap().starts_with("/proc/thread-self/fd"));
 }
 
 #[test]

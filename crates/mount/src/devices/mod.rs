@@ -164,11 +164,19 @@ impl<'k> Verity<'k> {
     /// How many devices there are of this user's.
     pub(crate) fn count(&self) -> Result<usize, Error> {
         let numbers = numbers_of(self.user);
+        self.count_where(|number| numbers.contains(&number))
+    }
+
+    /// How many there are of all users together but the superuser.
+    pub(crate) fn count_of_users(&self) -> Result<usize, Error> {
+        self.count_where(is_of_users)
+    }
+
+    fn count_where(&self, is_counted: impl Fn(u64) -> bool) -> Result<usize, Error> {
         let devices =
             self.mapper.devices().map_err(|error| Error::call("listing the devices in use", error))?;
-        let is_of_user =
-            |name: &str| leftovers::parts_of(name).is_some_and(|(_, number)| numbers.contains(&number));
-        Ok(devices.iter().filter(|(name, _)| is_of_user(name)).count())
+        let numbers = devices.iter().filter_map(|(name, _)| leftovers::parts_of(name));
+        Ok(numbers.filter(|(_, number)| is_counted(*number)).count())
     }
 
     /// Has the device made, or shares the one there is.
@@ -282,6 +290,11 @@ fn numbers_of(user: u32) -> RangeInclusive<u64> {
     first..=first + NAMES_MAX - 1
 }
 
+/// Whether a device with this number in its name is one of a user's, and not the superuser's.
+fn is_of_users(number: u64) -> bool {
+    number > *numbers_of(SUPERUSER).end()
+}
+
 /// Whether a device may have gone between two calls.
 fn is_race(error: &sealpack_kernel::Error) -> bool {
     matches!(error.errno(), Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::STALE | Errno::BUSY)
@@ -297,6 +310,7 @@ mod tests {
         let device = Device { root_hash, data_blocks: 5, tree: None, signatures: Vec::new() };
         assert_eq!(numbers_of(0), 1..=16);
         assert_eq!(numbers_of(1), 17..=32);
+        assert!([1, 16].iter().all(|number| !is_of_users(*number)) && is_of_users(17));
         let last = numbers_of(u32::MAX);
         let name = device.name(true, *last.end());
         assert_eq!(leftovers::parts_of(name.as_str()), Some((root_hash, *last.end())));

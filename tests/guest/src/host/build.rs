@@ -216,6 +216,16 @@ impl Workshop {
         Ok(file)
     }
 
+    /// The same with Secure Boot off.
+    ///
+    /// # Errors
+    /// If virt-fw-vars fails.
+    pub fn open_variables(&self) -> Result<PathBuf> {
+        let file = self.file("variables-open.fd");
+        self.keys.write_open_variables(self.generation, &file)?;
+        Ok(file)
+    }
+
     /// The epoch of the image's seal.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The checks of sealed hosts by name. What the host itself checks is in `src/bin/probe/checks`, what is judged by its
 //! console in [`run`](super::run).
 
+use crate::kernels::Generation;
+
 /// A start of the machine, or several of one disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Boot {
@@ -8,7 +10,8 @@ pub enum Boot {
     Sealed,
     /// The same disk once more.
     Later,
-    /// With every hardening off: what each stops has to succeed there.
+    /// With every hardening off, and Secure Boot too, for lockdown: what each stops has to succeed there. With a clock that
+    /// is decades back.
     Bare,
     /// With a newer UKI beside the good one, whose root hash is not that of the image that it names.
     WrongRoot,
@@ -52,6 +55,20 @@ impl Boot {
         Self::Page,
         Self::Enrolled,
     ];
+
+    /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
+    /// loader or a page says is the same on all.
+    pub fn is_for(self, generation: Generation) -> bool {
+        match self {
+            Self::UnknownWord
+            | Self::WordTwice
+            | Self::NoData
+            | Self::TwoData
+            | Self::Page
+            | Self::Enrolled => generation == Generation::V6_12,
+            _ => true,
+        }
+    }
 
     /// The directory of the machine's files. The later boot is of the same machine.
     pub const fn directory(self) -> &'static str {
@@ -103,6 +120,12 @@ pub struct Check {
     pub shows: &'static str,
 }
 
+/// The names of the checks that are for a kernel, in their order.
+pub fn names_for(generation: Generation) -> Vec<&'static str> {
+    let is_for = |check: &&Check| check.judge.boots().iter().any(|boot| boot.is_for(generation));
+    ALL.iter().filter(is_for).map(|check| check.name).collect()
+}
+
 /// The check of that name.
 pub fn find(name: &str) -> Option<Check> {
     ALL.iter().copied().find(|check| check.name == name)
@@ -132,6 +155,10 @@ pub const ALL: &[Check] = &[
         "credentials and extensions that anybody puts onto the EFI system partition reach nobody",
     ),
     sealed(
+        "host_credentials_ignored",
+        "a unit that a hypervisor gives to systemd as a credential is not started",
+    ),
+    sealed(
         "host_modules_from_image",
         "modules are loaded from the image, and their copies from nowhere else",
     ),
@@ -148,9 +175,9 @@ pub const ALL: &[Check] = &[
     attack("host_locked_down", "root does not write to the kernel's memory, or to ports"),
     attack("host_no_unsigned_programs", "what nobody signed is not executed, wherever root puts it"),
     Check {
-        name: "host_clock_1970",
+        name: "host_clock_far_off",
         judge: Judge::Probe(&[Boot::Bare]),
-        shows: "a machine without a clock starts all the same",
+        shows: "with a clock at which no certificate is valid yet, the host starts all the same",
     },
     Check {
         name: "host_status_tells",

@@ -83,13 +83,26 @@ impl Keys {
     /// # Errors
     /// If virt-fw-vars fails.
     pub fn write_variables(&self, generation: Generation, target: &Path) -> Result<()> {
-        let mut command = Command::new("virt-fw-vars");
-        command.args(["--input", EMPTY_VARIABLES, "--sb"]);
-        command.args(["--set-pk", OWNER]).arg(self.platform.certificate());
+        let mut command = self.writing_variables(generation);
+        command.arg("--sb").args(["--set-pk", OWNER]).arg(self.platform.certificate());
         command.args(["--add-kek", OWNER]).arg(self.exchange.certificate());
+        stdout(command.arg("--output").arg(target)).map(drop)
+    }
+
+    /// The same keys for the kernel, and Secure Boot off for want of an owner: the kernel does not lock itself down then.
+    ///
+    /// # Errors
+    /// If virt-fw-vars fails.
+    pub fn write_open_variables(&self, generation: Generation, target: &Path) -> Result<()> {
+        stdout(self.writing_variables(generation).arg("--output").arg(target)).map(drop)
+    }
+
+    fn writing_variables(&self, generation: Generation) -> Command {
+        let mut command = Command::new("virt-fw-vars");
+        command.args(["--input", EMPTY_VARIABLES]);
         for key in self.db(generation) {
             command.args(["--add-db", OWNER]).arg(key.certificate());
         }
-        stdout(command.arg("--output").arg(target)).map(drop)
+        command
     }
 }

@@ -34,7 +34,7 @@ pub struct Start {
     pub until_shown: Option<String>,
     /// A second disk, of which nothing is changed.
     pub second_disk: Option<PathBuf>,
-    /// The date that its clock has at the start, `1970-01-01`; today's otherwise.
+    /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
     pub clock: Option<String>,
 }
 

@@ -29,8 +29,9 @@ pub struct Made {
 pub fn follow(programs: &Programs, image: &Path, dir: &Path) -> Result<Made> {
     fs::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     symlink(image, dir.join("image"))?;
-    let bin = dir.join("bin");
+    let (bin, trust) = (dir.join("bin"), dir.join("trust.d"));
     fs::create_dir(&bin)?;
+    fs::create_dir(&trust)?;
     symlink(&programs.sealpack, bin.join("sealpack"))?;
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     for block in blocks("make") {
@@ -38,10 +39,7 @@ pub fn follow(programs: &Programs, image: &Path, dir: &Path) -> Result<Made> {
         shell.args(["-euc", &script(&block)]).current_dir(dir).env("PATH", &path);
         shell.env("SEALPACK_STORE", dir.join("store"));
         // Nobody's keys but those on the page are wanted, and no trust store of this machine's.
-        shell
-            .env_remove("SEALPACK_KEY")
-            .env_remove("SEALPACK_CERT")
-            .env("SEALPACK_TRUST", dir.join("trust.d"));
+        shell.env_remove("SEALPACK_KEY").env_remove("SEALPACK_CERT").env("SEALPACK_TRUST", &trust);
         run(&mut shell)?;
     }
     Ok(Made { disk: file(dir, "disk.img")?, variables: file(dir, "variables.fd")? })

@@ -21,6 +21,14 @@ pub(crate) fn devices() -> Result<BTreeSet<String>> {
     Ok(mapper.devices()?.into_iter().map(|(name, _)| name).collect())
 }
 
+/// The names of all device-mapper devices, once those of the checks before have gone: that takes a moment, and what a check
+/// finds at its beginning is what it compares with at its end.
+pub(crate) fn settled() -> Result<BTreeSet<String>> {
+    let is_of_mounts = |name: &String| name.starts_with("sealpack-");
+    wait_for("the devices of other checks", || Ok(!devices()?.iter().any(is_of_mounts)))?;
+    devices()
+}
+
 /// The files behind all loop devices.
 pub(crate) fn loops() -> Result<BTreeSet<(PathBuf, String)>> {
     let mut loops = BTreeSet::new();

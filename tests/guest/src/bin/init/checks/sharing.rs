@@ -35,7 +35,7 @@ pub(crate) fn pages() -> Result<Verdict> {
 }
 
 pub(crate) fn device() -> Result<Verdict> {
-    let before = leftovers::devices()?;
+    let before = leftovers::settled()?;
     let one = images::signed("one")?;
     let of_one: BTreeSet<_> = leftovers::devices()?.difference(&before).cloned().collect();
     let two = images::signed("two")?;
@@ -69,7 +69,7 @@ pub(crate) fn verify() -> Result<Verdict> {
 }
 
 pub(crate) fn nothing_left() -> Result<Verdict> {
-    let (devices, loops) = (leftovers::devices()?, leftovers::loops()?);
+    let (devices, loops) = (leftovers::settled()?, leftovers::loops()?);
     let is_clean = || Ok(leftovers::devices()? == devices && leftovers::loops()? == loops);
     drop(images::signed("one")?);
     leftovers::wait_for("what was mounted", is_clean)?;

@@ -43,15 +43,29 @@ pub(super) fn extra_files_ignored(_: &Task) -> Result<()> {
     Ok(())
 }
 
+/// What the firmware's tables have for systemd is not taken: units come from the image.
+pub(super) fn credentials_ignored(_: &Task) -> Result<()> {
+    let strings = fs::read("/sys/firmware/dmi/entries/11-0/raw").context("the tables cannot be read")?;
+    let strings = String::from_utf8_lossy(&strings);
+    ensure!(strings.contains("io.systemd.credential:"), "the credential is not in the tables: {strings:?}");
+    for place in ["/run/evil", "/run/credentials/@system"] {
+        ensure!(!Path::new(place).exists(), "systemd took what a hypervisor gave it: there is {place}");
+    }
+    let units = said(&["show", "--property=DropInPaths", "--value", "sysinit.target"])?;
+    ensure!(!units.contains("evil"), "sysinit.target is what a hypervisor says: {units}");
+    Ok(())
+}
+
 /// What systemctl prints, whatever it ends with.
 fn said(arguments: &[&str]) -> Result<String> {
     let output = Command::new("systemctl").args(arguments).output().context("cannot start systemctl")?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The machine's clock is at the beginning of 1970; systemd itself sets another time.
+/// The machine's clock is decades back: when the first process ran, no certificate was valid yet. systemd then sets another
+/// time.
 pub(super) fn clock(_: &Task) -> Result<()> {
     let date = read("/sys/class/rtc/rtc0/date")?;
-    ensure!(date == "1970-01-01", "the machine's clock is at {date}");
+    ensure!(date.starts_with("1998-"), "the machine's clock is at {date}");
     Ok(())
 }

@@ -22,8 +22,9 @@ pub(crate) fn find(name: &str) -> Option<Check> {
     Some(match name {
         "host_boots" | "host_by_the_page" | "host_keys_enrolled" => boots::boots,
         "host_extra_files_ignored" => boots::extra_files_ignored,
+        "host_credentials_ignored" => boots::credentials_ignored,
         "host_modules_from_image" => modules::from_image,
-        "host_clock_1970" => boots::clock,
+        "host_clock_far_off" => boots::clock,
         "host_status_tells" => status::tells,
         "host_keeps_etc" => keeping::etc,
         "host_policy_update" => updates::policy,

@@ -18,7 +18,7 @@ pub(super) fn tells(task: &Task) -> Result<()> {
     ensure!(output.status.success(), "it is not as it should be: {output:?}");
     let status = schema::document(&output.stdout)?;
     let host = &status["host"];
-    ensure!(status["sealed"] == true && host["secure_boot"] == true, "{status:#}");
+    ensure!(status["sealed"] == true && host["secure_boot"] == !task.is_bare, "{status:#}");
     ensure!(host["names"] == serde_json::json!([IMAGE]) && host["epoch"].is_number(), "{host:#}");
     let command_line = read("/proc/cmdline")?;
     let image = host["metadata_image"]["fsverity_digest"].as_str().context("no digest")?;
@@ -34,15 +34,14 @@ pub(super) fn tells(task: &Task) -> Result<()> {
     people(task)
 }
 
-/// All in force, and none is switched off; or all are switched off, and those that only the first process brings are off.
+/// All in force, and none is switched off; or all are switched off, and off. There the firmware, which would bring lockdown by
+/// itself, has no Secure Boot.
 fn hardenings(task: &Task, host: &Value) -> Result<()> {
     let all = host["hardening"].as_array().context("no hardenings")?;
     ensure!(all.len() == 8, "{host:#}");
     for hardening in all {
         ensure!(hardening["switched_off"] == task.is_bare, "{hardening:#}");
-        // Secure Boot brings lockdown by itself.
-        let is_on = !task.is_bare || hardening["name"] == "lockdown";
-        ensure!(hardening["on"] == is_on, "{hardening:#}");
+        ensure!(hardening["on"] == !task.is_bare, "{hardening:#}");
     }
     Ok(())
 }

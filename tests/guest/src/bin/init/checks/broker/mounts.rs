@@ -4,7 +4,7 @@ use super::Broker;
 use crate::checks::Verdict;
 use crate::checks::enforcement::{ATTACKED, allowed, denied, execute, execute_in};
 use crate::checks::images::{Mounted, Store, busybox, target};
-use crate::checks::leftovers::{devices, ensure_none, loops, wait_for};
+use crate::checks::leftovers::{devices, ensure_none, loops, settled, wait_for};
 use crate::confined;
 use crate::system::SEALPACK;
 use anyhow::{Context, Result, ensure};
@@ -33,7 +33,7 @@ fn path(target: &Path) -> String {
 }
 
 pub(crate) fn all() -> Result<Verdict> {
-    let before = devices()?;
+    let before = settled()?;
     let at = target("brokered")?;
     let without = attempt(&mut sealpack(&["mount", "one", &path(&at)]))?;
     let said = String::from_utf8_lossy(&without.stderr).into_owned();

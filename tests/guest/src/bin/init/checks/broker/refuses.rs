@@ -2,7 +2,7 @@
 
 use super::{Broker, ask, ask_over, connect};
 use crate::checks::Verdict;
-use crate::checks::leftovers::{devices, ensure_none, loops};
+use crate::checks::leftovers::{ensure_none, loops, settled};
 use anyhow::{Context, Result, bail, ensure};
 use sealpack_format::RootHash;
 use sealpack_format::broker::{Answer, Layer, Refusal, Request, Step, Tree};
@@ -68,7 +68,7 @@ fn refused(
 }
 
 pub(crate) fn all() -> Result<Verdict> {
-    let before = (devices()?, loops()?);
+    let before = (settled()?, loops()?);
     let broker = Broker::service()?;
     let good = Device::new("trusted.p7s")?;
     let (answer, packet) = ask(&good.message()?, &[good.file.as_fd()])?;

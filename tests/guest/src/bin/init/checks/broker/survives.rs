@@ -5,7 +5,7 @@ use super::{Broker, connect, signal, version};
 use crate::checks::Verdict;
 use crate::checks::enforcement::{ATTACKED, allowed, execute};
 use crate::checks::images::{Mounted, Store, busybox, target};
-use crate::checks::leftovers::{devices, ensure_none, wait_for};
+use crate::checks::leftovers::{ensure_none, settled, wait_for};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use sealpack_format::broker::Request;
@@ -37,7 +37,7 @@ const SIGNALS: [Signal; 8] = [
 ];
 
 pub(crate) fn all() -> Result<Verdict> {
-    let before = devices()?;
+    let before = settled()?;
     let mut broker = Broker::that_stays()?;
     for sent in SIGNALS {
         signal(broker.pid(), sent)?;

@@ -2,7 +2,8 @@
 
 use super::{Broker, ask, connect, version};
 use crate::checks::Verdict;
-use crate::checks::leftovers::{devices, ensure_none};
+use crate::checks::images::{Store, target};
+use crate::checks::leftovers::{ensure_none, settled};
 use crate::system::{BUSYBOX, SEALPACK};
 use anyhow::{Context, Result, bail, ensure};
 use sealpack_format::RootHash;
@@ -19,6 +20,9 @@ use std::time::{Duration, Instant};
 
 const USER: u32 = 1000;
 
+/// What the names of the user's devices end with, which are his own whoever else has such: 16 for each user.
+const FIRST_OF_USER: &str = "-16001";
+
 /// What is the user's.
 const HOME: &str = "/disk/user";
 
@@ -34,7 +38,7 @@ pub(crate) fn all() -> Result<Verdict> {
         }
         return Ok(Verdict::Shown);
     }
-    let before = devices()?;
+    let before = settled()?;
     prepare()?;
     let without = in_namespaces(&["mount", "one", &format!("{HOME}/mnt")], "true")?;
     ensure!(without.contains("needs root"), "without a broker: {without}");
@@ -94,11 +98,13 @@ fn in_namespaces(words: &[&str], script: &str) -> Result<String> {
 }
 
 fn mounted_and_run() -> Result<()> {
+    // Root has the same image mounted, from other files: the same root hashes, and other devices.
+    let _of_root = Store::Sealed.mount("one", &target("of-root")?, "enforced")?;
     let at = format!("{HOME}/mnt");
     let script = format!(
         "{BUSYBOX} chroot {at} /bin/script; {BUSYBOX} stat -c '%u:%g %a' {at}/private/file; \
          {BUSYBOX} head -c 14 {at}/private/file; echo; {BUSYBOX} grep {at} /proc/self/mountinfo; \
-         {BUSYBOX} touch {at}/new; {SEALPACK} umount {at}"
+         {BUSYBOX} touch {at}/new; {BUSYBOX} cat /sys/block/dm-*/dm/name; {SEALPACK} umount {at}"
     );
     let said = in_namespaces(&["mount", "one", &at, "--require", "signed"], &script)?;
     println!("{said}");
@@ -114,6 +120,12 @@ fn mounted_and_run() -> Result<()> {
     ] {
         ensure!(said.contains(wanted), "it does not say {wanted:?}");
     }
+    let devices: Vec<_> = said.lines().filter(|line| line.starts_with("sealpack-s-")).collect();
+    let (of_user, of_root): (Vec<_>, Vec<_>) = devices.iter().partition(|name| name.ends_with(FIRST_OF_USER));
+    ensure!(of_user.len() == 3 && of_root.len() == 3, "three devices each: {devices:?}");
+    let is_of_root =
+        |name: &str| name.strip_suffix(FIRST_OF_USER).is_some_and(|name| of_root.contains(&name));
+    ensure!(of_user.iter().filter(|name| is_of_root(name)).count() >= 2, "the packs are others: {devices:?}");
     let mount = said.lines().find(|line| line.contains(" - overlay ")).context("no overlay is listed")?;
     ensure!(["ro", "nosuid", "nodev"].iter().all(|word| mount.contains(word)), "{mount}");
     Ok(())
@@ -127,6 +139,8 @@ fn outside_of_a_namespace() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     println!("{said}");
     ensure!(!output.status.success() && said.contains("unshare --map-root-user --mount"), "{said}");
+    let mut command = as_user(SEALPACK);
+    run(command.args(["--store", &format!("{HOME}/store"), "gc", "--dry-run"])).context("gc of a user's")?;
     let listed = stdout(Command::new(BUSYBOX).args(["cat", "/proc/self/mountinfo"]))?;
     ensure!(!listed.contains(HOME), "something is mounted: {listed}");
     Ok(())
