@@ -19,18 +19,18 @@ const HASHES: [&str; 2] = ["crypto-sha256", "crypto-crc32c"];
 struct Hardware {
     drivers: &'static [&'static str],
     disks: &'static [&'static str],
-    /// Whether they answer in their own time.
+    /// Whether they answer in their own time, and find nothing that another one here drives.
     is_slow: bool,
 }
 
-/// Virtual machines (KVM, Xen, Hyper-V, VMware), NVMe, SATA, SCSI's RAID controllers, USB, SD, MMC and UFS.
+/// Virtual machines (KVM, Xen, Hyper-V, VMware), Intel's VMD, NVMe, SATA, SCSI's RAID controllers, USB, SD, MMC and UFS.
 const HARDWARE: [Hardware; 6] = [
     Hardware {
-        drivers: &["virtio_pci", "virtio_mmio", "virtio_blk", "xen_blkfront"],
+        drivers: &["virtio_pci", "virtio_mmio", "virtio_blk", "xen_blkfront", "hv_vmbus", "vmd"],
         disks: &[],
         is_slow: false,
     },
-    Hardware { drivers: &["nvme", "vmd"], disks: &[], is_slow: true },
+    Hardware { drivers: &["nvme"], disks: &[], is_slow: true },
     Hardware { drivers: &["virtio_scsi", "hv_storvsc", "vmw_pvscsi"], disks: &["sd_mod"], is_slow: false },
     Hardware {
         drivers: &[
@@ -51,8 +51,8 @@ const HARDWARE: [Hardware; 6] = [
     Hardware { drivers: &["sdhci_pci", "sdhci_acpi"], disks: &["mmc_block"], is_slow: true },
 ];
 
-/// The kernel's parameter of every module by which loading it does not wait until its hardware answered
-/// (`unknown_module_param_cb`, kernel/module/main.c). The disk is waited for afterwards, whatever it is behind.
+/// The kernel's parameter of every module by which loading it waits neither until its own hardware answered nor until that
+/// of earlier ones did (`do_init_module`, kernel/module/main.c). The disk is waited for afterwards, whatever it is behind.
 const WITHOUT_WAITING: &str = "async_probe=1";
 
 /// dm-verity's parameter by which `.dm-verity` takes certificates until it is sealed (Linux 7.0). Other kernels pass it
@@ -80,13 +80,15 @@ impl Choice {
     /// The kernel does not have something that every host needs, or one of `more`.
     pub fn of(index: &Index, more: &[String]) -> Result<Self, ModulesError> {
         let needed = needed(index)?;
+        let base = with_needs(index, NEEDED.iter().flat_map(|name| index.meant(name)))?;
+        // What is only to be loaded before the others is for some processors only, and they do without.
+        let is_for_some = |name: &&str| !needed.contains(*name) && !index.devices(name).is_empty();
+        let (some, base): (Vec<&str>, Vec<&str>) = base.into_iter().partition(is_for_some);
         let mut groups = Vec::new();
-        for name in HASHES {
-            for name in index.meant(name) {
-                groups.push((index.devices(name), with_needs(index, [name])?));
-            }
+        for name in HASHES.iter().flat_map(|name| index.meant(name)).chain(some) {
+            groups.push((index.devices(name), with_needs(index, [name])?));
         }
-        groups.push((Vec::new(), with_needs(index, NEEDED.iter().flat_map(|name| index.meant(name)))?));
+        groups.push((Vec::new(), base));
         for Hardware { drivers, disks, .. } in HARDWARE {
             for driver in drivers.iter().flat_map(|name| index.meant(name)) {
                 let disks = disks.iter().flat_map(|name| index.meant(name));
@@ -145,9 +147,10 @@ impl Choice {
 /// What a module is loaded with.
 fn parameters(name: &str) -> &'static str {
     let is_slow = |hardware: &Hardware| hardware.is_slow && hardware.drivers.contains(&name);
+    let makes_disks = |hardware: &Hardware| hardware.disks.contains(&name);
     match name {
         "dm_verity" => UNSEALED,
-        _ if HARDWARE.iter().any(is_slow) => WITHOUT_WAITING,
+        _ if HARDWARE.iter().any(|hardware| is_slow(hardware) || makes_disks(hardware)) => WITHOUT_WAITING,
         _ => "",
     }
 }
