@@ -18,7 +18,7 @@ use sealpack_kernel::Kernel;
 
 use crate::error::Error;
 use crate::metadata::{CheckedImage, open_file};
-use crate::plan::Device;
+use crate::plan::{Device, Pack};
 
 const PACK: &str = "the pack";
 const TREE: &str = "the hash tree of the metadata image";
@@ -52,17 +52,12 @@ pub(crate) fn open_pack(
 /// overlayfs shows files whose contents are missing, and fails only when they are opened.
 ///
 /// # Errors
-/// [`Error::MissingObject`]; a metadata image that is another one, a pack that is none; failures of the system.
-pub fn look_for_objects<'p>(
-    kernel: &Kernel,
-    image: &Path,
-    id: &ObjectId,
-    packs: impl IntoIterator<Item = &'p Path>,
-) -> Result<(), Error> {
+/// [`Error::MissingObject`]; a metadata image or a pack that is another one, or none; failures of the system.
+pub fn look_for_objects(kernel: &Kernel, image: &Path, id: &ObjectId, packs: &[Pack]) -> Result<(), Error> {
     let checked = CheckedImage::open(kernel, image, id, true)?;
     let mut objects = HashSet::new();
-    for path in packs {
-        open_pack(path, None, Some(&mut objects))?;
+    for pack in packs {
+        open_pack(&pack.path, Some(&Device::of_pack(pack)), Some(&mut objects))?;
     }
     check_objects(image, &checked.bytes.unwrap_or_default(), &objects)
 }

@@ -90,8 +90,7 @@ fn look_for_objects(store: &Store, record: &ImageRecord, packs: &[Pack]) -> Resu
     let complete = store.packs_are_complete(&record.metadata_image, &root_hashes)?;
     if !store.remembers(&complete) {
         let image = store.metadata_image_path(&record.metadata_image);
-        let paths = packs.iter().map(|pack| pack.path.as_path());
-        sealpack_mount::look_for_objects(&Kernel::default(), &image, &record.metadata_image, paths)?;
+        sealpack_mount::look_for_objects(&Kernel::default(), &image, &record.metadata_image, packs)?;
         store.remember(&complete);
     }
     Ok(())

@@ -116,7 +116,9 @@ fn depends_of(shown: &str, version_prefix: &str) -> Option<Vec<String>> {
     };
     let paragraph = shown.split("\n\n").find(is_right)?;
     let is_part = |name: &&str| {
-        ["linux-image-", "linux-binary-", "linux-modules-"].iter().any(|prefix| name.starts_with(prefix))
+        // Since 7.x the kernel's configuration and what is built in are told by a package of their own.
+        let parts = ["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"];
+        parts.iter().any(|prefix| name.starts_with(prefix))
     };
     let depends = field(paragraph, "Depends").unwrap_or_default();
     Some(

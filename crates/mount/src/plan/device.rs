@@ -31,7 +31,7 @@ impl Device {
         Self { root_hash, data_blocks, tree: Some(path), signatures }
     }
 
-    pub(super) fn of_pack(pack: &Pack) -> Self {
+    pub(crate) fn of_pack(pack: &Pack) -> Self {
         Self {
             root_hash: pack.root_hash,
             data_blocks: pack.filesystem_blocks,

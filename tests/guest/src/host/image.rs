@@ -26,7 +26,7 @@ use std::process::Command;
 /// If it is not there yet and cannot be built: not root, tools missing, archive not reachable.
 pub fn system(generation: Generation) -> Result<Option<Image>> {
     let name = format!("host-{}", generation.name());
-    let stamp = format!("1 {}", host::stamp());
+    let stamp = format!("2 {}", host::stamp());
     let image = images::cached(&name, &stamp, |dir| {
         let layout = Layout::create(dir)?;
         let system = layout.add_layer(File::open(host::layer()?)?, Packing::Zstd)?;
