@@ -80,26 +80,9 @@ impl Choice {
     /// The kernel does not have something that every host needs, or one of `more`.
     pub fn of(index: &Index, more: &[String]) -> Result<Self, ModulesError> {
         let needed = needed(index)?;
-        let base = with_needs(index, NEEDED.iter().flat_map(|name| index.meant(name)))?;
-        // What is only to be loaded before the others is for some processors only, and they do without.
-        let is_for_some = |name: &&str| !needed.contains(*name) && !index.devices(name).is_empty();
-        let (some, base): (Vec<&str>, Vec<&str>) = base.into_iter().partition(is_for_some);
-        let mut groups = Vec::new();
-        for name in HASHES.iter().flat_map(|name| index.meant(name)).chain(some) {
-            groups.push((index.devices(name), with_needs(index, [name])?));
-        }
-        groups.push((Vec::new(), base));
-        for Hardware { drivers, disks, .. } in HARDWARE {
-            for driver in drivers.iter().flat_map(|name| index.meant(name)) {
-                let disks = disks.iter().flat_map(|name| index.meant(name));
-                groups
-                    .push((index.devices(driver), with_needs(index, std::iter::once(driver).chain(disks))?));
-            }
-            // What is built in finds its devices anyway.
-            if drivers.iter().any(|name| index.is_built_in(name)) {
-                groups
-                    .push((Vec::new(), with_needs(index, disks.iter().flat_map(|name| index.meant(name)))?));
-            }
+        let mut groups = base(index, &needed)?;
+        for hardware in HARDWARE {
+            groups.extend(hardware.groups(index)?);
         }
         for name in more {
             match index.meant(name)[..] {
@@ -108,18 +91,14 @@ impl Choice {
                 ref modules => groups.push((Vec::new(), with_needs(index, modules.iter().copied())?)),
             }
         }
+        groups.retain(|(_, names)| !names.is_empty());
         let words = match index.is_built_in("dm_verity") {
             true => vec![format!("dm_verity.{UNSEALED}")],
             false => Vec::new(),
         };
         let mut choice = Self { order: ModuleOrder::default(), paths: BTreeMap::new(), words };
-        choice.order = ModuleOrder::new(
-            groups
-                .into_iter()
-                .filter(|(_, names)| !names.is_empty())
-                .map(|(devices, names)| choice.group(index, &needed, devices, &names))
-                .collect::<Result<_, _>>()?,
-        )?;
+        let groups = groups.into_iter().map(|(devices, names)| choice.group(index, &needed, devices, &names));
+        choice.order = ModuleOrder::new(groups.collect::<Result<_, _>>()?)?;
         Ok(choice)
     }
 
@@ -141,6 +120,40 @@ impl Choice {
             }
         }
         Ok(ModuleGroup { devices, modules })
+    }
+}
+
+/// The names of modules that are loaded together, and for which devices.
+type Group<'i> = (Vec<DevicePattern>, Vec<&'i str>);
+
+/// What every host loads, and before it what its processor may be able to.
+fn base<'i>(index: &'i Index, needed: &HashSet<&str>) -> Result<Vec<Group<'i>>, ModulesError> {
+    let base = with_needs(index, NEEDED.iter().flat_map(|name| index.meant(name)))?;
+    // What is only to be loaded before the others is for some processors only, and they do without.
+    let is_for_some = |name: &&str| !needed.contains(*name) && !index.devices(name).is_empty();
+    let (some, base): (Vec<&str>, Vec<&str>) = base.into_iter().partition(is_for_some);
+    let hashes = HASHES.iter().flat_map(|name| index.meant(name));
+    let mut groups: Vec<Group<'i>> = Vec::new();
+    for name in hashes.chain(some) {
+        groups.push((index.devices(name), with_needs(index, [name])?));
+    }
+    groups.push((Vec::new(), base));
+    Ok(groups)
+}
+
+impl Hardware {
+    /// A group for each driver, with what makes disks of what it finds.
+    fn groups<'i>(&self, index: &'i Index) -> Result<Vec<Group<'i>>, ModulesError> {
+        let disks = || self.disks.iter().flat_map(|name| index.meant(name));
+        let mut groups = Vec::new();
+        for driver in self.drivers.iter().flat_map(|name| index.meant(name)) {
+            groups.push((index.devices(driver), with_needs(index, std::iter::once(driver).chain(disks()))?));
+        }
+        // What is built in finds its devices anyway.
+        if self.drivers.iter().any(|name| index.is_built_in(name)) {
+            groups.push((Vec::new(), with_needs(index, disks())?));
+        }
+        Ok(groups)
     }
 }
 

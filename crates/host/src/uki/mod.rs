@@ -119,37 +119,48 @@ pub fn build(store: &Store, record: &ImageRecord, mut recipe: Recipe<'_>) -> Res
     let choice = choice(&files, &kernel, recipe.modules)?;
     let command_line = command_line(record, sealed.root_hash, &recipe, &choice)?;
     check_configuration(&files, &kernel, &choice, &command_line)?;
-    let certificates: Vec<&[u8]> = recipe.pack_signers.iter().map(Certificate::der).collect();
+    let text = command_line.to_string();
     let contents = Contents {
         init: &init.bytes,
-        command_line: &command_line.to_string(),
+        command_line: &text,
         policy,
-        certificates: &certificates,
+        certificates: &recipe.pack_signers.iter().map(Certificate::der).collect::<Vec<_>>(),
         order: &choice.order,
         modules: &modules(&files, &kernel, &choice)?,
     };
     let initramfs = initramfs::make(&contents).map_err(UkiError::Initramfs)?;
     let release = os_release(&files, record, sealed.epoch)?;
-    let section = |name, content| NewSection { name, content, is_code: false };
-    let sections = [
-        section(".osrel", &release),
-        section(".cmdline", contents.command_line.as_bytes()),
-        section(".uname", kernel.version().as_bytes()),
-        section(".initrd", &initramfs),
-        NewSection { name: ".linux", content: &kernel_bytes, is_code: true },
-    ];
-    let bytes = append_sections(&stub_image, &sections)
+    let version = kernel.version();
+    let bytes = append_sections(&stub_image, &sections(&release, &text, version, &initramfs, &kernel_bytes))
         .map_err(|source| UkiError::Stub { stub: stub.path.display().to_string(), source })?;
     Ok(Uki {
         bytes,
         root_hash: sealed.root_hash,
         epoch: sealed.epoch,
-        kernel: kernel.version().to_owned(),
+        kernel: version.to_owned(),
         initramfs_bytes: initramfs.len() as u64,
         modules: choice.paths.into_keys().collect(),
         stub_was_signed: !stub_image.signatures().is_empty(),
         command_line,
     })
+}
+
+/// What stands behind the stub's own sections.
+fn sections<'a>(
+    release: &'a [u8],
+    command_line: &'a str,
+    version: &'a str,
+    initramfs: &'a [u8],
+    kernel: &'a [u8],
+) -> [NewSection<'a>; 5] {
+    let section = |name, content| NewSection { name, content, is_code: false };
+    [
+        section(".osrel", release),
+        section(".cmdline", command_line.as_bytes()),
+        section(".uname", version.as_bytes()),
+        section(".initrd", initramfs),
+        NewSection { name: ".linux", content: kernel, is_code: true },
+    ]
 }
 
 /// The command line of the host.
