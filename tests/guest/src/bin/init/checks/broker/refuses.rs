@@ -74,6 +74,8 @@ pub(crate) fn all() -> Result<Verdict> {
     let (answer, packet) = ask(&good.message()?, &[good.file.as_fd()])?;
     ensure!(matches!(answer, Answer::Done(_)) && packet.descriptors.len() == 1, "the good one: {answer:?}");
     drop(packet);
+    // While it is there, whoever has its file shares it: the kernel has accepted a signature of it.
+    ensure_none(&before.0)?;
     signatures()?;
     files(&good)?;
     messages(&good)?;

@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 
 const USER: u32 = 1000;
 
+/// How many devices of one root hash, each of another file, one user can have.
+const NAMES_MAX: usize = 16;
+
 /// What the names of the user's devices end with, which are his own whoever else has such: 16 for each user.
 const FIRST_OF_USER: &str = "-16001";
 
@@ -34,6 +37,7 @@ pub(crate) fn all() -> Result<Verdict> {
         match part.to_str() {
             Some("namespace") => foreign_namespace()?,
             Some("idle") => too_many_connections()?,
+            Some("devices") => too_many_devices()?,
             other => bail!("there is no part {other:?}"),
         }
         return Ok(Verdict::Shown);
@@ -47,6 +51,8 @@ pub(crate) fn all() -> Result<Verdict> {
     outside_of_a_namespace()?;
     ensure_none(&before)?;
     part("namespace")?;
+    part("devices")?;
+    ensure_none(&before)?;
     part("idle")?;
     // Whatever the user holds, others are served.
     let started = Instant::now();
@@ -68,6 +74,9 @@ fn prepare() -> Result<()> {
         |words: &[&str]| run(Command::new(SEALPACK).args(["--store", &format!("{HOME}/store")]).args(words));
     sealpack(&["pull", "--objects", "packs", "oci:/disk/layouts/one:latest", "--name", "one"])?;
     sealpack(&["seal", "one", "--key", "/disk/keys/p256.key", "--cert", "/disk/keys/p256.pem"])?;
+    for number in 0..=NAMES_MAX {
+        fs::copy("/disk/signed/device", format!("{HOME}/copy-{number}"))?;
+    }
     run(Command::new(BUSYBOX).args(["chown", "-R", &format!("{USER}:{USER}"), HOME])).map(drop)
 }
 
@@ -169,6 +178,33 @@ fn foreign_namespace() -> Result<()> {
             other => bail!("not {errno:?}, but {other:?}"),
         }
     }
+    Ok(())
+}
+
+/// As the user: more devices with one root hash than a user may have. Others still get one.
+fn too_many_devices() -> Result<()> {
+    let text = |name: &str| fs::read_to_string(format!("/disk/signed/{name}"));
+    let signature = fs::read("/disk/signed/trusted.p7s")?;
+    let (root_hash, data_blocks) = (text("root-hash")?.parse()?, text("data-blocks")?.parse()?);
+    let layer = Layer { root_hash, data_blocks, tree: Tree::Behind, signature: &signature };
+    let message = Request::Mount { layer, idmapped: false }.to_bytes()?;
+    let mut held = Vec::new();
+    for number in 0..=NAMES_MAX {
+        let file = File::open(format!("{HOME}/copy-{number}"))?;
+        let (answer, packet) = ask(&message, &[file.as_fd()])?;
+        match answer {
+            Answer::Done(_) if number < NAMES_MAX => held.push(packet),
+            Answer::Refused(refusal) if number == NAMES_MAX && refusal.step == Step::Device => {
+                ensure!(refusal.errno == Errno::USERS.raw_os_error(), "{refusal:?}");
+                println!("{} devices, then {}", held.len(), refusal.text);
+            }
+            other => bail!("device {number}: {other:?}"),
+        }
+    }
+    // One that is there is shared all the same.
+    let file = File::open(format!("{HOME}/copy-3"))?;
+    let (answer, _) = ask(&message, &[file.as_fd()])?;
+    ensure!(matches!(answer, Answer::Done(_)), "a device that is there: {answer:?}");
     Ok(())
 }
 
