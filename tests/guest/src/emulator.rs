@@ -32,6 +32,8 @@ pub struct Ended {
     pub log: String,
     /// Why it was ended from outside, if it was.
     pub ended_by_us: Option<String>,
+    /// When it was started.
+    pub started: Instant,
 }
 
 /// How long a machine may run.
@@ -63,10 +65,10 @@ pub(crate) fn run(
         qemu.arg("-serial").arg(format!("file:{}", port.display()));
     }
     qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(file("qemu"))?);
+    let started = Instant::now();
     let mut running = Running(qemu.spawn().context("cannot start qemu-system-x86_64")?);
     let mut reader = Reader { file: File::open(&report)?, partial: String::new(), lines: Vec::new() };
     let mut shown = Shown { file: File::open(&console)?, text: String::new() };
-    let started = Instant::now();
     let mut reported = started;
     let ended_by_us = loop {
         if reader.read(&mut watch)? > 0 {
@@ -93,7 +95,7 @@ pub(crate) fn run(
     shown.read()?;
     let said = fs::read(file("qemu"))?;
     let log = String::from_utf8_lossy(&said).into_owned() + &shown.text;
-    Ok(Ended { lines: reader.lines, log, ended_by_us })
+    Ok(Ended { lines: reader.lines, log, ended_by_us, started })
 }
 
 /// QEMU, which ends with this process.

@@ -27,9 +27,22 @@ pub struct Programs {
 /// # Errors
 /// If they do not compile.
 pub fn build() -> Result<Programs> {
+    build_as("guest")
+}
+
+/// Builds them as users have them, for figures.
+///
+/// # Errors
+/// If they do not compile.
+pub fn build_release() -> Result<Programs> {
+    build_as("release")
+}
+
+/// Builds them in a profile whose directory is called as it is.
+fn build_as(profile: &str) -> Result<Programs> {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["build", "--quiet", "--profile", "guest", "--target", TARGET])
+        .args(["build", "--quiet", "--profile", profile, "--target", TARGET])
         .args([
             "--package",
             "sealpack",
@@ -43,7 +56,7 @@ pub fn build() -> Result<Programs> {
         .env_remove("RUSTFLAGS")
         .current_dir(paths::workspace());
     run(&mut cargo)?;
-    let dir = paths::target().join(TARGET).join("guest");
+    let dir = paths::target().join(TARGET).join(profile);
     Ok(Programs {
         init: dir.join("sealpack-guest-init"),
         sealpack: dir.join("sealpack"),

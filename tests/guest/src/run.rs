@@ -183,6 +183,7 @@ mod tests {
             lines: vec![Line::Begin(name("a")), Line::End(name("a"), Outcome::Ok), Line::Begin(name("b"))],
             log: String::new(),
             ended_by_us: Some("too slow".into()),
+            started: std::time::Instant::now(),
         };
         let outcomes = outcomes(&["a", "b", "c"], &ended);
         assert_eq!(outcomes["a"], Outcome::Ok);
