@@ -434,15 +434,15 @@ fn what_the_rules_are_against_is_refused_with_the_reason() {
             ("containerd.io/snapshot/cri.manifest-digest", &manifest),
         ])
     };
-    rules("[[namespace]]\nprefix = \"docker.io/bad\"\nrequire = \"refuse\"\n");
+    rules("[[namespace]]\nprefix = \"docker.io/bad/\"\nrequire = \"refuse\"\n");
     let refused = machine.prepare("ns/1/extract-1 x", "", of("docker.io/bad/thing:1")).unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(refused.to_string().contains("docker.io/bad/thing:1"), "{refused}");
     machine.prepare("ns/1/extract-1 x", "", of("docker.io/good/thing:1")).unwrap();
     machine.commit("layer", "ns/1/extract-1 x", Labels::new(), "").unwrap();
     machine.prepare("ns/1/container", "layer", Labels::new()).unwrap();
     // The rules of the moment count, for containers of what is there too.
-    rules("[[namespace]]\nprefix = \"docker.io/good\"\nrequire = \"refuse\"\n");
+    rules("[[namespace]]\nprefix = \"docker.io/good/\"\nrequire = \"refuse\"\n");
     assert_eq!(code(machine.prepare("ns/1/other", "layer", Labels::new())), Code::FailedPrecondition);
     assert_eq!(code(machine.view("ns/1/view", "layer", Labels::new())), Code::FailedPrecondition);
     machine.prepare("ns/1/third", "base", Labels::new()).unwrap();
