@@ -75,9 +75,9 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
 ///
 /// As [`request`]; of planning and of mounting.
 pub fn mount(store: &Store, record: &ImageRecord, options: Options) -> Result<Achieved, MountingError> {
-    let plan = Plan::new(request(store, record, options)?)?;
+    let plan = Plan::new(request(store, record, options).map_err(Box::new)?)?;
     let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()));
-    Ok(achieved.map_err(Error::from)?)
+    Ok(achieved.map_err(|error| Box::new(Error::from(error)))?)
 }
 
 /// Unmounts an image from `target`, at once: what still uses it keeps it. Devices that nobody uses any more go.
@@ -100,7 +100,7 @@ pub enum MountingError {
     Plan(#[from] PlanError),
     /// It cannot be done.
     #[error(transparent)]
-    Node(#[from] Error),
+    Node(#[from] Box<Error>),
 }
 
 /// Where the contents are, and the signatures if they are to be tried.

@@ -87,7 +87,7 @@ fn rules(arguments: &Arguments) -> Rules {
         ca_files: arguments.ca_files.clone(),
         ..ClientOptions::default()
     };
-    Rules::new(trust, client, Environment::of_process(|name| std::env::var_os(name)))
+    Rules::new(trust, client, Environment::of_process(std::env::var_os))
 }
 
 async fn serve(arguments: &Arguments, snapshotter: Snapshotter) -> Result<(), Box<dyn std::error::Error>> {

@@ -81,13 +81,7 @@ impl Rules {
         if let Some(record) = sealed_record(store, image)? {
             return judge_stored(store, &record, &asked.gate);
         }
-        let found = || {
-            let source = Source::Registry(at_digest(&asked.reference, image)?);
-            let source = source.open(&self.client, &self.environment)?;
-            let found = Found::resolve(source.as_ref(), &Platform::host())?;
-            asked.gate.judge(source.as_ref(), &found, store.algorithm(), &mut |_| {}).map(drop)
-        };
-        found().map_err(|error| of_gate(&image.reference, error))?;
+        self.judge_elsewhere(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
         self.good.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), Instant::now());
         Ok(())
     }
@@ -104,15 +98,29 @@ impl Rules {
         if let Some(record) = sealed_record(store, image)? {
             return judge_stored(store, &record, &asked.gate);
         }
-        let pulled = || {
-            let source = Source::Registry(at_digest(&asked.reference, image)?);
-            let wanted =
-                Wanted { name: Some(asked.reference.clone()), ..Wanted::new(source, Demand::default()) };
-            let place = StorePlace::new(store.path().to_owned(), WAIT);
-            let ways = (&self.client, &self.environment);
-            pull(&wanted, &place, &self.trust, ways, &(), &mut |_| {}).map(drop)
-        };
-        pulled().map_err(|error| of_gate(&image.reference, error))
+        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))
+    }
+
+    /// Asks the registry for the image's seals, and the rules what they are worth.
+    fn judge_elsewhere(
+        &self,
+        store: &Store,
+        image: &ImageOf,
+        asked: &Asked,
+    ) -> Result<(), Box<sealpack_gate::Error>> {
+        let source = Source::Registry(at_digest(&asked.reference, image));
+        let source = source.open(&self.client, &self.environment).map_err(sealpack_gate::Error::from)?;
+        let found = Found::resolve(source.as_ref(), &Platform::host()).map_err(sealpack_gate::Error::from)?;
+        Ok(asked.gate.judge(source.as_ref(), &found, store.algorithm(), &mut |_| {}).map(drop)?)
+    }
+
+    /// Brings an image whose layers are there, with its seal, and gives it its name.
+    fn bring(&self, store: &Store, image: &ImageOf, asked: &Asked) -> Result<(), Box<sealpack_gate::Error>> {
+        let source = Source::Registry(at_digest(&asked.reference, image));
+        let wanted = Wanted { name: Some(asked.reference.clone()), ..Wanted::new(source, Demand::default()) };
+        let place = StorePlace::new(store.path().to_owned(), WAIT);
+        Ok(pull(&wanted, &place, &self.trust, (&self.client, &self.environment), &(), &mut |_| {})
+            .map(drop)?)
     }
 
     /// Refuses a container of layers of which nobody said what image they are, where every image needs a seal and the store
@@ -187,10 +195,10 @@ fn judge_stored(store: &Store, record: &ImageRecord, gate: &Gate) -> Result<(), 
 }
 
 /// The reference with the digest, which decides.
-fn at_digest(reference: &Reference, image: &ImageOf) -> Result<Reference, sealpack_gate::Error> {
+fn at_digest(reference: &Reference, image: &ImageOf) -> Reference {
     let tag = reference.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
     let text = format!("{}{tag}@{}", reference.name(), image.manifest);
-    Ok(text.parse().expect("a reference with another digest is one"))
+    text.parse().expect("a reference with another digest is one")
 }
 
 fn of_gate(image: &str, source: sealpack_gate::Error) -> Error {
