@@ -26,3 +26,12 @@ pub mod tree_diff;
 pub fn skip(why: impl std::fmt::Display) {
     println!("skipped: {why}");
 }
+
+/// Whether this is a run of `cargo xtask test --all`: with every point at which something can be interrupted, not a choice of
+/// them, and every boot on every kernel.
+pub fn all() -> bool {
+    std::env::var_os(ALL).is_some()
+}
+
+/// The variable that says so, for tests of crates that this one stands on too.
+pub const ALL: &str = "SEALPACK_TESTS_ALL";
