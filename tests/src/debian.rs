@@ -26,6 +26,14 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "sbsigntool", program: "sbverify", purpose: "a second opinion on what firmware takes" },
     Package { name: "cpio", program: "cpio", purpose: "a second opinion on an initramfs" },
     Package { name: "softhsm2", program: "softhsm2-util", purpose: "a token to keep keys in" },
+    Package { name: "runc", program: "/usr/sbin/runc", purpose: "makes containers" },
+    Package { name: "crun", program: "crun", purpose: "makes containers, too" },
+    Package { name: "podman", program: "podman", purpose: "runs containers of mounted images" },
+    Package {
+        name: "golang-github-containers-common",
+        program: "/usr/share/containers/seccomp.json",
+        purpose: "which system calls containers may make",
+    },
     Package { name: "opensc", program: "pkcs11-tool", purpose: "makes keys in it" },
 ];
 

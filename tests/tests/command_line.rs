@@ -14,10 +14,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 26] = [
     "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
     "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
-    "host",
+    "host", "run", "bundle",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.

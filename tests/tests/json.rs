@@ -12,8 +12,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
-/// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project.
-const WITHOUT: [&str; 3] = ["cat", "compat", "generate"];
+/// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project, what a container
+/// prints.
+const WITHOUT: [&str; 4] = ["cat", "compat", "generate", "run"];
 
 /// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
 /// same.
@@ -238,6 +239,10 @@ fn policies(desk: &Desk) -> Result<()> {
 
 fn mounts(desk: &Desk) -> Result<()> {
     desk.prints("mount", &["one", "mnt", "--plan", "--at-most", "verified"])?;
+    // What the image does not have is no program to start, and what is not there is no profile.
+    let written =
+        desk.prints("bundle", &["one", "unmounted", "--no-mount", "--seccomp", "unconfined", "--", "/tool"])?;
+    ensure!(written["mount"].is_null() && written["config_json"] == "unmounted/config.json", "{written:#}");
     if !is_root() {
         skip("mounting needs the superuser");
         return Ok(());
@@ -245,6 +250,11 @@ fn mounts(desk: &Desk) -> Result<()> {
     std::fs::create_dir(desk.dir.path().join("mnt"))?;
     let mounted = desk.prints("mount", &["one", "mnt", "--at-most", "verified"])?;
     let seen = desk.prints("verify", &["one"]);
+    ["upper", "work"].iter().try_for_each(|name| std::fs::create_dir(desk.dir.path().join(name)))?;
+    let upper = ["--upper", "upper", "--work", "work", "--seccomp", "unconfined", "--", "/tool"];
+    let written = desk.prints("bundle", &[&["one", "bundle"], &upper[..]].concat())?;
+    ensure!(written["mount"]["read_write"] == true, "{written:#}");
+    desk.prints("umount", &["bundle/rootfs"])?;
     let unmounted = desk.prints("umount", &["mnt"])?;
     ensure!(mounted["metadata_image"] == unmounted["metadata_image"], "{mounted:#} {unmounted:#}");
     seen.map(drop)

@@ -68,7 +68,7 @@ mod tests {
             "team",
             "bundles",
             "run.oci.",
-    "krun.",
+            "krun.",
         ] {
             image.config.labels.insert(key.to_owned(), "x".to_owned());
         }

@@ -92,9 +92,9 @@ impl FromStr for Memory {
         };
         let unit: i64 = match unit {
             "" | "b" => 1,
-            "k" | "kb" | "kib" => 1024,
-            "m" | "mb" | "mib" => 1024 * 1024,
-            "g" | "gb" | "gib" => 1024 * 1024 * 1024,
+            "k" | "kib" => 1024,
+            "m" | "mib" => 1024 * 1024,
+            "g" | "gib" => 1024 * 1024 * 1024,
             _ => return Err(error()),
         };
         let bytes = digits.parse::<i64>().ok().and_then(|number| number.checked_mul(unit));
@@ -145,7 +145,7 @@ mod tests {
         {
             assert_eq!(text.parse::<Memory>().map(Memory::bytes), Ok(bytes), "{text}");
         }
-        for text in ["", "m", "5m", "-6m", "1.5g", "6mm", "99999999999g", "6 m"] {
+        for text in ["", "m", "5m", "-6m", "1.5g", "6mm", "6mb", "99999999999g", "6 m"] {
             assert_eq!(text.parse::<Memory>(), Err(LimitError::Memory(text.to_owned())));
         }
     }

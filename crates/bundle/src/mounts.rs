@@ -148,23 +148,23 @@ pub(crate) fn all(wanted: Wanted<'_>) -> Result<Vec<Mount>, Error> {
         return Err(Error::MountedTwice(twice[0].destination.clone()));
     }
     let is_taken = |mounts: &[Mount], path: &str| mounts.iter().any(|mount| mount.destination == path);
+    let mut of_image = Vec::new();
     if wanted.read_only {
         // Where programs write whatever they are.
         for (path, mode) in [("/run", "mode=0755"), ("/tmp", "mode=1777"), ("/var/tmp", "mode=1777")] {
-            if !is_taken(&own, path) {
-                own.push(in_memory(path, &["rw", "nosuid", "nodev", COPIED_UP, mode]));
-            }
+            of_image.push(in_memory(path, &["rw", "nosuid", "nodev", COPIED_UP, mode]));
         }
         for volume in wanted.of_image {
             let path = normal(volume).ok_or_else(|| Error::BadVolume(volume.clone()))?;
-            if !is_taken(&own, &path) {
-                own.push(in_memory(&path, &["rw", "nosuid", "nodev", COPIED_UP]));
+            if !is_taken(&of_image, &path) {
+                of_image.push(in_memory(&path, &["rw", "nosuid", "nodev", COPIED_UP]));
             }
         }
-        own.sort_by(|one, other| one.destination.cmp(&other.destination));
+        of_image.sort_by(|one, other| one.destination.cmp(&other.destination));
     }
+    // What is wanted comes last: a link in the image may lead it into what the image has in memory.
     let mut mounts: Vec<Mount> =
-        usual().into_iter().filter(|mount| !is_taken(&own, &mount.destination)).collect();
+        usual().into_iter().chain(of_image).filter(|mount| !is_taken(&own, &mount.destination)).collect();
     mounts.extend(own);
     Ok(mounts)
 }

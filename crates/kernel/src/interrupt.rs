@@ -31,6 +31,46 @@ pub fn before_it_ends(hear: impl FnOnce() + Send + 'static) -> io::Result<()> {
     waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
 }
 
+/// Signals that a program passes on to one that it runs for somebody: those that users, terminals and systems send, of
+/// which none is about this process's own doing.
+const PASSED_ON: [libc::c_int; 11] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+    libc::SIGPWR,
+    libc::SIGURG,
+];
+
+/// Calls `hear` with the number of each signal of those that can be passed on, when it comes, for as long as this process
+/// goes on; none of them does anything to it any more. Those that it was started to ignore (`nohup`) are ignored as
+/// before. Programs that are started later are not concerned, as with [`before_it_ends`].
+///
+/// Must be called before other threads are started, for those get the signals as they always did.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn instead_of_ending(mut hear: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
+    let heard = set_of(PASSED_ON.into_iter().filter(|signal| ends_the_process(*signal)));
+    mask(libc::SIG_BLOCK, &heard);
+    let waiting = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        loop {
+            let mut signal = 0;
+            // SAFETY: both are valid for the call; the signals in the set are blocked, in this thread too.
+            if unsafe { libc::sigwait(&raw const heard, &raw mut signal) } != 0 {
+                return;
+            }
+            hear(signal);
+        }
+    });
+    waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
+}
+
 /// Ignores all signals that can be, but those that tell of a child's end: for a process that is to go on whatever others
 /// send it. What it starts ignores them too.
 pub fn ignore_all() {
@@ -74,6 +114,19 @@ fn ends_the_process(signal: libc::c_int) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::alone;
+
+    #[test]
+    fn signals_that_are_passed_on_do_nothing_to_the_process_itself() {
+        alone::run("interrupt::tests::signals_that_are_passed_on_do_nothing_to_the_process_itself", || {
+            let (heard, hear) = std::sync::mpsc::channel();
+            super::instead_of_ending(move |signal| heard.send(signal).unwrap()).unwrap();
+            for signal in [libc::SIGTERM, libc::SIGUSR1, libc::SIGWINCH, libc::SIGTERM] {
+                // SAFETY: no memory is involved.
+                assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+                assert_eq!(hear.recv_timeout(std::time::Duration::from_secs(30)), Ok(signal));
+            }
+        });
+    }
 
     #[test]
     fn a_process_that_ignores_all_goes_on_whatever_it_is_sent() {
