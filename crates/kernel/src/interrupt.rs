@@ -2,6 +2,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -49,7 +51,7 @@ const PASSED_ON: [libc::c_int; 11] = [
 
 /// Calls `hear` with the number of each signal of those that can be passed on, when it comes, for as long as this process
 /// goes on; none of them does anything to it any more. Those that it was started to ignore (`nohup`) are ignored as
-/// before. Programs that are started later are not concerned, as with [`before_it_ends`].
+/// before. Programs that are started later hear them only if they are [started to](hears_all).
 ///
 /// Must be called before other threads are started, for those get the signals as they always did.
 ///
@@ -69,6 +71,17 @@ pub fn instead_of_ending(mut hear: impl FnMut(i32) + Send + 'static) -> io::Resu
         }
     });
     waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
+}
+
+/// Has a program hear every signal, of which this process may keep some from itself: what it starts inherits that.
+pub fn hears_all(command: &mut Command) {
+    let unmask = || {
+        mask(libc::SIG_SETMASK, &set_of(std::iter::empty()));
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes a set on the stack and sets the mask, of which both may be done there
+    // (signal-safety(7)); it takes no memory and no lock.
+    unsafe { command.pre_exec(unmask) };
 }
 
 /// Ignores all signals that can be, but those that tell of a child's end: for a process that is to go on whatever others
@@ -125,6 +138,10 @@ mod tests {
                 assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
                 assert_eq!(hear.recv_timeout(std::time::Duration::from_secs(30)), Ok(signal));
             }
+            let mut grep = std::process::Command::new("grep");
+            super::hears_all(grep.arg("SigBlk").arg("/proc/self/status"));
+            let said = String::from_utf8(grep.output().unwrap().stdout).unwrap();
+            assert_eq!(said.trim_end(), format!("SigBlk:\t{:016x}", 0));
         });
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sealpack_kernel::interrupt;
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
@@ -85,6 +86,7 @@ impl Place {
 /// A runtime that keeps what it knows below `path`.
 fn command(runtime: &Path, path: &Path) -> Command {
     let mut command = Command::new(runtime);
+    interrupt::hears_all(&mut command);
     command.arg("--root").arg(path.join("runtime"));
     command.arg("--log").arg(path.join("log")).args(["--log-format", "json"]);
     command

@@ -96,7 +96,7 @@ fn is_candidate(version: &str, numbers: (u32, u32, u32)) -> bool {
 fn told(text: &str) -> Option<(String, String)> {
     let mut words = text.lines().next()?.split_whitespace();
     let name = words.next()?;
-    let version = words.skip_while(|word| *word == "version").next()?;
+    let version = words.find(|word| *word != "version")?;
     version.starts_with(|first: char| first.is_ascii_digit()).then(|| (name.to_owned(), version.to_owned()))
 }
 
