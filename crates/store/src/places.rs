@@ -72,6 +72,9 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 /// What containers change of their images, in a directory for each container.
 pub(crate) const CONTAINERS: &str = "containers";
 
+/// The directory of the snapshotter's snapshots. Nothing else looks into it.
+pub(crate) const SNAPSHOTTER: &str = "snapshotter";
+
 /// What a filesystem has at its root, which may be a store's.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
@@ -86,7 +89,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
 pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
-pub(crate) const DIRECTORIES_AT_ROOT: [&str; 13] = [
+pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
     OBJECTS,
     PACKS_PARENT,
     IMAGES,
@@ -99,6 +102,7 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 13] = [
     TMP,
     QUARANTINE,
     CONTAINERS,
+    SNAPSHOTTER,
     LOST_AND_FOUND,
 ];
 
