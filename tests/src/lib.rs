@@ -7,6 +7,7 @@ pub mod apt;
 pub mod bootstrap;
 pub mod command;
 pub mod composefs;
+pub mod containerd;
 pub mod debian;
 pub mod host_image;
 pub mod images;
@@ -20,6 +21,7 @@ pub mod refusal;
 pub mod registry;
 pub mod schema;
 pub mod tree_diff;
+pub mod unpacked;
 
 /// Says that the test that calls this skips what it is for, and why. `cargo xtask test` repeats it at its end.
 #[expect(clippy::print_stdout, reason = "the runner keeps what tests print")]

@@ -5,6 +5,7 @@ use crate::{fuzz, oracle};
 use anyhow::{Context, Result};
 use sealpack_guest::kernels::Generation;
 use sealpack_tests::composefs::Tools;
+use sealpack_tests::containerd;
 use sealpack_tests::{command, debian, paths, program};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -32,10 +33,10 @@ const SECONDS_OF_ALL: u32 = 60;
 /// Installs, builds, tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.no_install {
-        packages::provide(&[debian::FOR_TESTS], Missing::Say)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::Say)?;
         packages::provide_for_guest(Missing::Say)?;
     } else {
-        packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::InstallOrSay)?;
         if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
             eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
         }
@@ -60,6 +61,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for generation in Generation::ALL {
             if let Err(error) = sealpack_guest::host::image::system(generation) {
                 eprintln!("warning: tests of sealed hosts will fail: {error:#}");
+            }
+        }
+    }
+    if containerd::why_not().is_none() {
+        for engine in containerd::Engine::ALL {
+            if let Err(error) = engine.programs() {
+                eprintln!("warning: tests with {engine:?} of containerd will fail: {error:#}");
             }
         }
     }
