@@ -3,6 +3,7 @@
 use sealpack_format::pe;
 
 use super::files::Files;
+use super::units::{UNITS, is_masked_or_absent};
 use super::version::is_at_least;
 use super::{Finding, Requirement};
 use crate::disk::BOOT_LOADER;
@@ -14,10 +15,6 @@ const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const BLESS: &str = "/usr/lib/systemd/systemd-bless-boot";
 const BLESS_UNIT: &str = "systemd-bless-boot.service";
 const UPDATE_UNIT: &str = "systemd-boot-update.service";
-
-/// Where units, and what adds to them, are: what comes first wins.
-pub(super) const UNITS: [&str; 3] =
-    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 
 pub(super) fn check<F: Files>(files: &F, findings: &mut Vec<Finding>) -> Result<(), F::Error> {
     findings.push(program(files, Requirement::Stub, STUB, "systemd-stub")?);
@@ -64,17 +61,9 @@ fn version_in(magic: &[u8], name: &str) -> Option<String> {
     rest.split_whitespace().next().map(str::to_owned)
 }
 
-/// Whether a unit is masked.
-fn is_masked<F: Files>(files: &F, unit: &str) -> bool {
-    let mut links = UNITS.iter().map(|directory| format!("{directory}/{unit}"));
-    let first = links.find(|path| files.link(path).is_some() || files.has(path));
-    first.is_some_and(|path| files.link(&path).as_deref() == Some("/dev/null"))
-}
-
 fn updates<F: Files>(files: &F) -> Finding {
     let path = format!("/etc/systemd/system/{UPDATE_UNIT}");
-    let is_there = UNITS.iter().any(|directory| files.has(&format!("{directory}/{UPDATE_UNIT}")));
-    if !is_there || is_masked(files, UPDATE_UNIT) {
+    if is_masked_or_absent(files, UPDATE_UNIT) {
         return Finding::good(Requirement::BootLoaderUpdates, path);
     }
     Finding::broken(

@@ -40,6 +40,8 @@ use step::Step;
 
 /// The initramfs.
 const INITRAMFS: &str = "/";
+/// What the kernel has of devices.
+const SYSFS: &str = "/sys";
 /// Where the image is mounted until it is the root.
 const IMAGE: &str = "/sysroot";
 
@@ -63,7 +65,9 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
         deadline::Watched::start(kernel, parameters.deadline, &subject(&parameters))
     })?;
     progress.watch(watched);
-    progress.step(Step::Modules, || modules::load(kernel, initramfs))?;
+    progress.step(Step::Modules, || {
+        modules::load(kernel, initramfs, Path::new(SYSFS), || data::is_there(&parameters.data_label))
+    })?;
     progress.step(Step::Keyring, || keyring::fill(kernel, initramfs))?;
     let policy = progress.step(Step::Policy, || policy::activate(kernel, initramfs))?;
 
