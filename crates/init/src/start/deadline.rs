@@ -20,7 +20,7 @@ use super::step::Step;
 use crate::kernel_log::{self, Matters};
 
 /// How lists of processes call it.
-const NAME: &str = "sealpack-deadline";
+const NAME: &str = "sealpack-watch";
 /// How its command line begins: as that of any other program.
 const FIRST_BYTE: u8 = b'/';
 /// How long the kernel may take to shut devices down before it starts the machine again without.
