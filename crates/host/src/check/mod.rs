@@ -8,8 +8,8 @@ mod files;
 mod firmware;
 mod init;
 mod kernel;
+mod trust;
 mod units;
-mod version;
 
 #[cfg(test)]
 mod tests;
@@ -80,6 +80,8 @@ pub enum Requirement {
     AuditSocket,
     /// That containers run.
     ContainerRuntime,
+    /// That seals count which come with later images.
+    TrustStore,
 }
 
 impl Requirement {
@@ -106,6 +108,7 @@ impl Requirement {
             Self::ExitInitrd => "exit_initrd",
             Self::Extensions => "extensions",
             Self::ContainerRuntime => "container_runtime",
+            Self::TrustStore => "trust_store",
         }
     }
 }
@@ -126,6 +129,7 @@ fn judge<F: Files>(files: &F) -> Result<Vec<Finding>, F::Error> {
     extensions::check(files, &mut findings);
     etc::check(files, &mut findings)?;
     containers::check(files, &mut findings)?;
+    trust::check(files, &mut findings);
     Ok(findings)
 }
 
