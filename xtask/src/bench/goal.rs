@@ -44,7 +44,15 @@ impl Goal {
 
     /// Whether it was reached.
     pub(crate) fn is_reached(&self) -> bool {
-        self.measured.median <= self.at_most
+        self.part() <= 1.0
+    }
+
+    /// How much of what is allowed was measured; up to 1, the goal is reached.
+    ///
+    /// "As fast as" is no more than that nobody can tell: the whole interval has to be below [`EQUAL`].
+    pub(crate) fn part(&self) -> f64 {
+        let is_equality = self.unit.is_empty() && self.at_most == 1.0;
+        if is_equality { self.measured.high / EQUAL } else { self.measured.median / self.at_most }
     }
 
     /// A row of a Markdown table.
@@ -58,6 +66,9 @@ impl Goal {
         )
     }
 }
+
+/// The end of the interval of a ratio that is to be 1.
+const EQUAL: f64 = 1.05;
 
 /// The head of a table of goals.
 pub(crate) const HEAD: &str = "| what | at most | measured | 95 % interval | |\n|---|--:|--:|--:|---|\n";
@@ -81,5 +92,19 @@ mod tests {
         let text = goal(1.4).markdown();
         assert_eq!(text, "| ours: time to that of theirs | 1.4 | 1.50 | 1.50 to 1.50 | **not reached** |\n");
         assert!(Goal::ratio(&rows, ("ours", "nobody"), Figure::Wall, 1.0).is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_equal_is_so_by_its_whole_interval() {
+        let goal = |median, high, unit: &str| Goal {
+            what: String::new(),
+            measured: Interval { median, low: 0.9, high },
+            at_most: 1.0,
+            unit: unit.to_owned(),
+        };
+        assert!(goal(1.01, 1.04, "").is_reached());
+        assert!(!goal(0.99, 1.06, "").is_reached());
+        // A size of 1 is none.
+        assert!(goal(0.99, 1.06, "MB").is_reached() && !goal(1.01, 1.04, "MB").is_reached());
     }
 }
