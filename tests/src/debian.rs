@@ -52,6 +52,16 @@ pub const FOR_GUEST: &[Package] = &[
     },
 ];
 
+/// What the tests of containers need besides. containerd itself is unpacked, not installed.
+pub const FOR_CONTAINERS: &[Package] = &[
+    Package {
+        name: "patchelf",
+        program: "patchelf",
+        purpose: "has programs use libraries of their own release",
+    },
+    Package { name: "util-linux", program: "nsenter", purpose: "namespaces for containerd to run in" },
+];
+
 /// What the tests of sealed hosts need besides.
 pub const FOR_HOST: &[Package] = &[
     Package { name: "mmdebstrap", program: "mmdebstrap", purpose: "builds the Debian images" },

@@ -90,11 +90,23 @@ impl Layout {
     /// # Errors
     /// If writing fails.
     pub fn add_image(&self, tag: &str, layers: &[Layer]) -> Result<()> {
+        self.add_image_with(tag, layers, &json!({}))
+    }
+
+    /// As [`Layout::add_image`]; how it is to be run is in `config`, as in the config's field of that name, besides a `PATH`.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn add_image_with(&self, tag: &str, layers: &[Layer], config: &Value) -> Result<()> {
+        let mut run = json!({"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]});
+        for (key, value) in config.as_object().context("a config's fields have names")? {
+            run[key] = value.clone();
+        }
         let config = self.add_blob(&json!({
             "created": "2025-06-15T15:06:40Z",
             "architecture": architecture(),
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "config": run,
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>()},
         }))?;
         let descriptors: Vec<Value> = layers

@@ -7,6 +7,7 @@ pub mod apt;
 pub mod bootstrap;
 pub mod command;
 pub mod composefs;
+pub mod containerd;
 pub mod debian;
 pub mod host_image;
 pub mod images;
@@ -20,9 +21,19 @@ pub mod refusal;
 pub mod registry;
 pub mod schema;
 pub mod tree_diff;
+pub mod unpacked;
 
 /// Says that the test that calls this skips what it is for, and why. `cargo xtask test` repeats it at its end.
 #[expect(clippy::print_stdout, reason = "the runner keeps what tests print")]
 pub fn skip(why: impl std::fmt::Display) {
     println!("skipped: {why}");
 }
+
+/// Whether this is a run of `cargo xtask test --all`: with every point at which something can be interrupted, not a choice of
+/// them, and every boot on every kernel.
+pub fn all() -> bool {
+    std::env::var_os(ALL).is_some()
+}
+
+/// The variable that says so, for tests of crates that this one stands on too.
+pub const ALL: &str = "SEALPACK_TESTS_ALL";

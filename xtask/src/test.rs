@@ -1,10 +1,11 @@
 //! `cargo xtask test`: every test of the workspace, with what the tests compare with.
 
-use crate::oracle;
 use crate::packages::{self, Missing};
+use crate::{fuzz, oracle};
 use anyhow::{Context, Result};
 use sealpack_guest::kernels::Generation;
 use sealpack_tests::composefs::Tools;
+use sealpack_tests::containerd;
 use sealpack_tests::{command, debian, paths, program};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -14,18 +15,28 @@ pub(crate) struct Arguments {
     /// Install nothing: tests whose tools are missing say so and are skipped
     #[arg(long)]
     no_install: bool,
+    /// Also what is longer, in an hour or two: every moment at which a process can be killed, every boot of a sealed host on
+    /// every kernel, more inputs for each property, and a minute of fuzzing for each parser
+    #[arg(long)]
+    all: bool,
     /// Passed on to the test runner: names of tests, or its options
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     runner: Vec<String>,
 }
 
+/// How many inputs a property is tried with in a run of all tests, instead of 256.
+const CASES_OF_ALL: &str = "8192";
+
+/// How long each parser is fuzzed there.
+const SECONDS_OF_ALL: u32 = 60;
+
 /// Installs, builds, tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.no_install {
-        packages::provide(&[debian::FOR_TESTS], Missing::Say)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::Say)?;
         packages::provide_for_guest(Missing::Say)?;
     } else {
-        packages::provide(&[debian::FOR_TESTS], Missing::InstallOrSay)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::InstallOrSay)?;
         if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
             eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
         }
@@ -53,6 +64,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
+    if containerd::why_not().is_none() {
+        for engine in containerd::Engine::ALL {
+            if let Err(error) = engine.programs() {
+                eprintln!("warning: tests with {engine:?} of containerd will fail: {error:#}");
+            }
+        }
+    }
     if arguments.runner.is_empty() {
         // First, so that the last lines are the runner's summary of all the rest.
         status(Command::new("cargo").args(["test", "--quiet", "--workspace", "--doc"]))?;
@@ -67,10 +85,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             runner.args(["--", "--show-output"]);
         }
     }
+    if arguments.all {
+        runner.env(sealpack_tests::ALL, "1").env("PROPTEST_CASES", CASES_OF_ALL);
+    }
     let report = paths::target().join("nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);
     let tests = status(runner.env("SEALPACK_BIN", sealpack));
-    say_what_was_skipped(&std::fs::read_to_string(report).unwrap_or_default());
+    let report = std::fs::read_to_string(report).unwrap_or_default();
+    if arguments.all {
+        // Before the lines that an ordinary run ends with.
+        tests?;
+        fuzz::each(SECONDS_OF_ALL)?;
+        say_what_was_skipped(&report);
+        return Ok(());
+    }
+    say_what_was_skipped(&report);
     tests
 }
 

@@ -38,6 +38,15 @@ impl Kernel {
         Ok(child.map_or(Forked::Child, |child| Forked::Parent { child }))
     }
 
+    /// Has all memory of this process mapped, its program's too: what a copy of a process touches for the first time, it
+    /// waits for each page of.
+    ///
+    /// # Errors
+    /// `ENOMEM` or `EPERM` for more than a process may lock, which this asks for a moment.
+    pub fn touch_memory(&self) -> Result<(), Error> {
+        self.call("mlockall", || "MCL_CURRENT".into(), crate::raw::touch_memory)
+    }
+
     /// Waits for a child's end. With `at_once`, answers `None` while it goes on.
     ///
     /// # Errors
@@ -68,6 +77,13 @@ mod tests {
         _ = other.join();
         assert_eq!(error.call().name, "unshare");
         assert!(error.to_string().ends_with("several threads, and cannot be copied"), "{error}");
+    }
+
+    #[test]
+    fn memory_is_mapped_or_the_limit_is_told() {
+        if let Err(error) = Kernel::new().touch_memory() {
+            assert!([Errno::NOMEM, Errno::PERM].contains(&error.errno()), "{error}");
+        }
     }
 
     #[test]

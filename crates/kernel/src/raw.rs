@@ -126,6 +126,14 @@ pub(crate) fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, NO_FLAGS) }).map(drop)
 }
 
+/// `mlockall(MCL_CURRENT)`, then `munlockall()`: maps all of the process's memory that there is.
+pub(crate) fn touch_memory() -> Result<(), Errno> {
+    // SAFETY: takes a number and touches no memory of the caller's but to map it.
+    checked(unsafe { libc::mlockall(libc::MCL_CURRENT) }.into())?;
+    // SAFETY: takes nothing.
+    checked(unsafe { libc::munlockall() }.into()).map(drop)
+}
+
 /// What can be asked about a key (include/uapi/linux/keyctl.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyQuestion {

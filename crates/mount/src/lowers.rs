@@ -9,7 +9,7 @@ use sealpack_kernel::dm::{Device, DeviceName};
 use sealpack_kernel::mount::{DetachedMount, fd_path};
 use sealpack_kernel::{Errno, Kernel};
 
-use crate::devices::{Active, Broker, Client, Files, Lowered, Verity};
+use crate::devices::{Active, Broker, Client, Files, Handed, Lowered, Verity};
 use crate::error::Error;
 use crate::level::{Assurance, Level};
 use crate::metadata::CheckedImage;
@@ -104,8 +104,17 @@ impl<'p> OpenLowers<'p> {
             enough(&Assurance::new(Level::Plain, why.clone()))?;
         }
         let mut mounted = Vec::new();
+        let handed = match way {
+            Way::Broker(client) => {
+                let devices: Vec<_> = self.lowers.iter().filter_map(OpenLower::for_broker).collect();
+                client.mounts(&devices)?
+            }
+            Way::Own(_) | Way::None(_) => Vec::new(),
+        };
+        let mut handed = handed.into_iter();
         for open in self.lowers {
-            let lower = open.mount(kernel, way, &plan.lower)?;
+            let handed = if open.lower.device.is_some() { handed.next() } else { None };
+            let lower = open.mount(kernel, way, handed, &plan.lower)?;
             if files.is_none() {
                 enough(&lower.assurance)?;
             }
@@ -172,7 +181,14 @@ impl OpenLower<'_> {
         self.lower.layer.what()
     }
 
-    fn mount(self, kernel: &Kernel, way: &Way<'_>, filesystem: &Filesystem) -> Result<Mounted, Error> {
+    /// Mounts it; `handed` is what the broker mounted, if it was asked.
+    fn mount(
+        self,
+        kernel: &Kernel,
+        way: &Way<'_>,
+        handed: Option<Handed>,
+        filesystem: &Filesystem,
+    ) -> Result<Mounted, Error> {
         let Some(device) = &self.lower.device else {
             return self.mount_file(kernel, filesystem, asked_for());
         };
@@ -184,7 +200,7 @@ impl OpenLower<'_> {
                     Err(why) => why,
                 }
             }
-            Way::Broker(client) => match self.for_broker().map(|lower| client.mount(&lower)).transpose()? {
+            Way::Broker(_) => match handed {
                 Some(Ok((mount, name))) => {
                     let assurance = Assurance::new(Level::Signed, "");
                     return Ok(Mounted { mount, backing: Backing::Device(name), assurance });

@@ -7,6 +7,7 @@
 //! [`disk`]. All of it is below `target/guest`.
 
 pub mod attacks;
+pub mod attempt;
 pub mod checks;
 pub mod disk;
 #[cfg(test)]

@@ -5,21 +5,12 @@ use crate::layer_tar::{Entry, Member, archive};
 use anyhow::{Context, Result};
 use std::process::Command;
 
-/// A layer with a static busybox, from Debian's package, which is fetched but not installed.
+/// A layer with a static busybox: [`busybox_program`].
 ///
 /// # Errors
 /// If apt cannot fetch it.
 pub fn busybox() -> Result<Vec<u8>> {
-    let dir = tempfile::tempdir()?;
-    // apt gives the download to a user of its own, who must be able to write here.
-    rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755))?;
-    run(Command::new("apt-get").args(["download", "--quiet", "busybox-static"]).current_dir(dir.path()))?;
-    let package = std::fs::read_dir(dir.path())?.next().context("apt-get download left no file")??.path();
-    let root = dir.path().join("root");
-    run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&root))?;
-    let program =
-        ["bin/busybox", "usr/bin/busybox"].iter().find_map(|path| std::fs::read(root.join(path)).ok());
-    let program = program.context("the package busybox-static has no busybox")?;
+    let program = busybox_program()?;
     let mut entries = vec![
         // The root's own metadata, unlike every default, so that it shows whether it was kept.
         Entry::new("./", Member::Directory).mode(0o751).owner(7, 9).mtime("1600000001"),
@@ -37,6 +28,23 @@ pub fn busybox() -> Result<Vec<u8>> {
     Ok(archive(&entries))
 }
 
+/// A static busybox, from Debian's package, which is fetched but not installed.
+///
+/// # Errors
+/// If apt cannot fetch it.
+pub fn busybox_program() -> Result<Vec<u8>> {
+    let dir = tempfile::tempdir()?;
+    // apt gives the download to a user of its own, who must be able to write here.
+    rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755))?;
+    run(Command::new("apt-get").args(["download", "--quiet", "busybox-static"]).current_dir(dir.path()))?;
+    let package = std::fs::read_dir(dir.path())?.next().context("apt-get download left no file")??.path();
+    let root = dir.path().join("root");
+    run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&root))?;
+    let program =
+        ["bin/busybox", "usr/bin/busybox"].iter().find_map(|path| std::fs::read(root.join(path)).ok());
+    program.context("the package busybox-static has no busybox")
+}
+
 /// Four layers, bottom first: the files, whiteouts, opaque directories, and changes of kind and metadata.
 pub fn oddities() -> [Vec<u8>; 4] {
     [archive(&files()), archive(&whiteouts()), archive(&opaque_directories()), archive(&changes())]
@@ -51,7 +59,7 @@ fn file(path: &str, data: impl Into<Vec<u8>>) -> Entry {
 }
 
 /// Bytes that neither repeat nor compress much, the same each time.
-pub(super) fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_F491_4F6C_DD1D_u64.wrapping_add(length as u64);
     let mut next = || {
         state ^= state << 13;

@@ -8,7 +8,6 @@ use std::path::Path;
 use sealpack_format::boot::data;
 use sealpack_node::seals;
 use sealpack_store::{FsckOptions, ImageRecord, ObjectForm, Store, objects_of_image};
-use sealpack_trust::seal::Seal;
 
 use super::error::DiskError;
 use super::uki::SealedImage;
@@ -25,23 +24,12 @@ pub(super) fn sealed(store: &Store, record: &ImageRecord) -> Result<SealedImage,
     if record.objects != ObjectForm::Packs {
         return Err(DiskError::NotInPacks(record.name.clone()));
     }
-    let seal = seal_of(store, record)?;
-    let metadata = seal.statement().metadata_of(record.metadata_image.algorithm());
-    let root_hash = metadata.ok_or_else(|| DiskError::Unsealed(record.name.clone()))?.root_hash;
-    Ok(SealedImage { record: record.clone(), root_hash })
-}
-
-fn seal_of(store: &Store, record: &ImageRecord) -> Result<Seal, DiskError> {
     let seal = seals::read(store, record)?.ok_or_else(|| DiskError::Unsealed(record.name.clone()))?;
     seals::check(store, record, &seal)?;
-    Ok(seal)
-}
-
-/// When the newest of the seals was made, in seconds since 1970: the time of everything on the partition.
-pub(super) fn time_of(store: &Store, images: &[SealedImage]) -> Result<u64, DiskError> {
-    let times =
-        images.iter().map(|image| Ok(seal_of(store, &image.record)?.statement().created().unix_seconds()));
-    times.collect::<Result<Vec<u64>, DiskError>>().map(|times| times.into_iter().max().unwrap_or(0))
+    let metadata = seal.statement().metadata_of(record.metadata_image.algorithm());
+    let root_hash = metadata.ok_or_else(|| DiskError::Unsealed(record.name.clone()))?.root_hash;
+    let sealed_unix_seconds = seal.statement().created().unix_seconds();
+    Ok(SealedImage { record: record.clone(), root_hash, sealed_unix_seconds })
 }
 
 /// Writes all of it below `target`, which must not be there. Every byte of the images is verified.

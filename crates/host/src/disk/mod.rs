@@ -105,7 +105,8 @@ impl NewDisk<'_> {
             size_bytes: places.data.size_bytes,
             label: &label,
             number: identity.number("data filesystem"),
-            time: content::time_of(self.store, &images)?,
+            // Everything on it is as old as the newest seal.
+            time: images.iter().map(|image| image.sealed_unix_seconds).max().unwrap_or(0),
         };
         filesystem.write(tools, &tree)?;
         disk.sync_all().map_err(DiskError::io("write", &path))?;

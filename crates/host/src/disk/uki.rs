@@ -18,6 +18,8 @@ const TRIES: u32 = 3;
 pub(super) struct SealedImage {
     pub(super) record: ImageRecord,
     pub(super) root_hash: RootHash,
+    /// When its seal was made.
+    pub(super) sealed_unix_seconds: u64,
 }
 
 /// A UKI in a file.

@@ -69,6 +69,8 @@ const RUNNING: &[libc::c_long] = &[
     libc::SYS_mremap,
     libc::SYS_mprotect,
     libc::SYS_madvise,
+    libc::SYS_mlockall,
+    libc::SYS_munlockall,
     libc::SYS_brk,
     libc::SYS_futex,
     libc::SYS_rt_sigaction,
@@ -102,6 +104,9 @@ const OLD: &[libc::c_long] = &[];
 const REQUESTS: &[u32] =
     &[dm(2), dm(3), dm(4), dm(6), dm(7), dm(9), dm(12), dm(17), 0x4c05, 0x4c0a, 0x4c82, 0xb703, 0xb704];
 
+/// `AF_UNIX` (include/linux/socket.h), the only family that pairs of sockets are made of.
+const LOCAL: u32 = 1;
+
 /// `_IOWR(0xfd, command, struct dm_ioctl)`
 const fn dm(command: u32) -> u32 {
     0xc138_fd00 | command
@@ -119,13 +124,14 @@ pub(super) fn program() -> Result<Program, BrokerError> {
 
 fn written(architecture: u32) -> Result<Program, sealpack_kernel::seccomp::AssemblyError> {
     let mut filter = Assembler::default();
-    let (known, allow, request) = (filter.label(), filter.label(), filter.label());
+    let (known, allow, request, pair) = (filter.label(), filter.label(), filter.label(), filter.label());
     filter.load(Word::Architecture);
     filter.jump_if_equal(architecture, known);
     filter.end(Verdict::Kill);
     filter.place(known);
     filter.load(Word::Number);
     filter.jump_if_equal(number(libc::SYS_ioctl), request);
+    filter.jump_if_equal(number(libc::SYS_socketpair), pair);
     for call in [SERVING, MOUNTING, RUNNING, OLD].into_iter().flatten() {
         filter.jump_if_equal(number(*call), allow);
     }
@@ -135,6 +141,11 @@ fn written(architecture: u32) -> Result<Program, sealpack_kernel::seccomp::Assem
     for request in REQUESTS {
         filter.jump_if_equal(*request, allow);
     }
+    filter.end(Verdict::Refuse(Errno::PERM));
+    // Of another family, the kernel would load a module.
+    filter.place(pair);
+    filter.load(Word::ArgumentLow(0));
+    filter.jump_if_equal(LOCAL, allow);
     filter.end(Verdict::Refuse(Errno::PERM));
     filter.place(allow);
     filter.end(Verdict::Allow);
@@ -200,6 +211,21 @@ mod tests {
         // DM_REMOVE_ALL, DM_DEV_RENAME, DM_TARGET_MSG, LOOP_SET_FD, TIOCSTI, BLKDISCARD
         for request in [0xc138_fd01, 0xc138_fd05, 0xc138_fd0e, 0x4c00, 0x5412, 0x1277, 0xfd09] {
             assert_eq!(judged(libc::SYS_ioctl, request), Verdict::Refuse(Errno::PERM), "{request:#x}");
+        }
+    }
+
+    #[test]
+    fn pairs_of_sockets_are_made_within_the_machine_only() {
+        let Ok(program) = program() else { return };
+        let architecture = architecture().expect("there is a program for it");
+        let of = |family| {
+            let number = super::number(libc::SYS_socketpair);
+            program.judge(&SystemCall { number, architecture, arguments: [family, 5, 0, 0, 0, 0] })
+        };
+        assert_eq!(of(1), Verdict::Allow);
+        // AF_INET, AF_NETLINK, AF_TIPC
+        for family in [0, 2, 16, 30] {
+            assert_eq!(of(family), Verdict::Refuse(Errno::PERM), "{family}");
         }
     }
 

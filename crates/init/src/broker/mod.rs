@@ -7,6 +7,7 @@
 //! process of its own ([`listen`]).
 
 mod answer;
+mod children;
 mod connection;
 mod files;
 mod filter;
@@ -199,7 +200,7 @@ fn become_broker(kernel: &Kernel, server: Server, life: Life) -> Result<Infallib
         }
         drop(says);
         match begun {
-            Ok(()) => listen::serve(&inside, &listener, policy.as_ref(), log),
+            Ok(()) => listen::serve(&inside, &listener, policy.as_ref(), &log),
             Err(error) => {
                 log.say(Level::Error, &error.to_string());
                 1

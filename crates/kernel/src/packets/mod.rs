@@ -66,6 +66,13 @@ impl AsFd for Connection {
     }
 }
 
+/// Of one end that another process handed over.
+impl From<OwnedFd> for Connection {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
 impl Kernel {
     /// Binds a socket to `path`, where nothing may be, and listens. Up to `backlog` connections wait to be accepted.
     /// Accepting does not wait.

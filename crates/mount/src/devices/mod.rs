@@ -20,7 +20,7 @@ use sealpack_kernel::dm::{self, DeviceMapper, DeviceName, DeviceNumber};
 use sealpack_kernel::{Errno, Kernel};
 
 pub use broker::Broker;
-pub(crate) use broker::{Client, Lowered, makes_overlays};
+pub(crate) use broker::{Client, Handed, Lowered, makes_overlays};
 pub use leftovers::{remove_leftovers, root_hashes_in_use};
 pub use live::{LiveDevice, live_devices};
 

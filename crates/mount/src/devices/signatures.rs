@@ -72,7 +72,7 @@ pub(super) fn first_accepted<T>(
     kernel: &Kernel,
     what: &str,
     planned: &Device,
-    attempt: impl Fn(&Signature) -> Result<T, Error>,
+    mut attempt: impl FnMut(&Signature) -> Result<T, Error>,
 ) -> Result<Result<T, String>, Error> {
     let mut tried = Tried::new(what, planned);
     for signature in &planned.signatures {

@@ -57,8 +57,11 @@ impl Boot {
     ];
 
     /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
-    /// loader or a page says is the same on all.
+    /// loader or a page says is the same on all. In a run of all tests each boot is on each kernel.
     pub fn is_for(self, generation: Generation) -> bool {
+        if sealpack_tests::all() {
+            return true;
+        }
         match self {
             Self::UnknownWord
             | Self::WordTwice

@@ -23,6 +23,9 @@ use crate::plan::{Device, Signature};
 /// How long an answer may take: longer than the broker takes for a request at most.
 const PATIENCE: Duration = Duration::from_secs(100);
 
+/// How many mounts are asked for before the first answer is read: neither end waits for the other to read then.
+const AHEAD_MAX: usize = 16;
+
 /// Where the broker is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
@@ -91,6 +94,9 @@ pub(crate) struct Client<'k> {
     connection: Connection,
 }
 
+/// A mount of a device, and the device's name; in words why it cannot be signed.
+pub(crate) type Handed = Result<(DetachedMount, DeviceName), String>;
+
 /// Why a mount was refused, and of which of the devices, by its place among them, that was.
 type Refused = (Error, Option<usize>);
 
@@ -106,25 +112,65 @@ pub(crate) struct Lowered<'p> {
 }
 
 impl Client<'_> {
-    /// Mounts what is on a signed device, attached nowhere, and answers with the device's name too; in words why that
-    /// cannot be signed.
+    /// Mounts what is on each of these signed devices, attached nowhere, and answers with the devices' names too; in words
+    /// why one of them cannot be signed.
     ///
     /// # Errors
     /// As [`Verity::activate`](super::Verity::activate), and what the broker refuses.
-    pub(crate) fn mount(
+    pub(crate) fn mounts(&self, lowers: &[Lowered<'_>]) -> Result<Vec<Handed>, Error> {
+        let mut answers = self.first_answers(lowers)?.into_iter();
+        let mount = |lower: &Lowered<'_>| {
+            let first = if lower.device.signatures.is_empty() { None } else { answers.next() };
+            self.mount(lower, first)
+        };
+        lowers.iter().map(mount).collect()
+    }
+
+    /// Asks for all devices that have signatures, each with its first one, without waiting for each answer: so that the
+    /// broker goes from one to the next without this process between.
+    fn first_answers(&self, lowers: &[Lowered<'_>]) -> Result<Vec<Result<DetachedMount, Refused>>, Error> {
+        let mut answers = Vec::new();
+        let mut asked: Vec<&Lowered<'_>> = Vec::new();
+        for lower in lowers {
+            let Some(signature) = lower.device.signatures.first() else { continue };
+            if let Some(waiting) = asked.len().checked_sub(AHEAD_MAX) {
+                answers.extend(asked.get(waiting).map(|lower| self.mount_answer(&[lower])).transpose()?);
+            }
+            self.ask_for_one(lower, signature)?;
+            asked.push(lower);
+        }
+        for lower in asked.into_iter().skip(answers.len()) {
+            answers.push(self.mount_answer(&[lower])?);
+        }
+        Ok(answers)
+    }
+
+    /// As [`mounts`](Self::mounts), of one; `first` is what came of the first signature.
+    fn mount(
         &self,
         lower: &Lowered<'_>,
-    ) -> Result<Result<(DetachedMount, DeviceName), String>, Error> {
+        mut first: Option<Result<DetachedMount, Refused>>,
+    ) -> Result<Handed, Error> {
         let Lowered { what, device, .. } = *lower;
         let mounted = first_accepted(self.kernel, what, device, |signature| {
-            let request = Request::Mount { layer: layer(lower, signature), idmapped: false };
-            let descriptors = descriptors(&[lower], None);
-            self.ask_for_mount(&[lower], &request, &descriptors)?.map_err(|(error, _)| error)
+            let answer = match first.take() {
+                Some(answer) => answer,
+                None => {
+                    self.ask_for_one(lower, signature)?;
+                    self.mount_answer(&[lower])?
+                }
+            };
+            answer.map_err(|(error, _)| error)
         })?;
         Ok(mounted.map(|mount| {
             let name = self.name_of(&mount).unwrap_or_else(|| device.name(true, 1));
             (mount, name)
         }))
+    }
+
+    fn ask_for_one(&self, lower: &Lowered<'_>, signature: &Signature) -> Result<(), Error> {
+        let request = Request::Mount { layer: layer(lower, signature), idmapped: false };
+        self.send(&request, &descriptors(&[lower], None))
     }
 
     /// Mounts the overlay of these, the metadata image's first, attached nowhere; in words why one of them cannot be signed.
@@ -151,7 +197,8 @@ impl Client<'_> {
                 }
             }
             let request = Request::Overlay { image: *image, layers, idmapped: map.is_some() };
-            let (error, number) = match self.ask_for_mount(&lowers, &request, &descriptors)? {
+            self.send(&request, &descriptors)?;
+            let (error, number) = match self.mount_answer(&lowers)? {
                 Ok(mount) => return Ok(Ok(mount)),
                 Err(refused) => refused,
             };
@@ -166,19 +213,13 @@ impl Client<'_> {
         }
     }
 
-    /// Asks for a mount of `lowers`; what is refused, and of which of them.
-    fn ask_for_mount(
-        &self,
-        lowers: &[&Lowered<'_>],
-        request: &Request<'_>,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<Result<DetachedMount, Refused>, Error> {
+    /// What comes of a mount of `lowers` that was asked for; what is refused, and of which of them.
+    fn mount_answer(&self, lowers: &[&Lowered<'_>]) -> Result<Result<DetachedMount, Refused>, Error> {
         let asked = |layer: Option<usize>| match layer.and_then(|number| lowers.get(number)) {
             Some(lower) => format!("a mount of {}, root hash {}", lower.what, lower.device.root_hash),
             None => "a mount".to_owned(),
         };
-        let (answer, descriptor) = self.exchange(request, descriptors)?;
-        match (answer, descriptor) {
+        match self.answer()? {
             (Answer::Done(_), Some(mount)) => Ok(Ok(DetachedMount::from(mount))),
             (Answer::Done(_), None) => Err(no_answer("it sent no mount")),
             (Answer::Refused(refusal), _) => {
@@ -205,27 +246,31 @@ impl Client<'_> {
         request: &Request<'_>,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(String, Option<OwnedFd>), Error> {
-        match self.exchange(request, descriptors)? {
+        self.send(request, descriptors)?;
+        match self.answer()? {
             (Answer::Done(text), descriptor) => Ok((text, descriptor)),
             (Answer::Refused(refusal), _) => Err(error_of(&refusal, what.to_owned())),
         }
     }
 
-    fn exchange(
-        &self,
-        request: &Request<'_>,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(Answer, Option<OwnedFd>), Error> {
-        let failed = |error| Error::Call { doing: "asking the broker", error };
+    fn send(&self, request: &Request<'_>, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let message = request.to_bytes().map_err(|error| Error::NotForBroker { error })?;
         match self.kernel.send(&self.connection, &message, descriptors) {
             // It may have refused this connection, and said so, before it was asked.
-            Err(error) if error.errno() == Errno::PIPE => {}
-            result => result.map_err(failed)?,
+            Err(error) if error.errno() == Errno::PIPE => Ok(()),
+            result => result.map_err(|error| Error::Call { doing: "asking the broker", error }),
         }
+    }
+
+    fn answer(&self) -> Result<(Answer, Option<OwnedFd>), Error> {
         // One more, so that an answer that is too long is none.
         let mut buffer = [0; ANSWER_BYTES + 1];
-        let packet = self.kernel.receive(&self.connection, &mut buffer).map_err(failed)?;
+        let mut packet = self.kernel.receive(&self.connection, &mut buffer);
+        if packet.as_ref().is_err_and(|error| error.errno() == Errno::CONNRESET) {
+            // It closed the connection before it had read all. What it said before comes now.
+            packet = self.kernel.receive(&self.connection, &mut buffer);
+        }
+        let packet = packet.map_err(|error| Error::Call { doing: "asking the broker", error })?;
         let bytes = buffer.get(..packet.length).unwrap_or_default();
         if bytes.is_empty() {
             return Err(no_answer("it closed the connection"));

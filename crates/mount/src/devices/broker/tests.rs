@@ -85,7 +85,7 @@ fn mounted(signers: &[&str], answers: Vec<Vec<u8>>) -> (Result<Result<(), String
     let client = player.broker().connect(&kernel).unwrap().expect("somebody listens");
     let files = Files { data: &data, tree: None };
     let lower = Lowered { what: "the pack", path: Path::new("/p.pack"), device: &device, files };
-    let result = client.mount(&lower).map(|result| result.map(drop));
+    let result = client.mounts(&[lower]).map(|mut mounts| mounts.remove(0).map(drop));
     (result, player.heard())
 }
 
@@ -142,6 +142,35 @@ fn what_the_kernel_refuses_is_told_as_if_it_had_been_asked_directly() {
 }
 
 #[test]
+fn many_are_asked_for_ahead_and_those_that_are_refused_once_more() {
+    const COUNT: u8 = 40;
+    let unknown = || refused(Errno::NOKEY, Step::Table, Some(0), "");
+    // The third one's first signature is by somebody unknown, the fifth has none.
+    let answers = (0..COUNT - 1).map(|number| if number == 2 { unknown() } else { done("") });
+    let player = Player::new(answers.chain([done("")]).collect());
+    let kernel = Kernel::new();
+    let client = player.broker().connect(&kernel).unwrap().expect("somebody listens");
+    let signers = |number: u8| if number == 4 { &[][..] } else { &["first", "second"] };
+    let devices: Vec<_> = (0..COUNT).map(|number| device(number, false, signers(number))).collect();
+    let (data, path) = (file(7), Path::new("/x"));
+    let files = Files { data: &data, tree: None };
+    let lower = |device| Lowered { what: "a device", path, device, files };
+    let lowers: Vec<_> = devices.iter().map(lower).collect();
+    let mounts = client.mounts(&lowers).unwrap();
+    assert_eq!(mounts.len(), usize::from(COUNT));
+    for (number, mount) in mounts.iter().enumerate() {
+        assert_eq!(mount.is_ok(), number != 4, "{number}");
+    }
+    let heard = player.heard();
+    let hash = |heard: &Heard| match Request::parse(&heard.0).unwrap() {
+        Request::Mount { layer, .. } => (layer.root_hash.as_bytes()[0], layer.signature.len()),
+        other => panic!("{other:?}"),
+    };
+    let first: Vec<_> = (0..COUNT).filter(|number| *number != 4).map(|number| (number, 20)).collect();
+    assert_eq!(heard.iter().map(hash).collect::<Vec<_>>(), [first, vec![(2, 24)]].concat());
+}
+
+#[test]
 fn an_overlay_is_asked_for_whole_and_again_with_another_signature_of_what_was_refused() {
     let player = Player::new(vec![refused(Errno::NOKEY, Step::Table, Some(1), ""), done("")]);
     let kernel = Kernel::new();
@@ -181,6 +210,25 @@ fn what_is_no_answer_is_no_success() {
     let player = Player::new(vec![refused(Errno::STALE, Step::Policy, None, "")]);
     let error = player.broker().update_policy(&Kernel::new(), b"policy").unwrap_err().to_string();
     assert!(error.contains("this version or a higher one"), "{error}");
+}
+
+/// Of a connection that is closed before all of it was read, the kernel says so first, and then what came over it.
+#[test]
+fn what_was_refused_before_it_was_asked_for_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kernel, broker) = (Kernel::new(), Broker::at(directory.path().join("broker")));
+    let listener = kernel.listen_at(broker.socket(), 4).unwrap();
+    let client = broker.connect(&kernel).unwrap().expect("somebody listens");
+    client.send(&Request::Version, &[]).unwrap();
+    let connection = kernel.accept(&listener).unwrap().expect("it is there");
+    kernel.send(&connection, &refused(Errno::USERS, Step::Limit, None, "too many"), &[]).unwrap();
+    drop(connection);
+    match client.answer().unwrap() {
+        (Answer::Refused(refusal), None) => assert_eq!(refusal.text, "too many"),
+        other => panic!("{other:?}"),
+    }
+    let error = client.answer().unwrap_err().to_string();
+    assert!(error.contains("it closed the connection"), "{error}");
 }
 
 #[test]

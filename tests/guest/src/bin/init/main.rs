@@ -13,14 +13,12 @@ mod stages;
 mod system;
 
 use anyhow::{Context, Result};
+use sealpack_guest::attempt;
 use sealpack_guest::report::{Line, Outcome};
 use std::fs::{self, File};
 use std::io::Write;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long a check may take.
-const TIME_LIMIT: Duration = Duration::from_secs(180);
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 /// Signed programs come first.
 const PATH: &str = "/tools/bin:/bin";
@@ -82,33 +80,17 @@ fn shell() -> Result<()> {
     Ok(())
 }
 
-/// Runs a check in a process of its own, and ends it when it takes too long.
+/// Runs a check in a process of its own.
 fn attempt(name: &str) -> Result<Outcome> {
-    let output_path = "/tmp/output";
-    let output = File::create(output_path)?;
     let mut command = Command::new(system::ITSELF);
-    command.args(["check", name]).env("PATH", PATH).stdin(Stdio::null());
-    let mut child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break Some(status);
-        }
-        if started.elapsed() > TIME_LIMIT {
-            child.kill()?;
-            child.wait()?;
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let said = String::from_utf8_lossy(&fs::read(output_path)?).trim_end().to_owned();
-    println!("{said}");
-    let code = status.and_then(|status| status.code());
-    Ok(match (status, code) {
+    let ended = attempt::attempt(command.args(["check", name]).env("PATH", PATH), Path::new("/tmp/output"))?;
+    println!("{}", ended.said);
+    let code = ended.status.and_then(|status| status.code());
+    Ok(match (ended.status, code) {
         (_, Some(0)) => Outcome::Ok,
-        (_, Some(code)) if code == i32::from(SKIPPED) => Outcome::Skipped(said),
-        (Some(status), _) => Outcome::Failed(format!("{status}\n{said}")),
-        (None, _) => Outcome::Failed(format!("it took more than {} s\n{said}", TIME_LIMIT.as_secs())),
+        (_, Some(code)) if code == i32::from(SKIPPED) => Outcome::Skipped(ended.said),
+        (Some(status), _) => Outcome::Failed(format!("{status}\n{}", ended.said)),
+        (None, _) => Outcome::Failed(ended.said),
     })
 }
 

@@ -8,17 +8,14 @@ mod demo;
 mod figures;
 
 use anyhow::{Context, Result, bail};
+use sealpack_guest::attempt;
 use sealpack_guest::host::figures::REACHED;
 use sealpack_guest::host::task::{DEVICE, Task};
 use sealpack_guest::report::{Line, Outcome, Row};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long a check may take.
-const TIME_LIMIT: Duration = Duration::from_secs(180);
+use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().collect();
@@ -71,30 +68,14 @@ fn turn_off() -> ExitCode {
     }
 }
 
-/// Runs a check in a process of its own, and ends it when it takes too long.
+/// Runs a check in a process of its own.
 fn attempt(name: &str) -> Result<Outcome> {
-    let output_path = Path::new("/run/sealpack-probe");
-    let output = File::create(output_path)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["check", name]).stdin(Stdio::null());
-    let mut child = command.stdout(output.try_clone()?).stderr(output).spawn()?;
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break Some(status);
-        }
-        if started.elapsed() > TIME_LIMIT {
-            child.kill()?;
-            child.wait()?;
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let said = String::from_utf8_lossy(&fs::read(output_path)?).trim_end().to_owned();
-    Ok(match status {
+    let ended = attempt::attempt(command.args(["check", name]), Path::new("/run/sealpack-probe"))?;
+    Ok(match ended.status {
         Some(status) if status.success() => Outcome::Ok,
-        Some(status) => Outcome::Failed(format!("{status}\n{said}")),
-        None => Outcome::Failed(format!("it took more than {} s\n{said}", TIME_LIMIT.as_secs())),
+        Some(status) => Outcome::Failed(format!("{status}\n{}", ended.said)),
+        None => Outcome::Failed(ended.said),
     })
 }
 

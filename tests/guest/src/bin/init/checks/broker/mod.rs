@@ -57,10 +57,13 @@ impl Broker {
         Ok(line.with_context(|| format!("its status has no {name}: {status}"))?.trim().to_owned())
     }
 
-    /// How many processes it has started that are there, the ended ones that nobody waited for among them.
-    pub(crate) fn children(&self) -> Result<usize> {
+    /// Whether it has at most the one process that it keeps ready, and none that has ended and nobody waited for.
+    pub(crate) fn is_at_rest(&self) -> Result<bool> {
         let path = format!("/proc/{0}/task/{0}/children", self.pid);
-        Ok(fs::read_to_string(path)?.split_whitespace().count())
+        let children = fs::read_to_string(path)?;
+        let children: Vec<_> = children.split_whitespace().collect();
+        let status = |child: &str| fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        Ok(children.len() <= 1 && !children.iter().any(|child| status(child).contains("State:\tZ")))
     }
 
     /// Ends it, as by the only signal that it cannot ignore, and waits until it is gone.
@@ -99,6 +102,20 @@ impl Drop for Broker {
 pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) -> Result<()> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("no process has the number 0")?;
     rustix::process::kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {pid:?}"))
+}
+
+/// Whether no process of any broker's is there.
+pub(crate) fn none_is_there() -> Result<bool> {
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let is_broker =
+            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == "sealpack-broker");
+        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
+        if is_broker && !status.contains("State:\tZ") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The process that is called so and is no child of another that is.

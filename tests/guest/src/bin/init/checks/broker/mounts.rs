@@ -50,7 +50,7 @@ pub(crate) fn all() -> Result<Verdict> {
     let kib: u64 = memory.trim_end_matches(" kB").parse().with_context(|| memory.clone())?;
     ensure!(kib < MEMORY_MAX_KIB, "the broker has {memory} of memory of its own");
     println!("the broker has {memory} of memory of its own");
-    ensure!(broker.children()? == 0, "children are left");
+    wait_for("the broker's children to end", || broker.is_at_rest())?;
     Ok(Verdict::Shown)
 }
 

@@ -1,7 +1,7 @@
 //! What does not end the broker, and what its end does not end.
 
 use super::mounts::sealpack;
-use super::{Broker, connect, signal, version};
+use super::{Broker, connect, none_is_there, signal, version};
 use crate::checks::Verdict;
 use crate::checks::enforcement::{ATTACKED, allowed, execute};
 use crate::checks::images::{Mounted, Store, busybox, target};
@@ -97,7 +97,7 @@ fn clients_that_die(broker: &Broker) -> Result<()> {
             busybox(["umount".as_ref(), at.as_os_str()])?;
         }
     }
-    wait_for("the broker's children to end", || Ok(broker.children()? == 0))?;
+    wait_for("the broker's children to end", || broker.is_at_rest())?;
     super::version().context("after clients have died").map(drop)
 }
 
@@ -107,6 +107,7 @@ fn outlived(broker: &mut Broker) -> Result<()> {
     run(&mut sealpack(&["mount", "one", &at.to_string_lossy()]))?;
     let mounted = Mounted::at(&at);
     broker.end()?;
+    wait_for("what the broker has started to end with it", none_is_there)?;
     allowed("a program, the broker being dead", || execute(mounted.path("bin/program"), ATTACKED))?;
     let refused = attempt(&mut sealpack(&["mount", "two", &other.to_string_lossy()]))?;
     let said = String::from_utf8_lossy(&refused.stderr);

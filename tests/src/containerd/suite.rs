@@ -1,0 +1,1 @@
+//! containerd's own tests of snapshotters.
