@@ -42,7 +42,7 @@ fn every_benchmark_runs_and_its_report_is_compared_with_itself() -> Result<()> {
         ["the floor", "blocked", "sealpack images: peak", "1,000,000 entries, packs: time", "stripped"]
     {
         let has = |goal: &&Value| goal["what"].as_str().is_some_and(|text| text.contains(what));
-        ensure!(goals.iter().any(|goal| has(goal)), "no goal of {what}: {goals:?}");
+        ensure!(goals.iter().any(has), "no goal of {what}: {goals:?}");
     }
     let output = xtask().args(["bench", "start", "--smoke", "--compare"]).arg(&json).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
