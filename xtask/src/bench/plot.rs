@@ -132,6 +132,7 @@ mod tests {
             measured: Interval { median, low: median, high: median },
             at_most: 2.0,
             unit: String::new(),
+            processor: None,
         };
         let picture = goals(&[&goal(1.0), &goal(3.0), &goal(90.0)]).unwrap();
         for bar in [

@@ -112,7 +112,7 @@ impl Report {
         out.push_str("\nCompared with:\n\n");
         out.extend(self.versions.iter().map(|line| format!("- {line}\n")));
         let of_table = |table: &Table| -> String {
-            let title = format!("| **{}** | | | | |\n", table.title);
+            let title = format!("| **{}** | | | | | |\n", table.title);
             let goals: String = table.goals.iter().map(Goal::markdown).collect();
             if goals.is_empty() { goals } else { title + &goals }
         };
@@ -204,7 +204,10 @@ mod tests {
         let names: Vec<&str> = now.tables.iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["pull", "mount-files", "start"]);
         let text = now.markdown("the picture\n", |table| format!("a plot of {}\n", table.name));
-        assert!(text.contains("| **On start** | | | | |\n| the size of start | 4 MB | 3.00 MB |"), "{text}");
+        assert!(
+            text.contains("| **On start** | | | | | |\n| the size of start | 4 MB | 3.00 MB |"),
+            "{text}"
+        );
         assert!(text.contains("|\n\nthe picture\n\n### On pull\n\nMeasured at commit 0123 on 2026-11-30."));
         assert!(text.ends_with("### On start\n\nMeasured at commit old on 2026-11-30. \na plot of start\n"));
     }
