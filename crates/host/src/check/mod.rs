@@ -7,7 +7,7 @@ mod files;
 mod firmware;
 mod init;
 mod kernel;
-mod version;
+mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +76,8 @@ pub enum Requirement {
     AuditSocket,
     /// That containers run.
     ContainerRuntime,
+    /// That seals count which come with later images.
+    TrustStore,
 }
 
 impl Requirement {
@@ -101,6 +103,7 @@ impl Requirement {
             Self::AuditSocket => "audit_socket",
             Self::ExitInitrd => "exit_initrd",
             Self::ContainerRuntime => "container_runtime",
+            Self::TrustStore => "trust_store",
         }
     }
 }
@@ -120,6 +123,7 @@ fn judge<F: Files>(files: &F) -> Result<Vec<Finding>, F::Error> {
     init::check(files, &mut findings)?;
     etc::check(files, &mut findings)?;
     containers::check(files, &mut findings)?;
+    trust::check(files, &mut findings);
     Ok(findings)
 }
 

@@ -147,6 +147,7 @@ fn good() -> Image {
         ),
         ("/etc/systemd/system/sockets.target.wants/systemd-journald-audit.socket", Item::Link("/usr/lib/x")),
         ("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service", Item::Link("/usr/lib/x")),
+        ("/etc/sealpack/trust.d/statements/site.crt", file("a certificate")),
         ("/usr/bin/crun", Item::Program(elf_program(3))),
         (
             "/var/lib/dpkg/status",
@@ -337,6 +338,11 @@ fn what_one_can_do_without_is_named_and_breaks_nothing() {
     });
     lacks(Requirement::Keeping, |image| {
         image.remove("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service");
+    });
+    lacks(Requirement::TrustStore, |image| {
+        let statements = "/etc/sealpack/trust.d/statements";
+        image.remove(&format!("{statements}/site.crt"));
+        image.insert(format!("{statements}/README"), Item::File(Vec::new()));
     });
     lacks(Requirement::ExitInitrd, |image| {
         image.insert("/usr/lib/systemd/system/dracut-shutdown.service".into(), Item::File(Vec::new()));

@@ -26,6 +26,7 @@ pub use kernel::{Configuration, Kernel, KernelError};
 use crate::image::ImageFiles;
 use crate::initramfs::{self, Contents};
 use crate::modules::{Choice, Chosen, FILES, Index, ModulesError};
+use crate::systemd::FirmwareProgram;
 use sealed::SealedImage;
 
 /// Where an image has systemd's stub.
@@ -201,9 +202,10 @@ fn stub_image(stub: &GivenFile) -> Result<Image<'_>, UkiError> {
     if image.section(".linux").is_some() {
         return Err(no_stub("has a kernel in it already: it is a UKI"));
     }
-    // Without it, no list of revoked versions (SBAT) could name it; with it, it is systemd's of version 252 or later.
+    FirmwareProgram::Stub.check(&image).map_err(|source| UkiError::UnfitStub { stub: name(), source })?;
+    // Without it, no list of revoked versions (SBAT) could name it.
     if image.section(".sbat").is_none() {
-        return Err(no_stub("has no section .sbat: it is not systemd's, or too old"));
+        return Err(no_stub("has no section .sbat, by which firmware is told of bad versions"));
     }
     Ok(image)
 }

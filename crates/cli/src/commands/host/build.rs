@@ -21,8 +21,8 @@ use crate::show;
 /// first process are those of the image. The same inputs give the same file, but for an ECDSA signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
-  sealpack host build host:3 -o unsigned.efi --policy p.p7b --certificate packs.crt --unsigned
+  sealpack host build host:3 -o . --policy p.p7b --policy-cert p.crt --certificate packs.crt --key b.key --cert b.crt
+  sealpack host build host:3 -o unsigned.efi --policy p.p7b --policy-cert p.crt --certificate packs.crt --unsigned
   sbsign --key b.key --cert b.crt --output sealed_3.efi unsigned.efi")]
 pub(crate) struct Build {
     /// The image: a name, or a whole digest. It has to be sealed.
@@ -48,7 +48,7 @@ pub(crate) struct Build {
     /// The kernel's version [default: the newest in the image].
     #[arg(long, value_name = "VERSION")]
     kernel: Option<String>,
-    /// systemd's stub, of systemd 254 or later [default: /usr/lib/systemd/boot/efi/linuxx64.efi.stub of the image].
+    /// systemd's stub, of systemd 257 or later [default: /usr/lib/systemd/boot/efi/linuxx64.efi.stub of the image].
     #[arg(long, value_name = "FILE")]
     stub: Option<PathBuf>,
     /// Sealpack's first process, a static program [default: /usr/lib/sealpack/init of the image].

@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use sealpack_host::disk::{BOOT_LOADER, NewDisk, Tools};
 use sealpack_host::image::ImageFiles;
 use sealpack_host::signing::sign;
+use sealpack_host::uki::GivenFile;
 use sealpack_store::{ImageRecord, Store};
 
+use super::input;
 use crate::args::{BootSigningArgs, parse_size};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -77,11 +79,9 @@ impl Disk {
         context: &Context,
         store: &Store,
         images: &[ImageRecord],
-    ) -> Result<Vec<u8>, CommandError> {
+    ) -> Result<GivenFile, CommandError> {
         if let Some(path) = &self.boot_loader {
-            let cannot =
-                |error| CommandError::failed(format_args!("cannot read {}: {error}", path.display()));
-            return std::fs::read(path).map_err(cannot);
+            return Ok(GivenFile { path: path.clone(), bytes: input::read(path)? });
         }
         let Some(key) = self.signing.signer(context.output)? else {
             return Err(CommandError::usage(
@@ -90,7 +90,7 @@ impl Disk {
         };
         let first = images.first().ok_or_else(|| CommandError::usage("no image is given"))?;
         let unsigned = ImageFiles::open(store, first)?.read(BOOT_LOADER)?;
-        Ok(sign(&unsigned, &key)?)
+        Ok(GivenFile { path: BOOT_LOADER.into(), bytes: sign(&unsigned, &key)? })
     }
 }
 
