@@ -70,6 +70,7 @@ impl HostImage {
         self.set(&format!("boot/vmlinuz-{version}"), program(&[(".text", version.as_bytes())]));
         self.set(&format!("boot/config-{version}"), CONFIGURATION);
         self.set(&format!("{modules}/modules.dep"), DEPENDENCIES);
+        self.set(&format!("{modules}/modules.alias"), "alias virtio:d00000002v* virtio_blk\n");
         self.set(&format!("{modules}/modules.builtin"), "kernel/fs/ext4/ext4.ko\n");
         for path in DEPENDENCIES.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path) {
             self.set(&format!("{modules}/{path}"), format!("module {path} of {version}"));

@@ -74,7 +74,7 @@ fn an_initramfs_has_what_was_signed_and_what_is_loaded_and_nothing_else() -> Res
     ensure!(
         order.to_string()
             == "loop.ko.xz\ndm-mod.ko.xz\ndm-bufio.ko.xz\ndm-verity.ko.xz keyring_unsealed=1\nerofs.ko.xz\n\
-                overlay.ko.xz\n-virtio_blk.ko.xz\n-dummy.ko.xz\n",
+                overlay.ko.xz\n[virtio:d00000002v*]\n-virtio_blk.ko.xz\n[]\n-dummy.ko.xz\n",
         "{order}"
     );
     for module in order.modules() {
@@ -82,7 +82,7 @@ fn an_initramfs_has_what_was_signed_and_what_is_loaded_and_nothing_else() -> Res
         ensure!(String::from_utf8(content)?.ends_with(&format!("/{} of {KERNEL}", module.file())));
     }
     ensure!(files.is_empty(), "besides: {:?}", files.keys());
-    ensure!(made["modules"].as_array().map(Vec::len) == Some(order.modules().len()), "{made:#}");
+    ensure!(made["modules"].as_array().map(Vec::len) == Some(order.modules().count()), "{made:#}");
     Ok(())
 }
 

@@ -99,6 +99,8 @@ fn a_disk_is_made_whole_or_not_at_all() -> Result<()> {
     let mut bytes = fs::read(&pack)?;
     bytes[5000] ^= 1;
     fs::remove_file(&pack)?;
+    fs::write(&pack, &bytes[..bytes.len() - 4096])?;
+    fails(Exit::Refused, &uki, &["the pack should have", "but there are", "`sealpack fsck --repair`"])?;
     fs::write(&pack, bytes)?;
     if !signs_loader(&workshop)? {
         return Ok(());

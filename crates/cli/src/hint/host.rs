@@ -5,7 +5,6 @@ use sealpack_host::image::ImageFileError;
 use sealpack_host::modules::ModulesError;
 use sealpack_host::signing::ProgramSigningError;
 use sealpack_host::uki::{KernelError, UkiError};
-use sealpack_node::policy::executables::ExecutablesError;
 use sealpack_trust::authenticode::ImageSignatureError;
 
 /// The advice for a UKI that is not made.
@@ -97,7 +96,7 @@ pub(super) fn of_image_file(error: &ImageFileError) -> Option<String> {
         ImageFileError::Missing { path, .. } if path.ends_with("/init") => {
             Some("install Sealpack in the image, or give its first process with --init".to_owned())
         }
-        ImageFileError::Content(ExecutablesError::Missing { .. }) => Some("pull the image again".to_owned()),
+        ImageFileError::Content(error) => super::of_executables(error).map(str::to_owned),
         _ => None,
     }
 }

@@ -155,13 +155,36 @@ fn a_list_of_modules_is_read_as_it_was_written() {
     let text = "ext4.ko\ndm-verity.ko.xz keyring_unsealed=1 require_signatures=0\n-nvme.ko.zst\n";
     let order = ModuleOrder::parse(text.as_bytes()).unwrap();
     assert_eq!(order.to_string(), text);
-    let [plain, compressed, optional] = order.modules() else { panic!("three modules") };
+    let [plain, compressed, optional] = order.modules().collect::<Vec<_>>()[..] else {
+        panic!("three modules")
+    };
     assert_eq!((optional.file(), optional.is_optional()), ("nvme.ko.zst", true));
     assert_eq!(*optional, Module::new("nvme.ko.zst", "").unwrap().optional());
     assert!(!plain.is_optional() && !compressed.is_optional());
     assert_eq!((plain.file(), plain.parameters(), plain.is_compressed()), ("ext4.ko", "", false));
     assert_eq!(compressed.parameters(), "keyring_unsealed=1 require_signatures=0");
     assert!(compressed.is_compressed());
+}
+
+#[test]
+fn groups_of_modules_are_for_the_devices_that_they_name() {
+    let text =
+        "loop.ko\n[pci:v*bc01* virtio:d00000002v*]\n-scsi_mod.ko\n-ahci.ko async_probe=1\n[]\n-dummy.ko\n";
+    let order = ModuleOrder::parse(text.as_bytes()).unwrap();
+    assert_eq!(order.to_string(), text);
+    let [first, disks, last] = order.groups() else { panic!("three groups") };
+    assert!(first.devices.is_empty() && last.devices.is_empty());
+    assert_eq!((first.modules.len(), disks.modules.len(), last.modules.len()), (1, 2, 1));
+    assert!(disks.devices.iter().any(|pattern| pattern.matches("virtio:d00000002v00001AF4")));
+    for (text, expected) in [
+        ("[a  b]\n", "\"\" is no pattern for the names of devices"),
+        ("[a\tb]\n", "\"a\\tb\" is no pattern"),
+        ("[a\n", "\"[a\" is not the name of a module's file"),
+        ("[a]\nx.ko\nx.ko\n", "x.ko is in the list of modules twice"),
+    ] {
+        let said = ModuleOrder::parse(text.as_bytes()).expect_err(text).to_string();
+        assert!(said.starts_with(expected), "{said}");
+    }
 }
 
 #[test]
@@ -228,7 +251,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_or_refused(bytes in vec(any::<u8>(), 0..300)) {
         if let Ok(order) = ModuleOrder::parse(&bytes) {
-            prop_assert_eq!(order.to_string().into_bytes(), bytes.clone());
+            prop_assert_eq!(ModuleOrder::parse(order.to_string().as_bytes()), Ok(order));
         }
         if let Ok(line) = CommandLine::parse(&bytes) {
             prop_assert_eq!(CommandLine::parse(line.to_string().as_bytes()), Ok(line));

@@ -3,6 +3,7 @@
 use sealpack_format::pe;
 
 use super::files::Files;
+use super::units::{UNITS, is_masked_or_absent};
 use super::{Finding, Requirement};
 use crate::disk::BOOT_LOADER;
 use crate::systemd::FirmwareProgram;
@@ -11,10 +12,6 @@ const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const BLESS: &str = "/usr/lib/systemd/systemd-bless-boot";
 const BLESS_UNIT: &str = "systemd-bless-boot.service";
 const UPDATE_UNIT: &str = "systemd-boot-update.service";
-
-/// Where units, and what adds to them, are: what comes first wins.
-pub(super) const UNITS: [&str; 3] =
-    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
 
 pub(super) fn check<F: Files>(files: &F, findings: &mut Vec<Finding>) -> Result<(), F::Error> {
     findings.push(program(files, Requirement::Stub, STUB, FirmwareProgram::Stub)?);
@@ -48,17 +45,9 @@ fn program<F: Files>(
     })
 }
 
-/// Whether a unit is masked.
-fn is_masked<F: Files>(files: &F, unit: &str) -> bool {
-    let mut links = UNITS.iter().map(|directory| format!("{directory}/{unit}"));
-    let first = links.find(|path| files.link(path).is_some() || files.has(path));
-    first.is_some_and(|path| files.link(&path).as_deref() == Some("/dev/null"))
-}
-
 fn updates<F: Files>(files: &F) -> Finding {
     let path = format!("/etc/systemd/system/{UPDATE_UNIT}");
-    let is_there = UNITS.iter().any(|directory| files.has(&format!("{directory}/{UPDATE_UNIT}")));
-    if !is_there || is_masked(files, UPDATE_UNIT) {
+    if is_masked_or_absent(files, UPDATE_UNIT) {
         return Finding::good(Requirement::BootLoaderUpdates, path);
     }
     Finding::broken(

@@ -128,6 +128,10 @@ fn good() -> Image {
         ("/usr/lib/systemd/boot/efi/systemd-bootx64.efi", Item::File(loader)),
         ("/usr/lib/systemd/system/systemd-boot-update.service", file("[Unit]\n")),
         ("/etc/systemd/system/systemd-boot-update.service", Item::Link("/dev/null")),
+        ("/usr/lib/systemd/system/systemd-sysext.service", file("[Unit]\n")),
+        ("/etc/systemd/system/systemd-sysext.service", Item::Link("/dev/null")),
+        ("/usr/lib/systemd/system/systemd-confext.service", file("[Unit]\n")),
+        ("/etc/systemd/system/systemd-confext.service", Item::Link("/dev/null")),
         ("/usr/lib/systemd/systemd-bless-boot", Item::Program(elf_program(3))),
         (
             "/etc/systemd/system/systemd-bless-boot.service.d/efi.conf",
@@ -267,6 +271,18 @@ fn a_service_that_replaces_the_signed_loader_must_be_masked_or_absent() {
     let mask = "/etc/systemd/system/systemd-boot-update.service";
     breaks(Requirement::BootLoaderUpdates, |image| drop(image.remove(mask)));
     assert_eq!(faults(|image| image.retain(|path, _| !path.contains("systemd-boot-update"))), []);
+}
+
+#[test]
+fn services_that_put_unsigned_files_over_the_images_must_be_masked_or_absent() {
+    for unit in ["systemd-sysext.service", "systemd-confext.service"] {
+        let mask = format!("/etc/systemd/system/{unit}");
+        breaks(Requirement::Extensions, |image| drop(image.remove(&mask)));
+        breaks(Requirement::Extensions, |image| {
+            image.insert(mask.clone(), Item::Link("/usr/lib/systemd/system/other.service"));
+        });
+        assert_eq!(faults(|image| image.retain(|path, _| !path.ends_with(unit))), []);
+    }
 }
 
 #[test]
