@@ -21,9 +21,11 @@ use crate::show;
 /// first process are those of the image. The same inputs give the same file, but for an ECDSA signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack host build host:3 -o . --policy p.p7b --policy-cert p.crt --certificate packs.crt --key b.key --cert b.crt
-  sealpack host build host:3 -o unsigned.efi --policy p.p7b --policy-cert p.crt --certificate packs.crt --unsigned
-  sbsign --key b.key --cert b.crt --output sealed_3.efi unsigned.efi")]
+  sealpack host build host:3 -o . --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --key boot.key --cert boot.crt
+  sealpack host build host:3 -o unsigned.efi --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --unsigned
+  sbsign --key boot.key --cert boot.crt --output sealed_3.efi unsigned.efi")]
 pub(crate) struct Build {
     /// The image: a name, or a whole digest. It has to be sealed.
     image: String,
