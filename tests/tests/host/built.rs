@@ -114,6 +114,8 @@ fn what_is_asked_for_is_on_the_command_line() -> Result<()> {
         "persistent",
         "--data",
         "tank",
+        "--deadline",
+        "600",
         "--unsigned",
         "-o",
     ];
@@ -125,7 +127,7 @@ fn what_is_asked_for_is_on_the_command_line() -> Result<()> {
         boot.off == [Hardening::Kexec, Hardening::Ptrace].into() && boot.etc == Etc::Persistent,
         "{parsed}"
     );
-    ensure!(boot.data_label.as_str() == "tank", "{parsed}");
+    ensure!(boot.data_label.as_str() == "tank" && boot.deadline.to_string() == "600", "{parsed}");
     Ok(())
 }
 

@@ -9,11 +9,12 @@ mod gpt;
 mod keys;
 mod number;
 mod uki;
+mod work;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD, RenameFlags, access, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sealpack_format::pe::Image;
 use sealpack_node::new_files;
 use sealpack_store::{ImageRecord, Store};
@@ -28,6 +29,7 @@ use esp::EspFile;
 use ext4::Filesystem;
 use number::Number;
 use uki::{SealedImage, Uki};
+use work::Work;
 
 /// Where an image has systemd-boot: Debian and others install it there.
 pub const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
@@ -94,11 +96,7 @@ impl NewDisk<'_> {
         let places = Places::of(self.size_bytes)?;
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
-        // The error of a temporary directory would name that.
-        access(directory, Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|error| DiskError::io("write to", directory)(error.into()))?;
-        let work = tempfile::Builder::new().prefix(".sealpack-disk-").tempdir_in(directory);
-        let work = work.map_err(DiskError::io("write to", directory))?;
+        let work = Work::new_in(directory)?;
         let path = work.path().join("disk");
         let parts = Parts { images: &images, places: &places, files: &files, label: &label };
         parts.write(self.store, tools, work.path(), &path).map_err(|error| error.or_no_space(directory))?;

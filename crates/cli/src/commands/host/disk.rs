@@ -55,7 +55,9 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        context.output.when_interrupted("no disk was made");
+        context
+            .output
+            .when_interrupted("no disk was made; the next one that is made there removes what was begun");
         let (_lock, store) = context.open_for_reading()?;
         let images = self.images.iter().map(|name| context.find_whole(&store, name));
         let images: Vec<ImageRecord> = images.collect::<Result<_, _>>()?;

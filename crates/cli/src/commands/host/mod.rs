@@ -25,8 +25,9 @@ use crate::error::CommandResult;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host check host:1
-  sealpack host build host:1 -o sealed_1.efi --policy p.p7b --policy-cert p.crt --certificate packs.crt --key b.key --cert b.crt
-  sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key b.key --cert b.crt
+  sealpack host build host:1 -o sealed_1.efi --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --key boot.key --cert boot.crt
+  sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
   sealpack host keep")]
 pub(crate) struct Host {
