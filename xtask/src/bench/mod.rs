@@ -4,6 +4,7 @@ mod blocked;
 mod compare;
 mod compat;
 mod contender;
+mod disk;
 mod entries;
 mod figures;
 mod fleet;
