@@ -97,6 +97,13 @@ pub const FOR_BENCH: &[Package] = &[
     Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "makes dm-verity hash trees" },
 ];
 
+/// What the benchmarks compare with where it is installed, besides what they need.
+pub const PEERS: &[Package] = &[
+    Package { name: "umoci", program: "umoci", purpose: "unpacks images" },
+    Package { name: "podman", program: "podman", purpose: "pulls images" },
+    Package { name: "fsverity", program: "fsverity", purpose: "computes fs-verity digests" },
+];
+
 /// Those of `packages` that are not installed.
 pub fn missing(packages: &[Package]) -> Vec<Package> {
     packages.iter().filter(|package| command::find(package.program).is_none()).copied().collect()

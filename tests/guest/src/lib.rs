@@ -13,6 +13,7 @@ pub mod disk;
 #[cfg(test)]
 mod documented;
 pub mod emulator;
+pub mod figures;
 pub mod host;
 pub mod images;
 pub mod initramfs;

@@ -45,7 +45,7 @@ fn table(setting: &Setting, name: &str, title: &str, image: &Image) -> Result<Ta
         goals.push(goal(FILES, CFSCTL, 0.55)?);
     }
     let about = about(image, runs)?;
-    Ok(Table { name: name.into(), title: title.into(), about, rows, goals, notes: Vec::new() })
+    Ok(Table { name: name.into(), title: title.into(), about, rows, goals, ..Table::default() })
 }
 
 fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
@@ -71,6 +71,7 @@ fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
                 };
                 for_tar.iter().map(extract).collect()
             }),
+            rounds: usize::MAX,
         },
         Contender::several("gzip -dc into sha256sum, one layer after the other", move |_| {
             let sum = |layer: &PathBuf| {
@@ -79,7 +80,8 @@ fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
                 command
             };
             for_gzip.iter().map(sum).collect()
-        }),
+        })
+        .for_comparison(),
     ];
     contenders.extend(setting.cfsctl.clone().map(|cfsctl| of_cfsctl(cfsctl, image.clone())));
     contenders.extend(of_umoci(image));
@@ -100,17 +102,19 @@ fn of_cfsctl(cfsctl: Cfsctl, image: Image) -> Contender {
             run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
         }),
         commands: Box::new(move |dir| vec![cfsctl.pull(&dir.join("repository"), &image)]),
+        rounds: usize::MAX,
     }
 }
 
 /// Where umoci is installed.
 fn of_umoci(image: &Image) -> Option<Contender> {
     let (umoci, source) = (find("umoci")?, format!("{}:{}", image.dir().display(), image.tag()));
-    Some(Contender::simple("umoci unpack", move |dir| {
+    let unpack = Contender::simple("umoci unpack", move |dir| {
         let mut command = Command::new(&umoci);
         command.args(["unpack", "--image", &source]).arg(dir.join("bundle"));
         command
-    }))
+    });
+    Some(unpack.for_comparison())
 }
 
 /// Where podman is installed.
@@ -118,12 +122,13 @@ fn of_podman(image: &Image) -> Option<Contender> {
     let (podman, source) = (find("podman")?, image.source());
     // Podman takes no path of more than 50 characters for it.
     let run = tempfile::tempdir().ok()?;
-    Some(Contender::simple("podman pull", move |dir| {
+    let pull = Contender::simple("podman pull", move |dir| {
         let mut command = Command::new(&podman);
         command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(run.path());
         command.args(["pull", "--quiet", &source]);
         command
-    }))
+    });
+    Some(pull.for_comparison())
 }
 
 /// `sealpack pull` into an empty store in `dir`, objects kept as `files` or in `packs`.

@@ -45,6 +45,9 @@ impl Setting {
         let (cfsctl, sealpack) = match scale {
             Scale::Full => {
                 packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
+                if let Err(error) = packages::provide(&[debian::PEERS], Missing::InstallOrSay) {
+                    eprintln!("# not compared with what cannot be installed: {error:#}");
+                }
                 (Some(oracle::install()?), program::build(Profile::Release)?)
             }
             Scale::Smoke => (Cfsctl::installed(), program::under_test()?),

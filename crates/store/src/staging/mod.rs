@@ -29,7 +29,6 @@ use crate::lock::{Lock, Locked};
 use crate::packs::PackDescriptor;
 use crate::places::{STAGING_PREFIX, metadata_image_file_name};
 use crate::store::Store;
-use written::Written;
 
 /// What became of a content that was to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -324,11 +323,10 @@ impl<'s> Staging<'s> {
         Ok((number, self.dir.create(&number.to_string(), mode)?))
     }
 
-    fn fill(&self, number: u64, file: File, content: &[u8], guard: bool) -> Result<()> {
+    fn fill(&self, number: u64, mut file: File, content: &[u8], guard: bool) -> Result<()> {
         let path = || self.dir.at(number.to_string());
-        let mut file = Written::new(file);
         let written = file.write_all(content).map_err(|e| Error::io("write", path(), e));
-        let written = written.and_then(|()| if guard { self.guard(number, file.end()) } else { Ok(()) });
+        let written = written.and_then(|()| if guard { self.guard(number, file) } else { Ok(()) });
         if written.is_err() {
             // Room for others; the first error is the one to tell.
             let _ = self.dir.unlink(number.to_string());

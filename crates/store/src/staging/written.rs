@@ -10,7 +10,7 @@ use sealpack_kernel::writeback::begin_write_back;
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Smaller files wait for the commit: there are many of them, and beginning each one's write-back costs more than it gains.
-pub(super) const AT_ONCE_MIN_BYTES: u64 = 256 * 1024;
+const AT_ONCE_MIN_BYTES: u64 = 1024 * 1024;
 
 /// A file whose content the kernel begins to write back as it comes, so that the commit finds little left to wait for.
 pub(super) struct Written {
