@@ -106,7 +106,8 @@ fn examples_in_the_help_are_commands_that_the_program_understands() -> Result<()
         for example in examples {
             let command = example.split([';', '|', '>', '#']).next().unwrap_or_default();
             for part in command.split("&&") {
-                // "--help" behind it has everything before it parsed, and nothing done.
+                // "--help" behind it has everything before it parsed, and nothing done; what follows "--" is a container's.
+                let part = part.split(" -- ").next().unwrap_or(part);
                 let words = part.split_whitespace().skip(1).map(|word| word.replace('…', &"0".repeat(64)));
                 let arguments: Vec<String> = words.chain(["--help".to_owned()]).collect();
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

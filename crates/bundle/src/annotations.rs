@@ -67,8 +67,8 @@ mod tests {
             "",
             "team",
             "bundles",
-            "run.oci.",
-            "krun.",
+            "krun.variant",
+            "run.ocis",
         ] {
             image.config.labels.insert(key.to_owned(), "x".to_owned());
         }

@@ -129,23 +129,6 @@ mod tests {
     use crate::alone;
 
     #[test]
-    fn signals_that_are_passed_on_do_nothing_to_the_process_itself() {
-        alone::run("interrupt::tests::signals_that_are_passed_on_do_nothing_to_the_process_itself", || {
-            let (heard, hear) = std::sync::mpsc::channel();
-            super::instead_of_ending(move |signal| heard.send(signal).unwrap()).unwrap();
-            for signal in [libc::SIGTERM, libc::SIGUSR1, libc::SIGWINCH, libc::SIGTERM] {
-                // SAFETY: no memory is involved.
-                assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
-                assert_eq!(hear.recv_timeout(std::time::Duration::from_secs(30)), Ok(signal));
-            }
-            let mut grep = std::process::Command::new("grep");
-            super::hears_all(grep.arg("SigBlk").arg("/proc/self/status"));
-            let said = String::from_utf8(grep.output().unwrap().stdout).unwrap();
-            assert_eq!(said.trim_end(), format!("SigBlk:\t{:016x}", 0));
-        });
-    }
-
-    #[test]
     fn a_process_that_ignores_all_goes_on_whatever_it_is_sent() {
         alone::run("interrupt::tests::a_process_that_ignores_all_goes_on_whatever_it_is_sent", || {
             super::ignore_all();

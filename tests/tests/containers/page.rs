@@ -27,7 +27,8 @@ fn reader() -> Result<Desk> {
     let desk = Desk::empty()?;
     let mut entries = entries(&["proc", "sys", "dev", "tmp", "run", "var", "var/tmp"])?;
     entries.push(Entry::new("./etc/os-release", Member::File(b"ID=debian\n".to_vec())));
-    desk.add("debian:12", &settings(), &entries)?;
+    desk.add("debian", &settings(), &entries)?;
+    desk.sealpack.run(["tag", "debian", "debian:12"])?;
     let program = desk.dir.path().join("bin/sealpack");
     fs::create_dir(desk.dir.path().join("bin"))?;
     let line = format!(

@@ -107,12 +107,12 @@ fn an_image_that_the_rules_no_longer_let_in_is_not_run() -> Result<()> {
     let desk = Desk::new()?;
     let trust = desk.dir.path().join("trust.d");
     fs::create_dir(&trust)?;
-    fs::write(trust.join("rules.toml"), "[default]\nrequire = \"sealed\"\n")?;
+    fs::write(trust.join("rules.toml"), "default = \"sealed\"\n")?;
     let mut command = desk.sealpack.command(["--trust".as_ref(), trust.as_os_str()]);
     let output = command.args(["run", "box"]).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(125) && errors.contains("seal"), "{errors}");
-    fs::write(trust.join("rules.toml"), "[default]\nrequire = \"forbid\"\n")?;
+    fs::write(trust.join("rules.toml"), "default = \"refuse\"\n")?;
     let mut command = desk.sealpack.command(["--trust".as_ref(), trust.as_os_str()]);
     let output = command.args(["bundle", "box", "bundle"]).current_dir(desk.dir.path()).output()?;
     ensure!(output.status.code() == Some(3) && !desk.dir.path().join("bundle").exists(), "{output:?}");

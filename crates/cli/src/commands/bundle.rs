@@ -26,7 +26,7 @@ use crate::show;
 /// then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack bundle debian:12 /srv/shell -- sh -c 'id; ls /'
+  sealpack bundle debian:12 /srv/shell -- ls -l /
   sealpack bundle debian:12 /srv/shell --upper /srv/upper --work /srv/work -t
   sealpack bundle registry.example.org/prod/app:1 /srv/app --require enforced --memory 512m
   sealpack bundle debian:12 /srv/shell --no-mount     # only config.json; the root is the user's to mount")]
