@@ -5,6 +5,7 @@ mod compare;
 mod compat;
 mod contender;
 mod copy;
+mod disk;
 mod enforced;
 mod entries;
 mod figures;

@@ -45,7 +45,7 @@ impl Report {
             version: VERSION,
             commit: commit + if changed { "+" } else { "" },
             date: format!("{}-{:02}-{:02}", now.year(), u8::from(now.month()), now.day()),
-            machine: machine(&setting.place)?,
+            machine: machine(setting)?,
             versions: versions(setting),
             tables: Vec::new(),
         })
@@ -129,7 +129,7 @@ impl Report {
     }
 }
 
-fn machine(place: &Path) -> Result<Vec<String>> {
+fn machine(setting: &Setting) -> Result<Vec<String>> {
     let cpus = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
     let model = field(&cpus, "model name").unwrap_or("a processor that does not say what it is");
     let memory = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
@@ -137,12 +137,12 @@ fn machine(place: &Path) -> Result<Vec<String>> {
         field(&memory, "MemTotal").and_then(|text| text.trim_end_matches(" kB").parse().ok()).unwrap_or(0);
     let cores = std::thread::available_parallelism()?;
     // stat calls ext4 ext2/ext3.
-    let filesystem = stdout(Command::new("df").arg("--output=fstype").arg(place))?;
+    let filesystem = stdout(Command::new("df").arg("--output=fstype").arg(setting.working_place()))?;
     let filesystem = filesystem.lines().last().unwrap_or_default().trim();
     let kernel = stdout(Command::new("uname").arg("-r"))?;
     Ok(vec![
         format!("{cores} cores of {model}, {} GiB of memory", kib.div_ceil(1024 * 1024)),
-        format!("Linux {kernel}, the files on {filesystem}"),
+        format!("Linux {kernel}, the files on {filesystem}{}", setting.about_working_place()),
     ])
 }
 
