@@ -136,7 +136,9 @@ fn machine(setting: &Setting) -> Result<Vec<String>> {
     let kib: u64 =
         field(&memory, "MemTotal").and_then(|text| text.trim_end_matches(" kB").parse().ok()).unwrap_or(0);
     let cores = std::thread::available_parallelism()?;
-    let filesystem = stdout(Command::new("stat").args(["-f", "-c", "%T"]).arg(setting.working_place()))?;
+    // stat calls ext4 ext2/ext3.
+    let filesystem = stdout(Command::new("df").arg("--output=fstype").arg(setting.working_place()))?;
+    let filesystem = filesystem.lines().last().unwrap_or_default().trim();
     let kernel = stdout(Command::new("uname").arg("-r"))?;
     Ok(vec![
         format!("{cores} cores of {model}, {} GiB of memory", kib.div_ceil(1024 * 1024)),
