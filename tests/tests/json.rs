@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{is_root, stdout};
-use sealpack_tests::host_image::HostImage;
+use sealpack_tests::host_image::{HostImage, boot_loader};
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::Packing;
 use sealpack_tests::program::{Sealpack, start, under_test};
@@ -158,7 +158,9 @@ fn seals(desk: &Desk) -> Result<()> {
 
 /// What firmware starts, of an image that is made for it.
 fn ukis(desk: &Desk) -> Result<()> {
-    let source = HostImage::new().layout(&desk.dir.path().join("host"))?.source();
+    let mut image = HostImage::new();
+    image.set("usr/lib/systemd/boot/efi/systemd-bootx64.efi", boot_loader("257.13-1~deb13u1"));
+    let source = image.layout(&desk.dir.path().join("host"))?.source();
     let key = ["--key", "a.key", "--cert", "a.crt"];
     desk.prints("pull", &[&source, "--name", "host"])?;
     desk.prints("seal", &[&["host"][..], &key].concat())?;
@@ -175,9 +177,8 @@ fn ukis(desk: &Desk) -> Result<()> {
     ensure!(output.status.code() == Some(3), "{output:?}");
     schema::document(&output.stdout).context("host check")?;
     desk.seen.borrow_mut().insert("host check".to_owned());
-    let disk =
-        ["host", "--uki", "signed.efi", "--boot-loader", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
-    desk.prints("host disk", &disk)?;
+    let disk = ["host", "--uki", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
+    desk.prints("host disk", &[&disk[..], &key].concat())?;
     desk.prints("rm", &["host"]).map(drop)
 }
 
