@@ -10,6 +10,7 @@ use sealpack_guest::figures::{self, KINDS};
 use sealpack_kernel::Kernel;
 use sealpack_kernel::dm::{DeviceMapper, DeviceName, Target};
 use sealpack_tests::command::{attempt, run};
+use sealpack_tests::files;
 use sealpack_trust::seal::Seal;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -122,16 +123,6 @@ fn file_of(number: &str) -> Result<PathBuf> {
 }
 
 fn seals() -> Result<Vec<Seal>> {
-    let (mut seals, mut pending) = (Vec::new(), vec![Store::Sealed.path().join("seals")]);
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                pending.push(path);
-            } else {
-                seals.push(Seal::parse(&fs::read(path)?)?);
-            }
-        }
-    }
-    Ok(seals)
+    let files = files::below(&Store::Sealed.path().join("seals"))?;
+    files.iter().map(|path| Ok(Seal::parse(&fs::read(path)?)?)).collect()
 }
