@@ -72,6 +72,9 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 /// The chains that are held.
 pub(crate) const CHAINS: &str = "chains";
 
+/// What containers change of their images, in a directory for each container.
+pub(crate) const CONTAINERS: &str = "containers";
+
 /// The directory of the snapshotter's snapshots. Nothing else looks into it.
 pub(crate) const SNAPSHOTTER: &str = "snapshotter";
 
@@ -89,7 +92,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
 pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
-pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
+pub(crate) const DIRECTORIES_AT_ROOT: [&str; 15] = [
     OBJECTS,
     PACKS_PARENT,
     IMAGES,
@@ -102,6 +105,7 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
     TMP,
     QUARANTINE,
     CHAINS,
+    CONTAINERS,
     SNAPSHOTTER,
     LOST_AND_FOUND,
 ];

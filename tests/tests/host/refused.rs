@@ -27,7 +27,7 @@ fn an_image_whose_seal_lacks_a_pack_or_is_by_another_is_refused() -> Result<()> 
     let other = ["--certificate", "policy.crt"];
     let build = ["host", "build", "site/host:3", "--policy", "host.p7b", "--unsigned", "-o", "refused.efi"];
     let words =
-        ["the metadata image is signed by", "which is none of the 1 certificates given", "--certificate"];
+        ["the metadata image is signed by", "which is none of the 1 certificate given", "--certificate"];
     workshop.fails(Exit::Refused, &[&build[..], &other].concat(), &words)?;
     let packs = workshop.sealpack.store().join("packs/sha256");
     let pack = fs::read_dir(packs)?.next().context("there is no pack")??.path();

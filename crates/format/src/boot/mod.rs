@@ -7,6 +7,7 @@
 
 mod changed;
 mod command_line;
+mod deadline;
 mod error;
 mod hardening;
 pub mod keep;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use changed::{Changed, check_unchanged};
 pub use command_line::{COMMAND_LINE_MAX_BYTES, CommandLine, FIXED_WORDS};
+pub use deadline::{Deadline, DeadlineError};
 pub use error::CommandLineError;
 pub use hardening::{Hardening, UnknownHardening};
 pub use kept_policy::KeptPolicy;

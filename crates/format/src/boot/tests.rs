@@ -36,11 +36,14 @@ fn what_does_not_hold_anyway_is_said_and_read() {
         data_label: "tank".parse().unwrap(),
         etc: Etc::Persistent,
         off: [Hardening::Kexec, Hardening::DeviceMapper].into(),
+        deadline: "3600".parse().unwrap(),
         ..parameters()
     };
     let text = CommandLine::new(boot.clone(), []).unwrap().to_string();
     assert!(
-        text.ends_with(" sealpack.data=tank sealpack.etc=persistent sealpack.off=device-mapper,kexec"),
+        text.ends_with(
+            " sealpack.data=tank sealpack.etc=persistent sealpack.off=device-mapper,kexec sealpack.deadline=3600"
+        ),
         "{text}"
     );
     assert_eq!(CommandLine::parse(text.as_bytes()).unwrap().boot(), &boot);
@@ -56,6 +59,14 @@ fn a_word_of_ours_that_is_unknown_or_there_twice_is_refused() {
         ("sealpack.etc=disk", r#"sealpack.etc: "disk" is neither tmpfs nor persistent"#),
         ("sealpack.data=", r#"sealpack.data: "" is not the label"#),
         ("sealpack.data=a/b", r#"sealpack.data: "a/b" is not the label"#),
+        (
+            "sealpack.deadline=9",
+            r#"sealpack.deadline: "9" is not how long a start may take: that is 10 to 3600"#,
+        ),
+        ("sealpack.deadline=3601", r#"sealpack.deadline: "3601" is not"#),
+        ("sealpack.deadline=+20", r#"sealpack.deadline: "+20" is not"#),
+        ("sealpack.deadline=020", r#"sealpack.deadline: "020" is not"#),
+        ("sealpack.deadline=", r#"sealpack.deadline: "" is not"#),
         ("sealpack.off=", r#"sealpack.off: "" is none of device-mapper, written-mappings"#),
         ("sealpack.off=kexec,kexec", r#"sealpack.off: "kexec" is there twice"#),
         ("panic=-1 panic=-1", r#""panic" is on the command line twice"#),
@@ -217,13 +228,15 @@ fn any_parameters() -> impl Strategy<Value = BootParameters> {
         "[A-Za-z0-9._-]{1,16}",
         select(vec![Etc::Tmpfs, Etc::Persistent]),
         btree_set(select(Hardening::ALL.to_vec()), 0..8),
+        10..=3600_u16,
     )
-        .prop_map(|(image, root, label, etc, off)| BootParameters {
+        .prop_map(|(image, root, label, etc, off, seconds)| BootParameters {
             image: ObjectId::sha256(image),
             root_hash: RootHash::new(root),
             data_label: label.parse().unwrap(),
             etc,
             off,
+            deadline: seconds.to_string().parse().unwrap(),
         })
 }
 

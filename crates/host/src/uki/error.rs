@@ -31,8 +31,9 @@ pub enum UkiError {
     },
     /// Nobody who is given signed a device.
     #[error(
-        "{device} is signed by {}, which is none of the {given} certificates given: the host would refuse it",
-        if signers.is_empty() { "nobody".to_owned() } else { signers.join(" and ") }
+        "{device} is signed by {}, which is none of the {given} {} given: the host would refuse it",
+        if signers.is_empty() { "nobody".to_owned() } else { signers.join(" and ") },
+        if *given == 1 { "certificate" } else { "certificates" }
     )]
     PackSigner {
         /// Which device.

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use sealpack_format::RootHash;
-use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Etc, Hardening, Module};
+use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Deadline, Etc, Hardening, Module};
 use sealpack_format::pe::{Image, NewSection, append_sections};
 use sealpack_node::policy::GivenPolicy;
 use sealpack_store::{ImageRecord, Store};
@@ -70,6 +70,8 @@ pub struct Recipe<'a> {
     pub etc: Etc,
     /// Hardenings that are left out.
     pub off: BTreeSet<Hardening>,
+    /// How long the start may take.
+    pub deadline: Deadline,
 }
 
 /// A UKI that is not signed.
@@ -175,6 +177,7 @@ fn command_line(
         data_label: recipe.data_label.clone(),
         etc: recipe.etc,
         off: recipe.off.clone(),
+        deadline: recipe.deadline,
         ..BootParameters::new(record.metadata_image, root_hash)
     };
     let words = choice.words.iter().chain(recipe.words).map(String::as_str);

@@ -7,6 +7,7 @@
 mod broker;
 mod command_line;
 mod data;
+mod deadline;
 mod etc;
 mod failure;
 mod files;
@@ -59,6 +60,11 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     let mut progress = Progress::new();
     progress.step(Step::Mounts, || mounts::mount(kernel))?;
     let parameters = progress.step(Step::CommandLine, || command_line::read(initramfs))?;
+    // What came so far touches no device.
+    let watched = progress.step(Step::Deadline, || {
+        deadline::Watched::start(kernel, parameters.deadline, &subject(&parameters))
+    })?;
+    progress.watch(watched);
     progress.step(Step::Modules, || {
         modules::load(kernel, initramfs, Path::new(SYSFS), || data::is_there(&parameters.data_label))
     })?;
@@ -89,7 +95,9 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     }
     report::write(&progress, &parameters, &data.device, &policy)
         .map_err(|failure| Refusal { step: Step::Switch, failure })?;
-    progress.step(Step::Switch, || switch::hand_over(kernel, image))
+    progress.step(Step::Switch, || switch::enter(kernel, image))?;
+    // Said once more: what was told before that it is over does not execute anything.
+    progress.step(Step::Switch, || Err(switch::execute()))
 }
 
 /// What is started, for the record of a refusal.

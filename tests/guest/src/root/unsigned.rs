@@ -51,13 +51,15 @@ fn extension(tools: &Tools) -> Result<Tried> {
     fs::create_dir_all(&programs)?;
     fs::create_dir_all(&releases)?;
     fs::write(releases.join("extension-release.sealpack-attack"), "ID=_any\n")?;
-    // Each program that is executed from now on is that of the image, seen through what is over it.
     put(tools, &programs.join("sealpack-attack"))?;
+    // From here to the other end, programs of the image are seen through what is over them, and are executed.
     sysext("merge")?;
     let went = execute(Path::new("/usr/bin/sealpack-attack"));
     let merged = Path::new("/usr/bin/sealpack-attack").exists();
     sysext("unmerge")?;
     fs::remove_dir_all(top)?;
+    // As it was before, if that was not there.
+    let _ = fs::remove_dir("/run/extensions");
     ensure!(merged, "the extension was not merged");
     Ok(Tried { what: "a program of an extension over /usr".to_owned(), went, may_be_missing: false })
 }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use sealpack_format::boot::{DataLabel, Etc, Hardening};
+use sealpack_format::boot::{DataLabel, Deadline, Etc, Hardening};
 use sealpack_host::signing;
 use sealpack_host::uki::{self, GivenFile, Recipe, Uki};
 use sealpack_node::keys::{SigningKey, read_certificates};
@@ -72,6 +72,9 @@ pub(crate) struct Build {
     /// The label of the data partition.
     #[arg(long, value_name = "LABEL", default_value_t)]
     data: DataLabel,
+    /// How long the start may take until systemd is started, in seconds (10 to 3600): then the machine starts again.
+    #[arg(long, value_name = "SECONDS", default_value_t)]
+    deadline: Deadline,
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
@@ -105,6 +108,7 @@ impl Build {
             data_label: self.data.clone(),
             etc: self.etc,
             off: self.off.iter().copied().collect(),
+            deadline: self.deadline,
         };
         let uki = uki::build(&store, &record, recipe)?;
         if uki.stub_was_signed {

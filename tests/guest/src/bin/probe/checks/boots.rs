@@ -3,6 +3,7 @@
 use super::read;
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::task::Task;
+use sealpack_guest::processes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +28,10 @@ pub(super) fn boots(_: &Task) -> Result<()> {
     let root = fs::read_to_string("/proc/self/mountinfo")?;
     let root = root.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("/ is not mounted")?;
     ensure!(root.contains(" - overlay "), "/ is no overlay: {root}");
+    ensure!(
+        processes::named("sealpack-watch")?.is_empty(),
+        "the process with the start's deadline is still there"
+    );
     Ok(())
 }
 
