@@ -42,6 +42,22 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
+/// The program that serves containerd: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
+///
+/// # Errors
+/// As [`build`].
+pub fn snapshotter_under_test() -> Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(given) = std::env::var_os("SEALPACK_SNAPSHOTTER_BIN") {
+        return Ok(given.into());
+    }
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
+    Ok(PROGRAM.get_or_init(|| program).clone())
+}
+
 /// Builds a sealed host's first process as users have it, a static program, and returns its path.
 ///
 /// # Errors
@@ -111,10 +127,20 @@ const VARIABLES: [&str; 14] = [
 /// A command that starts the program at `program` where neither the machine nor the user has configured anything,
 /// except below `$HOME`: without variables that it reads, and with an empty trust store instead of the machine's.
 pub fn start(program: impl AsRef<OsStr>) -> Command {
-    let trust_store = paths::target().join("tmp/empty-trust.d");
-    // Where it cannot be made, the program says that it is not there.
-    let _ = std::fs::create_dir_all(&trust_store);
     let mut command = Command::new(program);
+    isolate(&mut command);
+    command
+}
+
+/// Takes from a command what [`start`] takes.
+pub fn isolate(command: &mut Command) {
+    let (trust_store, settings) =
+        (paths::target().join("tmp/empty-trust.d"), paths::target().join("tmp/empty-sealpack.toml"));
+    // Where they cannot be made, the program says that they are not there.
+    let _ = std::fs::create_dir_all(&trust_store);
+    if !settings.exists() {
+        let _ = std::fs::write(&settings, "");
+    }
     for (variable, _) in std::env::vars_os() {
         if variable.as_encoded_bytes().starts_with(b"SEALPACK_")
             || VARIABLES.iter().any(|name| variable == *name)
@@ -122,8 +148,7 @@ pub fn start(program: impl AsRef<OsStr>) -> Command {
             command.env_remove(variable);
         }
     }
-    command.env("SEALPACK_TRUST", trust_store);
-    command
+    command.env("SEALPACK_TRUST", trust_store).env("SEALPACK_CONFIG", settings);
 }
 
 /// A store of its own for a test, and the program that works on it.

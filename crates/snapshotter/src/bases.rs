@@ -19,6 +19,7 @@ use sealpack_store::{ChainId, ImageRecord, LockKind, Store};
 
 use crate::chains::{Index, held};
 use crate::error::Error;
+use crate::metrics::Metrics;
 
 /// How long whoever works on the store alone is waited for.
 const WAIT: Duration = Duration::from_secs(60);
@@ -33,11 +34,12 @@ pub(crate) struct Bases {
     making: Mutex<HashMap<ChainId, Arc<Mutex<()>>>>,
     /// Those that are known to be mounts of the right image.
     known: Mutex<HashSet<ChainId>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Bases {
     /// Those of `store`, below `directory`.
-    pub(crate) fn new(store: &Store, directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(store: &Store, directory: &Path, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let parent = directory.parent().unwrap_or(directory);
         let parents = DirBuilder::new().recursive(true).mode(0o755).create(parent);
         parents.map_err(|error| Error::io("make", parent, error))?;
@@ -47,7 +49,7 @@ impl Bases {
         hasher.update(store.path().as_os_str().as_encoded_bytes());
         let prefix = format!("{}-", &hasher.finish_blob().hex()[..12]);
         let (making, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { directory: directory.to_owned(), prefix, making, known })
+        Ok(Self { directory: directory.to_owned(), prefix, making, known, metrics })
     }
 
     /// Where a chain is mounted, or would be.
@@ -80,7 +82,9 @@ impl Bases {
             // Another image than the layers make now, such as one before a seal was known.
             mounting::unmount(&path)?;
         }
-        mounting::mount(store, &record, mounting::Options::read_only(path.clone(), Level::Plain))?;
+        let options = mounting::Options::read_only(path.clone(), Level::Plain);
+        let achieved = mounting::mount(store, &record, options)?;
+        self.metrics.mounted(achieved.assurance.level);
         self.set_known(chain);
         Ok(path)
     }

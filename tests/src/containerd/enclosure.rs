@@ -121,9 +121,17 @@ impl Enclosure {
     /// # Errors
     /// If the kernel does not say.
     pub fn mounts_below(&self, path: &Path) -> Result<usize> {
+        Ok(self.mount_points_below(path)?.len())
+    }
+
+    /// Where filesystems are mounted in it below `path`.
+    ///
+    /// # Errors
+    /// As [`mounts_below`](Self::mounts_below).
+    pub fn mount_points_below(&self, path: &Path) -> Result<Vec<PathBuf>> {
         let mounted = fs::read_to_string(format!("/proc/{}/mountinfo", self.number))?;
         let place = |line: &str| line.split(' ').nth(4).map(PathBuf::from);
-        Ok(mounted.lines().filter_map(place).filter(|place| place.starts_with(path)).count())
+        Ok(mounted.lines().filter_map(place).filter(|place| place.starts_with(path)).collect())
     }
 }
 
@@ -229,8 +237,12 @@ fn wait_until_gone(number: u32) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let is_there = || {
         let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        // One that is dead and not reaped is as good as gone.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+        // One that is dead and not reaped is as good as gone; its first thread can be dead while others still hold sockets.
+        stat.rsplit_once(')').is_some_and(|(_, rest)| {
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            let (state, threads) = (fields.first(), fields.get(17));
+            !matches!(state, Some(&("Z" | "X"))) || threads.is_some_and(|threads| *threads != "1")
+        })
     };
     while is_there() {
         ensure!(Instant::now() < deadline, "process {number} is still there after it was killed");
