@@ -69,6 +69,9 @@ pub(crate) const PARTIAL: &str = "partial";
 /// Where damaged files go. Nothing in it is ever used again; it is the user's to look at and to delete.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
+/// The directory of the snapshotter's snapshots. Nothing else looks into it.
+pub(crate) const SNAPSHOTTER: &str = "snapshotter";
+
 /// What a filesystem has at its root, which may be a store's.
 pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 
@@ -83,7 +86,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
 pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
-pub(crate) const DIRECTORIES_AT_ROOT: [&str; 12] = [
+pub(crate) const DIRECTORIES_AT_ROOT: [&str; 13] = [
     OBJECTS,
     PACKS_PARENT,
     IMAGES,
@@ -95,6 +98,7 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 12] = [
     EPOCHS,
     TMP,
     QUARANTINE,
+    SNAPSHOTTER,
     LOST_AND_FOUND,
 ];
 

@@ -145,6 +145,12 @@ impl Store {
         self.root.path()
     }
 
+    /// Where a snapshotter keeps its snapshots, beside what the store has; it makes the directory when it needs it.
+    #[must_use]
+    pub fn snapshotter_path(&self) -> PathBuf {
+        self.root.at(places::SNAPSHOTTER)
+    }
+
     /// The algorithm that names the objects and metadata images.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {

@@ -1,0 +1,149 @@
+//! What goes wrong, and what kind of answer that is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The kinds of answers that containerd tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// The request makes no sense, whatever there is.
+    InvalidArgument,
+    /// There is no such snapshot.
+    NotFound,
+    /// There is one already.
+    AlreadyExists,
+    /// Not as things are: the state of a snapshot, or a rule, is against it.
+    FailedPrecondition,
+    /// What was kept is damaged.
+    DataLoss,
+    /// There is no room.
+    ResourceExhausted,
+    /// Somebody else is to do it.
+    Unimplemented,
+    /// Later, perhaps.
+    Unavailable,
+    /// Anything else.
+    Internal,
+}
+
+/// Why a call was refused, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The key or name is in use.
+    #[error("snapshot {0} already exists")]
+    Exists(String),
+    /// Nothing has the key or name.
+    #[error("snapshot {0} does not exist")]
+    NotFound(String),
+    /// Nothing has the name that is to be the parent.
+    #[error("parent snapshot {0} does not exist")]
+    ParentNotFound(String),
+    /// What is to be the parent can still change.
+    #[error("parent snapshot {0} is not committed")]
+    ParentNotCommitted(String),
+    /// A committed snapshot, or a view, where an active one is needed.
+    #[error("snapshot {name} is {is}, not {wanted}")]
+    Kind {
+        /// Its name.
+        name: String,
+        /// What it is.
+        is: &'static str,
+        /// What it would have to be.
+        wanted: &'static str,
+    },
+    /// Others are based on it.
+    #[error("cannot remove snapshot {0}: it has children, remove them first")]
+    HasChildren(String),
+    /// A field of a snapshot that cannot change.
+    #[error("field {field:?} of snapshot {name} cannot be changed, only its labels can")]
+    Immutable {
+        /// The snapshot.
+        name: String,
+        /// The field.
+        field: String,
+    },
+    /// A request that lacks what it is about.
+    #[error("the request has no {0}")]
+    Lacks(&'static str),
+    /// A parent was given for a snapshot that has another.
+    #[error("snapshot {name} has parent {parent:?} and cannot be committed onto {other:?}")]
+    OtherParent {
+        /// The snapshot.
+        name: String,
+        /// Its parent.
+        parent: String,
+        /// The one that was asked for.
+        other: String,
+    },
+    /// A filter that cannot be read.
+    #[error(transparent)]
+    Filter(#[from] crate::filter::FilterError),
+    /// What is kept of a snapshot cannot be read.
+    #[error("what is kept of snapshot {name} is damaged: {why}; remove it, and pull its image again")]
+    Broken {
+        /// The snapshot.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The database of the snapshots.
+    #[error("{}: {problem}", path.display())]
+    State {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another process has the database.
+    #[error("{} is in use: another snapshotter works on this store", .0.display())]
+    StateInUse(PathBuf),
+    /// A directory that overlayfs cannot be told.
+    #[error("{}: a store for containerd must have a path in UTF-8 without colon, comma and backslash", .0.display())]
+    Path(PathBuf),
+    /// A call of the system.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried, such as `make`.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] sealpack_store::Error),
+}
+
+impl Error {
+    /// An error of the system.
+    pub(crate) fn io(doing: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
+        Self::Io { doing, path: path.as_ref().to_owned(), source: source.into() }
+    }
+
+    /// What kind of answer it is.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Exists(_) => Code::AlreadyExists,
+            Self::NotFound(_) | Self::ParentNotFound(_) => Code::NotFound,
+            Self::ParentNotCommitted(_)
+            | Self::Kind { .. }
+            | Self::HasChildren(_)
+            | Self::OtherParent { .. } => Code::FailedPrecondition,
+            Self::Immutable { .. } | Self::Lacks(_) | Self::Filter(_) => Code::InvalidArgument,
+            Self::Broken { .. } => Code::DataLoss,
+            Self::StateInUse(_) => Code::Unavailable,
+            Self::Io { source, .. } if is_full(source) => Code::ResourceExhausted,
+            Self::State { .. } | Self::Path(_) | Self::Io { .. } => Code::Internal,
+            Self::Store(sealpack_store::Error::NoSpace { .. }) => Code::ResourceExhausted,
+            Self::Store(sealpack_store::Error::Locked { .. }) => Code::Unavailable,
+            Self::Store(error) if error.is_verification() => Code::DataLoss,
+            Self::Store(_) => Code::Internal,
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,292 @@
+//! Snapshots, as containerd knows them, and what each call does to them. Nothing here is asynchronous or knows gRPC.
+//!
+//! A snapshot is a row in the [state](crate::state) and a directory. The directory is made before its row, and goes
+//! after it: what a kill leaves behind is a directory that no row has, which is swept at the next start.
+
+mod directories;
+mod info;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sealpack_store::Store;
+
+pub use info::Info;
+
+use crate::error::Error;
+use crate::filter::Filters;
+use crate::mounts::{self, Mount};
+use crate::state::{Change, Kind, Labels, Row, State, Usage};
+use directories::Directories;
+
+/// All snapshots of one containerd.
+#[derive(Debug)]
+pub struct Snapshotter {
+    directories: Directories,
+    state: Mutex<State>,
+}
+
+/// What there is to say about the snapshots when they are opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A row cannot be read.
+    Broken {
+        /// The snapshot.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A directory that no snapshot has cannot be removed.
+    Stays {
+        /// Why, with its path.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broken { name, why } => write!(f, "what is kept of snapshot {name} cannot be read: {why}"),
+            Self::Stays { why } => write!(f, "what no snapshot has stays behind: {why}"),
+        }
+    }
+}
+
+impl Snapshotter {
+    /// Opens the snapshots that are kept beside what the store has, and sweeps what a kill left behind.
+    ///
+    /// # Errors
+    /// [`Error::StateInUse`] while another process has them; [`Error::Path`] where overlayfs could not be told the
+    /// directory; others of the system and of the database.
+    pub fn open(store: &Store) -> Result<(Self, Vec<Notice>), Error> {
+        let root = store.snapshotter_path();
+        check_path(&root)?;
+        let directories = Directories::open(&root)?;
+        let state = State::open(&root.join("state.redb"))?;
+        let broken = |(name, broken): (&str, &crate::state::Broken)| Notice::Broken {
+            name: name.to_owned(),
+            why: broken.why.clone(),
+        };
+        let mut notices: Vec<Notice> = state.broken().map(broken).collect();
+        let snapshotter = Self { directories, state: Mutex::new(state) };
+        notices.extend(snapshotter.sweep()?);
+        Ok((snapshotter, notices))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A change is in memory only after it is on the disk, and then whole but for panics in maps' insertions.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes an active snapshot on `parent`, which may be empty, and answers what to mount for it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::ParentNotFound`]; [`Error::ParentNotCommitted`]; of the system.
+    pub fn prepare(&self, key: &str, parent: &str, labels: Labels) -> Result<Vec<Mount>, Error> {
+        self.create(Kind::Active, key, parent, labels)
+    }
+
+    /// Makes a view of `parent`, and answers what to mount for it.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn view(&self, key: &str, parent: &str, labels: Labels) -> Result<Vec<Mount>, Error> {
+        self.create(Kind::View, key, parent, labels)
+    }
+
+    fn create(&self, kind: Kind, key: &str, parent: &str, labels: Labels) -> Result<Vec<Mount>, Error> {
+        wanted(key, "key")?;
+        let mut state = self.state();
+        if state.has(key) {
+            return Err(Error::Exists(key.to_owned()));
+        }
+        check_parent(&state, parent)?;
+        let lowers = self.lowers(&state, parent)?;
+        let id = state.new_id();
+        self.directories.make(id, lowers.first().map(PathBuf::as_path))?;
+        let row = Row::new(id, kind, parent.to_owned(), labels);
+        let mount = self.mount(&row, &lowers);
+        if let Err(error) = state.change(Change::default().put(key, row)) {
+            drop(state);
+            _ = self.directories.remove(id);
+            return Err(error);
+        }
+        Ok(vec![mount])
+    }
+
+    /// What to mount for a snapshot that is not committed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Kind`] for a committed one.
+    pub fn mounts(&self, key: &str) -> Result<Vec<Mount>, Error> {
+        let state = self.state();
+        let row = state.get(key)?;
+        if row.kind == Kind::Committed {
+            return Err(is_another_kind(key, row, "active or a view"));
+        }
+        let lowers = self.lowers(&state, &row.parent)?;
+        Ok(vec![self.mount(row, &lowers)])
+    }
+
+    /// The directories of a snapshot and those below it, the highest first.
+    fn lowers(&self, state: &State, name: &str) -> Result<Vec<PathBuf>, Error> {
+        let ancestry = state.ancestry(name)?;
+        Ok(ancestry.into_iter().map(|(_, row)| self.directories.content(row.id)).collect())
+    }
+
+    fn mount(&self, row: &Row, lowers: &[PathBuf]) -> Mount {
+        let upper = (row.kind == Kind::Active).then(|| self.directories.upper(row.id));
+        mounts::of(lowers, upper.as_ref(), &self.directories.content(row.id))
+    }
+
+    /// Commits an active snapshot as `name`: it never changes again, and others can be based on it. `onto`, which may
+    /// be empty, is the parent of one that was prepared without.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::NotFound`]; [`Error::Kind`]; [`Error::OtherParent`]; as [`prepare`](Self::prepare).
+    pub fn commit(&self, name: &str, key: &str, labels: Labels, onto: &str) -> Result<(), Error> {
+        wanted(name, "name")?;
+        let active = self.committable(&self.state(), name, key, onto)?;
+        // Takes long for large ones. Whoever writes meanwhile breaks containerd's rules, and only the figure is wrong.
+        let usage = self.directories.usage(active.id)?;
+        let mut state = self.state();
+        let row = self.committable(&state, name, key, onto)?.committed(labels, usage);
+        state.change(Change::default().remove(key).put(name, row))
+    }
+
+    /// The row of a snapshot that can be committed, with the parent that it is to have.
+    fn committable(&self, state: &State, name: &str, key: &str, onto: &str) -> Result<Row, Error> {
+        if state.has(name) {
+            return Err(Error::Exists(name.to_owned()));
+        }
+        let mut row = state.get(key)?.clone();
+        if row.kind != Kind::Active {
+            return Err(is_another_kind(key, &row, "active"));
+        }
+        if !onto.is_empty() && row.parent != onto {
+            if !row.parent.is_empty() {
+                let (name, parent, other) = (key.to_owned(), row.parent, onto.to_owned());
+                return Err(Error::OtherParent { name, parent, other });
+            }
+            check_parent(state, onto)?;
+            onto.clone_into(&mut row.parent);
+        }
+        Ok(row)
+    }
+
+    /// What is known of a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Broken`].
+    pub fn stat(&self, name: &str) -> Result<Info, Error> {
+        Ok(Info::of(name, self.state().get(name)?))
+    }
+
+    /// Changes the labels of a snapshot: all of them without `fields`, else those that are named as `labels.KEY`, of
+    /// which the ones that `labels` has not, or empty, go.
+    ///
+    /// # Errors
+    /// [`Error::Immutable`] for other fields; [`Error::NotFound`]; of the database.
+    pub fn update(&self, name: &str, labels: &Labels, fields: &[String]) -> Result<Info, Error> {
+        let mut state = self.state();
+        let mut row = state.get(name)?.clone();
+        if fields.is_empty() {
+            row.labels.clone_from(labels);
+        }
+        for field in fields {
+            match (field.as_str(), field.strip_prefix("labels.")) {
+                ("labels", _) => row.labels.clone_from(labels),
+                (_, Some(key)) => match labels.get(key).filter(|value| !value.is_empty()) {
+                    Some(value) => drop(row.labels.insert(key.to_owned(), value.clone())),
+                    None => drop(row.labels.remove(key)),
+                },
+                _ => return Err(Error::Immutable { name: name.to_owned(), field: field.clone() }),
+            }
+        }
+        row.touch();
+        let info = Info::of(name, &row);
+        state.change(Change::default().put(name, row))?;
+        Ok(info)
+    }
+
+    /// What is known of all snapshots that are asked for.
+    pub fn list(&self, filters: &Filters) -> Vec<Info> {
+        let state = self.state();
+        let asked_for = state.rows().filter(|object| filters.match_object(object));
+        asked_for.map(|(name, row)| Info::of(name, row)).collect()
+    }
+
+    /// What a snapshot takes, without what it is based on.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; of the system.
+    pub fn usage(&self, name: &str) -> Result<Usage, Error> {
+        let row = self.state().get(name)?.clone();
+        row.usage.map_or_else(|| self.directories.usage(row.id), Ok)
+    }
+
+    /// Removes a snapshot that no other is based on, with all that is in it. One that cannot be read goes, too.
+    ///
+    /// # Errors
+    /// [`Error::HasChildren`]; [`Error::NotFound`]; of the database and the system.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let id = {
+            let mut state = self.state();
+            let id = match state.get(name) {
+                Ok(row) => Some(row.id),
+                Err(Error::Broken { .. }) => {
+                    state.broken().find(|(own, _)| *own == name).and_then(|(_, it)| it.id)
+                }
+                Err(error) => return Err(error),
+            };
+            if state.has_children(name) {
+                return Err(Error::HasChildren(name.to_owned()));
+            }
+            state.change(Change::default().remove(name))?;
+            id
+        };
+        id.map_or(Ok(()), |id| self.directories.remove(id))
+    }
+
+    /// Removes directories that no snapshot has.
+    ///
+    /// # Errors
+    /// Where it is not known which there are.
+    pub fn sweep(&self) -> Result<Vec<Notice>, Error> {
+        let orphans: Vec<u64> = {
+            let state = self.state();
+            // While the state is ours nobody makes any; and no number is given twice.
+            self.directories.all()?.into_iter().filter(|id| !state.owns_directory(*id)).collect()
+        };
+        let removed = orphans.into_iter().map(|id| self.directories.remove(id));
+        Ok(removed.filter_map(Result::err).map(|error| Notice::Stays { why: error.to_string() }).collect())
+    }
+}
+
+fn wanted(text: &str, what: &'static str) -> Result<(), Error> {
+    if text.is_empty() { Err(Error::Lacks(what)) } else { Ok(()) }
+}
+
+fn check_parent(state: &State, parent: &str) -> Result<(), Error> {
+    if parent.is_empty() {
+        return Ok(());
+    }
+    match state.get(parent) {
+        Ok(row) if row.kind == Kind::Committed => Ok(()),
+        Ok(_) => Err(Error::ParentNotCommitted(parent.to_owned())),
+        Err(Error::NotFound(name)) => Err(Error::ParentNotFound(name)),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_another_kind(name: &str, row: &Row, wanted: &'static str) -> Error {
+    Error::Kind { name: name.to_owned(), is: row.kind.name(), wanted }
+}
+
+/// That overlayfs's options, as one text, can have this path.
+fn check_path(path: &Path) -> Result<(), Error> {
+    let is_plain = path.to_str().is_some_and(|text| !text.contains([':', ',', '\\']));
+    if is_plain { Ok(()) } else { Err(Error::Path(path.to_owned())) }
+}

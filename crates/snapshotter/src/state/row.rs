@@ -1,0 +1,123 @@
+//! What is kept of a snapshot.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of rows that this program writes and knows.
+const VERSION: u32 = 1;
+
+/// Labels, as containerd's clients give them.
+pub type Labels = BTreeMap<String, String>;
+
+/// What a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// To be looked at.
+    View,
+    /// To be written to.
+    Active,
+    /// To be built on: it never changes again.
+    Committed,
+}
+
+impl Kind {
+    /// As filters call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Active => "active",
+            Self::Committed => "committed",
+        }
+    }
+}
+
+/// What a snapshot takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Bytes on the disk.
+    pub size_bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
+}
+
+/// What is kept of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    version: u32,
+    /// The number of its directory.
+    pub id: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// The name of the snapshot that it is based on; empty without one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parent: String,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// When it became what it is, in nanoseconds since 1970.
+    created: u64,
+    /// When it was changed last.
+    updated: u64,
+    /// What a committed one takes, which does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+impl Row {
+    /// A new one.
+    #[must_use]
+    pub fn new(id: u64, kind: Kind, parent: String, labels: Labels) -> Self {
+        let now = now();
+        Self { version: VERSION, id, kind, parent, labels, created: now, updated: now, usage: None }
+    }
+
+    /// The same, committed with these labels.
+    #[must_use]
+    pub fn committed(self, labels: Labels, usage: Usage) -> Self {
+        let now = now();
+        Self { kind: Kind::Committed, labels, created: now, updated: now, usage: Some(usage), ..self }
+    }
+
+    /// Notes that it was changed.
+    pub fn touch(&mut self) {
+        self.updated = now();
+    }
+
+    /// When it became what it is.
+    #[must_use]
+    pub fn created(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.created)
+    }
+
+    /// When it was changed last.
+    #[must_use]
+    pub fn updated(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.updated)
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// In words, what is wrong with it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let row: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match row.version {
+            VERSION => Ok(row),
+            other => Err(format!("version {other} of rows is not known")),
+        }
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts, numbers and maps of texts are JSON")
+    }
+}
+
+/// A clock before 1970 is no reason to fail, nor one after 2554.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

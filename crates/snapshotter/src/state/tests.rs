@@ -1,0 +1,65 @@
+use super::*;
+
+fn opened(directory: &tempfile::TempDir) -> State {
+    State::open(&directory.path().join("state.redb")).unwrap()
+}
+
+fn active(id: u64, parent: &str) -> Row {
+    Row::new(id, Kind::Active, parent.to_owned(), Labels::new())
+}
+
+#[test]
+fn what_was_changed_is_there_when_it_is_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut state = opened(&directory);
+    let (base, child) = (state.new_id(), state.new_id());
+    state
+        .change(Change::default().put("base", active(base, "")).put("child", active(child, "base")))
+        .unwrap();
+    state.change(Change::default().remove("child").put("other", active(child, "base"))).unwrap();
+    let rows: Vec<(String, Row)> = state.rows().map(|(name, row)| (name.to_owned(), row.clone())).collect();
+    drop(state);
+    let mut state = opened(&directory);
+    assert_eq!(state.rows().map(|(name, row)| (name.to_owned(), row.clone())).collect::<Vec<_>>(), rows);
+    assert!(state.has_children("base") && !state.has("child"));
+    assert_eq!(state.new_id(), 3, "no number is given twice");
+    let ancestry: Vec<&str> = state.ancestry("other").unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(ancestry, ["other", "base"]);
+}
+
+#[test]
+fn two_cannot_have_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = opened(&directory);
+    let error = State::open(&directory.path().join("state.redb")).unwrap_err();
+    assert!(error.to_string().ends_with("another snapshotter works on this store"), "{error}");
+}
+
+#[test]
+fn a_row_that_is_damaged_is_told_by_its_name_and_leaves_the_others_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut state = opened(&directory);
+    state.change(Change::default().put("good", active(1, "")).put("bad", active(2, ""))).unwrap();
+    let write = state.database.begin_write().unwrap();
+    write.open_table(ROWS).unwrap().insert("bad", b"{\"version\":1".as_slice()).unwrap();
+    write.commit().unwrap();
+    drop(state);
+    let mut state = opened(&directory);
+    assert_eq!(state.get("good").unwrap().id, 1);
+    assert!(matches!(state.get("bad"), Err(Error::Broken { .. })), "it is not taken for missing");
+    assert!(state.owns_directory(2) && !state.owns_directory(3));
+    assert_eq!(state.new_id(), 3);
+    state.change(Change::default().remove("bad")).unwrap();
+    assert!(matches!(state.get("bad"), Err(Error::NotFound(_))));
+    assert!(!state.owns_directory(2));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    std::fs::write(&path, "something else").unwrap();
+    let error = State::open(&path).unwrap_err();
+    assert!(error.to_string().contains("state.redb"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"something else");
+}
