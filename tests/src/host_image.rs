@@ -59,7 +59,7 @@ impl HostImage {
         let mut image = Self { files: BTreeMap::new() };
         image.add_kernel(KERNEL);
         image.set("etc/os-release", "ID=test\nPRETTY_NAME=\"Test 1\"\nIMAGE_VERSION=none\n");
-        image.set(STUB, program(&[(".text", &[1; 700]), (".sbat", b"sbat,1,SBAT Version,sbat,1\n")]));
+        image.set(STUB, stub("257.13-1~deb13u1"));
         image.set(INIT, static_program());
         image
     }
@@ -70,6 +70,7 @@ impl HostImage {
         self.set(&format!("boot/vmlinuz-{version}"), program(&[(".text", version.as_bytes())]));
         self.set(&format!("boot/config-{version}"), CONFIGURATION);
         self.set(&format!("{modules}/modules.dep"), DEPENDENCIES);
+        self.set(&format!("{modules}/modules.alias"), "alias virtio:d00000002v* virtio_blk\n");
         self.set(&format!("{modules}/modules.builtin"), "kernel/fs/ext4/ext4.ko\n");
         for path in DEPENDENCIES.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| path) {
             self.set(&format!("{modules}/{path}"), format!("module {path} of {version}"));
@@ -152,6 +153,24 @@ pub fn program(sections: &[(&str, &[u8])]) -> Vec<u8> {
         file[at..at + bytes.len()].copy_from_slice(&bytes);
     }
     file
+}
+
+/// A stub that says it is of this version of systemd.
+#[must_use]
+pub fn stub(version: &str) -> Vec<u8> {
+    let magic = format!("#### LoaderInfo: systemd-stub {version} ####");
+    program(&[
+        (".text", &[1; 700]),
+        (".sbat", b"sbat,1,SBAT Version,sbat,1\n"),
+        (".sdmagic", magic.as_bytes()),
+    ])
+}
+
+/// A boot loader that says it is of this version of systemd.
+#[must_use]
+pub fn boot_loader(version: &str) -> Vec<u8> {
+    let magic = format!("#### LoaderInfo: systemd-boot {version} ####");
+    program(&[(".text", b"a boot loader"), (".sdmagic", magic.as_bytes())])
 }
 
 /// The headers of a static program of 64 bits for x86-64.

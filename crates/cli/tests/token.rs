@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use sealpack_tests::host_image::HostImage;
 
 /// Where Debian, Fedora and Arch have the library.
 const LIBRARIES: [&str; 4] = [
@@ -263,4 +264,26 @@ fn an_image_is_sealed_by_keys_in_a_token_one_for_the_packs_and_one_for_the_state
         .refuses(&[&seal[..], &["--statement-key", &packs, "--statement-cert", "statements.crt"]].concat())?;
     ensure!(refused.contains("do not belong together"), "{refused}");
     Ok(())
+}
+
+#[test]
+fn what_firmware_starts_is_signed_by_a_key_in_a_token() -> Result<()> {
+    let Some(token) = Token::new()? else { return Ok(()) };
+    token.import("boot", "c0", KINDS[0].1)?;
+    let uri = token.uri("object=boot");
+    token.says(&["key", "certificate", "--key", &uri, "--cert", "boot.crt", "--subject", "boot"])?;
+    let packs = ["--key", "packs.key", "--cert", "packs.crt"];
+    token.says(&[&["key", "new"], &packs[..]].concat())?;
+    token.says(&["policy", "new", "host", "-o", "host.policy"])?;
+    token.says(&[&["policy", "sign", "host.policy", "-o", "host.p7b"], &packs[..]].concat())?;
+    let source = HostImage::new().layout(&token.path("layout"))?.source();
+    let store = ["--store", "store"];
+    token
+        .says(&[&store[..], &["pull", &source, "--name", "host:1", "--platform", "linux/amd64"]].concat())?;
+    token.says(&[&store[..], &["seal", "host:1"], &packs[..]].concat())?;
+    let build =
+        ["host", "build", "host:1", "--policy", "host.p7b", "--certificate", "packs.crt", "-o", "host.efi"];
+    let made = token.says(&[&store[..], &build, &["--key", &uri, "--cert", "boot.crt"]].concat())?;
+    ensure!(made.contains("signed by CN=boot"), "{made}");
+    token.run("sbverify", &["--cert", "boot.crt", "host.efi"]).map(drop)
 }

@@ -10,6 +10,8 @@ mod kept_policies;
 pub mod modules;
 pub mod signing;
 pub mod status;
+pub mod systemd;
 pub mod uki;
+mod version;
 
 pub use kept_policies::{KeepPolicyError, keep_policy};

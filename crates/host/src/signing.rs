@@ -73,3 +73,59 @@ pub fn attach(
     let signer = parsed.verify(&image.signed_parts(), signers)?;
     Ok((pe::add_signature(&image, signature)?, signer.subject().to_owned()))
 }
+
+/// Why firmware would not start a program, whatever it trusts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnsignedError {
+    /// It has no signature.
+    #[error("is not signed, and firmware with Secure Boot starts nothing else")]
+    Unsigned,
+    /// It has those of something else only.
+    #[error("was changed after it was signed: {0}")]
+    Changed(ImageSignatureError),
+}
+
+/// That a program has a signature of just these bytes. Who made it is for the firmware to judge; a form that is not read
+/// here counts as good.
+///
+/// # Errors
+/// [`UnsignedError`].
+pub fn check_is_signed(program: &Image<'_>) -> Result<(), UnsignedError> {
+    let parts = program.signed_parts();
+    let mut refusal = UnsignedError::Unsigned;
+    for signature in program.signatures() {
+        let parsed = ImageSignature::parse(without_padding(signature));
+        match parsed.and_then(|parsed| parsed.verify(&parts, &parsed.certificates()).map(drop)) {
+            Err(error @ ImageSignatureError::OtherImage { .. }) => refusal = UnsignedError::Changed(error),
+            _ => return Ok(()),
+        }
+    }
+    Err(refusal)
+}
+
+/// Without the bytes behind it that align the next one, which some programs that sign count in (X.690, section 8.1.3).
+fn without_padding(der: &[u8]) -> &[u8] {
+    let length = match *der {
+        [_, length @ 0..0x80, ..] => Some(2 + usize::from(length)),
+        [_, 0x82, high, low, ..] => Some(4 + usize::from(u16::from_be_bytes([high, low]))),
+        _ => None,
+    };
+    length.and_then(|length| der.get(..length)).unwrap_or(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aligns_a_signature_is_not_of_it() {
+        assert_eq!(without_padding(&[0x30, 2, 5, 0, 0, 0]), [0x30, 2, 5, 0]);
+        let long = [&[0x30, 0x82, 1, 0][..], &[7; 256], &[0; 4]].concat();
+        assert_eq!(without_padding(&long), &long[..260]);
+        // Cut off, and no DER at all: as it is.
+        for bytes in [&[0x30, 9, 1][..], &[0x30], &[]] {
+            assert_eq!(without_padding(bytes), bytes);
+        }
+    }
+}

@@ -3,10 +3,10 @@
 use sealpack_format::boot::{CommandLine, ModuleOrder, check_unchanged};
 
 /// A command line that is accepted means the same once it was printed, and is printed the same again; no other bytes
-/// count as it. A list of modules that is accepted has one text.
+/// count as it. A list of modules that is accepted means the same once it was printed.
 pub(crate) fn check(bytes: &[u8]) {
     if let Ok(order) = ModuleOrder::parse(bytes) {
-        assert_eq!(order.to_string().as_bytes(), bytes);
+        assert_eq!(ModuleOrder::parse(order.to_string().as_bytes()), Ok(order));
     }
     let Ok(line) = CommandLine::parse(bytes) else { return };
     let text = line.to_string();

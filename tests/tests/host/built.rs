@@ -74,7 +74,7 @@ fn an_initramfs_has_what_was_signed_and_what_is_loaded_and_nothing_else() -> Res
     ensure!(
         order.to_string()
             == "loop.ko.xz\ndm-mod.ko.xz\ndm-bufio.ko.xz\ndm-verity.ko.xz keyring_unsealed=1\nerofs.ko.xz\n\
-                overlay.ko.xz\n-virtio_blk.ko.xz\n-dummy.ko.xz\n",
+                overlay.ko.xz\n[virtio:d00000002v*]\n-virtio_blk.ko.xz\n[]\n-dummy.ko.xz\n",
         "{order}"
     );
     for module in order.modules() {
@@ -82,7 +82,7 @@ fn an_initramfs_has_what_was_signed_and_what_is_loaded_and_nothing_else() -> Res
         ensure!(String::from_utf8(content)?.ends_with(&format!("/{} of {KERNEL}", module.file())));
     }
     ensure!(files.is_empty(), "besides: {:?}", files.keys());
-    ensure!(made["modules"].as_array().map(Vec::len) == Some(order.modules().len()), "{made:#}");
+    ensure!(made["modules"].as_array().map(Vec::len) == Some(order.modules().count()), "{made:#}");
     Ok(())
 }
 
@@ -114,6 +114,8 @@ fn what_is_asked_for_is_on_the_command_line() -> Result<()> {
         "persistent",
         "--data",
         "tank",
+        "--deadline",
+        "600",
         "--unsigned",
         "-o",
     ];
@@ -125,7 +127,7 @@ fn what_is_asked_for_is_on_the_command_line() -> Result<()> {
         boot.off == [Hardening::Kexec, Hardening::Ptrace].into() && boot.etc == Etc::Persistent,
         "{parsed}"
     );
-    ensure!(boot.data_label.as_str() == "tank", "{parsed}");
+    ensure!(boot.data_label.as_str() == "tank" && boot.deadline.to_string() == "600", "{parsed}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use crate::Workshop;
 use anyhow::{Result, ensure};
 use sealpack_tests::command::{find, run, stdout};
-use sealpack_tests::host_image::{HostImage, program};
+use sealpack_tests::host_image::{HostImage, boot_loader};
 use sealpack_tests::refusal::Exit;
 use sealpack_tests::{schema, skip};
 use std::fs;
@@ -22,7 +22,7 @@ fn workshop() -> Result<Option<Workshop>> {
         return Ok(None);
     }
     let mut image = HostImage::new();
-    image.set(BOOT_LOADER, program(&[(".text", b"a boot loader")]));
+    image.set(BOOT_LOADER, boot_loader("257.13-1~deb13u1"));
     let workshop = Workshop::new(&image)?;
     workshop.build(&["-o", "sealed_7.efi", "--key", "boot.key", "--cert", "boot.crt"])?;
     Ok(Some(workshop))
@@ -83,6 +83,11 @@ fn a_disk_is_made_whole_or_not_at_all() -> Result<()> {
     fails(Exit::Failed, &["--uki", "gone.efi"], &["cannot read gone.efi"])?;
     fails(Exit::Failed, &[&uki[..], &uki].concat(), &["two UKIs are called", "sealed_7+3.efi"])?;
     fails(Exit::Failed, &[&uki[..], &["--keys", "."]].concat(), &["PK.auth", "db.auth"])?;
+    fails(Exit::Failed, &[&uki[..], &["--keys", "gone"]].concat(), &["cannot read gone: No such file"])?;
+    let nowhere = with_key(&["--uki", "sealed_7.efi", "-o", "gone/disk.img"]);
+    workshop.fails(Exit::Failed, &nowhere, &["cannot write to gone: No such file"])?;
+    let directory = with_key(&["--uki", "sealed_7.efi", "-o", "layout"]);
+    workshop.fails(Exit::Failed, &directory, &["layout is a directory", "name a file in it"])?;
     fs::write(workshop.path("there.img"), "something else")?;
     let there = with_key(&["--uki", "sealed_7.efi", "-o", "there.img"]);
     workshop.fails(Exit::Failed, &there, &["there.img is there already", "--force"])?;
@@ -94,17 +99,66 @@ fn a_disk_is_made_whole_or_not_at_all() -> Result<()> {
     let mut bytes = fs::read(&pack)?;
     bytes[5000] ^= 1;
     fs::remove_file(&pack)?;
+    fs::write(&pack, &bytes[..bytes.len() - 4096])?;
+    fails(Exit::Refused, &uki, &["the pack should have", "but there are", "`sealpack fsck --repair`"])?;
     fs::write(&pack, bytes)?;
-    fs::write(workshop.path("loader"), "signed elsewhere")?;
+    if !signs_loader(&workshop)? {
+        return Ok(());
+    }
     let damaged = [&DISK[..], &uki, &["--boot-loader", "loader", "-o", "refused.img"]].concat();
     workshop.fails(Exit::Refused, &damaged, &["site/host:3 is not whole in the store", "`sealpack fsck"])
+}
+
+/// Puts a boot loader that somebody signed elsewhere into the file `loader`; whether that can be done.
+fn signs_loader(workshop: &Workshop) -> Result<bool> {
+    if find("sbsign").is_none() {
+        skip("sbsigntool is not installed");
+        return Ok(false);
+    }
+    fs::write(workshop.path("unsigned"), boot_loader("257.13-1~deb13u1"))?;
+    let mut sbsign = Command::new("sbsign");
+    sbsign.args(["--key", "boot.key", "--cert", "boot.crt", "--output", "loader", "unsigned"]);
+    run(sbsign.current_dir(workshop.path(".")))?;
+    Ok(true)
+}
+
+/// Such a disk was made once, and the machine said `Access Denied` when somebody had carried it there.
+#[test]
+fn what_firmware_would_not_start_is_not_put_on_a_disk() -> Result<()> {
+    let Some(workshop) = workshop()? else { return Ok(()) };
+    let fails = |exit, arguments: &[&str], words: &[&str]| {
+        workshop.fails(exit, &with_key(&[arguments, &["-o", "refused.img"]].concat()), words)
+    };
+    workshop.build(&["--unsigned", "-o", "unsigned.efi"])?;
+    fails(Exit::Failed, &["--uki", "unsigned.efi"], &["unsigned.efi is not signed", "host build", "sbsign"])?;
+    let mut changed = workshop.read("sealed_7.efi")?;
+    let place = changed.len() / 2;
+    changed[place] ^= 1;
+    fs::write(workshop.path("changed.efi"), changed)?;
+    fails(Exit::Refused, &["--uki", "changed.efi"], &["changed.efi was changed after it was signed"])?;
+    let loader = |file: &str, words: &[&str]| {
+        let disk = ["--uki", "sealed_7.efi", "--boot-loader", file, "-o", "refused.img"];
+        workshop.fails(Exit::Failed, &[&DISK[..], &disk].concat(), words)
+    };
+    fs::write(workshop.path("none"), "signed elsewhere")?;
+    loader("none", &["the boot loader none: this is not a PE image"])?;
+    fs::write(workshop.path("bare"), boot_loader("257.13-1~deb13u1"))?;
+    loader("bare", &["the boot loader bare is not signed"])?;
+    fs::write(workshop.path("old"), boot_loader("252.39-1~deb12u1"))?;
+    loader("old", &["the boot loader old is of systemd 252.39-1~deb12u1", "257", "Debian 13"])?;
+    loader("sealed_7.efi", &["the boot loader sealed_7.efi does not say which systemd-boot it is"])?;
+    if signs_loader(&workshop)? {
+        let disk = ["--uki", "sealed_7.efi", "--boot-loader", "loader", "-o", "made.img"];
+        workshop.succeeds(&[&DISK[..], &disk].concat())?;
+    }
+    Ok(())
 }
 
 #[test]
 fn a_uki_of_another_image_or_an_image_that_is_not_sealed_is_refused() -> Result<()> {
     let Some(workshop) = workshop()? else { return Ok(()) };
     let mut other = HostImage::new();
-    other.set(BOOT_LOADER, program(&[(".text", b"another boot loader")]));
+    other.set(BOOT_LOADER, boot_loader("258-1"));
     let source = other.layout(&workshop.path("other"))?.source();
     workshop.succeeds(&["pull", "--objects", "packs", &source, "--name", "site/host:4"])?;
     let disk = ["host", "disk", "site/host:4", "--uki", "sealed_7.efi", "-o", "refused.img"];

@@ -2,7 +2,7 @@
 
 use crate::Workshop;
 use anyhow::{Context, Result};
-use sealpack_tests::host_image::{HostImage, INIT, KERNEL, STUB, program};
+use sealpack_tests::host_image::{self, HostImage, INIT, KERNEL, STUB, program};
 use sealpack_tests::refusal::Exit;
 use std::fs;
 
@@ -27,7 +27,7 @@ fn an_image_whose_seal_lacks_a_pack_or_is_by_another_is_refused() -> Result<()> 
     let other = ["--certificate", "policy.crt"];
     let build = ["host", "build", "site/host:3", "--policy", "host.p7b", "--unsigned", "-o", "refused.efi"];
     let words =
-        ["the metadata image is signed by", "which is none of the 1 certificates given", "--certificate"];
+        ["the metadata image is signed by", "which is none of the 1 certificate given", "--certificate"];
     workshop.fails(Exit::Refused, &[&build[..], &other].concat(), &words)?;
     let packs = workshop.sealpack.store().join("packs/sha256");
     let pack = fs::read_dir(packs)?.next().context("there is no pack")??.path();
@@ -178,7 +178,12 @@ fn options_that_cannot_be_are_refused() -> Result<()> {
     workshop.build(&["--unsigned", "-o", "whole.efi"])?;
     failed(&["--stub", "whole.efi"], &["whole.efi has a kernel in it already: it is a UKI"])?;
     fs::write(workshop.path("bare.stub"), program(&[(".text", b"program")]))?;
-    failed(&["--stub", "bare.stub"], &["bare.stub has no section .sbat"])?;
+    failed(&["--stub", "bare.stub"], &["bare.stub does not say which systemd-stub it is", "--stub"])?;
+    fs::write(workshop.path("old.stub"), host_image::stub("252.39-1~deb12u1"))?;
+    failed(
+        &["--stub", "old.stub"],
+        &["old.stub is of systemd 252.39-1~deb12u1, and a sealed host needs", "257", "Debian 13"],
+    )?;
     let usage = |arguments: &[&str], words: &[&str]| workshop.refuses(Exit::Usage, arguments, words);
     usage(&["--off", "nothing"], &["\"nothing\" is none of device-mapper"])?;
     usage(&["--etc", "disk"], &["neither tmpfs nor persistent"])?;

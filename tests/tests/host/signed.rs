@@ -65,6 +65,12 @@ fn an_unsigned_uki_is_signed_elsewhere() -> Result<()> {
     workshop.succeeds(&[&attach[..], &["-o", "attached.efi"]].concat())?;
     ensure!(verifies(&workshop, "attached.efi", "boot")?);
     let signed = [workshop.read("sbsign.efi")?, workshop.read("attached.efi")?];
+    let whole = ["host", "attach", "unsigned.efi", "sbsign.efi"];
+    workshop.fails(
+        Exit::Failed,
+        &whole,
+        &["sbsign.efi: this is a program, not a signature of one", "--detached"],
+    )?;
     let parts = |file: &[u8]| -> Result<Vec<u8>> { Ok(Program::parse(file)?.signed_parts().concat()) };
     ensure!(parts(&signed[0])? == parts(&signed[1])?);
     // In its own place, and only once.

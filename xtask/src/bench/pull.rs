@@ -116,9 +116,11 @@ fn of_umoci(image: &Image) -> Option<Contender> {
 /// Where podman is installed.
 fn of_podman(image: &Image) -> Option<Contender> {
     let (podman, source) = (find("podman")?, image.source());
+    // Podman takes no path of more than 50 characters for it.
+    let run = tempfile::tempdir().ok()?;
     Some(Contender::simple("podman pull", move |dir| {
         let mut command = Command::new(&podman);
-        command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("run"));
+        command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(run.path());
         command.args(["pull", "--quiet", &source]);
         command
     }))

@@ -5,7 +5,6 @@ use sealpack_host::image::ImageFileError;
 use sealpack_host::modules::ModulesError;
 use sealpack_host::signing::ProgramSigningError;
 use sealpack_host::uki::{KernelError, UkiError};
-use sealpack_node::policy::executables::ExecutablesError;
 use sealpack_trust::authenticode::ImageSignatureError;
 
 /// The advice for a UKI that is not made.
@@ -21,8 +20,8 @@ pub(super) fn of_uki(error: &UkiError) -> Option<String> {
         UkiError::PolicyAllows { .. } | UkiError::PolicyTrusts { .. } | UkiError::PolicyDenies { .. } => {
             "`sealpack policy new host` writes one for a sealed host"
         }
-        UkiError::NoStub { .. } | UkiError::Stub { .. } => {
-            "--stub takes systemd's own, linuxx64.efi.stub of Debian's systemd-boot-efi"
+        UkiError::NoStub { .. } | UkiError::UnfitStub { .. } | UkiError::Stub { .. } => {
+            "--stub takes systemd's own, linuxx64.efi.stub of systemd-boot-efi in Debian 13 or later"
         }
         UkiError::Init { .. } => "--init takes another one",
         UkiError::NoDependencies { .. } => "run `depmod VERSION` when the image is built",
@@ -47,12 +46,19 @@ pub(super) fn of_disk(error: &DiskError) -> Option<String> {
             "`sealpack fsck --repair` sets aside what is damaged; pull the image again then"
         }
         DiskError::NotUki { .. } | DiskError::CommandLine { .. } => "`sealpack host build` makes them",
+        DiskError::NotLoader { .. } | DiskError::UnfitLoader { .. } => {
+            "take systemd's own, systemd-bootx64.efi of systemd-boot-efi in Debian 13 or later"
+        }
+        DiskError::NotSigned { .. } => {
+            "`sealpack host build` signs a UKI with --key and --cert; sbsign signs a UKI or a boot loader"
+        }
         DiskError::OtherImage { .. } => {
             "`sealpack host build` makes one of this image; other images on the disk are named beside it"
         }
         DiskError::OtherRootHash { .. } => "`sealpack host build` makes one of this image",
         DiskError::OtherLabel { .. } => "build them with the same --data",
         DiskError::TooSmall { .. } => "--size makes it larger",
+        DiskError::NoSpace { .. } => "make room there, or have --output on another filesystem",
         DiskError::EspTooSmall { .. } => "give fewer UKIs: two are enough, of which one came up",
         DiskError::ToolMissing(_) => "it is of Debian's package e2fsprogs, as of others'",
         DiskError::Exists(_) => "--force replaces it",
@@ -90,7 +96,7 @@ pub(super) fn of_image_file(error: &ImageFileError) -> Option<String> {
         ImageFileError::Missing { path, .. } if path.ends_with("/init") => {
             Some("install Sealpack in the image, or give its first process with --init".to_owned())
         }
-        ImageFileError::Content(ExecutablesError::Missing { .. }) => Some("pull the image again".to_owned()),
+        ImageFileError::Content(error) => super::of_executables(error).map(str::to_owned),
         _ => None,
     }
 }

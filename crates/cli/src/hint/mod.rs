@@ -280,10 +280,22 @@ fn of_policy(error: &PolicyError) -> Option<String> {
              kernel's command line) and securityfs mounted on /sys/kernel/security; `sealpack doctor` tells which"
         }
         PolicyError::Refused { refusal, .. } => refusal.advice,
-        PolicyError::Executables(ExecutablesError::Missing { .. }) => "pull the image again",
+        PolicyError::Executables(error) => return of_executables(error).map(str::to_owned),
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// The advice for files of an image that cannot be read.
+const fn of_executables(error: &ExecutablesError) -> Option<&'static str> {
+    match error {
+        ExecutablesError::Missing { .. } => Some("pull the image again"),
+        ExecutablesError::Pack { .. } => {
+            Some("`sealpack fsck --repair` sets aside what is damaged; pull the image again then")
+        }
+        ExecutablesError::Store(error) => of_store(error),
+        _ => None,
+    }
 }
 
 const fn of_find(error: &FindError) -> Option<&'static str> {

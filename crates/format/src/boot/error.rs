@@ -1,6 +1,6 @@
 //! Why a command line is refused.
 
-use super::{COMMAND_LINE_MAX_BYTES, DataLabelError, FIXED_WORDS, UnknownHardening};
+use super::{COMMAND_LINE_MAX_BYTES, DataLabelError, DeadlineError, FIXED_WORDS, UnknownHardening};
 use crate::digest::DigestParseError;
 
 /// What of a word an error quotes.
@@ -24,7 +24,7 @@ pub enum CommandLineError {
         why: &'static str,
     },
     /// A `sealpack.…` that this version does not know.
-    #[error("{0:?} is no word of Sealpack's: it has sealpack.image, root, data, etc and off")]
+    #[error("{0:?} is no word of Sealpack's: it has sealpack.image, root, data, etc, off and deadline")]
     Unknown(String),
     /// A word of Sealpack's own among those that are added.
     #[error("{0:?} cannot be added: the words sealpack.… are made of the image and the options")]
@@ -55,6 +55,9 @@ pub enum CommandLineError {
     /// No label.
     #[error("sealpack.data: {0}")]
     Label(#[from] DataLabelError),
+    /// No number of seconds, or not one of those that can be.
+    #[error("sealpack.deadline: {0}")]
+    Deadline(#[from] DeadlineError),
     /// Neither of the two.
     #[error("sealpack.etc: {0:?} is neither tmpfs nor persistent")]
     Etc(String),

@@ -7,6 +7,7 @@
 
 mod changed;
 mod command_line;
+mod deadline;
 mod error;
 mod hardening;
 pub mod keep;
@@ -14,6 +15,7 @@ mod kept_policy;
 mod label;
 mod order;
 mod parameters;
+mod pattern;
 mod places;
 mod refused;
 mod report;
@@ -22,11 +24,13 @@ mod tests;
 
 pub use changed::{Changed, check_unchanged};
 pub use command_line::{COMMAND_LINE_MAX_BYTES, CommandLine, FIXED_WORDS};
+pub use deadline::{Deadline, DeadlineError};
 pub use error::CommandLineError;
 pub use hardening::{Hardening, UnknownHardening};
 pub use kept_policy::KeptPolicy;
 pub use label::{DataLabel, DataLabelError};
-pub use order::{Module, ModuleOrder, OrderError};
+pub use order::{Module, ModuleGroup, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
+pub use pattern::{DevicePattern, DevicePatternError};
 pub use places::{data, host, initramfs};
 pub use report::{BootReport, ReportError};

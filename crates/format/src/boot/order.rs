@@ -3,8 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use super::{DevicePattern, DevicePatternError};
+
 /// More than any host loads before its root is there.
 const MODULES_MAX: usize = 512;
+/// More than those of all drivers of disks.
+const PATTERNS_MAX: usize = 16_384;
 /// As the kernel's limit for a name in a directory.
 const FILE_MAX_BYTES: usize = 255;
 /// More than any parameters that are known.
@@ -77,75 +81,126 @@ impl Module {
     }
 }
 
+/// Modules that are loaded together, one after the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModuleGroup {
+    /// Only where a device has such a name; without any, always.
+    pub devices: Vec<DevicePattern>,
+    /// The modules, the first to be loaded first. One may be in several groups; its first time counts.
+    pub modules: Vec<Module>,
+}
+
 /// The file `modules/ORDER`: a line for each module, its file's name and, after a space, its parameters. In front of an
-/// optional one is `-`.
+/// optional one is `-`. A line in brackets begins a group, with the patterns of its devices, separated by spaces: `[]` one
+/// that is always loaded, as is what stands before the first.
+///
+/// Drivers can find devices for which others are, so that groups for devices are gone through until nothing changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleOrder {
-    modules: Vec<Module>,
+    groups: Vec<ModuleGroup>,
 }
 
 impl ModuleOrder {
-    /// The modules in this order.
+    /// The groups in this order.
     ///
     /// # Errors
-    /// More than 512; a file twice.
-    pub fn new(modules: Vec<Module>) -> Result<Self, OrderError> {
-        if modules.len() > MODULES_MAX {
-            return Err(OrderError::TooMany(modules.len()));
+    /// More modules than 512 in all, or more patterns than 16,384; a file twice in a group.
+    pub fn new(groups: Vec<ModuleGroup>) -> Result<Self, OrderError> {
+        let count = |each: fn(&ModuleGroup) -> usize| groups.iter().map(each).fold(0, usize::saturating_add);
+        let (modules, patterns) = (count(|group| group.modules.len()), count(|group| group.devices.len()));
+        if modules > MODULES_MAX {
+            return Err(OrderError::TooMany(modules));
         }
-        let mut files = HashSet::new();
-        if let Some(again) = modules.iter().find(|module| !files.insert(&module.file)) {
-            return Err(OrderError::Twice(again.file.clone()));
+        if patterns > PATTERNS_MAX {
+            return Err(OrderError::TooManyPatterns(patterns));
         }
-        Ok(Self { modules })
+        for group in &groups {
+            let mut files = HashSet::new();
+            if let Some(again) = group.modules.iter().find(|module| !files.insert(&module.file)) {
+                return Err(OrderError::Twice(again.file.clone()));
+            }
+        }
+        Ok(Self { groups })
     }
 
     /// Reads the file.
     ///
     /// # Errors
-    /// A line that is not as [`Module::new`] wants it, or does not end; a file twice; more than 512.
+    /// A line that is not as [`Module::new`] wants it, or a pattern that is none; a line that does not end; what
+    /// [`new`](Self::new) refuses.
     pub fn parse(text: &[u8]) -> Result<Self, OrderError> {
-        let mut modules = Vec::new();
+        let mut groups: Vec<ModuleGroup> = Vec::new();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if modules.len() == MODULES_MAX {
-                return Err(OrderError::TooMany(MODULES_MAX.saturating_add(1)));
-            }
             let lossy = || String::from_utf8_lossy(line).chars().take(100).collect();
             let line = line.strip_suffix(b"\n").ok_or_else(|| OrderError::Unfinished(lossy()))?;
             let line = str::from_utf8(line).map_err(|_| OrderError::File(lossy()))?;
-            let (line, is_optional) = match line.strip_prefix(OPTIONAL) {
-                Some(line) => (line, true),
-                None => (line, false),
-            };
-            let module = match line.split_once(' ') {
-                Some((file, "")) => return Err(OrderError::Parameters(file.chars().take(100).collect())),
-                Some((file, parameters)) => Module::new(file, parameters)?,
-                None => Module::new(line, "")?,
-            };
-            modules.push(Module { is_optional, ..module });
+            if let Some(patterns) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                groups.push(ModuleGroup { devices: patterns_of(patterns)?, modules: Vec::new() });
+                continue;
+            }
+            if groups.is_empty() {
+                groups.push(ModuleGroup::default());
+            }
+            if let Some(group) = groups.last_mut() {
+                group.modules.push(module_of(line)?);
+            }
         }
-        Self::new(modules)
+        Self::new(groups)
     }
 
-    /// The modules, the first to be loaded first.
+    /// The groups, the first to be loaded first.
     #[must_use]
-    pub fn modules(&self) -> &[Module] {
-        &self.modules
+    pub fn groups(&self) -> &[ModuleGroup] {
+        &self.groups
     }
+
+    /// All modules, in their order; one that is in several groups is there as often.
+    pub fn modules(&self) -> impl Iterator<Item = &Module> {
+        self.groups.iter().flat_map(|group| &group.modules)
+    }
+}
+
+fn patterns_of(line: &str) -> Result<Vec<DevicePattern>, OrderError> {
+    if line.is_empty() {
+        return Ok(Vec::new());
+    }
+    line.split(' ').map(|pattern| Ok(pattern.parse::<DevicePattern>()?)).collect()
+}
+
+fn module_of(line: &str) -> Result<Module, OrderError> {
+    let (line, is_optional) = match line.strip_prefix(OPTIONAL) {
+        Some(line) => (line, true),
+        None => (line, false),
+    };
+    let module = match line.split_once(' ') {
+        Some((file, "")) => return Err(OrderError::Parameters(file.chars().take(100).collect())),
+        Some((file, parameters)) => Module::new(file, parameters)?,
+        None => Module::new(line, "")?,
+    };
+    Ok(Module { is_optional, ..module })
 }
 
 impl fmt::Display for ModuleOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Module { file, parameters, is_optional } in &self.modules {
-            if *is_optional {
-                write!(f, "{OPTIONAL}")?;
+        for (index, group) in self.groups.iter().enumerate() {
+            // What stands before the first line in brackets is a group too, if it is not empty.
+            if index > 0 || !group.devices.is_empty() || group.modules.is_empty() {
+                let patterns: Vec<String> = group.devices.iter().map(ToString::to_string).collect();
+                writeln!(f, "[{}]", patterns.join(" "))?;
             }
-            match parameters.as_str() {
-                "" => writeln!(f, "{file}")?,
-                _ => writeln!(f, "{file} {parameters}")?,
-            }
+            group.modules.iter().try_for_each(|module| write_module(f, module))?;
         }
         Ok(())
+    }
+}
+
+fn write_module(f: &mut fmt::Formatter<'_>, module: &Module) -> fmt::Result {
+    if module.is_optional {
+        write!(f, "{OPTIONAL}")?;
+    }
+    match module.parameters.as_str() {
+        "" => writeln!(f, "{}", module.file),
+        parameters => writeln!(f, "{} {parameters}", module.file),
     }
 }
 
@@ -170,4 +225,10 @@ pub enum OrderError {
     /// More than anybody loads.
     #[error("{0} modules are more than {MODULES_MAX}")]
     TooMany(usize),
+    /// More devices than there are.
+    #[error("{0} patterns for devices are more than {PATTERNS_MAX}")]
+    TooManyPatterns(usize),
+    /// No pattern.
+    #[error(transparent)]
+    Pattern(#[from] DevicePatternError),
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::command_line::name_and_value;
 use super::error::{CommandLineError, shown};
-use super::{DataLabel, Hardening};
+use super::{DataLabel, Deadline, Hardening};
 use crate::digest::DigestParseError;
 use crate::{ObjectId, RootHash};
 
@@ -56,19 +56,23 @@ pub struct BootParameters {
     pub etc: Etc,
     /// `sealpack.off`: the hardenings that are left out.
     pub off: BTreeSet<Hardening>,
+    /// `sealpack.deadline`: how long the start may take.
+    pub deadline: Deadline,
 }
 
 impl BootParameters {
     /// Those of this image, and for the rest what holds unless it is said otherwise.
     #[must_use]
     pub fn new(image: ObjectId, root_hash: RootHash) -> Self {
-        Self { image, root_hash, data_label: DataLabel::default(), etc: Etc::default(), off: BTreeSet::new() }
+        let (data_label, etc, deadline) = (DataLabel::default(), Etc::default(), Deadline::default());
+        Self { image, root_hash, data_label, etc, off: BTreeSet::new(), deadline }
     }
 
     /// What these words `sealpack.…` say; each is there once.
     pub(super) fn parse(ours: &[String]) -> Result<Self, CommandLineError> {
         let (mut image, mut root_hash) = (None, None);
         let (mut data_label, mut etc, mut off) = (DataLabel::default(), Etc::default(), BTreeSet::new());
+        let mut deadline = Deadline::default();
         for word in ours {
             let (name, value) = name_and_value(word);
             let value = value.unwrap_or_default();
@@ -78,12 +82,13 @@ impl BootParameters {
                 "data" => data_label = value.parse::<DataLabel>()?,
                 "etc" => etc = value.parse()?,
                 "off" => off = parse_off(value)?,
+                "deadline" => deadline = value.parse::<Deadline>()?,
                 _ => return Err(CommandLineError::Unknown(shown(word))),
             }
         }
         let image = image.ok_or(CommandLineError::Missing("sealpack.image"))?;
         let root_hash = root_hash.ok_or(CommandLineError::Missing("sealpack.root"))?;
-        Ok(Self { image, root_hash, data_label, etc, off })
+        Ok(Self { image, root_hash, data_label, etc, off, deadline })
     }
 }
 
@@ -102,6 +107,9 @@ impl fmt::Display for BootParameters {
                 0 => write!(f, " {PREFIX}off={hardening}")?,
                 _ => write!(f, ",{hardening}")?,
             }
+        }
+        if self.deadline != Deadline::default() {
+            write!(f, " {PREFIX}deadline={}", self.deadline)?;
         }
         Ok(())
     }

@@ -36,11 +36,14 @@ fn what_does_not_hold_anyway_is_said_and_read() {
         data_label: "tank".parse().unwrap(),
         etc: Etc::Persistent,
         off: [Hardening::Kexec, Hardening::DeviceMapper].into(),
+        deadline: "3600".parse().unwrap(),
         ..parameters()
     };
     let text = CommandLine::new(boot.clone(), []).unwrap().to_string();
     assert!(
-        text.ends_with(" sealpack.data=tank sealpack.etc=persistent sealpack.off=device-mapper,kexec"),
+        text.ends_with(
+            " sealpack.data=tank sealpack.etc=persistent sealpack.off=device-mapper,kexec sealpack.deadline=3600"
+        ),
         "{text}"
     );
     assert_eq!(CommandLine::parse(text.as_bytes()).unwrap().boot(), &boot);
@@ -56,6 +59,14 @@ fn a_word_of_ours_that_is_unknown_or_there_twice_is_refused() {
         ("sealpack.etc=disk", r#"sealpack.etc: "disk" is neither tmpfs nor persistent"#),
         ("sealpack.data=", r#"sealpack.data: "" is not the label"#),
         ("sealpack.data=a/b", r#"sealpack.data: "a/b" is not the label"#),
+        (
+            "sealpack.deadline=9",
+            r#"sealpack.deadline: "9" is not how long a start may take: that is 10 to 3600"#,
+        ),
+        ("sealpack.deadline=3601", r#"sealpack.deadline: "3601" is not"#),
+        ("sealpack.deadline=+20", r#"sealpack.deadline: "+20" is not"#),
+        ("sealpack.deadline=020", r#"sealpack.deadline: "020" is not"#),
+        ("sealpack.deadline=", r#"sealpack.deadline: "" is not"#),
         ("sealpack.off=", r#"sealpack.off: "" is none of device-mapper, written-mappings"#),
         ("sealpack.off=kexec,kexec", r#"sealpack.off: "kexec" is there twice"#),
         ("panic=-1 panic=-1", r#""panic" is on the command line twice"#),
@@ -155,13 +166,36 @@ fn a_list_of_modules_is_read_as_it_was_written() {
     let text = "ext4.ko\ndm-verity.ko.xz keyring_unsealed=1 require_signatures=0\n-nvme.ko.zst\n";
     let order = ModuleOrder::parse(text.as_bytes()).unwrap();
     assert_eq!(order.to_string(), text);
-    let [plain, compressed, optional] = order.modules() else { panic!("three modules") };
+    let [plain, compressed, optional] = order.modules().collect::<Vec<_>>()[..] else {
+        panic!("three modules")
+    };
     assert_eq!((optional.file(), optional.is_optional()), ("nvme.ko.zst", true));
     assert_eq!(*optional, Module::new("nvme.ko.zst", "").unwrap().optional());
     assert!(!plain.is_optional() && !compressed.is_optional());
     assert_eq!((plain.file(), plain.parameters(), plain.is_compressed()), ("ext4.ko", "", false));
     assert_eq!(compressed.parameters(), "keyring_unsealed=1 require_signatures=0");
     assert!(compressed.is_compressed());
+}
+
+#[test]
+fn groups_of_modules_are_for_the_devices_that_they_name() {
+    let text =
+        "loop.ko\n[pci:v*bc01* virtio:d00000002v*]\n-scsi_mod.ko\n-ahci.ko async_probe=1\n[]\n-dummy.ko\n";
+    let order = ModuleOrder::parse(text.as_bytes()).unwrap();
+    assert_eq!(order.to_string(), text);
+    let [first, disks, last] = order.groups() else { panic!("three groups") };
+    assert!(first.devices.is_empty() && last.devices.is_empty());
+    assert_eq!((first.modules.len(), disks.modules.len(), last.modules.len()), (1, 2, 1));
+    assert!(disks.devices.iter().any(|pattern| pattern.matches("virtio:d00000002v00001AF4")));
+    for (text, expected) in [
+        ("[a  b]\n", "\"\" is no pattern for the names of devices"),
+        ("[a\tb]\n", "\"a\\tb\" is no pattern"),
+        ("[a\n", "\"[a\" is not the name of a module's file"),
+        ("[a]\nx.ko\nx.ko\n", "x.ko is in the list of modules twice"),
+    ] {
+        let said = ModuleOrder::parse(text.as_bytes()).expect_err(text).to_string();
+        assert!(said.starts_with(expected), "{said}");
+    }
 }
 
 #[test]
@@ -194,13 +228,15 @@ fn any_parameters() -> impl Strategy<Value = BootParameters> {
         "[A-Za-z0-9._-]{1,16}",
         select(vec![Etc::Tmpfs, Etc::Persistent]),
         btree_set(select(Hardening::ALL.to_vec()), 0..8),
+        10..=3600_u16,
     )
-        .prop_map(|(image, root, label, etc, off)| BootParameters {
+        .prop_map(|(image, root, label, etc, off, seconds)| BootParameters {
             image: ObjectId::sha256(image),
             root_hash: RootHash::new(root),
             data_label: label.parse().unwrap(),
             etc,
             off,
+            deadline: seconds.to_string().parse().unwrap(),
         })
 }
 
@@ -228,7 +264,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_or_refused(bytes in vec(any::<u8>(), 0..300)) {
         if let Ok(order) = ModuleOrder::parse(&bytes) {
-            prop_assert_eq!(order.to_string().into_bytes(), bytes.clone());
+            prop_assert_eq!(ModuleOrder::parse(order.to_string().as_bytes()), Ok(order));
         }
         if let Ok(line) = CommandLine::parse(&bytes) {
             prop_assert_eq!(CommandLine::parse(line.to_string().as_bytes()), Ok(line));

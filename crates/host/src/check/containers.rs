@@ -1,8 +1,8 @@
 //! Container runtimes, where there are some.
 
 use super::files::Files;
-use super::version::is_at_least;
 use super::{Finding, Requirement};
+use crate::version::is_at_least;
 
 /// What Debian's packages are, and in which versions.
 const PACKAGES: &str = "/var/lib/dpkg/status";

@@ -3,7 +3,7 @@
 use sealpack_format::boot::keep::{KeepList, LIST_PATH};
 
 use super::files::Files;
-use super::firmware::UNITS;
+use super::units::UNITS;
 use super::{Finding, Requirement};
 
 const MACHINE_ID: &str = "/etc/machine-id";

@@ -3,36 +3,30 @@
 use sealpack_format::pe;
 
 use super::files::Files;
-use super::version::is_at_least;
+use super::units::{UNITS, is_masked_or_absent};
 use super::{Finding, Requirement};
 use crate::disk::BOOT_LOADER;
-
-/// The first whose stub and boot loader were found to do what is needed.
-const LEAST: [u32; 1] = [257];
+use crate::systemd::FirmwareProgram;
 
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 const BLESS: &str = "/usr/lib/systemd/systemd-bless-boot";
 const BLESS_UNIT: &str = "systemd-bless-boot.service";
 const UPDATE_UNIT: &str = "systemd-boot-update.service";
 
-/// Where units, and what adds to them, are: what comes first wins.
-pub(super) const UNITS: [&str; 3] =
-    ["/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system"];
-
 pub(super) fn check<F: Files>(files: &F, findings: &mut Vec<Finding>) -> Result<(), F::Error> {
-    findings.push(program(files, Requirement::Stub, STUB, "systemd-stub")?);
-    findings.push(program(files, Requirement::BootLoader, BOOT_LOADER, "systemd-boot")?);
+    findings.push(program(files, Requirement::Stub, STUB, FirmwareProgram::Stub)?);
+    findings.push(program(files, Requirement::BootLoader, BOOT_LOADER, FirmwareProgram::BootLoader)?);
     findings.push(updates(files));
     findings.push(blessing(files)?);
     Ok(())
 }
 
-/// One of systemd's programs for firmware, which says its version in a section of its own.
+/// One of systemd's programs for firmware.
 fn program<F: Files>(
     files: &F,
     requirement: Requirement,
     path: &str,
-    name: &str,
+    program: FirmwareProgram,
 ) -> Result<Finding, F::Error> {
     let mend = "install it from systemd 257 or later (Debian 13: systemd-boot-efi)";
     let Some(bytes) = files.read(path)? else {
@@ -45,36 +39,15 @@ fn program<F: Files>(
             return Ok(Finding::broken(requirement, path, problem, mend));
         }
     };
-    let version = image.section(".sdmagic").and_then(|magic| version_in(magic, name));
-    Ok(match version {
-        Some(version) if is_at_least(&version, &LEAST) => Finding::good(requirement, path),
-        Some(version) => {
-            let problem =
-                format!("is of version {version}, which is too old for what a sealed host needs of it");
-            Finding::broken(requirement, path, problem, mend)
-        }
-        None => Finding::broken(requirement, path, format!("does not say which {name} it is"), mend),
+    Ok(match program.check(&image) {
+        Ok(()) => Finding::good(requirement, path),
+        Err(unfit) => Finding::broken(requirement, path, unfit.to_string(), mend),
     })
-}
-
-/// The version in `#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####` (systemd's src/boot).
-fn version_in(magic: &[u8], name: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(magic);
-    let (_, rest) = text.split_once(&format!("LoaderInfo: {name} "))?;
-    rest.split_whitespace().next().map(str::to_owned)
-}
-
-/// Whether a unit is masked.
-fn is_masked<F: Files>(files: &F, unit: &str) -> bool {
-    let mut links = UNITS.iter().map(|directory| format!("{directory}/{unit}"));
-    let first = links.find(|path| files.link(path).is_some() || files.has(path));
-    first.is_some_and(|path| files.link(&path).as_deref() == Some("/dev/null"))
 }
 
 fn updates<F: Files>(files: &F) -> Finding {
     let path = format!("/etc/systemd/system/{UPDATE_UNIT}");
-    let is_there = UNITS.iter().any(|directory| files.has(&format!("{directory}/{UPDATE_UNIT}")));
-    if !is_there || is_masked(files, UPDATE_UNIT) {
+    if is_masked_or_absent(files, UPDATE_UNIT) {
         return Finding::good(Requirement::BootLoaderUpdates, path);
     }
     Finding::broken(

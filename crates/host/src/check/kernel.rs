@@ -2,8 +2,8 @@
 
 use super::config::Config;
 use super::files::Files;
-use super::version::is_at_least;
 use super::{Finding, Requirement};
+use crate::version::is_at_least;
 
 /// Where the modules of each kernel are.
 const MODULES: &str = "/usr/lib/modules";

@@ -3,11 +3,13 @@
 mod config;
 mod containers;
 mod etc;
+mod extensions;
 mod files;
 mod firmware;
 mod init;
 mod kernel;
-mod version;
+mod trust;
+mod units;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +62,8 @@ pub enum Requirement {
     System,
     /// That nothing is run from memory at the end.
     ExitInitrd,
+    /// That no files are put over the image's that nobody signed.
+    Extensions,
     /// That each host makes an identity of its own.
     MachineId,
     /// That each host makes keys of its own.
@@ -76,6 +80,8 @@ pub enum Requirement {
     AuditSocket,
     /// That containers run.
     ContainerRuntime,
+    /// That seals count which come with later images.
+    TrustStore,
 }
 
 impl Requirement {
@@ -100,7 +106,9 @@ impl Requirement {
             Self::Keeping => "keeping",
             Self::AuditSocket => "audit_socket",
             Self::ExitInitrd => "exit_initrd",
+            Self::Extensions => "extensions",
             Self::ContainerRuntime => "container_runtime",
+            Self::TrustStore => "trust_store",
         }
     }
 }
@@ -118,8 +126,10 @@ fn judge<F: Files>(files: &F) -> Result<Vec<Finding>, F::Error> {
     kernel::check(files, &mut findings)?;
     firmware::check(files, &mut findings)?;
     init::check(files, &mut findings)?;
+    extensions::check(files, &mut findings);
     etc::check(files, &mut findings)?;
     containers::check(files, &mut findings)?;
+    trust::check(files, &mut findings);
     Ok(findings)
 }
 

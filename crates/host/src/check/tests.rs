@@ -128,6 +128,10 @@ fn good() -> Image {
         ("/usr/lib/systemd/boot/efi/systemd-bootx64.efi", Item::File(loader)),
         ("/usr/lib/systemd/system/systemd-boot-update.service", file("[Unit]\n")),
         ("/etc/systemd/system/systemd-boot-update.service", Item::Link("/dev/null")),
+        ("/usr/lib/systemd/system/systemd-sysext.service", file("[Unit]\n")),
+        ("/etc/systemd/system/systemd-sysext.service", Item::Link("/dev/null")),
+        ("/usr/lib/systemd/system/systemd-confext.service", file("[Unit]\n")),
+        ("/etc/systemd/system/systemd-confext.service", Item::Link("/dev/null")),
         ("/usr/lib/systemd/systemd-bless-boot", Item::Program(elf_program(3))),
         (
             "/etc/systemd/system/systemd-bless-boot.service.d/efi.conf",
@@ -147,6 +151,7 @@ fn good() -> Image {
         ),
         ("/etc/systemd/system/sockets.target.wants/systemd-journald-audit.socket", Item::Link("/usr/lib/x")),
         ("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service", Item::Link("/usr/lib/x")),
+        ("/etc/sealpack/trust.d/statements/site.crt", file("a certificate")),
         ("/usr/bin/crun", Item::Program(elf_program(3))),
         (
             "/var/lib/dpkg/status",
@@ -269,6 +274,18 @@ fn a_service_that_replaces_the_signed_loader_must_be_masked_or_absent() {
 }
 
 #[test]
+fn services_that_put_unsigned_files_over_the_images_must_be_masked_or_absent() {
+    for unit in ["systemd-sysext.service", "systemd-confext.service"] {
+        let mask = format!("/etc/systemd/system/{unit}");
+        breaks(Requirement::Extensions, |image| drop(image.remove(&mask)));
+        breaks(Requirement::Extensions, |image| {
+            image.insert(mask.clone(), Item::Link("/usr/lib/systemd/system/other.service"));
+        });
+        assert_eq!(faults(|image| image.retain(|path, _| !path.ends_with(unit))), []);
+    }
+}
+
+#[test]
 fn blessing_needs_its_program_and_the_mount() {
     let conf = "/etc/systemd/system/systemd-bless-boot.service.d/efi.conf";
     breaks(Requirement::Blessing, |image| drop(image.remove("/usr/lib/systemd/systemd-bless-boot")));
@@ -337,6 +354,11 @@ fn what_one_can_do_without_is_named_and_breaks_nothing() {
     });
     lacks(Requirement::Keeping, |image| {
         image.remove("/etc/systemd/system/multi-user.target.wants/sealpack-keep.service");
+    });
+    lacks(Requirement::TrustStore, |image| {
+        let statements = "/etc/sealpack/trust.d/statements";
+        image.remove(&format!("{statements}/site.crt"));
+        image.insert(format!("{statements}/README"), Item::File(Vec::new()));
     });
     lacks(Requirement::ExitInitrd, |image| {
         image.insert("/usr/lib/systemd/system/dracut-shutdown.service".into(), Item::File(Vec::new()));

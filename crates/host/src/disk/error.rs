@@ -1,9 +1,14 @@
 //! Why there is no disk.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use sealpack_format::boot::CommandLineError;
+use sealpack_format::pe::PeError;
 use sealpack_format::{ObjectId, RootHash};
+
+use crate::signing::UnsignedError;
+use crate::systemd::UnfitProgram;
 
 /// Why a disk was not made. Nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,30 @@ pub enum DiskError {
         path: PathBuf,
         /// What it lacks.
         why: String,
+    },
+    /// A boot loader that is no program for firmware.
+    #[error("the boot loader {loader}: {source}")]
+    NotLoader {
+        /// Its path, in the image or here.
+        loader: String,
+        /// What is wrong with it.
+        source: PeError,
+    },
+    /// A boot loader that is another program, or too old.
+    #[error("the boot loader {loader} {source}")]
+    UnfitLoader {
+        /// Its path, in the image or here.
+        loader: String,
+        /// What it is.
+        source: UnfitProgram,
+    },
+    /// A program that firmware would not start.
+    #[error("{program} {source}")]
+    NotSigned {
+        /// Its path.
+        program: String,
+        /// Why not.
+        source: UnsignedError,
     },
     /// A UKI whose command line a sealed host refuses.
     #[error("a host would refuse the command line of {}: {source}", path.display())]
@@ -109,6 +138,15 @@ pub enum DiskError {
         /// What it said.
         said: String,
     },
+    /// The filesystem is full, or the user's quota is used up.
+    #[error(
+        "no space left in {} for the disk: while it is made, what is to be on it is there twice",
+        directory.display()
+    )]
+    NoSpace {
+        /// Where the disk was to be.
+        directory: PathBuf,
+    },
     /// Something could not be read or written.
     #[error("cannot {call} {}: {source}", path.display())]
     Io {
@@ -140,15 +178,52 @@ impl DiskError {
             Self::Unsealed(_)
             | Self::Damaged { .. }
             | Self::CommandLine { .. }
+            | Self::NotSigned { source: UnsignedError::Changed(_), .. }
             | Self::OtherImage { .. }
             | Self::OtherRootHash { .. } => true,
             _ => false,
         }
     }
 
+    /// The same, but where there was no space left in `directory`, that and nothing else.
+    pub(super) fn or_no_space(self, directory: &Path) -> Self {
+        let is_full = match &self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+            }
+            Self::Store(error) => matches!(error, sealpack_store::Error::NoSpace { .. }),
+            // They are run with messages in English.
+            Self::Tool { said, .. } => said.contains("No space left on device"),
+            _ => false,
+        };
+        if is_full { Self::NoSpace { directory: directory.to_owned() } } else { self }
+    }
+
     /// For the closure of a `map_err`.
     pub(super) fn io(call: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { call, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_filesystem_is_said_to_be_full_whoever_met_it() {
+        let (directory, path) = (Path::new("/site"), PathBuf::from("/site/.temporary/disk"));
+        let said = "one.pack: No space left on device while populating file system".to_owned();
+        for error in [
+            DiskError::io("write", &path)(ErrorKind::StorageFull.into()),
+            DiskError::Store(sealpack_store::Error::NoSpace { path: path.clone() }),
+            DiskError::Tool { program: "mke2fs", said },
+        ] {
+            let error = error.or_no_space(directory).to_string();
+            assert!(error.starts_with("no space left in /site for the disk: "), "{error}");
+        }
+        let other = DiskError::io("write", &path)(ErrorKind::PermissionDenied.into());
+        let error = other.or_no_space(directory).to_string();
+        assert!(error.starts_with("cannot write /site/.temporary/disk: "), "{error}");
     }
 }

@@ -18,6 +18,7 @@ const DIRECTORY: &str = "loader/keys/auto";
 /// # Errors
 /// If there is none of them, or one cannot be read.
 pub(super) fn read(directory: &Path) -> Result<Vec<EspFile>, DiskError> {
+    std::fs::read_dir(directory).map_err(DiskError::io("read", directory))?;
     let mut files = Vec::new();
     for name in NAMES {
         let path = directory.join(name);

@@ -9,21 +9,27 @@ mod gpt;
 mod keys;
 mod number;
 mod uki;
+mod work;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use sealpack_format::pe::Image;
 use sealpack_node::new_files;
 use sealpack_store::{ImageRecord, Store};
 
 pub use error::DiskError;
 pub use ext4::Tools;
 
+use crate::signing;
+use crate::systemd::FirmwareProgram;
+use crate::uki::GivenFile;
 use esp::EspFile;
 use ext4::Filesystem;
 use number::Number;
 use uki::{SealedImage, Uki};
+use work::Work;
 
 /// Where an image has systemd-boot: Debian and others install it there.
 pub const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
@@ -50,7 +56,7 @@ pub struct NewDisk<'a> {
     /// The files of UKIs, each of which starts one of the images.
     pub ukis: Vec<PathBuf>,
     /// systemd-boot, signed.
-    pub boot_loader: Vec<u8>,
+    pub boot_loader: GivenFile,
     /// A directory with `PK.auth`, `KEK.auth` and `db.auth`, or some of them, for firmware that has no keys yet.
     pub keys: Option<PathBuf>,
     /// How large the disk is.
@@ -83,33 +89,17 @@ impl NewDisk<'_> {
         }
         let images = self.images.iter().map(|record| content::sealed(self.store, record));
         let images = images.collect::<Result<Vec<_>, _>>()?;
+        check_boot_loader(&self.boot_loader)?;
         let ukis = read_ukis(&self.ukis, &images)?;
         let label = ukis.first().map_or_else(String::new, |uki| uki.label().to_owned());
         let files = self.esp_files(ukis)?;
         let places = Places::of(self.size_bytes)?;
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
-        let work = tempfile::Builder::new().prefix(".sealpack-disk-").tempdir_in(directory);
-        let work = work.map_err(DiskError::io("write to", directory))?;
-        let tree = work.path().join("content");
-        content::write(self.store, &images, &tree)?;
-        places.check_room(content::used_bytes(&tree)? + ROOM_BYTES)?;
+        let work = Work::new_in(directory)?;
         let path = work.path().join("disk");
-        let disk = File::create_new(&path).map_err(DiskError::io("write", &path))?;
-        disk.set_len(self.size_bytes).map_err(DiskError::io("write", &path))?;
-        let identity = Identity::of(&images);
-        places.write(&disk, &path, &identity, &files)?;
-        let filesystem = Filesystem {
-            disk: &path,
-            start_bytes: places.data.start_bytes,
-            size_bytes: places.data.size_bytes,
-            label: &label,
-            number: identity.number("data filesystem"),
-            // Everything on it is as old as the newest seal.
-            time: images.iter().map(|image| image.sealed_unix_seconds).max().unwrap_or(0),
-        };
-        filesystem.write(tools, &tree)?;
-        disk.sync_all().map_err(DiskError::io("write", &path))?;
+        let parts = Parts { images: &images, places: &places, files: &files, label: &label };
+        parts.write(self.store, tools, work.path(), &path).map_err(|error| error.or_no_space(directory))?;
         let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         renameat_with(CWD, &path, CWD, target, flags)
             .map_err(|error| DiskError::io("write", target)(error.into()))?;
@@ -120,7 +110,8 @@ impl NewDisk<'_> {
 
     fn esp_files(&self, ukis: Vec<Uki>) -> Result<Vec<EspFile>, DiskError> {
         let file = |path: &str, content: &[u8]| EspFile { path: path.to_owned(), content: content.to_vec() };
-        let mut files: Vec<EspFile> = LOADER_NAMES.iter().map(|path| file(path, &self.boot_loader)).collect();
+        let mut files: Vec<EspFile> =
+            LOADER_NAMES.iter().map(|path| file(path, &self.boot_loader.bytes)).collect();
         files.push(file("loader/loader.conf", LOADER_CONF));
         for uki in ukis {
             let uki = uki.into_file();
@@ -138,6 +129,49 @@ impl NewDisk<'_> {
         }
         Ok(files)
     }
+}
+
+/// All that a disk is made of.
+struct Parts<'a> {
+    images: &'a [SealedImage],
+    places: &'a Places,
+    files: &'a [EspFile],
+    label: &'a str,
+}
+
+impl Parts<'_> {
+    /// Writes the disk into the file at `path`, with what is to be in its data partition below `work` first.
+    fn write(&self, store: &Store, tools: &Tools, work: &Path, path: &Path) -> Result<(), DiskError> {
+        let tree = work.join("content");
+        content::write(store, self.images, &tree)?;
+        self.places.check_room(content::used_bytes(&tree)? + ROOM_BYTES)?;
+        let disk = File::create_new(path).map_err(DiskError::io("write", path))?;
+        disk.set_len(self.places.size_bytes).map_err(DiskError::io("write", path))?;
+        let identity = Identity::of(self.images);
+        self.places.write(&disk, path, &identity, self.files)?;
+        let filesystem = Filesystem {
+            disk: path,
+            start_bytes: self.places.data.start_bytes,
+            size_bytes: self.places.data.size_bytes,
+            label: self.label,
+            number: identity.number("data filesystem"),
+            // Everything on it is as old as the newest seal.
+            time: self.images.iter().map(|image| image.sealed_unix_seconds).max().unwrap_or(0),
+        };
+        filesystem.write(tools, &tree)?;
+        disk.sync_all().map_err(DiskError::io("write", path))
+    }
+}
+
+/// That the boot loader is systemd's, new enough, and one that firmware with Secure Boot can start.
+fn check_boot_loader(given: &GivenFile) -> Result<(), DiskError> {
+    let name = || given.path.display().to_string();
+    let image =
+        Image::parse(&given.bytes).map_err(|source| DiskError::NotLoader { loader: name(), source })?;
+    let fits = FirmwareProgram::BootLoader.check(&image);
+    fits.map_err(|source| DiskError::UnfitLoader { loader: name(), source })?;
+    let signed = signing::check_is_signed(&image);
+    signed.map_err(|source| DiskError::NotSigned { program: format!("the boot loader {}", name()), source })
 }
 
 /// Reads the UKIs, each of which has to start one of the images; and all have to look for the same data partition.

@@ -9,6 +9,7 @@ use sealpack_store::ImageRecord;
 
 use super::error::DiskError;
 use super::esp::EspFile;
+use crate::signing;
 
 /// How often a new UKI may fail to come up before an older one is started.
 const TRIES: u32 = 3;
@@ -34,7 +35,7 @@ impl Uki {
     /// Reads one.
     ///
     /// # Errors
-    /// If it cannot be read, is none, or has a command line that a sealed host refuses.
+    /// If it cannot be read, is none, is not signed, or has a command line that a sealed host refuses.
     pub(super) fn read(path: &Path) -> Result<Self, DiskError> {
         let bytes = std::fs::read(path).map_err(DiskError::io("read", path))?;
         let none = |why: String| DiskError::NotUki { path: path.to_owned(), why };
@@ -43,6 +44,8 @@ impl Uki {
         if image.section(".linux").is_none() || image.section(".initrd").is_none() {
             return Err(none("it has no kernel, or no initramfs".into()));
         }
+        signing::check_is_signed(&image)
+            .map_err(|source| DiskError::NotSigned { program: path.display().to_string(), source })?;
         let line = CommandLine::parse(line)
             .map_err(|source| DiskError::CommandLine { path: path.to_owned(), source })?;
         let boot = line.boot().clone();

@@ -1,12 +1,13 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use sealpack_format::boot::Module;
+use sealpack_format::boot::{Module, ModuleGroup};
 
 use super::*;
 
 fn order() -> ModuleOrder {
-    ModuleOrder::new(vec![Module::new("loop.ko.xz", "").unwrap()]).unwrap()
+    let modules = vec![Module::new("loop.ko.xz", "").unwrap()];
+    ModuleOrder::new(vec![ModuleGroup { devices: Vec::new(), modules }]).unwrap()
 }
 
 fn archive() -> Vec<u8> {

@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealpack_format::boot::DevicePattern;
+
 use super::ModulesError;
 
 /// The files that are read, in the order in which [`Index::parse`] takes them. Only the first has to be there.
 pub const FILES: [&str; 4] = ["modules.dep", "modules.builtin", "modules.softdep", "modules.alias"];
+
+/// How the names of devices begin that are there as soon as their bus is, and by which a driver can be chosen: the first
+/// process reads these.
+const BUSES: [&str; 7] = ["acpi", "cpu:", "of:", "pci:", "virtio:", "vmbus:", "xen:"];
 
 /// A module with the others that it needs. Names have `_` where files may have `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +29,10 @@ pub struct Index {
     built_in: BTreeSet<String>,
     /// For each module those to be loaded before it, where there are such.
     soft: BTreeMap<String, Vec<String>>,
-    /// Other names of modules, without patterns.
+    /// Other names of modules.
     aliases: BTreeMap<String, Vec<String>>,
+    /// For each module the patterns of its devices, where there are such.
+    devices: BTreeMap<String, Vec<DevicePattern>>,
 }
 
 impl Index {
@@ -52,10 +60,18 @@ impl Index {
         for line in aliases.lines() {
             let mut words = line.split_whitespace();
             if let (Some("alias"), Some(alias), Some(module)) = (words.next(), words.next(), words.next()) {
-                index.aliases.entry(canonical(alias)).or_default().push(canonical(module));
+                index.add_alias(alias, canonical(module));
             }
         }
         Ok(index)
+    }
+
+    fn add_alias(&mut self, alias: &str, module: String) {
+        let is_device = BUSES.iter().any(|bus| alias.starts_with(bus));
+        match alias.parse::<DevicePattern>() {
+            Ok(pattern) if is_device => self.devices.entry(module).or_default().push(pattern),
+            _ => self.aliases.entry(canonical(alias)).or_default().push(module),
+        }
     }
 
     /// `softdep NAME pre: NAME … post: NAME …`
@@ -80,6 +96,11 @@ impl Index {
         }
         let others = self.aliases.get(&name).into_iter().flatten();
         others.filter_map(|name| Some(self.modules.get_key_value(name)?.0.as_str())).collect()
+    }
+
+    /// The patterns of the devices that the module `name` is for; none where it is for no devices, or nobody knows.
+    pub(super) fn devices(&self, name: &str) -> Vec<DevicePattern> {
+        self.devices.get(name).cloned().unwrap_or_default()
     }
 
     /// What is to be loaded before the module `name`, where there is such.

@@ -9,6 +9,6 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Choice, Chosen};
+pub use choice::Choice;
 pub use error::ModulesError;
 pub use index::{FILES, Index};

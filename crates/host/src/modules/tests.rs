@@ -21,7 +21,17 @@ kernel/net/qla2xxx.ko.xz: kernel/drivers/scsi/scsi_mod.ko.xz kernel/drivers/scsi
 ";
 const BUILT_IN: &str = "kernel/fs/ext4/ext4.ko\nkernel/drivers/virtio/virtio_pci.ko\n";
 const SOFT: &str = "# comment\nsoftdep cifs gcm\nsoftdep libcrc32c pre: crc32c post: other\n";
-const ALIASES: &str = "alias crypto-sha256 sha256_ssse3\nalias crc32c crc32c_intel\nalias pci:v* qla2xxx\n";
+const ALIASES: &str = "\
+alias crypto-sha256 sha256_ssse3
+alias cpu:type:x86,ven*fam*mod*:feature:*0089* sha256_ssse3
+alias crc32c crc32c_intel
+alias cpu:type:x86,ven*fam*mod*:feature:*0094* crc32c_intel
+alias pci:v*d*sv*sd*bc01sc06i01* ahci
+alias pci:v00001234d* ahci
+alias block-major-8-* sd_mod
+alias scsi:t-0x00* sd_mod
+alias pci:v* qla2xxx
+";
 
 fn index(dependencies: &str, built_in: &str) -> Index {
     let contents = [dependencies, built_in, SOFT, ALIASES].map(str::as_bytes);
@@ -29,7 +39,7 @@ fn index(dependencies: &str, built_in: &str) -> Index {
 }
 
 fn order_of(choice: &Choice) -> String {
-    choice.order().unwrap().to_string()
+    choice.order.to_string()
 }
 
 #[test]
@@ -37,12 +47,14 @@ fn what_a_module_needs_is_loaded_before_it() {
     let choice = Choice::of(&index(DEPENDENCIES, BUILT_IN), &[]).unwrap();
     assert_eq!(
         order_of(&choice),
-        "-sha256-ssse3.ko.xz\nloop.ko.xz\ndm-mod.ko.xz\nreed_solomon.ko.xz\ndm-bufio.ko.xz\n\
-         dm-verity.ko.xz keyring_unsealed=1\n-crc32c-intel.ko.xz\nlibcrc32c.ko.xz\nerofs.ko.xz\noverlay.ko.xz\n\
-         -scsi_common.ko.xz\n-scsi_mod.ko.xz\n-sd_mod.ko.xz\n-libata.ko.xz\n\
-         -ahci.ko.xz async_probe=1\n"
+        "[cpu:type:x86,ven*fam*mod*:feature:*0089*]\n-sha256-ssse3.ko.xz\n\
+         [cpu:type:x86,ven*fam*mod*:feature:*0094*]\n-crc32c-intel.ko.xz\n\
+         []\nloop.ko.xz\ndm-mod.ko.xz\nreed_solomon.ko.xz\ndm-bufio.ko.xz\ndm-verity.ko.xz keyring_unsealed=1\n\
+         libcrc32c.ko.xz\nerofs.ko.xz\noverlay.ko.xz\n\
+         [pci:v*d*sv*sd*bc01sc06i01* pci:v00001234d*]\n-libata.ko.xz\n-ahci.ko.xz async_probe=1\n-scsi_common.ko.xz\n\
+         -scsi_mod.ko.xz\n-sd_mod.ko.xz async_probe=1\n"
     );
-    assert_eq!(choice.modules[1].path, "kernel/drivers/block/loop.ko.xz");
+    assert_eq!(choice.paths["loop.ko.xz"], "kernel/drivers/block/loop.ko.xz");
     assert!(choice.words.is_empty());
 }
 
@@ -51,9 +63,8 @@ fn what_a_module_needs_is_loaded_before_it() {
 #[test]
 fn what_is_only_loaded_before_a_needed_module_may_refuse() {
     let choice = Choice::of(&index(DEPENDENCIES, BUILT_IN), &[]).unwrap();
-    let is_optional = |file: &str| {
-        choice.modules.iter().find(|chosen| chosen.module.file() == file).unwrap().module.is_optional()
-    };
+    let is_optional =
+        |file: &str| choice.order.modules().find(|module| module.file() == file).unwrap().is_optional();
     assert!(is_optional("crc32c-intel.ko.xz"));
     assert!(!is_optional("libcrc32c.ko.xz") && !is_optional("reed_solomon.ko.xz"));
 }
@@ -62,7 +73,10 @@ fn what_is_only_loaded_before_a_needed_module_may_refuse() {
 fn a_module_that_is_asked_for_comes_last_with_what_it_needs() {
     let index = index(DEPENDENCIES, BUILT_IN);
     let with = |name: &str| Choice::of(&index, &[name.to_owned()]);
-    assert!(order_of(&with("qla2xxx").unwrap()).ends_with("-ahci.ko.xz async_probe=1\n-qla2xxx.ko.xz\n"));
+    assert!(
+        order_of(&with("qla2xxx").unwrap())
+            .ends_with("\n[]\n-scsi_common.ko.xz\n-scsi_mod.ko.xz\n-qla2xxx.ko.xz\n")
+    );
     assert_eq!(with("virtio-pci").unwrap(), Choice::of(&index, &[]).unwrap());
     assert_eq!(with("qla").unwrap_err().to_string(), "the kernel has no module \"qla\"");
 }
@@ -76,12 +90,25 @@ fn a_kernel_without_what_every_host_needs_is_refused_by_its_name() {
     assert_eq!(error, ModulesError::Missing { name: "ext4" });
 }
 
+/// A driver that is built in finds its devices without anybody's help; what makes disks of them need not be.
+#[test]
+fn what_makes_disks_is_always_loaded_beside_a_driver_that_is_built_in() {
+    let without = DEPENDENCIES.replace("kernel/drivers/ata/ahci.ko.xz", "kernel/other.ko");
+    let choice =
+        Choice::of(&index(&without, &format!("{BUILT_IN}kernel/drivers/ata/ahci.ko\n")), &[]).unwrap();
+    assert!(
+        order_of(&choice)
+            .ends_with("\n[]\n-scsi_common.ko.xz\n-scsi_mod.ko.xz\n-sd_mod.ko.xz async_probe=1\n"),
+        "{choice:?}"
+    );
+}
+
 #[test]
 fn parameters_of_what_is_built_in_go_to_the_command_line() {
     let all = "loop dm-mod dm-verity erofs overlay ext4".replace(' ', ".ko\n") + ".ko";
     let choice = Choice::of(&index("", &all), &[]).unwrap();
     assert_eq!(choice.words, ["dm_verity.keyring_unsealed=1"]);
-    assert!(choice.modules.is_empty());
+    assert!(choice.paths.is_empty() && choice.order.groups().is_empty());
 }
 
 #[test]

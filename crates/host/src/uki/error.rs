@@ -9,6 +9,7 @@ use sealpack_trust::pkcs7::VerifyError;
 use super::KernelError;
 use crate::image::ImageFileError;
 use crate::modules::ModulesError;
+use crate::systemd::UnfitProgram;
 
 /// Why there is no UKI.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +31,9 @@ pub enum UkiError {
     },
     /// Nobody who is given signed a device.
     #[error(
-        "{device} is signed by {}, which is none of the {given} certificates given: the host would refuse it",
-        if signers.is_empty() { "nobody".to_owned() } else { signers.join(" and ") }
+        "{device} is signed by {}, which is none of the {given} {} given: the host would refuse it",
+        if signers.is_empty() { "nobody".to_owned() } else { signers.join(" and ") },
+        if *given == 1 { "certificate" } else { "certificates" }
     )]
     PackSigner {
         /// Which device.
@@ -104,6 +106,14 @@ pub enum UkiError {
         stub: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// The stub is another program, or too old.
+    #[error("the stub {stub} {source}")]
+    UnfitStub {
+        /// Its path, in the image or here.
+        stub: String,
+        /// What it is.
+        source: UnfitProgram,
     },
     /// Parts of different machines.
     #[error("{what} is for {}, and the stub for {}", machine_name(*found), machine_name(*stub))]

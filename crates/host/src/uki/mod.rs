@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use sealpack_format::RootHash;
-use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Etc, Hardening};
+use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Deadline, Etc, Hardening, Module};
 use sealpack_format::pe::{Image, NewSection, append_sections};
 use sealpack_node::policy::GivenPolicy;
 use sealpack_store::{ImageRecord, Store};
@@ -25,7 +25,8 @@ pub use kernel::{Configuration, Kernel, KernelError};
 
 use crate::image::ImageFiles;
 use crate::initramfs::{self, Contents};
-use crate::modules::{Choice, Chosen, FILES, Index, ModulesError};
+use crate::modules::{Choice, FILES, Index, ModulesError};
+use crate::systemd::FirmwareProgram;
 use sealed::SealedImage;
 
 /// Where an image has systemd's stub.
@@ -69,6 +70,8 @@ pub struct Recipe<'a> {
     pub etc: Etc,
     /// Hardenings that are left out.
     pub off: BTreeSet<Hardening>,
+    /// How long the start may take.
+    pub deadline: Deadline,
 }
 
 /// A UKI that is not signed.
@@ -86,7 +89,7 @@ pub struct Uki {
     pub command_line: CommandLine,
     /// The length of the initramfs, in bytes.
     pub initramfs_bytes: u64,
-    /// The modules that are loaded, in their order.
+    /// The files of the modules that the initramfs has.
     pub modules: Vec<String>,
     /// Whether the stub had signatures, which are of no use to what it became.
     pub stub_was_signed: bool,
@@ -119,37 +122,48 @@ pub fn build(store: &Store, record: &ImageRecord, mut recipe: Recipe<'_>) -> Res
     let choice = choice(&files, &kernel, recipe.modules)?;
     let command_line = command_line(record, sealed.root_hash, &recipe, &choice)?;
     check_configuration(&files, &kernel, &choice, &command_line)?;
-    let certificates: Vec<&[u8]> = recipe.pack_signers.iter().map(Certificate::der).collect();
+    let text = command_line.to_string();
     let contents = Contents {
         init: &init.bytes,
-        command_line: &command_line.to_string(),
+        command_line: &text,
         policy,
-        certificates: &certificates,
-        order: &choice.order().map_err(|source| of_modules(&kernel, source))?,
+        certificates: &recipe.pack_signers.iter().map(Certificate::der).collect::<Vec<_>>(),
+        order: &choice.order,
         modules: &modules(&files, &kernel, &choice)?,
     };
     let initramfs = initramfs::make(&contents).map_err(UkiError::Initramfs)?;
     let release = os_release(&files, record, sealed.epoch)?;
-    let section = |name, content| NewSection { name, content, is_code: false };
-    let sections = [
-        section(".osrel", &release),
-        section(".cmdline", contents.command_line.as_bytes()),
-        section(".uname", kernel.version().as_bytes()),
-        section(".initrd", &initramfs),
-        NewSection { name: ".linux", content: &kernel_bytes, is_code: true },
-    ];
-    let bytes = append_sections(&stub_image, &sections)
+    let version = kernel.version();
+    let bytes = append_sections(&stub_image, &sections(&release, &text, version, &initramfs, &kernel_bytes))
         .map_err(|source| UkiError::Stub { stub: stub.path.display().to_string(), source })?;
     Ok(Uki {
         bytes,
         root_hash: sealed.root_hash,
         epoch: sealed.epoch,
-        kernel: kernel.version().to_owned(),
+        kernel: version.to_owned(),
         initramfs_bytes: initramfs.len() as u64,
-        modules: choice.modules.iter().map(|chosen| chosen.module.file().to_owned()).collect(),
+        modules: choice.paths.into_keys().collect(),
         stub_was_signed: !stub_image.signatures().is_empty(),
         command_line,
     })
+}
+
+/// What stands behind the stub's own sections.
+fn sections<'a>(
+    release: &'a [u8],
+    command_line: &'a str,
+    version: &'a str,
+    initramfs: &'a [u8],
+    kernel: &'a [u8],
+) -> [NewSection<'a>; 5] {
+    let section = |name, content| NewSection { name, content, is_code: false };
+    [
+        section(".osrel", release),
+        section(".cmdline", command_line.as_bytes()),
+        section(".uname", version.as_bytes()),
+        section(".initrd", initramfs),
+        NewSection { name: ".linux", content: kernel, is_code: true },
+    ]
 }
 
 /// The command line of the host.
@@ -163,6 +177,7 @@ fn command_line(
         data_label: recipe.data_label.clone(),
         etc: recipe.etc,
         off: recipe.off.clone(),
+        deadline: recipe.deadline,
         ..BootParameters::new(record.metadata_image, root_hash)
     };
     let words = choice.words.iter().chain(recipe.words).map(String::as_str);
@@ -201,9 +216,10 @@ fn stub_image(stub: &GivenFile) -> Result<Image<'_>, UkiError> {
     if image.section(".linux").is_some() {
         return Err(no_stub("has a kernel in it already: it is a UKI"));
     }
-    // Without it, no list of revoked versions (SBAT) could name it; with it, it is systemd's of version 252 or later.
+    FirmwareProgram::Stub.check(&image).map_err(|source| UkiError::UnfitStub { stub: name(), source })?;
+    // Without it, no list of revoked versions (SBAT) could name it.
     if image.section(".sbat").is_none() {
-        return Err(no_stub("has no section .sbat: it is not systemd's, or too old"));
+        return Err(no_stub("has no section .sbat, by which firmware is told of bad versions"));
     }
     Ok(image)
 }
@@ -242,7 +258,7 @@ fn check_configuration(
     command_line: &CommandLine,
 ) -> Result<(), UkiError> {
     let Some(configuration) = kernel.configuration(files)? else { return Ok(()) };
-    let are_compressed = choice.modules.iter().any(|chosen| chosen.module.is_compressed());
+    let are_compressed = choice.order.modules().any(Module::is_compressed);
     let names_modules = command_line.others().iter().any(|word| word.starts_with("lsm="));
     Ok(configuration.check(are_compressed, names_modules)?)
 }
@@ -253,11 +269,10 @@ fn modules<'c>(
     kernel: &Kernel,
     choice: &'c Choice,
 ) -> Result<Vec<(&'c str, Vec<u8>)>, UkiError> {
-    let read = |chosen: &'c Chosen| {
-        let content = files.read(&format!("{}/{}", kernel.modules(), chosen.path))?;
-        Ok((chosen.module.file(), content))
+    let read = |(file, path): (&'c String, &String)| {
+        Ok((file.as_str(), files.read(&format!("{}/{path}", kernel.modules()))?))
     };
-    choice.modules.iter().map(read).collect()
+    choice.paths.iter().map(read).collect()
 }
 
 fn of_modules(kernel: &Kernel, source: ModulesError) -> UkiError {

@@ -7,6 +7,7 @@
 mod broker;
 mod command_line;
 mod data;
+mod deadline;
 mod etc;
 mod failure;
 mod files;
@@ -39,6 +40,8 @@ use step::Step;
 
 /// The initramfs.
 const INITRAMFS: &str = "/";
+/// What the kernel has of devices.
+const SYSFS: &str = "/sys";
 /// Where the image is mounted until it is the root.
 const IMAGE: &str = "/sysroot";
 
@@ -57,7 +60,14 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     let mut progress = Progress::new();
     progress.step(Step::Mounts, || mounts::mount(kernel))?;
     let parameters = progress.step(Step::CommandLine, || command_line::read(initramfs))?;
-    progress.step(Step::Modules, || modules::load(kernel, initramfs))?;
+    // What came so far touches no device.
+    let watched = progress.step(Step::Deadline, || {
+        deadline::Watched::start(kernel, parameters.deadline, &subject(&parameters))
+    })?;
+    progress.watch(watched);
+    progress.step(Step::Modules, || {
+        modules::load(kernel, initramfs, Path::new(SYSFS), || data::is_there(&parameters.data_label))
+    })?;
     progress.step(Step::Keyring, || keyring::fill(kernel, initramfs))?;
     let policy = progress.step(Step::Policy, || policy::activate(kernel, initramfs))?;
 

@@ -2,6 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::deadline::Watched;
 use super::failure::Failure;
 use super::refusal::{self, Refusal};
 use super::step::Step;
@@ -11,11 +12,18 @@ use super::step::Step;
 pub(super) struct Progress {
     started_ms: u64,
     steps_ms: Vec<(String, u64)>,
+    /// Who is told which step it is.
+    watched: Option<Watched>,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self { started_ms: now_ms(), steps_ms: Vec::new() }
+        Self { started_ms: now_ms(), steps_ms: Vec::new(), watched: None }
+    }
+
+    /// From now on there is a deadline.
+    pub(super) fn watch(&mut self, watched: Watched) {
+        self.watched = Some(watched);
     }
 
     /// Does a step.
@@ -28,6 +36,9 @@ impl Progress {
         work: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<T, Refusal> {
         refusal::at(step);
+        if let Some(watched) = &mut self.watched {
+            watched.at(step);
+        }
         let begun_ms = now_ms();
         let done = work().map_err(|failure| Refusal { step, failure })?;
         self.steps_ms.push((step.name().to_owned(), now_ms().saturating_sub(begun_ms)));

@@ -20,7 +20,7 @@ static NOW: Mutex<Option<Step>> = Mutex::new(None);
 static RECORD: OnceLock<Record> = OnceLock::new();
 
 /// How long the reason stands on the screen before the machine starts again.
-const SHOWN_FOR: Duration = Duration::from_secs(3);
+pub(super) const SHOWN_FOR: Duration = Duration::from_secs(3);
 
 /// The largest record, in bytes.
 const RECORD_MAX_BYTES: usize = 4096;
@@ -44,8 +44,13 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { why, advice } = &self.failure;
         let why = why.trim_end().replace(":\n", ": ").replace('\n', "; ");
-        write!(f, "boot refused, {}: {why}. To do: {}", self.step, advice.unwrap_or(self.step.advice()))
+        f.write_str(&line(self.step.name(), &why, advice.unwrap_or(self.step.advice())))
     }
+}
+
+/// What is said of a boot that is refused.
+pub(super) fn line(step: &str, why: &str, advice: &str) -> String {
+    format!("boot refused, {step}: {why}. To do: {advice}")
 }
 
 /// From now on a refusal in this process names `step`.
@@ -76,13 +81,8 @@ pub(super) fn take_panics() {
 /// Says why, where it will be found, and starts the machine again.
 pub(super) fn refuse(kernel: &Kernel, refusal: &Refusal) -> ! {
     kernel_log::write(Matters::Alert, &format!("{refusal}. Starting again"));
-    if let Some(Record { data, subject }) = RECORD.get()
-        && let Err(error) = write_record(data, &format!("{refusal}\n{subject}\n"))
-    {
-        kernel_log::write(
-            Matters::Warning,
-            &format!("the reason cannot be kept on the data partition: {error}"),
-        );
+    if let Some(Record { data, subject }) = RECORD.get() {
+        record(data, &refusal.to_string(), subject);
     }
     kernel.sync();
     std::thread::sleep(SHOWN_FOR);
@@ -92,6 +92,14 @@ pub(super) fn refuse(kernel: &Kernel, refusal: &Refusal) -> ! {
             kernel_log::write(Matters::Alert, &format!("{error}; ending, which is a panic of the kernel"));
             std::process::exit(1)
         }
+    }
+}
+
+/// Records what was said on the data partition.
+pub(super) fn record(data: &Directory, line: &str, subject: &str) {
+    if let Err(error) = write_record(data, &format!("{line}\n{subject}\n")) {
+        let text = format!("the reason cannot be kept on the data partition: {error}");
+        kernel_log::write(Matters::Warning, &text);
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) enum Step {
     Mounts,
     /// The command line, compared with the signed one and read.
     CommandLine,
+    /// The process that starts the machine again when the others take too long.
+    Deadline,
     /// The modules of the initramfs.
     Modules,
     /// The certificates of the initramfs, in the keyring of dm-verity.
@@ -43,6 +45,7 @@ impl Step {
         match self {
             Self::Mounts => "mounts",
             Self::CommandLine => "command-line",
+            Self::Deadline => "deadline",
             Self::Modules => "modules",
             Self::Keyring => "keyring",
             Self::Policy => "policy",
@@ -65,6 +68,7 @@ impl Step {
                 "build the UKI with a kernel that has what sealed hosts need (docs/sealed-hosts.md)"
             }
             Self::CommandLine => "start it without further words, or build the UKI anew",
+            Self::Deadline => "give the machine more memory",
             Self::Modules => "build the UKI from the image whose kernel is in it",
             Self::Keyring => "build the UKI with certificates in the form that the kernel reads",
             Self::Policy => "sign the policy with a key that the firmware's db has, and build the UKI anew",

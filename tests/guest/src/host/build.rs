@@ -54,6 +54,8 @@ pub struct Uki<'a> {
     pub policy: Option<(&'a str, &'a Key)>,
     /// The label of the data partition, where it is another one.
     pub data: Option<&'a str>,
+    /// How long its start may take, where it is not as long as usual.
+    pub deadline: Option<&'a str>,
 }
 
 impl Workshop {
@@ -141,6 +143,9 @@ impl Workshop {
         build.arg("--policy-cert").arg(signer.certificate());
         if let Some(label) = uki.data {
             build.args(["--data", label]);
+        }
+        if let Some(seconds) = uki.deadline {
+            build.args(["--deadline", seconds]);
         }
         build.arg("--certificate").arg(self.keys.packs.certificate());
         let words: Vec<&str> = ["console=ttyS0"].iter().chain(uki.append).copied().collect();

@@ -27,6 +27,8 @@ pub enum Boot {
     UnknownSigner,
     /// With one for a data partition of another label.
     NoData,
+    /// With one for such a partition, and a deadline before it is given up.
+    Late,
     /// With a second disk that has a data partition of the same label.
     TwoData,
     /// Without one of the image's packs in the store.
@@ -39,7 +41,7 @@ pub enum Boot {
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -50,6 +52,7 @@ impl Boot {
         Self::WordTwice,
         Self::UnknownSigner,
         Self::NoData,
+        Self::Late,
         Self::TwoData,
         Self::NoPack,
         Self::Page,
@@ -66,6 +69,7 @@ impl Boot {
             Self::UnknownWord
             | Self::WordTwice
             | Self::NoData
+            | Self::Late
             | Self::TwoData
             | Self::Page
             | Self::Enrolled => generation == Generation::V6_12,
@@ -85,6 +89,7 @@ impl Boot {
             Self::WordTwice => "word-twice",
             Self::UnknownSigner => "unknown-signer",
             Self::NoData => "no-data",
+            Self::Late => "late",
             Self::TwoData => "two-data",
             Self::NoPack => "no-pack",
             Self::Page => "page",
@@ -246,6 +251,11 @@ pub const ALL: &[Check] = &[
         "host_data_missing",
         Boot::NoData,
         "without a data partition the boot is refused, and says what there is",
+    ),
+    console(
+        "host_deadline",
+        Boot::Late,
+        "a start that does not come to an end is ended from outside, and the step named that it was at",
     ),
     console("host_data_twice", Boot::TwoData, "of two data partitions none is taken, and both are named"),
     console(

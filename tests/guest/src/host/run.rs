@@ -131,7 +131,8 @@ impl<'w> Boots<'w> {
             Boot::Sealed => {
                 start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
             }
-            Boot::Later | Boot::Page => {}
+            // The late one reboots by itself.
+            Boot::Later | Boot::Page | Boot::Late => {}
             // The earliest date that the firmware leaves as it is.
             Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
             Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
@@ -188,6 +189,11 @@ impl<'w> Boots<'w> {
             }
             Boot::NoData => {
                 self.put_only(disk, &Uki { name: Some("no-data"), data: Some("elsewhere"), ..Uki::default() })
+            }
+            Boot::Late => {
+                let deadline = Some(DEADLINE);
+                let uki = Uki { name: Some("late"), data: Some("elsewhere"), deadline, ..Uki::default() };
+                self.put_only(disk, &uki)
             }
             Boot::UnknownSigner => {
                 // It owns the firmware's keys, and is not in db.
@@ -266,9 +272,13 @@ const REFUSALS: &[(&str, &str, &str)] = &[
     ("host_word_twice", "command-line", "\"sealpack.etc\" is on the command line twice"),
     ("host_unknown_signer", "policy", "the kernel has no certificate of the signer"),
     ("host_data_missing", "data-partition", "no filesystem has the label elsewhere; there are /dev/vda ("),
+    ("host_deadline", "data-partition", "all steps may take 19 s together, and this one is not done"),
     ("host_data_twice", "data-partition", "2 filesystems have the label sealpack-data: /dev/vda2, /dev/vd"),
     ("host_incomplete_image", "image", "the pack /data/store/packs/sha256/"),
 ];
+
+/// The data partition is waited for 20 s: the deadline is over within that time, whenever that begins.
+const DEADLINE: &str = "19";
 
 /// What systemd-boot says when the firmware does not take a UKI.
 const ACCESS_DENIED: &str = "Access denied";
@@ -317,6 +327,9 @@ fn console(name: &str, ended: &Ended) -> Result<()> {
                 "it was refused for something else: {refusal}"
             );
         }
+    }
+    if name == "host_deadline" {
+        ensure!(ended.ended_by_us.is_none(), "the machine did not start again: {:?}", ended.ended_by_us);
     }
     ensure!(!log.contains("login:") || name == "host_refuses_wrong_root", "the system was started");
     Ok(())

@@ -25,6 +25,10 @@ END
 # It would replace the signed boot loader by the unsigned one of the image.
 ln -sf /dev/null /etc/systemd/system/systemd-boot-update.service
 
+# They would put what is in /var, which nobody signed, over /usr and /etc at each boot.
+ln -sf /dev/null /etc/systemd/system/systemd-sysext.service
+ln -sf /dev/null /etc/systemd/system/systemd-confext.service
+
 # Without a reader, the kernel loses records of what it denied.
 systemctl enable systemd-journald-audit.socket
 

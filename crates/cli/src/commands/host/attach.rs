@@ -44,7 +44,12 @@ impl Attach {
         let mut signers = Vec::new();
         for file in &self.signature {
             let named = |error: CommandError| error.about(&file.display().to_string());
-            let signature = signing::read_signature(&input::read(file)?);
+            let content = input::read(file)?;
+            if content.starts_with(b"MZ") {
+                return Err(named(CommandError::failed("this is a program, not a signature of one"))
+                    .hint("`sbsign --detached` writes the signature alone; without it, its output is signed already"));
+            }
+            let signature = signing::read_signature(&content);
             let signature = signature.map_err(|error| named(CommandError::failed(error)))?;
             let attached = signing::attach(&bytes, &signature, &certificates);
             let (signed, signer) = attached.map_err(|error| named(error.into()))?;

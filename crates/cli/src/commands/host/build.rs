@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use sealpack_format::boot::{DataLabel, Etc, Hardening};
+use sealpack_format::boot::{DataLabel, Deadline, Etc, Hardening};
 use sealpack_host::signing;
 use sealpack_host::uki::{self, GivenFile, Recipe, Uki};
 use sealpack_node::keys::{SigningKey, read_certificates};
@@ -21,9 +21,11 @@ use crate::show;
 /// first process are those of the image. The same inputs give the same file, but for an ECDSA signature.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
-  sealpack host build host:3 -o unsigned.efi --policy p.p7b --certificate packs.crt --unsigned
-  sbsign --key b.key --cert b.crt --output sealed_3.efi unsigned.efi")]
+  sealpack host build host:3 -o . --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --key boot.key --cert boot.crt
+  sealpack host build host:3 -o unsigned.efi --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --unsigned
+  sbsign --key boot.key --cert boot.crt --output sealed_3.efi unsigned.efi")]
 pub(crate) struct Build {
     /// The image: a name, or a whole digest. It has to be sealed.
     image: String,
@@ -48,7 +50,7 @@ pub(crate) struct Build {
     /// The kernel's version [default: the newest in the image].
     #[arg(long, value_name = "VERSION")]
     kernel: Option<String>,
-    /// systemd's stub, of systemd 254 or later [default: /usr/lib/systemd/boot/efi/linuxx64.efi.stub of the image].
+    /// systemd's stub, of systemd 257 or later [default: /usr/lib/systemd/boot/efi/linuxx64.efi.stub of the image].
     #[arg(long, value_name = "FILE")]
     stub: Option<PathBuf>,
     /// Sealpack's first process, a static program [default: /usr/lib/sealpack/init of the image].
@@ -70,6 +72,9 @@ pub(crate) struct Build {
     /// The label of the data partition.
     #[arg(long, value_name = "LABEL", default_value_t)]
     data: DataLabel,
+    /// How long the start may take until systemd is started, in seconds (10 to 3600): then the machine starts again.
+    #[arg(long, value_name = "SECONDS", default_value_t)]
+    deadline: Deadline,
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
@@ -103,6 +108,7 @@ impl Build {
             data_label: self.data.clone(),
             etc: self.etc,
             off: self.off.iter().copied().collect(),
+            deadline: self.deadline,
         };
         let uki = uki::build(&store, &record, recipe)?;
         if uki.stub_was_signed {

@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use sealpack_host::disk::{BOOT_LOADER, NewDisk, Tools};
 use sealpack_host::image::ImageFiles;
 use sealpack_host::signing::sign;
+use sealpack_host::uki::GivenFile;
 use sealpack_store::{ImageRecord, Store};
 
+use super::input;
 use crate::args::{BootSigningArgs, parse_size};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -53,7 +55,9 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        context.output.when_interrupted("no disk was made");
+        context
+            .output
+            .when_interrupted("no disk was made; the next one that is made there removes what was begun");
         let (_lock, store) = context.open_for_reading()?;
         let images = self.images.iter().map(|name| context.find_whole(&store, name));
         let images: Vec<ImageRecord> = images.collect::<Result<_, _>>()?;
@@ -77,11 +81,9 @@ impl Disk {
         context: &Context,
         store: &Store,
         images: &[ImageRecord],
-    ) -> Result<Vec<u8>, CommandError> {
+    ) -> Result<GivenFile, CommandError> {
         if let Some(path) = &self.boot_loader {
-            let cannot =
-                |error| CommandError::failed(format_args!("cannot read {}: {error}", path.display()));
-            return std::fs::read(path).map_err(cannot);
+            return Ok(GivenFile { path: path.clone(), bytes: input::read(path)? });
         }
         let Some(key) = self.signing.signer(context.output)? else {
             return Err(CommandError::usage(
@@ -90,7 +92,7 @@ impl Disk {
         };
         let first = images.first().ok_or_else(|| CommandError::usage("no image is given"))?;
         let unsigned = ImageFiles::open(store, first)?.read(BOOT_LOADER)?;
-        Ok(sign(&unsigned, &key)?)
+        Ok(GivenFile { path: BOOT_LOADER.into(), bytes: sign(&unsigned, &key)? })
     }
 }
 

@@ -24,8 +24,9 @@ use crate::error::CommandResult;
 /// From the firmware to the last program, what runs on such a host is what somebody signed, and root cannot undo that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sealpack host build host:3 -o . --policy p.p7b --certificate packs.crt --key b.key --cert b.crt
   sealpack host check host:1
+  sealpack host build host:1 -o sealed_1.efi --policy p.p7b --policy-cert policy.crt \\
+      --certificate packs.crt --key boot.key --cert boot.crt
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
   sealpack host keep")]

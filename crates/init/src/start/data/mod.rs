@@ -18,6 +18,10 @@ use label::Found;
 
 /// How long devices are waited for: drivers find them in their own time.
 const WAIT: Duration = Duration::from_secs(20);
+/// Where the kernel lists them.
+const CLASSES: &str = "/sys/class/block";
+/// Where their files are.
+const FILES: &str = "/dev";
 /// How often they are looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -60,11 +64,20 @@ fn mount_at(kernel: &Kernel, device: &str, target: &Path) -> Result<(), Failure>
     Ok(kernel.attach(&mount, mounts::open(target)?)?)
 }
 
+/// Whether a filesystem has the label, or several have, as far as devices are there yet.
+pub(super) fn is_there(label: &DataLabel) -> bool {
+    let devices = devices::all(Path::new(CLASSES), Path::new(FILES));
+    devices.is_ok_and(|devices| match label::find(label, devices) {
+        Ok(_) => true,
+        Err(error) => !error.may_pass(),
+    })
+}
+
 /// Waits until just one filesystem has the label.
 fn wait_for(label: &DataLabel) -> Result<Found, Failure> {
     let begun = Instant::now();
     loop {
-        match label::find(label, devices::all(Path::new("/sys/class/block"), Path::new("/dev"))?) {
+        match label::find(label, devices::all(Path::new(CLASSES), Path::new(FILES))?) {
             Err(error) if error.may_pass() && begun.elapsed() < WAIT => std::thread::sleep(INTERVAL),
             found => return found.map_err(Failure::from),
         }

@@ -1,13 +1,13 @@
 //! Versions, as far as they are compared here.
 
 /// The numbers at the beginning of a version: `257`, `13` of `257.13-1~deb13u1`.
-pub(super) fn numbers(version: &str) -> Vec<u32> {
+pub(crate) fn numbers(version: &str) -> Vec<u32> {
     let numbers = version.split(['.', '-', '~', '+']).map_while(|part| part.parse().ok());
     numbers.collect()
 }
 
 /// Whether a version is at least this one, as far as that one goes.
-pub(super) fn is_at_least(version: &str, least: &[u32]) -> bool {
+pub(crate) fn is_at_least(version: &str, least: &[u32]) -> bool {
     numbers(version).as_slice() >= least
 }
 
