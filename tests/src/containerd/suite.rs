@@ -1,6 +1,6 @@
 //! containerd's own tests of snapshotters, built of Debian 12's packages: its source, and a compiler of the same release.
 
-use super::Enclosure;
+use super::{Containerd, Enclosure};
 use crate::apt::Archive;
 use crate::command::run;
 use crate::paths;
@@ -74,16 +74,31 @@ fn compile(root: &Path, place: &Path, built: &Path) -> Result<()> {
     run(&mut go).map(drop)
 }
 
-/// Runs the tests on a program that takes `--socket PATH --store DIR`.
+/// Runs the tests on a snapshotter that a containerd of its own has.
 ///
 /// # Errors
 /// If one fails; all that was printed is in the error.
+pub fn test_stock(containerd: &Containerd, snapshotter: &str) -> Result<Output> {
+    let mut command = command(containerd.enclosure())?;
+    command.env("CONTAINERD", containerd.socket()).env("NAME", snapshotter);
+    run(&mut command)
+}
+
+/// Runs the tests on a program that takes `--socket PATH --store DIR`.
+///
+/// # Errors
+/// As [`test_stock`].
 pub fn test(enclosure: &Enclosure, snapshotter: &Path) -> Result<Output> {
-    let (temporary, sockets) = (enclosure.data("suite"), enclosure.socket("suite"));
-    fs::create_dir_all(&temporary)?;
+    let sockets = enclosure.socket("suite");
     fs::create_dir_all(&sockets)?;
+    run(command(enclosure)?.env("SOCKETS", &sockets).env("SNAPSHOTTER", snapshotter))
+}
+
+fn command(enclosure: &Enclosure) -> Result<Command> {
+    let temporary = enclosure.data("suite");
+    fs::create_dir_all(&temporary)?;
     let mut command = enclosure.command(program()?);
     command.args(["-test.v", "-test.timeout=300s", "-test.root"]).current_dir(&temporary);
-    command.env("TMPDIR", &temporary).env("SOCKETS", &sockets).env("SNAPSHOTTER", snapshotter);
-    run(&mut command)
+    command.env("TMPDIR", &temporary);
+    Ok(command)
 }

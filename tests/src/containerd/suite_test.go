@@ -1,5 +1,6 @@
-// Calls containerd's own tests of snapshotters on a program that serves them on a socket. Each test gets a program
-// and a directory of its own. $SNAPSHOTTER is the program, $SOCKETS where sockets are put.
+// Calls containerd's own tests of snapshotters, over a socket, on a snapshotter of a containerd that runs, or on a program
+// that serves one. $CONTAINERD is the socket of the first, and $NAME the snapshotter's name. $SNAPSHOTTER is the program;
+// each test gets one for itself, with a directory of its own and its socket in $SOCKETS.
 package suite
 
 import (
@@ -21,6 +22,17 @@ import (
 )
 
 func TestSnapshotter(t *testing.T) {
+	if socket := os.Getenv("CONTAINERD"); socket != "" {
+		testsuite.SnapshotterSuite(t, os.Getenv("NAME"), func(context.Context, string) (snapshots.Snapshotter, func() error, error) {
+			connection, err := dial(socket)
+			if err != nil {
+				return nil, nil, err
+			}
+			client := snapshotsapi.NewSnapshotsClient(connection)
+			return proxy.NewSnapshotter(client, os.Getenv("NAME")), connection.Close, nil
+		})
+		return
+	}
 	// The tests run side by side.
 	var number int32
 	testsuite.SnapshotterSuite(t, "sealpack", func(ctx context.Context, root string) (snapshots.Snapshotter, func() error, error) {
@@ -42,11 +54,9 @@ func start(socket, store string) (snapshots.Snapshotter, func() error, error) {
 		}
 		return program.Wait()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	connection, err := grpc.DialContext(ctx, "unix://"+socket, grpc.WithInsecure(), grpc.WithBlock())
+	connection, err := dial(socket)
 	if err != nil {
-		return nil, nil, fmt.Errorf("no answer on %s: %v, %v", socket, err, stop())
+		return nil, nil, fmt.Errorf("%v, %v", err, stop())
 	}
 	snapshotter := proxy.NewSnapshotter(snapshotsapi.NewSnapshotsClient(connection), "sealpack")
 	return snapshotter, func() error {
@@ -55,4 +65,14 @@ func start(socket, store string) (snapshots.Snapshotter, func() error, error) {
 		}
 		return stop()
 	}, nil
+}
+
+func dial(socket string) (*grpc.ClientConn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	connection, err := grpc.DialContext(ctx, "unix://"+socket, grpc.WithInsecure(), grpc.WithBlock())
+	if err != nil {
+		return nil, fmt.Errorf("no answer on %s: %v", socket, err)
+	}
+	return connection, nil
 }
