@@ -1,6 +1,6 @@
 //! The tools of the composefs project: those that the program under test is, and the C ones.
 
-use crate::command::{attempt, find, run};
+use crate::command::{self, attempt, find, run};
 use crate::program;
 use anyhow::{Context, Result};
 use std::ffi::OsStr;
@@ -40,6 +40,15 @@ impl Tools {
             symlink(sealpack.canonicalize()?, links.path().join(name))?;
         }
         Ok(Self { directory: links.path().to_owned(), _links: Some(links) })
+    }
+
+    /// The version of the package that they are of, if it is one of Debian's that [`fetch_c`](Self::fetch_c) has fetched: they
+    /// do not say it themselves.
+    pub fn version(&self) -> String {
+        let changelog = self.directory.join("../root/usr/share/doc/composefs/changelog.Debian.gz");
+        let text = command::stdout(Command::new("gzip").arg("-dc").arg(changelog)).unwrap_or_default();
+        let version = text.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+        version.map_or_else(|| "of this machine".to_owned(), |(version, _)| version.to_owned())
     }
 
     /// The C tools: those in the directory `$COMPOSEFS_C_TOOLS`, or those in `$PATH`, or those that

@@ -26,6 +26,14 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "sbsigntool", program: "sbverify", purpose: "a second opinion on what firmware takes" },
     Package { name: "cpio", program: "cpio", purpose: "a second opinion on an initramfs" },
     Package { name: "softhsm2", program: "softhsm2-util", purpose: "a token to keep keys in" },
+    Package { name: "runc", program: "/usr/sbin/runc", purpose: "makes containers" },
+    Package { name: "crun", program: "crun", purpose: "makes containers, too" },
+    Package { name: "podman", program: "podman", purpose: "runs containers of mounted images" },
+    Package {
+        name: "golang-github-containers-common",
+        program: "/usr/share/containers/seccomp.json",
+        purpose: "which system calls containers may make",
+    },
     Package { name: "opensc", program: "pkcs11-tool", purpose: "makes keys in it" },
 ];
 
@@ -95,6 +103,13 @@ pub const FOR_ORACLE: &[Package] = &[
 pub const FOR_BENCH: &[Package] = &[
     Package { name: "binutils", program: "strip", purpose: "shows how large the program is without symbols" },
     Package { name: "cryptsetup-bin", program: "veritysetup", purpose: "makes dm-verity hash trees" },
+];
+
+/// What the benchmarks compare with where it is installed, besides what they need.
+pub const PEERS: &[Package] = &[
+    Package { name: "umoci", program: "umoci", purpose: "unpacks images" },
+    Package { name: "podman", program: "podman", purpose: "pulls images" },
+    Package { name: "fsverity", program: "fsverity", purpose: "computes fs-verity digests" },
 ];
 
 /// Those of `packages` that are not installed.

@@ -1,6 +1,7 @@
 //! The `sealpack` program under test.
 
 use crate::command::{self, attempt, run};
+use crate::files;
 use crate::paths;
 use crate::schema;
 use anyhow::{Context, Result};
@@ -199,20 +200,8 @@ impl Sealpack {
     /// # Errors
     /// If the store cannot be read.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let (store, mut found) = (self.store(), Vec::new());
-        let mut pending = vec![store.clone()];
-        while let Some(dir) = pending.pop() {
-            for entry in std::fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    pending.push(entry.path());
-                } else {
-                    found.push(relative(&entry.path(), &store));
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+        let store = self.store();
+        Ok(files::below(&store)?.iter().map(|path| relative(path, &store)).collect())
     }
 }
 

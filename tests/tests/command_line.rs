@@ -14,10 +14,10 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 26] = [
     "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
     "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
-    "host",
+    "host", "run", "bundle",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.
@@ -106,7 +106,8 @@ fn examples_in_the_help_are_commands_that_the_program_understands() -> Result<()
         for example in examples {
             let command = example.split([';', '|', '>', '#']).next().unwrap_or_default();
             for part in command.split("&&") {
-                // "--help" behind it has everything before it parsed, and nothing done.
+                // "--help" behind it has everything before it parsed, and nothing done; what follows "--" is a container's.
+                let part = part.split(" -- ").next().unwrap_or(part);
                 let words = part.split_whitespace().skip(1).map(|word| word.replace('…', &"0".repeat(64)));
                 let arguments: Vec<String> = words.chain(["--help".to_owned()]).collect();
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

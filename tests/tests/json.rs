@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{is_root, stdout};
-use sealpack_tests::host_image::HostImage;
+use sealpack_tests::host_image::{HostImage, boot_loader};
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::Packing;
 use sealpack_tests::program::{Sealpack, start, under_test};
@@ -12,8 +12,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
-/// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project.
-const WITHOUT: [&str; 3] = ["cat", "compat", "generate"];
+/// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project, what a container
+/// prints.
+const WITHOUT: [&str; 4] = ["cat", "compat", "generate", "run"];
 
 /// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
 /// same.
@@ -157,7 +158,9 @@ fn seals(desk: &Desk) -> Result<()> {
 
 /// What firmware starts, of an image that is made for it.
 fn ukis(desk: &Desk) -> Result<()> {
-    let source = HostImage::new().layout(&desk.dir.path().join("host"))?.source();
+    let mut image = HostImage::new();
+    image.set("usr/lib/systemd/boot/efi/systemd-bootx64.efi", boot_loader("257.13-1~deb13u1"));
+    let source = image.layout(&desk.dir.path().join("host"))?.source();
     let key = ["--key", "a.key", "--cert", "a.crt"];
     desk.prints("pull", &[&source, "--name", "host"])?;
     desk.prints("seal", &[&["host"][..], &key].concat())?;
@@ -174,9 +177,8 @@ fn ukis(desk: &Desk) -> Result<()> {
     ensure!(output.status.code() == Some(3), "{output:?}");
     schema::document(&output.stdout).context("host check")?;
     desk.seen.borrow_mut().insert("host check".to_owned());
-    let disk =
-        ["host", "--uki", "signed.efi", "--boot-loader", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
-    desk.prints("host disk", &disk)?;
+    let disk = ["host", "--uki", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
+    desk.prints("host disk", &[&disk[..], &key].concat())?;
     desk.prints("rm", &["host"]).map(drop)
 }
 
@@ -238,6 +240,10 @@ fn policies(desk: &Desk) -> Result<()> {
 
 fn mounts(desk: &Desk) -> Result<()> {
     desk.prints("mount", &["one", "mnt", "--plan", "--at-most", "verified"])?;
+    // What the image does not have is no program to start, and what is not there is no profile.
+    let written =
+        desk.prints("bundle", &["one", "unmounted", "--no-mount", "--seccomp", "unconfined", "--", "/tool"])?;
+    ensure!(written["mount"].is_null() && written["config_json"] == "unmounted/config.json", "{written:#}");
     if !is_root() {
         skip("mounting needs the superuser");
         return Ok(());
@@ -245,6 +251,11 @@ fn mounts(desk: &Desk) -> Result<()> {
     std::fs::create_dir(desk.dir.path().join("mnt"))?;
     let mounted = desk.prints("mount", &["one", "mnt", "--at-most", "verified"])?;
     let seen = desk.prints("verify", &["one"]);
+    ["upper", "work"].iter().try_for_each(|name| std::fs::create_dir(desk.dir.path().join(name)))?;
+    let upper = ["--upper", "upper", "--work", "work", "--seccomp", "unconfined", "--", "/tool"];
+    let written = desk.prints("bundle", &[&["one", "bundle"], &upper[..]].concat())?;
+    ensure!(written["mount"]["read_write"] == true, "{written:#}");
+    desk.prints("umount", &["bundle/rootfs"])?;
     let unmounted = desk.prints("umount", &["mnt"])?;
     ensure!(mounted["metadata_image"] == unmounted["metadata_image"], "{mounted:#} {unmounted:#}");
     seen.map(drop)

@@ -26,6 +26,8 @@ fn every_benchmark_runs_and_its_report_is_compared_with_itself() -> Result<()> {
         "entries",
         "start",
         "tree",
+        "digest",
+        "copy",
     ] {
         let table = named(name).with_context(|| format!("no table {name}"))?;
         let rows = table["rows"].as_array().context("no rows")?;
@@ -34,6 +36,13 @@ fn every_benchmark_runs_and_its_report_is_compared_with_itself() -> Result<()> {
             let samples = row["samples"].as_array().context("no samples")?;
             ensure!(samples.len() == 1 && samples[0]["wall"].as_f64() > Some(0.0), "{name}: {row}");
         }
+    }
+    let goals: Vec<&Value> = tables.iter().filter_map(|table| table["goals"].as_array()).flatten().collect();
+    for what in
+        ["the floor", "blocked", "sealpack images: peak", "1,000,000 entries, packs: time", "stripped"]
+    {
+        let has = |goal: &&Value| goal["what"].as_str().is_some_and(|text| text.contains(what));
+        ensure!(goals.iter().any(has), "no goal of {what}: {goals:?}");
     }
     let output = xtask().args(["bench", "start", "--smoke", "--compare"]).arg(&json).output()?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -11,6 +11,8 @@ pub(crate) struct CommandError {
     kind: Kind,
     error: Box<dyn Error + Send + Sync>,
     hint: Option<String>,
+    /// The exit status, where it is not that of the kind.
+    status: Option<u8>,
 }
 
 /// From what says least to what says most, as their exit statuses are.
@@ -26,7 +28,7 @@ enum Kind {
 
 impl CommandError {
     pub(crate) fn failed(message: impl fmt::Display) -> Self {
-        Self { kind: Kind::Failed, error: message.to_string().into(), hint: None }
+        Self { kind: Kind::Failed, error: message.to_string().into(), hint: None, status: None }
     }
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
@@ -57,8 +59,26 @@ impl CommandError {
         Self { error, ..self }
     }
 
+    /// Ends the program with another status than its kind has.
+    pub(crate) fn exit_as(self, status: u8) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// Ends the program with the status that its kind has.
+    pub(crate) fn exit_as_its_kind(self) -> Self {
+        Self { status: None, ..self }
+    }
+
+    /// Ends the program with another status than its kind has, unless it has such a status already.
+    pub(crate) fn or_exit_as(self, status: u8) -> Self {
+        Self { status: self.status.or(Some(status)), ..self }
+    }
+
     /// 1 failed, 2 usage, 3 refused: verification failed, or a required level was not reached.
     pub(crate) const fn exit_status(&self) -> u8 {
+        if let Some(status) = self.status {
+            return status;
+        }
         match self.kind {
             Kind::Failed => 1,
             Kind::Usage => 2,
@@ -99,7 +119,7 @@ impl CommandError {
             false => Kind::Failed,
         };
         let hint = hint::of(&error);
-        Self { kind, error: error.into(), hint }
+        Self { kind, error: error.into(), hint, status: None }
     }
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod compat;
+mod container;
 mod context;
 #[cfg(test)]
 mod documented;

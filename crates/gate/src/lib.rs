@@ -17,6 +17,7 @@ pub mod remark;
 pub mod rollback;
 pub mod seal;
 pub mod seals;
+pub mod usable;
 pub mod verify;
 
 pub use admission::{Admission, NotAdmitted};

@@ -2,33 +2,96 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP.
 const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// Calls `hear` when one of the signals comes that ask a program to end; then it ends the process as it would have without
 /// this. Those that the process was started to ignore (`nohup`) are ignored as before. Programs that are started later
-/// are not concerned: [`std::process`] clears the mask for them.
+/// hear them only if they are [started to](hears_all).
 ///
 /// Must be called before other threads are started, for those get the signals as they always did.
 ///
 /// # Errors
 /// When there is no thread to be had.
 pub fn before_it_ends(hear: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let heard = set_of(SIGNALS.into_iter().filter(|signal| ends_the_process(*signal)));
-    mask(libc::SIG_BLOCK, &heard);
-    let waiting = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let mut signal = 0;
-        // SAFETY: both are valid for the call; the signals in the set are blocked, in this thread too.
-        if unsafe { libc::sigwait(&raw const heard, &raw mut signal) } != 0 {
-            return;
+    let mut hear = Some(hear);
+    wait_for_each(&SIGNALS, move |signal, heard| {
+        if let Some(hear) = hear.take() {
+            hear();
         }
-        hear();
-        mask(libc::SIG_UNBLOCK, &heard);
+        mask(libc::SIG_UNBLOCK, heard);
         // SAFETY: no memory is involved.
         unsafe { libc::kill(libc::getpid(), signal) };
+        ControlFlow::Break(())
+    })
+}
+
+/// Signals that a program passes on to one that it runs for somebody: those that users, terminals and systems send, of
+/// which none is about this process's own doing.
+const PASSED_ON: [libc::c_int; 11] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+    libc::SIGPWR,
+    libc::SIGURG,
+];
+
+/// Calls `hear` with the number of each signal of those that can be passed on, when it comes, for as long as this process
+/// goes on; none of them does anything to it any more. Those that it was started to ignore (`nohup`) are ignored as
+/// before. Programs that are started later hear them only if they are [started to](hears_all).
+///
+/// Must be called before other threads are started, for those get the signals as they always did.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn instead_of_ending(mut hear: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
+    wait_for_each(&PASSED_ON, move |signal, _| {
+        hear(signal);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Blocks those of the signals that are not ignored, and has a thread call `hear` with each that comes and with all that are
+/// blocked, as long as it wants more.
+fn wait_for_each(
+    signals: &[libc::c_int],
+    mut hear: impl FnMut(libc::c_int, &libc::sigset_t) -> ControlFlow<()> + Send + 'static,
+) -> io::Result<()> {
+    let heard = set_of(signals.iter().copied().filter(|signal| ends_the_process(*signal)));
+    mask(libc::SIG_BLOCK, &heard);
+    let waiting = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        loop {
+            let mut signal = 0;
+            // SAFETY: both are valid for the call; the signals in the set are blocked, in this thread too.
+            if unsafe { libc::sigwait(&raw const heard, &raw mut signal) } != 0
+                || hear(signal, &heard).is_break()
+            {
+                return;
+            }
+        }
     });
     waiting.map(drop).inspect_err(|_| mask(libc::SIG_UNBLOCK, &heard))
+}
+
+/// Has a program hear every signal, of which this process may keep some from itself: what it starts inherits that.
+pub fn hears_all(command: &mut Command) {
+    let unmask = || {
+        mask(libc::SIG_SETMASK, &set_of(std::iter::empty()));
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes a set on the stack and sets the mask, of which both may be done there
+    // (signal-safety(7)); it takes no memory and no lock.
+    unsafe { command.pre_exec(unmask) };
 }
 
 /// Ignores all signals that can be, but those that tell of a child's end: for a process that is to go on whatever others

@@ -36,6 +36,8 @@ mod raw;
 pub mod seccomp;
 #[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]
 pub mod sha256;
+pub mod terminal;
+pub mod writeback;
 
 pub use call::{Call, Error, Kernel};
 pub use confine::KeptOpen;

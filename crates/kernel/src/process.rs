@@ -1,7 +1,9 @@
 //! Processes made of this one (fork(2), wait(2)).
 
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 
 use crate::{Error, Kernel};
 
@@ -61,6 +63,39 @@ impl Kernel {
         )?;
         Ok(waited.map(|(_, status)| status))
     }
+
+    /// Has this process become the parent of its children's children whose own parent ends, so that it can wait for them
+    /// (prctl(2), `PR_SET_CHILD_SUBREAPER`). What it starts itself does not inherit that.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn adopt_orphans(&self) -> Result<(), Error> {
+        let own = Some(rustix::process::getpid());
+        let adopt = || rustix::process::set_child_subreaper(own);
+        self.call("prctl", || "PR_SET_CHILD_SUBREAPER, 1".into(), adopt)
+    }
+
+    /// Opens a process, which is then meant even when another one gets its number (pidfd_open(2)).
+    ///
+    /// # Errors
+    /// `ESRCH` when there is none.
+    pub fn open_process(&self, process: Pid) -> Result<OwnedFd, Error> {
+        let arguments = || format!("{}, 0", process.as_raw_nonzero());
+        self.call("pidfd_open", arguments, || rustix::process::pidfd_open(process, PidfdFlags::empty()))
+    }
+
+    /// Sends a signal, by its number, to a process that is [open](Self::open_process).
+    ///
+    /// # Errors
+    /// `ESRCH` when it has ended, `EINVAL` for what is no signal.
+    pub fn signal_process(&self, process: impl AsFd, signal: i32) -> Result<(), Error> {
+        let fd = process.as_fd();
+        self.call(
+            "pidfd_send_signal",
+            || format!("[{}], {signal}, NULL, 0", fd.as_raw_fd()),
+            || crate::raw::pidfd_send_signal(fd, signal),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +119,21 @@ mod tests {
         if let Err(error) = Kernel::new().touch_memory() {
             assert!([Errno::NOMEM, Errno::PERM].contains(&error.errno()), "{error}");
         }
+    }
+
+    #[test]
+    fn a_process_that_is_open_can_be_sent_any_signal_until_it_has_ended() {
+        let kernel = Kernel::new();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        let process = kernel.open_process(pid).unwrap();
+        assert_eq!(kernel.signal_process(&process, 999).unwrap_err().errno(), Errno::INVAL);
+        kernel.signal_process(&process, libc::SIGRTMIN() + 3).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGRTMIN() + 3));
+        let error = kernel.signal_process(&process, 15).unwrap_err();
+        assert!(error.to_string().starts_with("pidfd_send_signal(["), "{error}");
+        assert_eq!(error.errno(), Errno::SRCH);
     }
 
     #[test]

@@ -69,6 +69,24 @@ pub(crate) fn fork_single_threaded() -> Result<Option<Pid>, Errno> {
     Ok(i32::try_from(child).ok().and_then(Pid::from_raw))
 }
 
+/// `pidfd_send_signal(fd, signal, NULL, 0)` (kernel/signal.c; from Linux 5.1), for any signal, those of real time included.
+pub(crate) fn pidfd_send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: takes numbers; of what is sent with the signal nothing is given, and so nothing is read.
+    checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, no_info, 0) })
+        .map(drop)
+}
+
+/// `sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE)`: begins to write dirty pages back, and waits for none of
+/// them (fs/sync.c). A length of 0 goes to the end of the file.
+pub(crate) fn begin_write_back(fd: BorrowedFd<'_>, offset: i64, length: i64) -> Result<(), Errno> {
+    // SAFETY: takes numbers, one of them a descriptor that is open for as long as it is borrowed, and touches no memory of
+    // the caller's.
+    let result =
+        unsafe { libc::sync_file_range(fd.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+    checked(result.into()).map(drop)
+}
+
 /// `prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0)` (kernel/sys.c; from Linux 6.3).
 pub(crate) fn refuse_written_code() -> Result<(), Errno> {
     let none: libc::c_ulong = 0;

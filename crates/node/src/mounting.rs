@@ -28,6 +28,9 @@ pub struct Options {
     pub required: Level,
     /// The level above which nothing is tried.
     pub at_most: Level,
+    /// Whether each object is looked for in the packs before anything is mounted. Without that, one that no pack has is an
+    /// error when it is read; the kernel checks what is there either way.
+    pub look_for_objects: bool,
 }
 
 impl Options {
@@ -42,6 +45,7 @@ impl Options {
             nosuid: false,
             required,
             at_most: Level::Enforced,
+            look_for_objects: true,
         }
     }
 }
@@ -56,7 +60,7 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
     Ok(Request {
         image: store.metadata_image_path(&record.metadata_image),
         image_id: record.metadata_image,
-        objects: objects(store, record, options.at_most)?,
+        objects: objects(store, record, &options)?,
         writable: options.writable,
         target: options.target,
         read_only: options.read_only,
@@ -68,13 +72,15 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
 }
 
 /// Where the contents are, and the signatures if they are to be tried.
-fn objects(store: &Store, record: &ImageRecord, at_most: Level) -> Result<Objects, Error> {
+fn objects(store: &Store, record: &ImageRecord, options: &Options) -> Result<Objects, Error> {
     if record.objects == ObjectForm::Packs {
-        let seal = if at_most >= Level::Signed { seals::read(store, record)? } else { None };
+        let seal = if options.at_most >= Level::Signed { seals::read(store, record)? } else { None };
         let (metadata, packs) = mount_parts(store, record, seal.as_ref())?;
         // overlayfs wants two layers, and an image without objects has no pack.
         if !packs.is_empty() {
-            look_for_objects(store, record, &packs)?;
+            if options.look_for_objects {
+                look_for_objects(store, record, &packs)?;
+            }
             return Ok(Objects::Packs { metadata, packs, are_complete: true });
         }
     }

@@ -69,6 +69,9 @@ pub(crate) const PARTIAL: &str = "partial";
 /// Where damaged files go. Nothing in it is ever used again; it is the user's to look at and to delete.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
+/// What containers change of their images, in a directory for each container.
+pub(crate) const CONTAINERS: &str = "containers";
+
 /// The directory of the snapshotter's snapshots. Nothing else looks into it.
 pub(crate) const SNAPSHOTTER: &str = "snapshotter";
 
@@ -86,7 +89,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
 pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
-pub(crate) const DIRECTORIES_AT_ROOT: [&str; 13] = [
+pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
     OBJECTS,
     PACKS_PARENT,
     IMAGES,
@@ -98,6 +101,7 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 13] = [
     EPOCHS,
     TMP,
     QUARANTINE,
+    CONTAINERS,
     SNAPSHOTTER,
     LOST_AND_FOUND,
 ];

@@ -20,7 +20,7 @@ use crate::integrity::Integrity;
 use crate::lock::{Lock, LockKind, Patience};
 use crate::meta::{Feature, Meta};
 use crate::modes;
-use crate::places::{self, TMP};
+use crate::places::{self, CONTAINERS, TMP};
 use crate::verified::Verified;
 
 /// How long calls that take a lock by themselves wait for it.
@@ -143,6 +143,13 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Where what containers change of their images is, in a directory for each container. Those who run them make it,
+    /// and remove what is in it; the store never does.
+    #[must_use]
+    pub fn containers_path(&self) -> PathBuf {
+        self.root.at(CONTAINERS)
     }
 
     /// Where a snapshotter keeps its snapshots, beside what the store has; it makes the directory when it needs it.

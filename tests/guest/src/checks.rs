@@ -98,6 +98,10 @@ pub const ALL: &[Check] = &[
     bare("verified_mount", "an image in a store on ext4 is mounted as verified and runs"),
     bare("verified_corrupt_object", "an object changed on the disk is an I/O error when it is read"),
     bare("verified_swapped_object", "an object replaced by another file is refused when it is opened"),
+    bare(
+        "verified_remembered",
+        "what a mount found of an image's objects is looked for again when one was replaced, or has gone",
+    ),
     bare("verified_swapped_metadata", "a metadata image replaced by another one is not mounted"),
     bare(
         "signature_kinds",
@@ -182,6 +186,10 @@ pub const ALL: &[Check] = &[
     sealed(
         "policy_check_agrees",
         "`sealpack policy check` predicts what the kernel decides about each executable of each image",
+    ),
+    sealed(
+        "figure_enforced_mount",
+        "prints how long an enforced mount takes, beside the same filesystems mounted by hand",
     ),
     sealed(
         "figure_python_start",

@@ -13,6 +13,7 @@ pub mod disk;
 #[cfg(test)]
 mod documented;
 pub mod emulator;
+pub mod figures;
 pub mod host;
 pub mod images;
 pub mod initramfs;
@@ -20,6 +21,7 @@ pub mod kernels;
 pub mod keys;
 pub mod machine;
 pub mod modules;
+pub mod processes;
 pub mod programs;
 pub mod report;
 pub mod root;

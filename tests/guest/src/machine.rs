@@ -3,8 +3,9 @@
 use crate::checks::Boot;
 use crate::emulator::{self, Ended, Limits};
 use crate::kernels::Kernel;
+use crate::programs::{self, Programs};
 use crate::report::Line;
-use crate::{disk, initramfs, keys, programs};
+use crate::{disk, initramfs, keys};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -54,12 +55,24 @@ impl Machine {
     /// If something cannot be made; nothing was started then.
     pub fn new(kernel: &Kernel, pulled: Option<&Path>) -> Result<Self> {
         let turn = emulator::turn()?;
-        let programs = programs::build()?;
+        Self::of_programs(kernel, pulled, &programs::build()?, turn)
+    }
+
+    /// One with programs as users have them, for figures.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn for_figures(kernel: &Kernel) -> Result<Self> {
+        let programs = programs::build_release()?;
+        Self::of_programs(kernel, None, &programs, emulator::turn()?)
+    }
+
+    fn of_programs(kernel: &Kernel, pulled: Option<&Path>, programs: &Programs, turn: File) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("machine-").tempdir_in(crate::place())?;
-        initramfs::write(kernel, &programs, &dir.path().join("initramfs"))?;
-        disk::write(kernel, &programs, pulled, &dir.path().join("disk"))?;
+        initramfs::write(kernel, programs, &dir.path().join("initramfs"))?;
+        disk::write(kernel, programs, pulled, &dir.path().join("disk"))?;
         for boot in Boot::ALL {
-            keys::write_variables(&programs, boot, &dir.path().join(variables(boot)))?;
+            keys::write_variables(programs, boot, &dir.path().join(variables(boot)))?;
         }
         Ok(Self { dir, kernel: kernel.clone(), _turn: turn })
     }

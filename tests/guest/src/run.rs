@@ -39,15 +39,32 @@ pub fn run(generation: Generation, names: &[&str], mut watch: impl FnMut(&str, &
     let Some(kernel) = generation.kernel()? else {
         return Ok(skipped(&format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let machine = Machine::new(&kernel, None)?;
-    let mut results = Results { version: kernel.version().to_owned(), ..Results::default() };
+    run_on(&Machine::new(&kernel, None)?, kernel.version(), names, &mut watch)
+}
+
+/// As [`run`], with programs as users have them.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_for_figures(generation: Generation, names: &[&str]) -> Result<Results> {
+    let kernel = generation.kernel()?.context("Debian has no such stock kernel to fetch")?;
+    run_on(&Machine::for_figures(&kernel)?, kernel.version(), names, &mut |_, _| {})
+}
+
+fn run_on(
+    machine: &Machine,
+    version: &str,
+    names: &[&str],
+    watch: &mut dyn FnMut(&str, &Line),
+) -> Result<Results> {
+    let mut results = Results { version: version.to_owned(), ..Results::default() };
     for boot in Boot::ALL {
         let is_in = |name: &&str| checks::find(name).is_some_and(|check| check.boot == boot);
         let names: Vec<&str> = names.iter().copied().filter(is_in).collect();
         if names.is_empty() {
             continue;
         }
-        let ended = machine.run(boot, &Task::Checks(&names), |line| watch(kernel.version(), line))?;
+        let ended = machine.run(boot, &Task::Checks(&names), |line| watch(version, line))?;
         results.outcomes.append(&mut outcomes(&names, &ended));
         results.log += &ended.log;
     }

@@ -4,10 +4,12 @@ use crate::{Workshop, section, text};
 use anyhow::{Result, ensure};
 use sealpack_format::boot::{CommandLine, Etc, Hardening, ModuleOrder};
 use sealpack_format::pe::Image as Program;
+use sealpack_tests::files;
 use sealpack_tests::host_image::{self, HostImage, INIT, KERNEL, STUB};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The files of an initramfs, as cpio unpacks them.
@@ -19,18 +21,8 @@ fn initramfs(uki: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut cpio = cpio.stdin(Stdio::piped()).spawn()?;
     cpio.stdin.take().expect("it was asked for").write_all(&archive)?;
     ensure!(cpio.wait()?.success(), "cpio does not take the initramfs");
-    let (mut files, mut pending) = (BTreeMap::new(), vec![dir.path().to_owned()]);
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                pending.push(path);
-            } else {
-                files.insert(text(path.strip_prefix(dir.path())?)?.to_owned(), fs::read(&path)?);
-            }
-        }
-    }
-    Ok(files)
+    let named = |path: PathBuf| Ok((text(path.strip_prefix(dir.path())?)?.to_owned(), fs::read(&path)?));
+    files::below(dir.path())?.into_iter().map(named).collect()
 }
 
 #[test]

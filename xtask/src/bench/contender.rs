@@ -24,7 +24,12 @@ pub(crate) struct Contender {
     pub(crate) prepare: Box<Prepare>,
     /// The commands that are timed, one after the other, given the directory.
     pub(crate) commands: Box<Commands>,
+    /// In how many rounds at most: one that is slow, and that no goal is about, need not be in all.
+    pub(crate) rounds: usize,
 }
+
+/// The rounds of what no goal is about.
+const ROUNDS_FOR_COMPARISON: usize = 5;
 
 impl Contender {
     /// One that needs no preparation and is one command.
@@ -37,7 +42,17 @@ impl Contender {
         name: impl Into<String>,
         commands: impl Fn(&Path) -> Vec<Command> + 'static,
     ) -> Self {
-        Self { name: name.into(), prepare: Box::new(|_| Ok(())), commands: Box::new(commands) }
+        Self {
+            name: name.into(),
+            prepare: Box::new(|_| Ok(())),
+            commands: Box::new(commands),
+            rounds: usize::MAX,
+        }
+    }
+
+    /// The same, in a few rounds only.
+    pub(crate) fn for_comparison(self) -> Self {
+        Self { rounds: ROUNDS_FOR_COMPARISON, ..self }
     }
 
     /// Runs it once in `dir`, which is new.
@@ -66,7 +81,8 @@ pub(crate) fn measure_all(
     let mut used = VecDeque::new();
     for round in 0..=runs {
         let dir = tempfile::Builder::new().prefix("round-").tempdir_in(place)?;
-        for (number, (contender, row)) in contenders.iter().zip(&mut rows).enumerate() {
+        let taking_part = |(contender, _): &(&Contender, &mut Row)| contender.rounds >= round;
+        for (number, (contender, row)) in contenders.iter().zip(&mut rows).filter(taking_part).enumerate() {
             eprintln!("# round {round} of {runs}: {}", contender.name);
             let dir = dir.path().join(number.to_string());
             fs::create_dir(&dir)?;

@@ -53,6 +53,6 @@ fn measure(generation: Generation, runs: usize) -> Result<Table> {
         ),
         rows,
         goals,
-        notes: Vec::new(),
+        ..Table::default()
     })
 }

@@ -4,6 +4,9 @@ mod blocked;
 mod compare;
 mod compat;
 mod contender;
+mod copy;
+mod disk;
+mod enforced;
 mod entries;
 mod figures;
 mod fleet;
@@ -20,9 +23,8 @@ mod start;
 mod table;
 mod tree;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use plot::Theme;
 use report::Report;
 use sealpack_tests::paths;
 use setting::{Scale, Setting};
@@ -38,14 +40,20 @@ struct Benchmark {
     run: fn(&Setting) -> Result<Vec<Table>>,
 }
 
-const ALL: [Benchmark; 10] = [
+const ALL: [Benchmark; 12] = [
     Benchmark {
         name: "pull",
         measures: "pulls into an empty store beside their floor and the peers",
         run: pull::run,
     },
     Benchmark { name: "known", measures: "pulls of what is there", run: known::run },
+    Benchmark { name: "copy", measures: "copies beside those of skopeo", run: copy::run },
     Benchmark { name: "mount", measures: "plain mounts beside the system calls by hand", run: mount::run },
+    Benchmark {
+        name: "enforced",
+        measures: "an enforced mount in a booted kernel beside one by hand",
+        run: enforced::run,
+    },
     Benchmark {
         name: "fleet",
         measures: "gc, images, fsck and verify of 1, 30 and 300 images",
@@ -57,7 +65,11 @@ const ALL: [Benchmark; 10] = [
         run: entries::run,
     },
     Benchmark { name: "start", measures: "the start of the program, and its size", run: start::run },
-    Benchmark { name: "tree", measures: "dm-verity hash trees beside those of veritysetup", run: tree::run },
+    Benchmark {
+        name: "tree",
+        measures: "dm-verity trees and fs-verity digests beside their tools",
+        run: tree::run,
+    },
     Benchmark { name: "seal", measures: "what a seal costs", run: seal::run },
     Benchmark { name: "host", measures: "a sealed host's start beside a plain one's", run: host::run },
     Benchmark { name: "compat", measures: "the composefs tools, ours and the C ones", run: compat::run },
@@ -97,12 +109,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let is_wanted = |benchmark: &&Benchmark| {
         arguments.names.is_empty() || arguments.names.iter().any(|name| name == benchmark.name)
     };
+    let mut failed = Vec::new();
     for benchmark in ALL.iter().filter(is_wanted) {
-        let tables =
-            (benchmark.run)(&setting).with_context(|| format!("{} was not measured", benchmark.name))?;
-        for table in tables {
-            println!("## {}\n\n{}", table.title, table.markdown());
-            report.tables.push(table);
+        match (benchmark.run)(&setting) {
+            Ok(tables) => {
+                for table in &tables {
+                    println!("## {}\n\n{}", table.title, table.markdown());
+                }
+                report.take(benchmark.name, tables);
+            }
+            Err(error) => {
+                eprintln!("# {} was not measured: {error:#}", benchmark.name);
+                failed.push(benchmark.name);
+            }
         }
         // What was measured is not lost when the next fails.
         keep(&report, &setting.place)?;
@@ -110,36 +129,44 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.json {
         report.write(path)?;
     }
-    if arguments.docs {
-        document(&report)?;
-    }
     if let Some(before) = before {
         println!("{}", compare::markdown(&before, &report));
     }
     eprintln!("# also in {}", setting.place.join("report.md").display());
+    if arguments.docs {
+        document(report)?;
+    }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }
 
 fn keep(report: &Report, place: &Path) -> Result<()> {
     report.write(&place.join("report.json"))?;
     draw(report, place)?;
-    fs::write(place.join("report.md"), report.markdown(|table| picture(table, "")))?;
+    fs::write(place.join("report.md"), markdown(report, ""))?;
     Ok(())
 }
 
 /// What stands before and after the part of docs/performance.md that is written here.
 const MARKS: [&str; 2] = ["<!-- measured -->\n", "<!-- end of what was measured -->\n"];
 
-/// Replaces tables and plots of the documentation.
-fn document(report: &Report) -> Result<()> {
+/// Replaces tables and plots of the documentation, of the benchmarks that were measured.
+fn document(mut report: Report) -> Result<()> {
     let docs = paths::workspace().join("docs");
-    let plots = docs.join("performance");
-    fs::create_dir_all(&plots)?;
-    draw(report, &plots)?;
-    let page = docs.join("performance.md");
+    let (page, place) = (docs.join("performance.md"), docs.join("performance"));
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
-    let measured = report.markdown(|table| picture(table, "performance/"));
+    let samples = place.join("samples.json");
+    if samples.exists() {
+        report.complete(Report::read(&samples)?, &ALL.map(|benchmark| benchmark.name))?;
+    }
+    let measured = markdown(&report, "performance/");
     let text = replaced(&text, &measured).with_context(|| format!("{} has not the marks", page.display()))?;
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
+    }
+    fs::create_dir_all(&place)?;
+    draw(&report, &place)?;
+    report.write(&samples)?;
     Ok(fs::write(page, text)?)
 }
 
@@ -150,31 +177,26 @@ fn replaced(text: &str, measured: &str) -> Option<String> {
     Some(format!("{before}{}\n{measured}\n{}{after}", MARKS[0], MARKS[1]))
 }
 
+/// The name of the picture of all goals.
+const OVERVIEW: &str = "goals.svg";
+
 fn draw(report: &Report, place: &Path) -> Result<()> {
-    for table in &report.tables {
-        for theme in Theme::ALL {
-            if let Some(svg) = plot::svg(table, theme) {
-                fs::write(place.join(file_name(table, theme)), svg)?;
-            }
-        }
+    for (table, svg) in report.tables.iter().filter_map(|table| Some((table, plot::svg(table)?))) {
+        fs::write(place.join(format!("{}.svg", table.name)), svg)?;
+    }
+    if let Some(svg) = plot::goals(&report.goals()) {
+        fs::write(place.join(OVERVIEW), svg)?;
     }
     Ok(())
 }
 
-fn file_name(table: &Table, theme: Theme) -> String {
-    format!("{}-{}.svg", table.name, theme.name())
-}
-
-/// What shows a table's plot, in the reader's theme.
-fn picture(table: &Table, directory: &str) -> String {
-    if plot::svg(table, Theme::Light).is_none() {
-        return String::new();
-    }
-    let [light, dark] = Theme::ALL.map(|theme| format!("{directory}{}", file_name(table, theme)));
-    format!(
-        "<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"{dark}\"><img alt=\"{}\" src=\"{light}\"></picture>\n\n",
-        table.title.replace('`', "")
-    )
+/// The report, with its pictures in `directory`.
+fn markdown(report: &Report, directory: &str) -> String {
+    let overview = format!("![What was measured, beside what the goals allow]({directory}{OVERVIEW})\n");
+    report.markdown(&overview, |table| match plot::svg(table) {
+        Some(_) => format!("![{}]({directory}{}.svg)\n", table.title.replace('`', ""), table.name),
+        None => String::new(),
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::goal::Goal;
 use super::setting::Setting;
 use super::table::{Table, mib};
 use anyhow::{Context, Result};
-use sealpack_tests::command::{find, run as run_command, stdout};
+use sealpack_tests::command::{attempt, find, run as run_command, stdout};
 use sealpack_tests::images::{self, Image};
 use sealpack_tests::oracle::{Algorithm, Cfsctl};
 use serde_json::Value;
@@ -38,17 +38,34 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
 fn table(setting: &Setting, name: &str, title: &str, image: &Image) -> Result<Table> {
     let place = setting.directory(name)?;
     let runs = setting.runs(RUNS);
-    let rows = measure_all(setting, &contenders(setting, image)?, runs, place.path())?;
+    let (cfsctl, notes) = match setting.cfsctl.clone() {
+        Some(cfsctl) => match refusal(&cfsctl, image, &place.path().join("tried"))? {
+            Some(why) => (None, vec![format!("composefs-rs refuses this image: {why}")]),
+            None => (Some(cfsctl), Vec::new()),
+        },
+        None => (None, Vec::new()),
+    };
+    let contenders = contenders(setting, image, cfsctl.clone())?;
+    let rows = measure_all(setting, &contenders, runs, place.path())?;
     let goal = |ours, theirs, at_most| Goal::ratio(&rows, (ours, theirs), Figure::Wall, at_most);
     let mut goals = vec![goal(FILES, FLOOR, 1.15)?, goal(FILES, TAR, 0.55)?, goal(PACKS, FILES, 1.0)?];
-    if setting.cfsctl.is_some() {
+    if cfsctl.is_some() {
         goals.push(goal(FILES, CFSCTL, 0.55)?);
     }
     let about = about(image, runs)?;
-    Ok(Table { name: name.into(), title: title.into(), about, rows, goals, notes: Vec::new() })
+    Ok(Table { name: name.into(), title: title.into(), about, rows, goals, notes, ..Table::default() })
 }
 
-fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
+/// Why composefs-rs does not take the image, if so: it wants the directories of what is in a layer to be in one, too.
+fn refusal(cfsctl: &Cfsctl, image: &Image, repository: &Path) -> Result<Option<String>> {
+    run_command(&mut cfsctl.init(repository, Algorithm::Sha256))?;
+    let pulled = attempt(&mut cfsctl.pull(repository, image))?;
+    let said = String::from_utf8_lossy(&pulled.stderr);
+    let why = said.lines().last().unwrap_or_default().trim().to_owned();
+    Ok((!pulled.status.success()).then_some(why))
+}
+
+fn contenders(setting: &Setting, image: &Image, cfsctl: Option<Cfsctl>) -> Result<Vec<Contender>> {
     let floor = setting.tool("sealpack-floor")?;
     let layers = image.layer_blobs()?;
     let (for_tar, for_gzip) = (layers.clone(), layers.clone());
@@ -71,6 +88,7 @@ fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
                 };
                 for_tar.iter().map(extract).collect()
             }),
+            rounds: usize::MAX,
         },
         Contender::several("gzip -dc into sha256sum, one layer after the other", move |_| {
             let sum = |layer: &PathBuf| {
@@ -79,9 +97,10 @@ fn contenders(setting: &Setting, image: &Image) -> Result<Vec<Contender>> {
                 command
             };
             for_gzip.iter().map(sum).collect()
-        }),
+        })
+        .for_comparison(),
     ];
-    contenders.extend(setting.cfsctl.clone().map(|cfsctl| of_cfsctl(cfsctl, image.clone())));
+    contenders.extend(cfsctl.map(|cfsctl| of_cfsctl(cfsctl, image.clone())));
     contenders.extend(of_umoci(image));
     contenders.extend(of_podman(image));
     Ok(contenders)
@@ -100,17 +119,19 @@ fn of_cfsctl(cfsctl: Cfsctl, image: Image) -> Contender {
             run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
         }),
         commands: Box::new(move |dir| vec![cfsctl.pull(&dir.join("repository"), &image)]),
+        rounds: usize::MAX,
     }
 }
 
 /// Where umoci is installed.
 fn of_umoci(image: &Image) -> Option<Contender> {
     let (umoci, source) = (find("umoci")?, format!("{}:{}", image.dir().display(), image.tag()));
-    Some(Contender::simple("umoci unpack", move |dir| {
+    let unpack = Contender::simple("umoci unpack", move |dir| {
         let mut command = Command::new(&umoci);
         command.args(["unpack", "--image", &source]).arg(dir.join("bundle"));
         command
-    }))
+    });
+    Some(unpack.for_comparison())
 }
 
 /// Where podman is installed.
@@ -118,12 +139,13 @@ fn of_podman(image: &Image) -> Option<Contender> {
     let (podman, source) = (find("podman")?, image.source());
     // Podman takes no path of more than 50 characters for it.
     let run = tempfile::tempdir().ok()?;
-    Some(Contender::simple("podman pull", move |dir| {
+    let pull = Contender::simple("podman pull", move |dir| {
         let mut command = Command::new(&podman);
         command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(run.path());
         command.args(["pull", "--quiet", &source]);
         command
-    }))
+    });
+    Some(pull.for_comparison())
 }
 
 /// `sealpack pull` into an empty store in `dir`, objects kept as `files` or in `packs`.

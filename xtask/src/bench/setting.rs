@@ -1,5 +1,6 @@
 //! What all benchmarks share: the programs, the place, and how much is to be measured.
 
+use super::disk::Disk;
 use crate::oracle;
 use crate::packages::{self, Missing};
 use anyhow::Result;
@@ -7,7 +8,7 @@ use sealpack_tests::oracle::Cfsctl;
 use sealpack_tests::program::{self, Profile};
 use sealpack_tests::{debian, paths};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,10 @@ pub(crate) struct Setting {
     pub(crate) timed: PathBuf,
     /// Absent where it is not installed and little is measured.
     pub(crate) cfsctl: Option<Cfsctl>,
-    /// Where benchmarks work, on the disk that the workspace is on.
+    /// Where reports are left, on the disk that the workspace is on.
     pub(crate) place: PathBuf,
+    /// Where benchmarks work if that disk is not one to measure on.
+    disk: Option<Disk>,
 }
 
 impl Setting {
@@ -42,13 +45,20 @@ impl Setting {
         let (cfsctl, sealpack) = match scale {
             Scale::Full => {
                 packages::provide(&[debian::FOR_TESTS, debian::FOR_BENCH], Missing::InstallOrFail)?;
+                if let Err(error) = packages::provide(&[debian::PEERS], Missing::InstallOrSay) {
+                    eprintln!("# not compared with what cannot be installed: {error:#}");
+                }
                 (Some(oracle::install()?), program::build(Profile::Release)?)
             }
             Scale::Smoke => (Cfsctl::installed(), program::under_test()?),
         };
         let place = paths::target().join("bench");
         fs::create_dir_all(&place)?;
-        let mut setting = Self { scale, runs, sealpack, timed: PathBuf::new(), cfsctl, place };
+        let disk = match scale {
+            Scale::Full => Disk::instead_of(&place)?,
+            Scale::Smoke => None,
+        };
+        let mut setting = Self { scale, runs, sealpack, timed: PathBuf::new(), cfsctl, place, disk };
         setting.timed = setting.tool("sealpack-timed")?;
         Ok(setting)
     }
@@ -81,13 +91,23 @@ impl Setting {
         }
     }
 
-    /// A new directory below [`place`](Self::place), which goes when this is dropped.
+    /// Where benchmarks work.
+    pub(crate) fn working_place(&self) -> &Path {
+        self.disk.as_ref().map_or(&self.place, Disk::path)
+    }
+
+    /// What is peculiar about the [place](Self::working_place).
+    pub(crate) fn about_working_place(&self) -> &'static str {
+        if self.disk.is_some() { ", in an image with a journal on a disk without one" } else { "" }
+    }
+
+    /// A new directory for a benchmark to work in, which goes when this is dropped.
     pub(crate) fn directory(&self, prefix: &str) -> Result<tempfile::TempDir> {
-        Ok(tempfile::Builder::new().prefix(&format!("{prefix}-")).tempdir_in(&self.place)?)
+        Ok(tempfile::Builder::new().prefix(&format!("{prefix}-")).tempdir_in(self.working_place())?)
     }
 
     /// The program on the store at `store`; nobody's own configuration plays a part.
-    pub(crate) fn sealpack(&self, store: &std::path::Path) -> std::process::Command {
+    pub(crate) fn sealpack(&self, store: &Path) -> std::process::Command {
         let mut command = program::start(&self.sealpack);
         command.arg("--store").arg(store).arg("--quiet");
         command

@@ -45,5 +45,6 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
         rows,
         goals,
         notes,
+        ..Table::default()
     }])
 }

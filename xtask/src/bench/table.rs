@@ -19,21 +19,33 @@ pub(crate) struct Table {
     pub(crate) goals: Vec<Goal>,
     /// Whatever else came of it, a paragraph each.
     pub(crate) notes: Vec<String>,
+    /// The name of the benchmark that it is of.
+    #[serde(default)]
+    pub(crate) benchmark: String,
+    /// The commit that was measured, and the day.
+    #[serde(default)]
+    pub(crate) measured: String,
 }
 
 impl Table {
     /// The table, with the goals and notes below.
     pub(crate) fn markdown(&self) -> String {
+        let mut out = self.rows_markdown();
+        if !self.goals.is_empty() {
+            let goals: String = self.goals.iter().map(Goal::markdown).collect();
+            out.push_str(&format!("\n{}{goals}", goal::HEAD));
+        }
+        out
+    }
+
+    /// The table without the goals.
+    pub(crate) fn rows_markdown(&self) -> String {
         let mut out = String::new();
         if !self.about.is_empty() {
             out.push_str(&format!("{}\n\n", self.about));
         }
         if !self.rows.is_empty() {
             out.push_str(&rows(&self.rows));
-        }
-        if !self.goals.is_empty() {
-            let goals: String = self.goals.iter().map(Goal::markdown).collect();
-            out.push_str(&format!("\n{}{goals}", goal::HEAD));
         }
         for note in &self.notes {
             out.push_str(&format!("\n{note}\n"));
@@ -61,11 +73,16 @@ fn rows(rows: &[Row]) -> String {
             seconds(row.median(Figure::Wall)),
             seconds(least),
             seconds(most),
-            seconds(row.median(Figure::Processor)),
-            mib(row.median(Figure::Peak) as u64),
+            known(row.median(Figure::Processor), seconds),
+            known(row.median(Figure::Peak), |bytes| mib(bytes as u64)),
         );
     }
     out
+}
+
+/// A figure that was measured, or that there is none.
+fn known(value: f64, text: impl Fn(f64) -> String) -> String {
+    if value > 0.0 { text(value) } else { "-".to_owned() }
 }
 
 /// A time with three digits that mean something.

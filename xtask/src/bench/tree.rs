@@ -1,4 +1,4 @@
-//! The time of a dm-verity hash tree.
+//! The time of a dm-verity hash tree, and of an fs-verity digest.
 
 use super::contender::{Contender, measure_all};
 use super::figures::Figure;
@@ -7,6 +7,7 @@ use super::setting::Setting;
 use super::table::{Table, mib};
 use anyhow::{Result, ensure};
 use sealpack_tests::command::{find, stdout};
+use sealpack_tests::composefs::Tools;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -54,7 +55,45 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
         mib(data_bytes)
     );
     let title = "A dm-verity hash tree".into();
-    Ok(vec![Table { name: "tree".into(), title, about, rows, goals, ..Table::default() }])
+    let tree = Table { name: "tree".into(), title, about, rows, goals, ..Table::default() };
+    Ok(vec![tree, digest(setting, place.path(), &whole)?])
+}
+
+/// The fs-verity digest of the same file.
+fn digest(setting: &Setting, place: &Path, file: &Path) -> Result<Table> {
+    let (ours, runs) = (Tools::links_to(&setting.sealpack)?, setting.runs(9));
+    let measure = |tools: &Tools| {
+        let (program, file) = (tools.directory().join("composefs-info"), file.to_owned());
+        move |_: &Path| {
+            let mut command = Command::new(&program);
+            command.arg("measure-file").arg(&file);
+            command
+        }
+    };
+    let mut contenders = vec![Contender::simple("sealpack as composefs-info measure-file", measure(&ours))];
+    if let Some(c) = Tools::c()? {
+        contenders.push(Contender::simple("C composefs-info measure-file", measure(&c)));
+    }
+    if let Some(fsverity) = find("fsverity") {
+        let file = file.to_owned();
+        contenders.push(Contender::simple("fsverity digest", move |_| {
+            let mut command = Command::new(&fsverity);
+            command.args(["digest", "--compact"]).arg(&file);
+            command
+        }));
+    }
+    let mut said = Vec::new();
+    for contender in &contenders {
+        for mut command in (contender.commands)(place) {
+            let digest = stdout(&mut command)?.trim().trim_start_matches("sha256:").to_owned();
+            ensure!(said.first().is_none_or(|first| *first == digest), "{}: {digest}", contender.name);
+            said.push(digest);
+        }
+    }
+    let rows = measure_all(setting, &contenders, runs, place)?;
+    let about = format!("Of the same file; medians of {runs} rounds.");
+    let title = "An fs-verity digest".into();
+    Ok(Table { name: "digest".into(), title, about, rows, ..Table::default() })
 }
 
 fn two_files(

@@ -1,11 +1,13 @@
 //! Options that several commands take.
 
+mod container;
 mod gate;
 mod limits;
 mod registry;
 mod signing;
 mod statement;
 
+pub(crate) use container::{ContainerArgs, SeccompFile};
 pub(crate) use gate::GateArgs;
 pub(crate) use limits::{LimitArgs, option_of, parse_size};
 pub(crate) use registry::RegistryArgs;

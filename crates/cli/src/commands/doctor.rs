@@ -4,13 +4,14 @@ use sealpack_mount::Level;
 use sealpack_node::standing::{Reach, Standing};
 
 use super::host::find_out;
+use crate::container::runtime;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::show;
+use crate::show::{self, standing::Shown};
 
 /// Say what this machine can do, and what to do about what it cannot.
 ///
-/// Also which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces; of a sealed host, which
+/// Also which container runtimes are installed, and whether they work where a policy is enforced; which levels mounts can reach, which certificates the kernel trusts, and what IPE enforces; of a sealed host, which
 /// hardenings are not in force.
 ///
 /// Everything is found out by trying; nothing is left behind. The exit status is 0 whatever
@@ -34,7 +35,13 @@ impl Doctor {
         let standing = Standing::find_out(&kernel, &System::this(), &store);
         // Of other hosts there is nothing to say here.
         let host = find_out(&kernel).ok().and_then(Result::ok);
-        show::standing::standing(context.output, &standing, host.as_ref(), &store)?;
+        let shown = Shown {
+            standing: &standing,
+            host: host.as_ref(),
+            runtimes: &runtime::installed(),
+            store: &store,
+        };
+        show::standing::standing(context.output, &shown)?;
         let lacking = |required| standing.levels.iter().find(|reach| reach.level == required);
         match self.require.and_then(lacking) {
             Some(Reach { level, how: Err(obstacle), .. }) => Err(CommandError::refused(format_args!(

@@ -33,6 +33,9 @@ impl Gc {
         let store = context.open()?;
         let Self { dry_run, keep_previous, wait } = self;
         let collection = Collection { dry_run, keep_previous, wait: Duration::from_secs(wait) };
+        if !dry_run && rustix::process::geteuid().is_root() {
+            super::run::swept(context);
+        }
         let report = collect(&store, &Kernel::default(), collection, &mut context.output.remarks())?;
         show::collected::collected(context.output, &report, dry_run)
     }

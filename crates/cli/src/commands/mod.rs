@@ -1,5 +1,6 @@
 //! One file for each verb.
 
+mod bundle;
 mod cat;
 mod compat;
 mod convert;
@@ -20,6 +21,7 @@ mod policy;
 mod pull;
 mod rm;
 mod rollback;
+mod run;
 mod seal;
 mod tag;
 mod trust;
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Verify(Box<verify::Verify>),
     Mount(mount::Mount),
     Umount(umount::Umount),
+    Run(Box<run::Run>),
+    Bundle(Box<bundle::Bundle>),
     Ls(ls::Ls),
     Cat(cat::Cat),
     Diff(diff::Diff),
@@ -76,6 +80,8 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
+            Self::Run(command) => command.run(context),
+            Self::Bundle(command) => command.run(context),
             Self::Ls(command) => command.run(context),
             Self::Cat(command) => command.run(context),
             Self::Diff(command) => command.run(context),

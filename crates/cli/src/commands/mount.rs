@@ -73,6 +73,7 @@ impl Mount {
             nosuid: self.nosuid,
             required: self.require,
             at_most: self.at_most,
+            look_for_objects: true,
         };
         revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;
         let request = mounting::request(&store, &record, options)?;

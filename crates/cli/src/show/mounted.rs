@@ -1,7 +1,9 @@
 //! Mounts of images.
 
+use std::path::Path;
+
 use sealpack_mount::{Achieved, Backing, Mounted, Plan};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::parts;
 use crate::error::CommandResult;
@@ -14,7 +16,25 @@ pub(crate) fn plan(output: Output, plan: &Plan) -> CommandResult {
 
 /// Shows what was mounted, and what the mount is good for.
 pub(crate) fn mounted(output: Output, achieved: &Achieved) -> CommandResult {
-    let value = json!({
+    output.result(&json_of(achieved), || text_of(achieved))
+}
+
+/// Shows what was written for a runtime, and what was mounted for it.
+pub(crate) fn bundled(output: Output, config: &Path, achieved: Option<&Achieved>) -> CommandResult {
+    let value = json!({ "config_json": config, "mount": achieved.map(json_of) });
+    output.result(&value, || {
+        let mount = achieved.map(|achieved| format!("{}\n", text_of(achieved))).unwrap_or_default();
+        format!("{mount}{}: written", config.display())
+    })
+}
+
+fn text_of(achieved: &Achieved) -> String {
+    let access = if achieved.read_write { "read-write" } else { "read-only" };
+    format!("{}: {access}, {}", achieved.target.display(), achieved.assurance)
+}
+
+fn json_of(achieved: &Achieved) -> Value {
+    json!({
         "target": achieved.target,
         "metadata_image": parts::metadata_image(&achieved.image, None),
         "read_write": achieved.read_write,
@@ -28,10 +48,6 @@ pub(crate) fn mounted(output: Output, achieved: &Achieved) -> CommandResult {
         "device": device_of(&achieved.backing),
         "pack_devices": achieved.packs.iter().map(device_of).collect::<Vec<_>>(),
         "mount_id": achieved.mount_id,
-    });
-    output.result(&value, || {
-        let access = if achieved.read_write { "read-write" } else { "read-only" };
-        format!("{}: {access}, {}", achieved.target.display(), achieved.assurance)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealpack_host::status::{HardeningState, Shown, Status as HostStatus};
+use sealpack_host::status::{HardeningState, Shown as InForce, Status as HostStatus};
 use sealpack_kernel::keyring::TrustedKeyring;
 use sealpack_kernel::probe::{Feature, Purpose, Report, Status, VerityParameters};
 use sealpack_node::standing::{HeldKey, IpeState, KeyringContents, Reach, Standing};
@@ -11,6 +11,7 @@ use sealpack_trust::policy::Policy;
 use serde_json::{Value, json};
 
 use super::{host_status, parts};
+use crate::container::runtime::{Runtime, UnderPolicy};
 use crate::error::CommandResult;
 use crate::hint;
 use crate::output::{Output, count};
@@ -26,20 +27,65 @@ const PURPOSES: [(Purpose, &str, &str); 7] = [
     (Purpose::Rootless, "rootless", "user namespaces, for containers of users (mounting takes root)"),
 ];
 
-/// Shows what was found out of a machine, with the store there; `host` if it is a sealed one.
-pub(crate) fn standing(
-    output: Output,
-    standing: &Standing,
-    host: Option<&HostStatus>,
-    store: &Path,
-) -> CommandResult {
-    let json = || parts::with(json_of(standing, store), json!({ "host": host.map(host_status::host_json) }));
-    output.result(&json(), || text_of(standing, store) + &host.map(host_text).unwrap_or_default())
+/// What was found out of a machine.
+pub(crate) struct Shown<'a> {
+    /// What its kernel can do, and whom it trusts.
+    pub(crate) standing: &'a Standing,
+    /// What there is besides if it is a sealed host.
+    pub(crate) host: Option<&'a HostStatus>,
+    /// The container runtimes that are installed.
+    pub(crate) runtimes: &'a [Runtime],
+    /// Where the store is or would be.
+    pub(crate) store: &'a Path,
+}
+
+/// Shows it.
+pub(crate) fn standing(output: Output, shown: &Shown<'_>) -> CommandResult {
+    let Shown { standing, host, runtimes, store } = shown;
+    let further = json!({
+        "host": host.map(host_status::host_json),
+        "runtimes": runtimes.iter().map(runtime_json).collect::<Vec<_>>(),
+    });
+    output.result(&parts::with(json_of(standing, store), further), || {
+        text_of(standing, store) + &runtimes_text(runtimes) + &host.map(host_text).unwrap_or_default()
+    })
+}
+
+/// The container runtimes, and what they are worth where a policy is enforced.
+fn runtimes_text(runtimes: &[Runtime]) -> String {
+    let mut text = "\ncontainer runtimes:\n".to_owned();
+    if runtimes.is_empty() {
+        text += "  none: `sealpack run` needs crun or runc\n";
+    }
+    for runtime in runtimes {
+        let verdict = match runtime.under_policy() {
+            UnderPolicy::Works => "works where a policy is enforced",
+            UnderPolicy::CopiesItself => {
+                "does not work where a policy is enforced: it executes a copy of itself in memory; runc from 1.2 on does"
+            }
+            UnderPolicy::Unknown => "not known to work where a policy is enforced",
+        };
+        text += &format!("  {runtime}  {}: {verdict}\n", runtime.path.display());
+    }
+    text
+}
+
+fn runtime_json(runtime: &Runtime) -> Value {
+    json!({
+        "name": runtime.name,
+        "runtime_version": runtime.version,
+        "path": runtime.path,
+        "works_enforced": match runtime.under_policy() {
+            UnderPolicy::Works => Some(true),
+            UnderPolicy::CopiesItself => Some(false),
+            UnderPolicy::Unknown => None,
+        },
+    })
 }
 
 /// The hardenings of a sealed host that are not in force.
 fn host_text(host: &HostStatus) -> String {
-    let is_off = |state: &&HardeningState| state.shown != Shown::On;
+    let is_off = |state: &&HardeningState| state.shown != InForce::On;
     let off: Vec<&HardeningState> = host.hardenings.iter().filter(is_off).collect();
     let mut text = match off.is_empty() {
         true => "\nsealed host: every hardening is in force\n".to_owned(),

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 
 use sealpack_format::digest::{BlobDigest, ObjectId, RootHash};
-use sealpack_format::reference::Reference;
 use sealpack_oci::budget::Limits;
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::image_id;
 use sealpack_store::{ImageRecord, LayerDescriptor, LayerPack, ObjectForm, Store, objects_of_image};
-use sealpack_trust::judge::Candidate;
 use sealpack_trust::seal::Seal;
 
 use super::report::{Report, StoredImage, count};
@@ -18,6 +16,7 @@ use crate::Error;
 use crate::gate::{Demand, Gate};
 use crate::parts::{self, Listed};
 use crate::remark::Remarks;
+use crate::usable;
 use sealpack_node::revoked;
 use sealpack_node::seals as node_seals;
 use sealpack_node::trust_store::TrustStore;
@@ -53,7 +52,7 @@ pub fn stored(
     let revocations = trust.revocations().map_err(sealpack_node::Error::from)?;
     let (root_hash, is_whole) = contents(&mut report, store, record, &revocations);
     report.root_hashes_computed = root_hash.is_some() && is_whole;
-    let gate = gate(store, record, demand, trust, remarks)?;
+    let gate = usable::gate(store, record, demand, trust, remarks)?;
     seal(&mut report, store, record, (root_hash, is_whole), &gate);
     kernel::ask(&mut report, store, record, root_hash);
     Ok(report)
@@ -220,20 +219,6 @@ fn devices_of(
     }
 }
 
-/// The trust store's word on the image under its name, and the one that it was pulled by.
-fn gate(
-    store: &Store,
-    record: &ImageRecord,
-    demand: Demand,
-    trust: &TrustStore,
-    remarks: Remarks<'_>,
-) -> Result<Gate, Error> {
-    let asked_for: Reference = record.pulled_as.as_ref().unwrap_or(&record.name).parse()?;
-    let name: Reference = record.name.parse()?;
-    let anchors = trust.read(&mut |remark| remarks(remark.into())).map_err(sealpack_node::Error::from)?;
-    Gate::new(anchors, demand, &asked_for, &name, Some(store))
-}
-
 /// The seal: whether it is that of the image, and what the trust store says of it.
 fn seal(
     report: &mut Report,
@@ -255,11 +240,7 @@ fn seal(
         report.note("seal", format!("for {}, made {}", names.join(", "), seal.statement().created()));
         compare(report, store, record, seal, computed);
     }
-    let candidates: Vec<_> =
-        seal.into_iter().map(|seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) }).collect();
-    let index = parts::index_seen(store, record);
-    let judgements = gate.judgements(&candidates, &record.manifest, index.as_ref(), &record.platform);
-    seals::report_on(report, judgements, true);
+    seals::report_on(report, usable::judgements(store, record, seal, gate), true);
 }
 
 /// The root hashes in a seal with those that were computed.

@@ -26,6 +26,9 @@ const BUILT_IN: [(&str, &str); 11] = [
     ("SYSTEM_TRUSTED_KEYRING", "certificates that signatures are checked with"),
 ];
 
+/// With it the kernel starts the machine again without shutting anything down.
+const SYSRQ: &str = "MAGIC_SYSRQ";
+
 /// The modules without which no data partition and no image is mounted. Drivers of disks are for the hardware to say.
 const NEEDED_MODULES: [(&str, &str); 6] = [
     ("dm_mod", "BLK_DEV_DM"),
@@ -108,6 +111,16 @@ fn check_config<F: Files>(
             Requirement::Kernel,
             place,
             "does not have ipe in CONFIG_LSM, so that it is not started",
+            "install a kernel that does, such as Debian 13's",
+        )
+    } else if !config.is_built_in(SYSRQ) {
+        Finding::lacking(
+            Requirement::Kernel,
+            place,
+            format!(
+                "does not build in CONFIG_{SYSRQ}: a start that hangs is not ended where a device does not let itself be \
+                 shut down either"
+            ),
             "install a kernel that does, such as Debian 13's",
         )
     } else {

@@ -111,7 +111,7 @@ fn good() -> Image {
     let config: String = ["SECURITY_IPE", "IPE_PROP_DM_VERITY_SIGNATURE", "DM_VERITY_VERIFY_ROOTHASH_SIG"]
         .iter()
         .chain(&["SECURITY_LOCKDOWN_LSM", "SECURITY_YAMA", "SECCOMP_FILTER", "EFI_STUB", "DEVTMPFS"])
-        .chain(&["SECURITYFS", "RD_ZSTD", "SYSTEM_TRUSTED_KEYRING", "EXT4_FS"])
+        .chain(&["SECURITYFS", "RD_ZSTD", "SYSTEM_TRUSTED_KEYRING", "EXT4_FS", "MAGIC_SYSRQ"])
         .map(|name| format!("CONFIG_{name}=y\n"))
         .collect();
     let modules = "kernel/drivers/md/dm-mod.ko.xz:\nkernel/drivers/md/dm-verity.ko.xz: kernel/drivers/md/dm-mod.ko.xz\n\
@@ -224,6 +224,7 @@ fn a_kernel_that_is_missing_old_or_without_ipe_breaks_it() {
     };
     breaks(Requirement::Kernel, change("CONFIG_SECURITY_IPE=y", "# CONFIG_SECURITY_IPE is not set"));
     breaks(Requirement::Kernel, change("yama,ipe", "yama"));
+    lacks(Requirement::Kernel, change("CONFIG_MAGIC_SYSRQ=y", "# CONFIG_MAGIC_SYSRQ is not set"));
     lacks(Requirement::Kernel, |image| {
         image.remove(&config);
         let modules = format!("/usr/lib/modules/{RELEASE}/modules.builtin");

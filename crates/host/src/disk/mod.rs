@@ -97,7 +97,7 @@ impl NewDisk<'_> {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
         let work = Work::new_in(directory)?;
-        let path = work.path().join("disk");
+        let path = work.path().join(work::DISK);
         let parts = Parts { images: &images, places: &places, files: &files, label: &label };
         parts.write(self.store, tools, work.path(), &path).map_err(|error| error.or_no_space(directory))?;
         let flags = if replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
@@ -142,7 +142,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// Writes the disk into the file at `path`, with what is to be in its data partition below `work` first.
     fn write(&self, store: &Store, tools: &Tools, work: &Path, path: &Path) -> Result<(), DiskError> {
-        let tree = work.join("content");
+        let tree = work.join(work::CONTENT);
         content::write(store, self.images, &tree)?;
         self.places.check_room(content::used_bytes(&tree)? + ROOM_BYTES)?;
         let disk = File::create_new(path).map_err(DiskError::io("write", path))?;

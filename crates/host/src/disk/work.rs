@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{Access, Mode, OFlags, access, open};
@@ -12,6 +12,12 @@ use super::error::DiskError;
 
 /// What the names of such directories begin with.
 const PREFIX: &str = ".sealpack-disk-";
+/// Nobody else looks into them.
+const MODE: u32 = 0o700;
+/// What is to be on the data partition, in such a directory.
+pub(super) const CONTENT: &str = "content";
+/// The disk itself, in such a directory.
+pub(super) const DISK: &str = "disk";
 
 /// A directory that goes when this is dropped. Whoever is killed leaves it, and with it hundreds of megabytes: it is locked as
 /// long as it is in use, and the next disk that is made in the same place removes what nobody uses.
@@ -40,7 +46,8 @@ impl Work {
 
     /// `None` where somebody took the directory for one that was left, before it was locked.
     fn try_new_in(place: &Path) -> io::Result<Option<Self>> {
-        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)?;
+        let mode = fs::Permissions::from_mode(MODE);
+        let directory = tempfile::Builder::new().prefix(PREFIX).permissions(mode).tempdir_in(place)?;
         let lock = match File::open(directory.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
@@ -68,12 +75,24 @@ fn remove_left_ones(place: &Path) {
     }
 }
 
-/// The lock of a directory of this user that nobody else holds.
+/// The lock of a directory that nobody else holds, if it is of this user and looks as those that are made here.
 fn lock_left_one(path: &Path) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = File::from(open(path, flags, Mode::empty()).ok()?);
-    let is_ours = directory.metadata().ok()?.uid() == rustix::process::geteuid().as_raw();
-    (is_ours && directory.try_lock().is_ok()).then_some(directory)
+    let metadata = directory.metadata().ok()?;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o777 == MODE;
+    (is_ours && directory.try_lock().is_ok() && has_nothing_else(path).ok()?).then_some(directory)
+}
+
+/// Whether there is nothing in the directory but what is made in such a one.
+fn has_nothing_else(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name != CONTENT && name != DISK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -95,6 +114,8 @@ mod tests {
         let used = Work::new_in(place.path()).expect("the first");
         let left = place.path().join(format!("{PREFIX}left"));
         fs::create_dir_all(left.join("content/store")).expect("what was left");
+        fs::write(left.join("disk"), "half").expect("what was left");
+        set_mode(&left, 0o700);
         let [file, other] = [format!("{PREFIX}file"), "other".to_owned()];
         fs::write(place.path().join(&file), "mine").expect("a file");
         fs::create_dir(place.path().join(&other)).expect("another directory");
@@ -102,6 +123,29 @@ mod tests {
         assert!(!left.exists() && used.path().exists() && second.path().exists());
         drop((used, second));
         assert_eq!(names(place.path()), [file, other]);
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+
+    /// Whoever gives a directory of theirs such a name does not lose it.
+    #[test]
+    fn what_only_has_the_name_of_one_that_was_left_stays() {
+        let place = tempfile::tempdir().expect("a directory");
+        let [open, other] = ["open", "other"].map(|name| place.path().join(format!("{PREFIX}{name}")));
+        fs::create_dir_all(open.join("content")).expect("a directory that others may look into");
+        set_mode(&open, 0o755);
+        fs::create_dir_all(other.join("content")).expect("a directory with something else in it");
+        fs::write(other.join("disk.img"), "mine").expect("a file");
+        set_mode(&other, 0o700);
+        drop(Work::new_in(place.path()).expect("it is made"));
+        assert!(open.join("content").exists() && other.join("disk.img").exists());
+        // With these two changed it is as one that was left.
+        set_mode(&open, 0o700);
+        fs::remove_file(other.join("disk.img")).expect("it is there");
+        drop(Work::new_in(place.path()).expect("it is made"));
+        assert_eq!(names(place.path()), [""; 0]);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) struct Children<'k> {
     tools: Tools<'k>,
     serving: Vec<(Child, Since)>,
     spare: Option<Spare>,
-    /// Whether there could be no process for it. After the next connection it is tried again.
+    /// Whether there could be no process for it, or it ended by itself. After the next connection it is tried again.
     is_spare_refused: bool,
     /// Whether the next child looks for what others left: the first one does, and whichever follows one that was ended.
     sweeps: bool,
@@ -96,6 +96,8 @@ impl<'k> Children<'k> {
         });
         if let Some(spare) = self.spare.take() {
             self.spare = matches!(kernel.wait_for(spare.child.pid, true), Ok(None)).then_some(spare);
+            // Nobody asked it anything: the next would end as it did, and one after the other would be made.
+            self.is_spare_refused |= self.spare.is_none();
         }
     }
 
@@ -159,10 +161,12 @@ impl<'k> Children<'k> {
     }
 
     /// Starts a process that does `work`, and ends with what it answers.
-    fn fork(&self, leave: impl FnOnce(), work: impl FnOnce() -> i32) -> Result<Child, Error> {
+    fn fork(&mut self, leave: impl FnOnce(), work: impl FnOnce() -> i32) -> Result<Child, Error> {
         match self.tools.kernel.fork()? {
             Forked::Child => {
                 leave();
+                // What can end the others is not this one's.
+                self.serving.clear();
                 std::process::exit(work())
             }
             Forked::Parent { child: pid } => match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
@@ -187,7 +191,9 @@ fn wait_and_serve(tools: Tools<'_>, line: &Connection) -> i32 {
     match (packet.length, packet.descriptors.into_iter().next()) {
         (MESSAGE_BYTES, Some(connection)) => Message::of(bytes).serve(tools, &Connection::from(connection)),
         // The broker has ended.
-        _ => 0,
+        (0, _) => 0,
+        // There was no room for the connection's descriptor; what the message asked for is not done.
+        _ => NOT_SWEPT,
     }
 }
 
@@ -263,6 +269,45 @@ mod tests {
             line.starts_with("O refused while loading the table of a dm-verity device of layer 2: "),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_child_that_got_no_connection_does_not_say_that_it_looked_for_what_others_left() {
+        let (kernel, log) = (Kernel::new(), Log::new(tempfile::tempfile().unwrap()));
+        let tools = Tools { kernel: &kernel, policy: None, log: &log };
+        let status = |message: Option<&[u8]>| {
+            let (line, end) = kernel.connected_pair().unwrap();
+            if let Some(message) = message {
+                kernel.send(&line, message, &[]).unwrap();
+            }
+            drop(line);
+            wait_and_serve(tools, &end)
+        };
+        let message = Message { peer: Peer { pid: 1, uid: 0 }, may_log: false, sweeps: true };
+        assert_eq!(status(Some(&message.to_bytes())), NOT_SWEPT);
+        assert_eq!(status(Some(b"short")), NOT_SWEPT);
+        assert_eq!(status(None), 0, "the broker has ended");
+    }
+
+    #[test]
+    fn a_spare_that_ends_by_itself_is_not_made_again_before_the_next_connection() {
+        let (kernel, log) = (Kernel::new(), Log::new(tempfile::tempfile().unwrap()));
+        let mut children = Children::new(Tools { kernel: &kernel, policy: None, log: &log });
+        assert!(children.lack_spare());
+        let (line, _end) = kernel.connected_pair().unwrap();
+        let mut process = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+        let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        children.spare = Some(Spare { child: Child { pid, ended }, line });
+        children.reap();
+        assert!(children.spare.is_some(), "it waits");
+        children.spare.as_ref().unwrap().child.end();
+        while children.spare.is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            children.reap();
+        }
+        assert!(!children.lack_spare());
+        process.wait().expect_err("it was waited for");
     }
 
     #[test]

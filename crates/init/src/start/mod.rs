@@ -95,7 +95,9 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     }
     report::write(&progress, &parameters, &data.device, &policy)
         .map_err(|failure| Refusal { step: Step::Switch, failure })?;
-    progress.step(Step::Switch, || switch::hand_over(kernel, image))
+    progress.step(Step::Switch, || switch::enter(kernel, image))?;
+    // Said once more: what was told before that it is over does not execute anything.
+    progress.step(Step::Switch, || Err(switch::execute()))
 }
 
 /// What is started, for the record of a refusal.

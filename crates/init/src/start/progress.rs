@@ -29,18 +29,19 @@ impl Progress {
     /// Does a step.
     ///
     /// # Errors
-    /// As `work`.
+    /// As `work`; and as [`Watched::at`], which does not return after the deadline.
     pub(super) fn step<T>(
         &mut self,
         step: Step,
         work: impl FnOnce() -> Result<T, Failure>,
     ) -> Result<T, Refusal> {
         refusal::at(step);
+        let refused = |failure| Refusal { step, failure };
         if let Some(watched) = &mut self.watched {
-            watched.at(step);
+            watched.at(step).map_err(refused)?;
         }
         let begun_ms = now_ms();
-        let done = work().map_err(|failure| Refusal { step, failure })?;
+        let done = work().map_err(refused)?;
         self.steps_ms.push((step.name().to_owned(), now_ms().saturating_sub(begun_ms)));
         Ok(done)
     }

@@ -1,6 +1,5 @@
 //! Handing over to the system's own first process.
 
-use std::convert::Infallible;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -23,12 +22,12 @@ const GO_ALONG: [&str; 4] = ["dev", "proc", "sys", "run"];
 /// How deep the initramfs is emptied.
 const DEPTH_MAX: usize = 64;
 
-/// Makes the image at `image` the root of this process, with the kernel's filesystems and the data partition in it,
-/// empties the initramfs, and executes the system's first process.
+/// Makes the image at `image` the root of this process, with the kernel's filesystems and the data partition in it, and
+/// empties the initramfs.
 ///
 /// # Errors
-/// The image lacks a directory or the program; the kernel refuses to execute it.
-pub(super) fn hand_over(kernel: &Kernel, image: &Path) -> Result<Infallible, Failure> {
+/// The image lacks a directory.
+pub(super) fn enter(kernel: &Kernel, image: &Path) -> Result<(), Failure> {
     kernel.move_mount(mounts::open(Path::new(data::MOUNTED_AT))?, state::in_image(image, "data")?)?;
     for name in GO_ALONG {
         kernel.move_mount(mounts::open(&Path::new("/").join(name))?, state::in_image(image, name)?)?;
@@ -41,12 +40,11 @@ pub(super) fn hand_over(kernel: &Kernel, image: &Path) -> Result<Infallible, Fai
     empty(&old, DEPTH_MAX).map_err(|error| Failure::at(Path::new("/"), &error))?;
     kernel.move_mount(&new, &old)?;
     rustix::process::chroot(".").map_err(|errno| failed(errno.into()))?;
-    rustix::process::chdir("/").map_err(|errno| failed(errno.into()))?;
-    Err(execute())
+    rustix::process::chdir("/").map_err(|errno| failed(errno.into()))
 }
 
-/// Executes the first of [`PROGRAMS`] that there is, and returns only if that fails.
-fn execute() -> Failure {
+/// Executes the system's first process, the first of [`PROGRAMS`] that there is, and returns only if that fails.
+pub(super) fn execute() -> Failure {
     for program in PROGRAMS {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", "/").env("TERM", "linux");

@@ -423,6 +423,23 @@ impl Kernel {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
+
+    /// Gives the calling thread, and what is started from it, a mount namespace of its own for good: what others mount
+    /// appears in it, what it mounts nobody else sees, and all of it goes with the last process in it.
+    ///
+    /// Other threads stay where they are: to be called before there are any.
+    ///
+    /// # Errors
+    /// As [`with_private_mounts`](Self::with_private_mounts).
+    pub fn keep_mounts_private(&self) -> Result<(), Error> {
+        self.call("unshare", || "CLONE_NEWNS".into(), crate::raw::unshare_mounts)?;
+        let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        self.call(
+            "mount",
+            || "NULL, \"/\", NULL, MS_REC|MS_SLAVE, NULL".into(),
+            || rustix::mount::mount_change("/", slave),
+        )
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Files of a staging that are written piece by piece.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::verity::FsVerityHasher;
 use sealpack_kernel::fsverity::hasher;
 
+use super::written::Written;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
 
@@ -14,13 +15,13 @@ use crate::error::{Error, Result};
 pub(super) struct Temporary<'a> {
     pub(super) staging: &'a Staging<'a>,
     pub(super) number: u64,
-    file: Option<File>,
+    file: Option<Written>,
 }
 
 impl<'a> Temporary<'a> {
     fn new(staging: &'a Staging<'a>) -> Result<Self> {
         let (number, file) = staging.create()?;
-        Ok(Self { staging, number, file: Some(file) })
+        Ok(Self { staging, number, file: Some(Written::new(file)) })
     }
 
     /// A file that is written by somebody else, who gets it.
@@ -32,15 +33,15 @@ impl<'a> Temporary<'a> {
     /// Makes the file `size_bytes` long, and goes on at its end.
     fn extend(&mut self, size_bytes: u64) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let extended = file.set_len(size_bytes).and_then(|()| file.seek(SeekFrom::End(0)));
+        let extended = file.extend(size_bytes);
         let path = || self.staging.dir.at(self.number.to_string());
-        extended.map_err(|e| Error::io("extend", path(), e)).map(drop)
+        extended.map_err(|e| Error::io("extend", path(), e))
     }
 
     /// Closes the file and has the kernel guard it, where it can.
     fn guard(&mut self) -> Result<()> {
         match self.file.take() {
-            Some(file) => self.staging.guard(self.number, file),
+            Some(file) => self.staging.guard(self.number, file.end()),
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 mod commit;
 mod files;
 mod pack;
+mod written;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -11,6 +11,7 @@ use sealpack_format::pack::{self, PackOptions, PackWriteError, PackWriter};
 use sealpack_kernel::sha256::leaf_hash;
 
 use super::files::Temporary;
+use super::written::Written;
 use super::{Added, Staging};
 use crate::error::{Error, Result};
 use crate::integrity::ObjectState;
@@ -24,7 +25,7 @@ const MEMORY_BYTES: usize = 4 * 1024 * 1024;
 /// Makes the temporary files of packs.
 pub(super) type Scratch<'a> = &'a (dyn Fn() -> io::Result<File> + Send + Sync);
 
-type Writer<'a> = PackWriter<File, Scratch<'a>, File>;
+type Writer<'a> = PackWriter<Written, Scratch<'a>, File>;
 
 /// Takes the objects of a layer in the order of its tar and makes the layer's pack of them. Dropped
 /// unfinished, it leaves nothing.
@@ -35,7 +36,7 @@ pub struct PackFile<'a> {
 
 /// Takes the content of one object. Dropped unfinished, it leaves nothing.
 pub struct PackedObject<'w, 'a> {
-    writer: pack::ObjectWriter<'w, File, Scratch<'a>, File>,
+    writer: pack::ObjectWriter<'w, Written, Scratch<'a>, File>,
     failed: Failed<'a>,
 }
 
@@ -44,7 +45,7 @@ impl<'a> PackFile<'a> {
         staging.store.check_form(ObjectForm::Packs)?;
         let (file, out) = Temporary::apart(staging)?;
         let options = PackOptions { hash: leaf_hash(), memory_bytes: MEMORY_BYTES };
-        let writer = PackWriter::new(out, &*staging.scratch, options);
+        let writer = PackWriter::new(Written::new(out), &*staging.scratch, options);
         Ok(Self { file, writer })
     }
 

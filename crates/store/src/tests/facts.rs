@@ -157,6 +157,31 @@ fn a_damaged_memory_remembers_nothing_that_was_not_found_out() {
 }
 
 #[test]
+fn what_layers_make_is_remembered_of_these_layers_in_this_order_and_by_this_rule() {
+    let fixture = fixture();
+    let record = pull_as(ObjectForm::Files, &fixture, "one", &[&["x"], &["y"]]);
+    let [lower, upper] = &record.layers[..] else { panic!("two layers were pulled") };
+    let (lower, upper) = (lower.diff_id, upper.diff_id);
+    let (id, size_bytes) = (record.metadata_image, record.metadata_image_size_bytes);
+    let right = fixture.layers_make([lower, upper], "a rule", &id, size_bytes);
+    fixture.remember(&right);
+    // Another process, which knows what is on the disk.
+    let store = Store::open(fixture.path()).unwrap();
+    assert!(store.remembers(&store.layers_make([lower, upper], "a rule", &id, size_bytes)));
+    let other = pull_as(ObjectForm::Files, &fixture, "other", &[&["z"]]).metadata_image;
+    for (what, fact) in [
+        ("the other way round", store.layers_make([upper, lower], "a rule", &id, size_bytes)),
+        ("fewer", store.layers_make([lower], "a rule", &id, size_bytes)),
+        ("more", store.layers_make([lower, upper, upper], "a rule", &id, size_bytes)),
+        ("another rule", store.layers_make([lower, upper], "a rule of", &id, size_bytes)),
+        ("another image", store.layers_make([lower, upper], "a rule", &other, size_bytes)),
+        ("another size", store.layers_make([lower, upper], "a rule", &id, size_bytes + 1)),
+    ] {
+        assert!(!store.remembers(&fact), "{what}");
+    }
+}
+
+#[test]
 fn a_store_with_a_memory_is_one_that_is_in_order() {
     let fixture = fixture();
     let record = pull_as(ObjectForm::Packs, &fixture, "one", &[&["x"]]);

@@ -15,6 +15,10 @@ const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 /// How long a machine may run, and report nothing. What it boots until it reports takes half a minute.
 const LIMITS: Limits = Limits { time: Duration::from_secs(10 * 60), silence: Duration::from_secs(4 * 60) };
 
+/// How often a machine is started whose kernel dies before it has done anything of ours: emulated, with two processors on a
+/// machine that is busy, kernels do (an int3 that nobody expects while code is patched, a timer that seems not to work).
+const TRIES: usize = 3;
+
 /// A machine that is off. Its disk and its firmware's variables stay as a boot left them.
 #[derive(Debug)]
 pub struct Machine {
@@ -71,8 +75,26 @@ impl Machine {
     ///
     /// # Errors
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
-    pub fn run(&self, start: &Start, watch: impl FnMut(&Line)) -> Result<Ended> {
+    pub fn run(&self, start: &Start, mut watch: impl FnMut(&Line)) -> Result<Ended> {
         let _turn = emulator::turn()?;
+        let shown = |console: &str| {
+            let text = start.until_shown.as_ref()?;
+            console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
+        };
+        let mut before = String::new();
+        for _ in 1..TRIES {
+            let mut ended = emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)?;
+            if start.reboots || !died_before_its_first_process(&ended.log) {
+                ended.log.insert_str(0, &before);
+                return Ok(ended);
+            }
+            before += &ended.log;
+        }
+        emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)
+    }
+
+    /// QEMU, with all that is asked for.
+    fn started(&self, start: &Start) -> Result<Command> {
         let mut qemu = self.qemu();
         let task = self.dir.join("task");
         if let Some(wanted) = &start.task {
@@ -95,11 +117,7 @@ impl Machine {
         if !start.reboots {
             qemu.arg("-no-reboot");
         }
-        let shown = |console: &str| {
-            let text = start.until_shown.as_ref()?;
-            console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
-        };
-        emulator::run(qemu, &self.dir, LIMITS, shown, watch)
+        Ok(qemu)
     }
 
     fn qemu(&self) -> Command {
@@ -116,5 +134,23 @@ impl Machine {
             .args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"])
             .args(["-device", "virtio-rng-pci"]);
         qemu
+    }
+}
+
+/// Whether the kernel ended with a panic without having run anything.
+fn died_before_its_first_process(console: &str) -> bool {
+    console.contains("Kernel panic - not syncing") && !console.contains("Run /init as init process")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_kernel_that_ran_nothing_is_started_again() {
+        let panic = "[    1.3] Kernel panic - not syncing: Fatal exception in interrupt\n";
+        assert!(died_before_its_first_process(panic));
+        assert!(!died_before_its_first_process(&format!("[    1.1] Run /init as init process\n{panic}")));
+        assert!(!died_before_its_first_process("[    1.1] Run /init as init process\n"));
     }
 }

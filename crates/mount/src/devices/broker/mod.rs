@@ -15,7 +15,7 @@ use sealpack_kernel::mount::DetachedMount;
 use sealpack_kernel::packets::Connection;
 use sealpack_kernel::{Errno, Kernel};
 
-use super::signatures::{Tried, first_accepted};
+use super::signatures::{Tried, first_accepted, is_of_load};
 use super::{DOING, Files};
 use crate::error::Error;
 use crate::plan::{Device, Signature};
@@ -133,16 +133,34 @@ impl Client<'_> {
         let mut asked: Vec<&Lowered<'_>> = Vec::new();
         for lower in lowers {
             let Some(signature) = lower.device.signatures.first() else { continue };
-            if let Some(waiting) = asked.len().checked_sub(AHEAD_MAX) {
-                answers.extend(asked.get(waiting).map(|lower| self.mount_answer(&[lower])).transpose()?);
+            if let Some(lower) = asked.len().checked_sub(AHEAD_MAX).and_then(|waiting| asked.get(waiting)) {
+                self.next_answer(lower, &mut answers)?;
             }
             self.ask_for_one(lower, signature)?;
             asked.push(lower);
         }
         for lower in asked.into_iter().skip(answers.len()) {
-            answers.push(self.mount_answer(&[lower])?);
+            self.next_answer(lower, &mut answers)?;
         }
         Ok(answers)
+    }
+
+    /// Reads one more answer. Where none comes, the error is why the broker refused one before and closed the connection;
+    /// a signature that was not accepted is no reason for that.
+    fn next_answer(
+        &self,
+        lower: &Lowered<'_>,
+        answers: &mut Vec<Result<DetachedMount, Refused>>,
+    ) -> Result<(), Error> {
+        let is_of_signature = |error: &Error| matches!(error, Error::Call { error, .. } if is_of_load(error));
+        match self.mount_answer(&[lower]) {
+            Ok(answer) => answers.push(answer),
+            Err(lost) => {
+                let refusals = answers.drain(..).filter_map(Result::err).map(|(error, _)| error);
+                return Err(refusals.into_iter().find(|error| !is_of_signature(error)).unwrap_or(lost));
+            }
+        }
+        Ok(())
     }
 
     /// As [`mounts`](Self::mounts), of one; `first` is what came of the first signature.

@@ -171,6 +171,26 @@ fn many_are_asked_for_ahead_and_those_that_are_refused_once_more() {
 }
 
 #[test]
+fn what_was_refused_is_told_where_the_next_answer_does_not_come() {
+    let told = |refusal| {
+        // It hears both requests, answers the first one, and closes the connection.
+        let player = Player::new(vec![refusal]);
+        let kernel = Kernel::new();
+        let client = player.broker().connect(&kernel).unwrap().expect("somebody listens");
+        let devices = [device(1, false, &["first", "second"]), device(2, false, &["first"])];
+        let (data, path) = (file(7), Path::new("/x"));
+        let files = Files { data: &data, tree: None };
+        let lowers = devices.each_ref().map(|device| Lowered { what: "a device", path, device, files });
+        client.mounts(&lowers).unwrap_err().to_string()
+    };
+    let text = told(refused(Errno::USERS, Step::Limit, None, "too many devices"));
+    assert!(text.contains("too many devices"), "{text}");
+    // For this one another signature would have been tried: that is not why the connection was closed.
+    let text = told(refused(Errno::NOKEY, Step::Table, Some(0), ""));
+    assert!(!text.contains("NOKEY"), "{text}");
+}
+
+#[test]
 fn an_overlay_is_asked_for_whole_and_again_with_another_signature_of_what_was_refused() {
     let player = Player::new(vec![refused(Errno::NOKEY, Step::Table, Some(1), ""), done("")]);
     let kernel = Kernel::new();

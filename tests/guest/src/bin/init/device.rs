@@ -42,11 +42,22 @@ pub(crate) fn activate(
     attached: &Attached,
     signature: Option<&[u8]>,
 ) -> Result<Device, Error> {
+    activate_table(kernel, mapper, name, &attached.table, signature)
+}
+
+/// The same, of a table whose devices the caller has open.
+pub(crate) fn activate_table(
+    kernel: &Kernel,
+    mapper: &DeviceMapper<'_>,
+    name: &DeviceName,
+    table: &VerityTable,
+    signature: Option<&[u8]>,
+) -> Result<Device, Error> {
     mapper.create(name)?;
     let load = || {
-        let key = attached.table.signature_key.as_deref().zip(signature);
+        let key = table.signature_key.as_deref().zip(signature);
         let _lent = key.map(|(key, signature)| kernel.add_thread_key(key, signature)).transpose()?;
-        mapper.load(name, &attached.table)
+        mapper.load(name, table)
     };
     if let Err(error) = load() {
         mapper.remove(name)?;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "what it prints is the guest's log")]
 
+mod by_hand;
 mod checks;
 mod confined;
 mod demo;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(verb @ ("confined" | "free")) => {
             confined::run(verb == "confined", arguments.get(2..).unwrap_or_default())
         }
+        Some("by-hand") => by_hand::run(arguments.get(2..).unwrap_or_default()),
         Some("enter") => enter(arguments.get(2).map_or("", String::as_str)),
         _ => {
             if let Err(error) = first_process() {

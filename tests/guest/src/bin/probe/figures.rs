@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use sealpack_format::boot::BootReport;
+use sealpack_guest::processes;
 use std::fs;
 
 /// Where the first process says how the start went.
@@ -20,15 +21,10 @@ pub(crate) fn all() -> Result<Vec<(&'static str, f64)>> {
 
 /// The memory of the broker that is nobody else's.
 fn broker_anon_kib() -> Result<f64> {
-    for entry in fs::read_dir("/proc")? {
-        let process = entry?.path();
-        let is_broker = fs::read_to_string(process.join("comm")).is_ok_and(|comm| comm.trim() == BROKER);
-        if is_broker {
-            let status = fs::read_to_string(process.join("status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            return Ok(number.context("the kernel does not say RssAnon")?.parse()?);
-        }
-    }
-    anyhow::bail!("there is no process {BROKER}")
+    let brokers = processes::named(BROKER)?;
+    let broker = brokers.first().with_context(|| format!("there is no process {BROKER}"))?;
+    let status = fs::read_to_string(broker.join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.context("the kernel does not say RssAnon")?.parse()?)
 }

@@ -15,6 +15,7 @@ mod kinds;
 mod leftovers;
 mod limits;
 mod modules;
+mod mount_figure;
 mod mounting;
 mod policy;
 mod predictions;
@@ -54,6 +55,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "verified_mount" => verified::mount,
         "verified_corrupt_object" => verified::corrupt_object,
         "verified_swapped_object" => verified::swapped_object,
+        "verified_remembered" => verified::remembered,
         "verified_swapped_metadata" => verified::swapped_metadata,
         "doctor_tells" => mounting::doctor,
         "mount_killed" => mounting::killed,
@@ -79,6 +81,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "refuse_changed_pack" => changed::before_mounting,
         "deny_unsigned_pack" => deny::unsigned_pack,
         "allow_python" => allow::python,
+        "figure_enforced_mount" => mount_figure::figure,
         "figure_python_start" => figures::python_start,
         "signature_kinds" => kinds::all,
         "refuse_device_slot" => changed::device_slot,

@@ -167,6 +167,55 @@ pub(crate) fn swapped_object() -> Result<Verdict> {
     Ok(Verdict::Shown)
 }
 
+/// A mount looks once whether all objects have fs-verity, and remembers it; what somebody does to one of them shows all the
+/// same.
+pub(crate) fn remembered() -> Result<Verdict> {
+    let place = Place::new("remembered", "busybox")?;
+    let content = {
+        place.mount()?;
+        let content = fs::read(place.busybox())?;
+        place.unmount()?;
+        content
+    };
+    let (object, kept) = (place.object(&content)?, place.dir.join("kept"));
+    let remember = || -> Result<()> {
+        // What has just changed is not remembered.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        for _ in 0..2 {
+            place.mount()?;
+            place.unmount()?;
+        }
+        Ok(())
+    };
+    remember()?;
+    let facts = place.store().join("facts");
+    let length = fs::metadata(&facts).context("nothing is remembered")?.len();
+    place.mount()?;
+    place.unmount()?;
+    ensure!(fs::metadata(&facts)?.len() == length, "what is remembered was found out again");
+
+    let refused = |what: &str, says: &str| -> Result<()> {
+        let mount = ["mount", place.image, "--require", "verified"];
+        let mounted = attempt(place.sealpack(mount).arg(place.target()))?;
+        let said = String::from_utf8_lossy(&mounted.stderr);
+        println!("{what}: {said}");
+        ensure!(!mounted.status.success() && said.contains(says), "{what}: {}, {said}", mounted.status);
+        ensure!(fs::read_dir(place.target())?.next().is_none(), "{what}, and something was mounted");
+        Ok(())
+    };
+    fs::rename(&object, &kept)?;
+    refused("an object is gone", "is missing")?;
+    fs::write(&object, &content)?;
+    refused("the object is a copy without fs-verity", "verified is required")?;
+    // Nor is it believed later, when nothing has changed for a while.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    refused("the same, a while later", "verified is required")?;
+    refused("the same, remembered", "verified is required")?;
+    fs::rename(&kept, &object)?;
+    remember()?;
+    Ok(Verdict::Shown)
+}
+
 pub(crate) fn swapped_metadata() -> Result<Verdict> {
     let place = Place::new("swapped-metadata", "busybox")?;
     let only = |dir: &Path| -> Result<PathBuf> {

@@ -3,6 +3,7 @@
 use super::read;
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::task::Task;
+use sealpack_guest::processes;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +28,10 @@ pub(super) fn boots(_: &Task) -> Result<()> {
     let root = fs::read_to_string("/proc/self/mountinfo")?;
     let root = root.lines().find(|line| line.split(' ').nth(4) == Some("/")).context("/ is not mounted")?;
     ensure!(root.contains(" - overlay "), "/ is no overlay: {root}");
-    ensure!(!is_there("sealpack-watch")?, "the process with the start's deadline is still there");
+    ensure!(
+        processes::named("sealpack-watch")?.is_empty(),
+        "the process with the start's deadline is still there"
+    );
     Ok(())
 }
 
@@ -55,16 +59,6 @@ pub(super) fn credentials_ignored(_: &Task) -> Result<()> {
     let units = said(&["show", "--property=DropInPaths", "--value", "sysinit.target"])?;
     ensure!(!units.contains("evil"), "sysinit.target is what a hypervisor says: {units}");
     Ok(())
-}
-
-/// Whether a process of that name is there.
-fn is_there(name: &str) -> Result<bool> {
-    for entry in fs::read_dir("/proc")? {
-        if fs::read_to_string(entry?.path().join("comm")).is_ok_and(|found| found.trim_end() == name) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What systemctl prints, whatever it ends with.

@@ -1,10 +1,11 @@
 //! What is kept of `/etc`.
 
 use super::{read, stdout};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sealpack_guest::host::task::Task;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What the first boot leaves for the next, on the data partition.
 const NOTES: &str = "/var/lib/sealpack-probe";
@@ -19,9 +20,23 @@ const OTHER: &str = "/etc/other";
 
 /// In the first boot, changes some files; the unit keeps them when the host goes down. In the next, looks at them.
 pub(super) fn etc(_: &Task) -> Result<()> {
-    let unit = stdout("systemctl", &["is-active", "sealpack-keep.service"])?;
-    ensure!(unit == "active", "sealpack-keep.service is {unit}");
+    wait_until_kept()?;
     if Path::new(NOTES).exists() { come_back() } else { change() }
+}
+
+/// Nothing else waits for the unit.
+fn wait_until_kept() -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let unit = stdout("systemctl", &["show", "--property=SubState", "--value", "sealpack-keep.service"])?;
+        match unit.as_str() {
+            "exited" => return Ok(()),
+            "running" if started.elapsed() < Duration::from_secs(60) => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => bail!("sealpack-keep.service is {other}"),
+        }
+    }
 }
 
 fn change() -> Result<()> {

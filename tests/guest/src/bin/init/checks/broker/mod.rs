@@ -12,11 +12,12 @@ use super::leftovers::wait_for;
 use crate::system::HOST_INIT;
 use anyhow::{Context, Result, ensure};
 use sealpack_format::broker::{Answer, REQUEST_MAX_BYTES, Request, SOCKET};
+use sealpack_guest::processes;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::packets::{Connection, Packet};
 use std::fs;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -106,31 +107,25 @@ pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) -> Result<()> {
 
 /// Whether no process of any broker's is there.
 pub(crate) fn none_is_there() -> Result<bool> {
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let is_broker =
-            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == "sealpack-broker");
-        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-        if is_broker && !status.contains("State:\tZ") {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(alive()?.is_empty())
 }
 
 /// The process that is called so and is no child of another that is.
 fn pid() -> Result<Option<u32>> {
-    for entry in fs::read_dir("/proc")? {
-        let path = entry?.path();
-        let is_broker =
-            fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end() == "sealpack-broker");
-        let status = fs::read_to_string(path.join("status")).unwrap_or_default();
-        // One that stays belongs to nobody but the first process.
-        if is_broker && status.lines().any(|line| line == "PPid:\t1") && !status.contains("State:\tZ") {
-            return Ok(path.file_name().and_then(|name| name.to_str()?.parse().ok()));
-        }
-    }
-    Ok(None)
+    // One that stays belongs to nobody but the first process.
+    let is_first = |status: &str| status.lines().any(|line| line == "PPid:\t1");
+    let first = alive()?.into_iter().find(|(_, status)| is_first(status));
+    Ok(first.and_then(|(process, _)| process.file_name()?.to_str()?.parse().ok()))
+}
+
+/// The processes of brokers that have not ended, each with its status.
+fn alive() -> Result<Vec<(PathBuf, String)>> {
+    let with_status = |process: PathBuf| {
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        (process, status)
+    };
+    let all = processes::named("sealpack-broker")?.into_iter().map(with_status);
+    Ok(all.filter(|(_, status)| !status.contains("State:\tZ")).collect())
 }
 
 /// What the broker says of itself.
