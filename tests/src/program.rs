@@ -90,6 +90,22 @@ pub fn under_test() -> Result<PathBuf> {
     Ok(PROGRAM.get_or_init(|| program).clone())
 }
 
+/// containerd's snapshotter that tests drive: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
+///
+/// # Errors
+/// As [`build`].
+pub fn snapshotter_under_test() -> Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(given) = std::env::var_os("SEALPACK_SNAPSHOTTER_BIN") {
+        return Ok(given.into());
+    }
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
+    Ok(PROGRAM.get_or_init(|| program).clone())
+}
+
 /// What the program reads of its surroundings, besides all that begins with `SEALPACK_`.
 const VARIABLES: [&str; 14] = [
     "XDG_DATA_HOME",

@@ -102,9 +102,5 @@ fn containerds_own_tests_of_snapshotters_pass_with_its_own() -> Result<()> {
         return Ok(());
     }
     let containerd = Containerd::start(Engine::V1_6, Setting::stock("overlayfs"))?;
-    let output = suite::test_stock(&containerd, "overlayfs")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let passed = said.lines().filter(|line| line.starts_with("    --- PASS")).count();
-    assert!(passed >= 20, "only {passed} tests passed\n{said}");
-    Ok(())
+    suite::test_stock(&containerd, "overlayfs")
 }
