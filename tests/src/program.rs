@@ -42,6 +42,14 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
+/// Builds the program that serves containerd and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_snapshotter(profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack-snapshotter", "sealpack-snapshotter", profile)
+}
+
 /// Builds a sealed host's first process as users have it, a static program, and returns its path.
 ///
 /// # Errors
@@ -90,22 +98,6 @@ pub fn under_test() -> Result<PathBuf> {
     Ok(PROGRAM.get_or_init(|| program).clone())
 }
 
-/// containerd's snapshotter that tests drive: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
-///
-/// # Errors
-/// As [`build`].
-pub fn snapshotter_under_test() -> Result<PathBuf> {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(given) = std::env::var_os("SEALPACK_SNAPSHOTTER_BIN") {
-        return Ok(given.into());
-    }
-    if let Some(program) = PROGRAM.get() {
-        return Ok(program.clone());
-    }
-    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
-    Ok(PROGRAM.get_or_init(|| program).clone())
-}
-
 /// What the program reads of its surroundings, besides all that begins with `SEALPACK_`.
 const VARIABLES: [&str; 14] = [
     "XDG_DATA_HOME",
@@ -127,10 +119,16 @@ const VARIABLES: [&str; 14] = [
 /// A command that starts the program at `program` where neither the machine nor the user has configured anything,
 /// except below `$HOME`: without variables that it reads, and with an empty trust store instead of the machine's.
 pub fn start(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    isolate(&mut command);
+    command
+}
+
+/// Takes from a command what [`start`] takes.
+pub fn isolate(command: &mut Command) {
     let trust_store = paths::target().join("tmp/empty-trust.d");
     // Where it cannot be made, the program says that it is not there.
     let _ = std::fs::create_dir_all(&trust_store);
-    let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {
         if variable.as_encoded_bytes().starts_with(b"SEALPACK_")
             || VARIABLES.iter().any(|name| variable == *name)
@@ -139,7 +137,6 @@ pub fn start(program: impl AsRef<OsStr>) -> Command {
         }
     }
     command.env("SEALPACK_TRUST", trust_store);
-    command
 }
 
 /// A store of its own for a test, and the program that works on it.

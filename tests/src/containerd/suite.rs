@@ -4,6 +4,7 @@ use super::{Containerd, Enclosure};
 use crate::apt::Archive;
 use crate::command::run;
 use crate::paths;
+use crate::program;
 use crate::unpacked::unpack;
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
@@ -91,7 +92,9 @@ pub fn test_stock(containerd: &Containerd, snapshotter: &str) -> Result<()> {
 pub fn test(enclosure: &Enclosure, snapshotter: &Path) -> Result<()> {
     let sockets = enclosure.socket("suite");
     fs::create_dir_all(&sockets)?;
-    all_pass(command(enclosure)?.env("SOCKETS", &sockets).env("SNAPSHOTTER", snapshotter))
+    let mut command = command(enclosure)?;
+    program::isolate(&mut command);
+    all_pass(command.env("SOCKETS", &sockets).env("SNAPSHOTTER", snapshotter))
 }
 
 /// How many tests containerd 1.6.20 has, and those of them that it skips for every snapshotter.
