@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sealpack_kernel::{Kernel, mountinfo};
+use sealpack_kernel::{Kernel, interrupt, mountinfo};
 
 use crate::error::CommandError;
 
@@ -46,6 +46,7 @@ impl Runtime {
     fn at(path: PathBuf) -> Result<Self, CommandError> {
         let failed = |why: &dyn fmt::Display| CommandError::failed(format_args!("{}: {why}", path.display()));
         let mut command = Command::new(&path);
+        interrupt::hears_all(&mut command);
         let output =
             command.arg("--version").stdin(Stdio::null()).output().map_err(|error| match error.kind() {
                 std::io::ErrorKind::NotFound => failed(&"there is no such program"),

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
+use sealpack_kernel::interrupt;
+
 use super::error::DiskError;
 use super::number::Number;
 
@@ -131,6 +133,7 @@ impl Filesystem<'_> {
     /// Runs a program to its end. debugfs exits with 0 whatever happens, but has nothing to say besides its version when
     /// all is well.
     fn run(&self, program: &'static str, command: &mut Command) -> Result<(), DiskError> {
+        interrupt::hears_all(command);
         let output = command
             .env(TIME_VARIABLE, self.time.to_string())
             .env("LC_ALL", "C")

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use sealpack_kernel::interrupt;
 use serde::Deserialize;
 
 use super::secret::{CredentialsError, Secret};
@@ -45,7 +46,9 @@ impl Helper<'_> {
     /// The secret for `server`, or `None` when the helper knows none.
     pub(super) fn get(&self, server: &str) -> Result<Option<Secret>, CredentialsError> {
         let executable = self.find()?;
-        let mut child = Command::new(executable)
+        let mut command = Command::new(executable);
+        interrupt::hears_all(&mut command);
+        let mut child = command
             .arg("get")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

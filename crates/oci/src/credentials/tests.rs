@@ -163,6 +163,21 @@ fn a_helper_that_hangs_is_killed_with_all_it_started() {
     assert!(!marker.exists());
 }
 
+/// A command waits for signals in a thread, and has them blocked in all others: what those start would be deaf to them.
+#[test]
+fn a_helper_hears_signals_though_this_process_keeps_some_from_itself() {
+    let home = Home::new();
+    sealpack_kernel::interrupt::instead_of_ending(|_| ()).unwrap();
+    home.helper(
+        "mask",
+        r#"while read -r name value; do
+            case $name in SigBlk:) printf '{"Username":"mask","Secret":"%s"}' "$value";; esac
+        done < /proc/self/status"#,
+    );
+    home.write("home/.docker/config.json", r#"{"credsStore":"mask"}"#);
+    assert_eq!(home.find("q.io", "a"), password("mask", "0000000000000000"));
+}
+
 #[test]
 fn helpers_that_fail_are_named() {
     let home = Home::new();
