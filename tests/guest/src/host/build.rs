@@ -203,7 +203,7 @@ impl Workshop {
         Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
     }
 
-    /// A host of the same image, made by the commands of docs/sealed-hosts.md.
+    /// Hosts of the same image, made by the commands of docs/sealed-hosts.md.
     ///
     /// # Errors
     /// If one of them fails.

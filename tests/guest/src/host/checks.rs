@@ -35,13 +35,15 @@ pub enum Boot {
     NoPack,
     /// A host that was made by the commands of docs/sealed-hosts.md.
     Page,
+    /// The same, started by shim, in firmware that has Microsoft's keys.
+    Shim,
     /// Firmware without keys, in a machine whose disk has them.
     Enrolled,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -56,6 +58,7 @@ impl Boot {
         Self::TwoData,
         Self::NoPack,
         Self::Page,
+        Self::Shim,
         Self::Enrolled,
     ];
 
@@ -72,6 +75,7 @@ impl Boot {
             | Self::Late
             | Self::TwoData
             | Self::Page
+            | Self::Shim
             | Self::Enrolled => generation == Generation::V6_12,
             _ => true,
         }
@@ -93,6 +97,7 @@ impl Boot {
             Self::TwoData => "two-data",
             Self::NoPack => "no-pack",
             Self::Page => "page",
+            Self::Shim => "shim",
             Self::Enrolled => "enrolled",
         }
     }
@@ -210,6 +215,11 @@ pub const ALL: &[Check] = &[
         name: "host_by_the_page",
         judge: Judge::Probe(&[Boot::Page]),
         shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
+    },
+    Check {
+        name: "host_by_shim",
+        judge: Judge::Probe(&[Boot::Shim]),
+        shows: "shim starts what machine owner keys signed, and the kernel takes policy and packs by these, as the page says",
     },
     Check {
         name: "host_keys_enrolled",

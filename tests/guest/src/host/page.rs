@@ -6,6 +6,8 @@
 use crate::programs::Programs;
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::run;
+use sealpack_tests::images::host;
+use sealpack_tests::unpacked::Unpacked;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -13,20 +15,44 @@ use std::process::Command;
 
 const PAGE: &str = include_str!("../../../../docs/sealed-hosts.md");
 
-/// A disk and firmware variables, as the page makes them.
+/// Where the page has shim, which the machine that does what it says need not have installed.
+const SHIM: &str = "/usr/lib/shim";
+
+/// shim, its helpers, and nothing that installs them.
+const SHIM_PACKAGES: [&str; 2] = ["shim-signed", "shim-helpers-amd64-signed"];
+
+/// Disks and firmware variables, as the page makes them.
 #[derive(Debug)]
-pub struct Made {
-    /// The disk.
-    pub disk: PathBuf,
-    /// The variables.
-    pub variables: PathBuf,
+pub struct Made(PathBuf);
+
+impl Made {
+    /// The disk, and variables with the keys that are made on the page.
+    ///
+    /// # Errors
+    /// If one of them was not made.
+    pub fn own_keys(&self) -> Result<(PathBuf, PathBuf)> {
+        Ok((file(&self.0, "disk.img")?, file(&self.0, "variables.fd")?))
+    }
+
+    /// The disk that has shim, and variables with Microsoft's keys.
+    ///
+    /// # Errors
+    /// If one of them was not made.
+    pub fn shim(&self) -> Result<(PathBuf, PathBuf)> {
+        Ok((file(&self.0, "shim.img")?, file(&self.0, "shim-variables.fd")?))
+    }
 }
 
-/// Does what the page says in `dir`, which is made, with the image in the layout `image` in the place of its own.
+/// Does what the page says in `dir`, with the image in the layout `image` in the place of its own, unless it was done there.
 ///
 /// # Errors
-/// If one of the commands fails.
+/// If one of the commands fails; if shim cannot be fetched.
 pub fn follow(programs: &Programs, image: &Path, dir: &Path) -> Result<Made> {
+    let made = Made(dir.to_owned());
+    if dir.exists() {
+        return Ok(made);
+    }
+    let shim = shim()?;
     fs::create_dir(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     symlink(image, dir.join("image"))?;
     let (bin, trust) = (dir.join("bin"), dir.join("trust.d"));
@@ -36,13 +62,26 @@ pub fn follow(programs: &Programs, image: &Path, dir: &Path) -> Result<Made> {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     for block in blocks("make") {
         let mut shell = Command::new("sh");
-        shell.args(["-euc", &script(&block)]).current_dir(dir).env("PATH", &path);
+        let script = script(&block).replace(SHIM, &shim.to_string_lossy());
+        shell.args(["-euc", &script]).current_dir(dir).env("PATH", &path);
         shell.env("SEALPACK_STORE", dir.join("store"));
         // Nobody's keys but those on the page are wanted, and no trust store of this machine's.
         shell.env_remove("SEALPACK_KEY").env_remove("SEALPACK_CERT").env("SEALPACK_TRUST", &trust);
         run(&mut shell)?;
     }
-    Ok(Made { disk: file(dir, "disk.img")?, variables: file(dir, "variables.fd")? })
+    Ok(made)
+}
+
+/// The directory of shim, unpacked: to install it changes how a machine starts.
+fn shim() -> Result<PathBuf> {
+    let unpacked = Unpacked {
+        name: "shim",
+        suite: host::RELEASE,
+        packages: &SHIM_PACKAGES,
+        follow: |_| false,
+        relink: false,
+    };
+    Ok(unpacked.root()?.join(SHIM.trim_start_matches('/')))
 }
 
 fn file(dir: &Path, name: &str) -> Result<PathBuf> {
@@ -69,7 +108,6 @@ fn script(block: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealpack_tests::images::host;
     use sealpack_tests::paths;
 
     /// The packages in a list, sorted, but for those that the page has and the tests' image not, or the other way round.
@@ -121,6 +159,7 @@ mod tests {
         ] {
             assert!(made.contains(&format!("sealpack {command}")), "{command}: {made}");
         }
+        assert!(made.contains(SHIM));
         assert!(made.lines().any(|line| line.starts_with("virt-fw-vars ")));
     }
 }

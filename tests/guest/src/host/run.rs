@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{data, esp, forge, page, updates};
+use super::{data, esp, forge, updates};
 use crate::emulator::Ended;
 use crate::kernels::Generation;
 use crate::keys::EMPTY_VARIABLES;
@@ -132,7 +132,7 @@ impl<'w> Boots<'w> {
                 start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
             }
             // The late one reboots by itself.
-            Boot::Later | Boot::Page | Boot::Late => {}
+            Boot::Later | Boot::Page | Boot::Late | Boot::Shim => {}
             // The earliest date that the firmware leaves as it is.
             Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
             Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
@@ -160,7 +160,11 @@ impl<'w> Boots<'w> {
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         if boot == Boot::Page {
-            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            let (disk, variables) = self.workshop.by_the_page()?.own_keys()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
+        if boot == Boot::Shim {
+            let (disk, variables) = self.workshop.by_the_page()?.shim()?;
             return Machine::new(&dir, &disk, &variables);
         }
         if boot == Boot::Enrolled {
@@ -182,7 +186,8 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page | Boot::Enrolled => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
+            Boot::Page | Boot::Shim | Boot::Enrolled => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
