@@ -26,6 +26,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_modules_from_image" => modules::from_image,
         "host_clock_far_off" => boots::clock,
         "host_status_tells" => status::tells,
+        "host_data_full" => keeping::nowhere,
         "host_keeps_etc" => keeping::etc,
         "host_policy_update" => updates::policy,
         "host_revocation_survives_reboot" => updates::survives,
