@@ -42,6 +42,14 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
+/// Builds the program that serves containerd and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_snapshotter(profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack-snapshotter", "sealpack-snapshotter", profile)
+}
+
 /// Builds a sealed host's first process as users have it, a static program, and returns its path.
 ///
 /// # Errors
@@ -111,10 +119,16 @@ const VARIABLES: [&str; 14] = [
 /// A command that starts the program at `program` where neither the machine nor the user has configured anything,
 /// except below `$HOME`: without variables that it reads, and with an empty trust store instead of the machine's.
 pub fn start(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    isolate(&mut command);
+    command
+}
+
+/// Takes from a command what [`start`] takes.
+pub fn isolate(command: &mut Command) {
     let trust_store = paths::target().join("tmp/empty-trust.d");
     // Where it cannot be made, the program says that it is not there.
     let _ = std::fs::create_dir_all(&trust_store);
-    let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {
         if variable.as_encoded_bytes().starts_with(b"SEALPACK_")
             || VARIABLES.iter().any(|name| variable == *name)
@@ -123,7 +137,6 @@ pub fn start(program: impl AsRef<OsStr>) -> Command {
         }
     }
     command.env("SEALPACK_TRUST", trust_store);
-    command
 }
 
 /// A store of its own for a test, and the program that works on it.

@@ -1,10 +1,12 @@
 //! What a mount of an image is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Level, MetadataHashArea, Objects, Pack, Request, Signature, Writable};
+use sealpack_mount::{
+    Achieved, Broker, Level, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Signature, Writable,
+};
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::seal::{Seal, signer_of};
 
@@ -69,6 +71,40 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
         required: options.required,
         at_most: options.at_most,
     })
+}
+
+/// Mounts an image, by the broker where this process may not make devices.
+///
+/// # Errors
+///
+/// As [`request`]; of planning and of mounting.
+pub fn mount(store: &Store, record: &ImageRecord, options: Options) -> Result<Achieved, MountingError> {
+    let plan = Plan::new(request(store, record, options).map_err(Box::new)?)?;
+    let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()));
+    Ok(achieved.map_err(|error| Box::new(Error::from(error)))?)
+}
+
+/// Unmounts an image from `target`, at once: what still uses it keeps it. Devices that nobody uses any more go.
+///
+/// # Errors
+///
+/// Of unmounting. Devices that stay are no error: the next one who looks removes them.
+pub fn unmount(target: &Path) -> Result<(), Error> {
+    let kernel = Kernel::default();
+    sealpack_mount::unmount(&kernel, target, true)?;
+    _ = sealpack_mount::remove_leftovers(&kernel);
+    Ok(())
+}
+
+/// Why an image was not mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountingError {
+    /// It cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// It cannot be done.
+    #[error(transparent)]
+    Node(#[from] Box<Error>),
 }
 
 /// Where the contents are, and the signatures if they are to be tried.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sealpack_oci::ingest::{IngestError, ScanError};
+
 /// The kinds of answers that containerd tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
@@ -110,6 +112,65 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The store has the layers that a snapshot was to be prepared for.
+    #[error("target snapshot {0} already exists: the store has its layers")]
+    TargetExists(String),
+    /// The store lost what a snapshot consists of.
+    #[error("the store does not hold the layers of {0} any more; remove the image, and pull it again")]
+    ChainLost(String),
+    /// A layer that is to be applied to something else than a snapshot of this snapshotter.
+    #[error("these mounts are not those of a snapshot of sealpack's")]
+    NotOurs,
+    /// A layer that is to be applied to what containerd has unpacked itself.
+    #[error("snapshot {0} is based on what is no layer of the store")]
+    OnDirectory(String),
+    /// A layer that cannot be read.
+    #[error(
+        "layers of type {0:?} cannot be read; they are tar, plain or with gzip or zstd, and not encrypted"
+    )]
+    MediaType(String),
+    /// A descriptor that is none.
+    #[error("the layer's descriptor: {0}")]
+    Descriptor(String),
+    /// A layer that is not taken in.
+    #[error("layer {blob}: {source}")]
+    Layer {
+        /// Its blob.
+        blob: sealpack_format::BlobDigest,
+        /// Why not.
+        source: sealpack_oci::ingest::IngestError,
+    },
+    /// The layers do not fit together.
+    #[error("the layers cannot be put together: {0}")]
+    Merge(#[from] Box<sealpack_oci::pull::PullError>),
+    /// An image cannot be mounted.
+    #[error("the layers cannot be mounted: {0}")]
+    Mounting(#[from] sealpack_node::mounting::MountingError),
+    /// Of what this machine does with images.
+    #[error(transparent)]
+    Node(#[from] sealpack_node::Error),
+    /// The rules of the trust store are against an image.
+    #[error("the rules here refuse image {image}: {source}")]
+    Refused {
+        /// Its name.
+        image: String,
+        /// The reason.
+        source: Box<sealpack_gate::Error>,
+    },
+    /// It cannot be found out whether the rules are against an image.
+    #[error("image {image} needs a seal, and that cannot be had: {source}")]
+    Rules {
+        /// Its name.
+        image: String,
+        /// Why not.
+        source: Box<sealpack_gate::Error>,
+    },
+    /// Every image needs a seal, and nobody said which image this is.
+    #[error(
+        "every image needs a seal here, the store has no sealed one of these layers, and the client does not say \
+         which image they are of"
+    )]
+    Nameless,
     /// The store.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -125,22 +186,54 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Exists(_) => Code::AlreadyExists,
+            Self::Exists(_) | Self::TargetExists(_) => Code::AlreadyExists,
             Self::NotFound(_) | Self::ParentNotFound(_) => Code::NotFound,
             Self::ParentNotCommitted(_)
             | Self::Kind { .. }
             | Self::HasChildren(_)
             | Self::OtherParent { .. } => Code::FailedPrecondition,
-            Self::Immutable { .. } | Self::Lacks(_) | Self::Filter(_) => Code::InvalidArgument,
+            Self::Immutable { .. } | Self::Lacks(_) | Self::Filter(_) | Self::Descriptor(_) => {
+                Code::InvalidArgument
+            }
+            Self::NotOurs | Self::OnDirectory(_) => Code::Unimplemented,
+            Self::MediaType(_) | Self::Refused { .. } | Self::Nameless => Code::FailedPrecondition,
+            Self::Rules { .. } => Code::Unavailable,
+            Self::ChainLost(_) => Code::DataLoss,
+            Self::Layer { source, .. } => of_layer(source),
+            Self::Merge(_) => Code::FailedPrecondition,
+            Self::Mounting(_) | Self::Node(_) => Code::Internal,
             Self::Broken { .. } => Code::DataLoss,
             Self::StateInUse(_) => Code::Unavailable,
             Self::Io { source, .. } if is_full(source) => Code::ResourceExhausted,
             Self::State { .. } | Self::Path(_) | Self::Io { .. } => Code::Internal,
-            Self::Store(sealpack_store::Error::NoSpace { .. }) => Code::ResourceExhausted,
-            Self::Store(sealpack_store::Error::Locked { .. }) => Code::Unavailable,
-            Self::Store(error) if error.is_verification() => Code::DataLoss,
-            Self::Store(_) => Code::Internal,
+            Self::Store(error) => of_store(error),
         }
+    }
+}
+
+fn of_store(error: &sealpack_store::Error) -> Code {
+    use sealpack_store::Error as Store;
+    match error {
+        Store::NoSpace { .. } | Store::NoRoom { .. } => Code::ResourceExhausted,
+        Store::Locked(_) => Code::Unavailable,
+        error if error.is_verification() => Code::DataLoss,
+        _ => Code::Internal,
+    }
+}
+
+/// A layer that is not what it should be is the image's fault.
+fn of_layer(error: &IngestError) -> Code {
+    match error {
+        IngestError::Read(_) => Code::Unavailable,
+        IngestError::Layer(ScanError::Store(error)) => of_store(error),
+        IngestError::Layer(ScanError::Record(source) | ScanError::Content(source)) => {
+            let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
+            inner.map_or_else(
+                || if is_full(source) { Code::ResourceExhausted } else { Code::Internal },
+                of_store,
+            )
+        }
+        _ => Code::FailedPrecondition,
     }
 }
 

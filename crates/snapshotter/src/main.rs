@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use sealpack_snapshotter::Snapshotter;
+use sealpack_node::trust_store::TrustStore;
+use sealpack_oci::environment::Environment;
+use sealpack_oci::registry::ClientOptions;
 use sealpack_snapshotter::service::{self, Listener};
+use sealpack_snapshotter::{Rules, Snapshotter};
 use sealpack_store::{Store, location};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,8 +36,20 @@ struct Arguments {
     #[arg(long, value_name = "DIR", env = "SEALPACK_STORE", default_value = location::SYSTEM)]
     store: PathBuf,
     /// containerd's own socket, which layers are read from.
-    #[arg(long, value_name = "SOCK", default_value = "/run/containerd/containerd.sock", hide = true)]
+    #[arg(long, value_name = "SOCK", default_value = "/run/containerd/containerd.sock")]
     containerd: PathBuf,
+    /// A directory for mounts of images, which containers' are made on.
+    #[arg(long, value_name = "DIR", default_value = "/run/sealpack/m")]
+    mounts: PathBuf,
+    /// The trust store, whose rules say which images may be used [default: /etc/sealpack/trust.d].
+    #[arg(long, value_name = "DIR", env = "SEALPACK_TRUST")]
+    trust: Option<PathBuf>,
+    /// Ask for seals with credentials from this file only.
+    #[arg(long = "authfile", value_name = "FILE")]
+    auth_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file too when seals are asked for.
+    #[arg(long = "ca", value_name = "FILE")]
+    ca_files: Vec<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -49,7 +64,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::open_or_create(&arguments.store, None)?;
-    let (snapshotter, notices) = Snapshotter::open(&store)?;
+    let (snapshotter, notices) = Snapshotter::open(store, rules(arguments), &arguments.mounts)?;
     for notice in notices {
         log::say(Level::Warning, &notice.to_string());
     }
@@ -62,6 +77,17 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // Threads that still work on something are not waited for: what they do is safe to be cut off anywhere.
     runtime.shutdown_background();
     Ok(())
+}
+
+fn rules(arguments: &Arguments) -> Rules {
+    let user = rustix::process::geteuid().as_raw();
+    let trust = TrustStore::new(arguments.trust.clone(), user, |name| std::env::var_os(name));
+    let client = ClientOptions {
+        auth_file: arguments.auth_file.clone(),
+        ca_files: arguments.ca_files.clone(),
+        ..ClientOptions::default()
+    };
+    Rules::new(trust, client, Environment::of_process(std::env::var_os))
 }
 
 async fn serve(arguments: &Arguments, snapshotter: Snapshotter) -> Result<(), Box<dyn std::error::Error>> {
@@ -80,7 +106,7 @@ async fn serve(arguments: &Arguments, snapshotter: Snapshotter) -> Result<(), Bo
             _ = interrupt.recv() => {}
         }
     };
-    service::serve(listener, Arc::new(snapshotter), stopped).await?;
+    service::serve(listener, Arc::new(snapshotter), arguments.containerd.clone(), stopped).await?;
     log::say(Level::Info, "stopped");
     Ok(())
 }

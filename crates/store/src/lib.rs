@@ -18,9 +18,10 @@
 
 // From the bottom up, each using only what is above it in this list:
 //   hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
-//   objects, blobs, partial, seals; layers; refs; packs; images, hash_areas; contents, usage; inventory
+//   objects, blobs, partial, seals; layers; refs; packs; chains; images, hash_areas; contents, usage; inventory
 //   staging; convert, gc, fsck; single
 mod blobs;
+mod chains;
 mod contents;
 mod convert;
 mod dir;
@@ -61,6 +62,7 @@ mod fault;
 mod tests;
 
 pub use blobs::BLOB_MAX_BYTES;
+pub use chains::{Chain, ChainId};
 pub use contents::VerifiedObject;
 pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};

@@ -20,7 +20,8 @@ const FORMAT: &str = "sealpack-store";
 pub(crate) const VERSION: u64 = 1;
 
 /// The features that a program must know to use a store that has them.
-const KNOWN_INCOMPAT: [&str; 3] = [Feature::Packs.name(), Feature::History.name(), Feature::Seals.name()];
+const KNOWN_INCOMPAT: [&str; 4] =
+    [Feature::Packs.name(), Feature::History.name(), Feature::Seals.name(), Feature::Chains.name()];
 
 /// As many bytes as no sane file has.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -37,6 +38,8 @@ pub(crate) enum Feature {
     /// Seals named for manifest and statement, and names that say which is theirs. A program that does not know them
     /// would find none.
     Seals,
+    /// Chains that are held. A program that does not know them would remove what they need.
+    Chains,
 }
 
 impl Feature {
@@ -46,6 +49,7 @@ impl Feature {
             Self::Packs => "packs",
             Self::History => "history",
             Self::Seals => "seals",
+            Self::Chains => "chains",
         }
     }
 
@@ -55,6 +59,7 @@ impl Feature {
             Self::Packs => &[places::PACKS_PARENT, places::PACKS, places::SEALS],
             Self::History => &[places::HISTORY, places::EPOCHS],
             Self::Seals => &[places::SEALS],
+            Self::Chains => &[places::CHAINS],
         }
     }
 }

@@ -69,6 +69,9 @@ pub(crate) const PARTIAL: &str = "partial";
 /// Where damaged files go. Nothing in it is ever used again; it is the user's to look at and to delete.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
+/// The chains that are held.
+pub(crate) const CHAINS: &str = "chains";
+
 /// What containers change of their images, in a directory for each container.
 pub(crate) const CONTAINERS: &str = "containers";
 
@@ -89,7 +92,7 @@ pub(crate) const OF_EVERY_STORE: [&str; 9] =
 pub(crate) const FILES_AT_ROOT: [&str; 6] = [LOCK, NAMES_LOCK, MAKING_LOCK, META, VERIFIED, FACTS];
 
 /// The directories that a store may have at its root.
-pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
+pub(crate) const DIRECTORIES_AT_ROOT: [&str; 15] = [
     OBJECTS,
     PACKS_PARENT,
     IMAGES,
@@ -101,6 +104,7 @@ pub(crate) const DIRECTORIES_AT_ROOT: [&str; 14] = [
     EPOCHS,
     TMP,
     QUARANTINE,
+    CHAINS,
     CONTAINERS,
     SNAPSHOTTER,
     LOST_AND_FOUND,
@@ -227,6 +231,16 @@ impl SealName {
         let statement = statement.map(|hex| format!("sha256:{hex}").parse()).transpose().ok()?;
         Some(Self { manifest: format!("{algorithm}:{manifest}").parse().ok()?, statement })
     }
+}
+
+/// The file in [`CHAINS`] of the chain with that SHA-256.
+pub(crate) fn chain_file_name(hex: &str) -> String {
+    format!("{hex}.json")
+}
+
+/// The chain that a file in [`CHAINS`] is named for.
+pub(crate) fn chain_of_file_name(name: &str) -> Option<BlobDigest> {
+    format!("sha256:{}", name.strip_suffix(".json")?).parse().ok()
 }
 
 /// The file in [`PARTIAL`] of a blob.

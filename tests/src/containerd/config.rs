@@ -26,6 +26,8 @@ pub struct Proxy {
     pub socket: PathBuf,
     /// Where its data are.
     pub root: PathBuf,
+    /// Whether it is a differ too.
+    pub has_differ: bool,
 }
 
 impl Setting {
@@ -169,7 +171,8 @@ impl Proxy {
             "#
         )?;
         // 1.6 cannot have another program's differ: it panics.
-        if engine != Engine::V1_6 {
+        let has_differ = self.has_differ && engine != Engine::V1_6;
+        if has_differ {
             writeln!(
                 text,
                 r#"
@@ -183,9 +186,8 @@ impl Proxy {
         }
         if engine.is_second() {
             let platform = format!("linux/{}", crate::layout::architecture());
-            for (snapshotter, differ) in
-                [(name.as_str(), format!("{name}-diff")), ("overlayfs", "walking".to_owned())]
-            {
+            let differ = if has_differ { format!("{name}-diff") } else { "walking".to_owned() };
+            for (snapshotter, differ) in [(name.as_str(), differ), ("overlayfs", "walking".to_owned())] {
                 writeln!(
                     text,
                     r#"

@@ -1,5 +1,6 @@
 //! Images and containers through containerd, as three releases of Debian have it.
 
+mod snapshotter;
 mod stock;
 
 use anyhow::Result;

@@ -318,6 +318,21 @@ fn bring_all(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
+/// Puts layers together that the store has, the lowest first, and writes the metadata image that they make into `staging`,
+/// which is yet to be committed. Answers with its digest and size in bytes: the same that a pull of an image of these layers
+/// comes to.
+///
+/// # Errors
+/// [`LayerMissing`](StoreError::LayerMissing) in [`PullError::Store`]; what else a pull says of its layers.
+pub fn merge_layers(
+    staging: &Staging<'_>,
+    layers: &[DiffId],
+    limits: Limits,
+) -> Result<(ObjectId, u64), PullError> {
+    let (tree, _) = merge(staging.store(), layers, XattrRule::default(), limits)?;
+    write_image(staging, &tree)
+}
+
 fn write_image(staging: &Staging<'_>, tree: &Tree) -> Result<(ObjectId, u64), PullError> {
     let mut writer = staging.metadata_image_writer()?;
     erofs::write_metadata_image(tree, FormatVersion::V1, &mut writer)?;

@@ -34,6 +34,20 @@ impl Directories {
         Upper { upper: self.content(id), work: self.of(id).join("work") }
     }
 
+    /// The snapshot whose content has that path.
+    pub(super) fn snapshot_of(&self, content: &Path) -> Option<u64> {
+        let rest = content.strip_prefix(&self.0).ok()?;
+        let id = rest.parent()?.to_str()?.parse().ok()?;
+        (self.content(id) == content).then_some(id)
+    }
+
+    /// Whether nothing was written to a snapshot.
+    pub(super) fn is_empty(&self, id: u64) -> Result<bool, Error> {
+        let path = self.content(id);
+        let mut entries = fs::read_dir(&path).map_err(|error| Error::io("read", &path, error))?;
+        Ok(entries.next().is_none())
+    }
+
     fn of(&self, id: u64) -> PathBuf {
         self.0.join(id.to_string())
     }

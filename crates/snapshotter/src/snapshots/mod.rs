@@ -1,31 +1,51 @@
 //! Snapshots, as containerd knows them, and what each call does to them. Nothing here is asynchronous or knows gRPC.
 //!
-//! A snapshot is a row in the [state](crate::state) and a directory. The directory is made before its row, and goes
+//! A snapshot is a row in the [state](crate::state) and a directory; a committed one is a layer of the store instead of a
+//! directory where the store has its layer and those below it. The directory is made before its row, and goes
 //! after it: what a kill leaves behind is a directory that no row has, which is swept at the next start.
 
+mod apply;
 mod directories;
 mod info;
+mod known;
+mod layers;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use sealpack_store::Store;
 
+pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
 
+use crate::bases::Bases;
+use crate::chains::{Index, held};
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::mounts::{self, Mount};
+use crate::rules::{ImageOf, Rules};
 use crate::state::{Change, Kind, Labels, Row, State, Usage};
 use directories::Directories;
+use layers::Below;
 
 /// All snapshots of one containerd.
 #[derive(Debug)]
 pub struct Snapshotter {
+    store: Store,
+    rules: Rules,
+    index: Index,
+    bases: Bases,
     directories: Directories,
     state: Mutex<State>,
+    conversions: apply::Conversions,
+    /// Held for reading from when a chain is held in the store until a row says so, and for writing while those are
+    /// released that no row has.
+    holding: RwLock<()>,
+    /// Whether containerd lets this apply layers, rather than to mount snapshots and unpack them itself.
+    applies: AtomicBool,
 }
 
 /// What there is to say about the snapshots when they are opened.
@@ -55,14 +75,16 @@ impl std::fmt::Display for Notice {
 }
 
 impl Snapshotter {
-    /// Opens the snapshots that are kept beside what the store has, and sweeps what a kill left behind.
+    /// Opens the snapshots that are kept beside what the store has, and sweeps what a kill left behind. `mounts` is a
+    /// directory for the mounts of layers, which need not be there, and which may go with a reboot.
     ///
     /// # Errors
     /// [`Error::StateInUse`] while another process has them; [`Error::Path`] where overlayfs could not be told the
     /// directory; others of the system and of the database.
-    pub fn open(store: &Store) -> Result<(Self, Vec<Notice>), Error> {
+    pub fn open(store: Store, rules: Rules, mounts: &Path) -> Result<(Self, Vec<Notice>), Error> {
         let root = store.snapshotter_path();
         check_path(&root)?;
+        check_path(mounts)?;
         let directories = Directories::open(&root)?;
         let state = State::open(&root.join("state.redb"))?;
         let broken = |(name, broken): (&str, &crate::state::Broken)| Notice::Broken {
@@ -70,7 +92,17 @@ impl Snapshotter {
             why: broken.why.clone(),
         };
         let mut notices: Vec<Notice> = state.broken().map(broken).collect();
-        let snapshotter = Self { directories, state: Mutex::new(state) };
+        let snapshotter = Self {
+            bases: Bases::new(&store, mounts)?,
+            index: Index::default(),
+            store,
+            rules,
+            directories,
+            state: Mutex::new(state),
+            conversions: apply::Conversions::default(),
+            holding: RwLock::default(),
+            applies: AtomicBool::new(false),
+        };
         notices.extend(snapshotter.sweep()?);
         Ok((snapshotter, notices))
     }
@@ -98,14 +130,23 @@ impl Snapshotter {
 
     fn create(&self, kind: Kind, key: &str, parent: &str, labels: Labels) -> Result<Vec<Mount>, Error> {
         wanted(key, "key")?;
-        let mut state = self.state();
-        if state.has(key) {
-            return Err(Error::Exists(key.to_owned()));
+        let below = {
+            let state = self.state();
+            check_new(&state, key, parent)?;
+            layers::below(&state, parent)?
+        };
+        let is_extraction = kind == Kind::Active && is_extraction(key);
+        self.check_rules(is_extraction, parent, &labels)?;
+        if kind == Kind::Active {
+            self.refuse_known(parent, &labels)?;
         }
-        check_parent(&state, parent)?;
-        let lowers = self.lowers(&state, parent)?;
+        let lowers = self.lowers(&below, is_extraction)?;
+        let mut state = self.state();
+        check_new(&state, key, parent)?;
         let id = state.new_id();
-        self.directories.make(id, lowers.first().map(PathBuf::as_path))?;
+        // That of what is not mounted is not needed: nobody writes there.
+        let like = lowers.first().filter(|lower| !is_extraction || lower.exists());
+        self.directories.make(id, like.map(PathBuf::as_path))?;
         let row = Row::new(id, kind, parent.to_owned(), labels);
         let mount = self.mount(&row, &lowers);
         if let Err(error) = state.change(Change::default().put(key, row)) {
@@ -116,24 +157,57 @@ impl Snapshotter {
         Ok(vec![mount])
     }
 
+    /// Refuses what the rules are against.
+    fn check_rules(&self, is_extraction: bool, parent: &str, labels: &Labels) -> Result<(), Error> {
+        if is_extraction {
+            let image = ImageOf::of_labels(labels);
+            return image.map_or(Ok(()), |image| self.rules.check_layer(&self.store, &image));
+        }
+        let (image, top) = {
+            let state = self.state();
+            let ancestry = state.ancestry(parent)?;
+            let image = ancestry.iter().find_map(|(_, row)| row.image.clone());
+            (image, ancestry.first().and_then(|(_, row)| row.layered))
+        };
+        match (image, top) {
+            // Nothing to execute comes with it.
+            _ if parent.is_empty() => Ok(()),
+            (Some(image), _) => self.rules.check_container(&self.store, &image),
+            (None, Some(top)) => {
+                let layers = held(&self.store, &top.chain)?.layers;
+                self.rules.check_nameless(&self.store, self.index.image(&self.store, &layers)?.as_ref())
+            }
+            (None, None) => self.rules.check_nameless(&self.store, None),
+        }
+    }
+
     /// What to mount for a snapshot that is not committed.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Kind`] for a committed one.
+    /// [`Error::NotFound`]; [`Error::Kind`] for a committed one; what stands against mounting its layers.
     pub fn mounts(&self, key: &str) -> Result<Vec<Mount>, Error> {
-        let state = self.state();
-        let row = state.get(key)?;
-        if row.kind == Kind::Committed {
-            return Err(is_another_kind(key, row, "active or a view"));
-        }
-        let lowers = self.lowers(&state, &row.parent)?;
-        Ok(vec![self.mount(row, &lowers)])
+        let (row, below) = {
+            let state = self.state();
+            let row = state.get(key)?;
+            if row.kind == Kind::Committed {
+                return Err(is_another_kind(key, row, "active or a view"));
+            }
+            (row.clone(), layers::below(&state, &row.parent)?)
+        };
+        let lowers = self.lowers(&below, is_extraction(key))?;
+        Ok(vec![self.mount(&row, &lowers)])
     }
 
-    /// The directories of a snapshot and those below it, the highest first.
-    fn lowers(&self, state: &State, name: &str) -> Result<Vec<PathBuf>, Error> {
-        let ancestry = state.ancestry(name)?;
-        Ok(ancestry.into_iter().map(|(_, row)| self.directories.content(row.id)).collect())
+    /// The directories of what a snapshot is based on, the highest first. Layers are mounted; not for a snapshot that is
+    /// there only to get a layer, where that is applied by this and nobody looks into the mount.
+    fn lowers(&self, below: &[Below], is_extraction: bool) -> Result<Vec<PathBuf>, Error> {
+        let is_looked_into = !(is_extraction && self.applies.load(Ordering::Relaxed));
+        let path = |below: &Below| match below {
+            Below::Directory(id) => Ok(self.directories.content(*id)),
+            Below::Layers(chain) if is_looked_into => self.bases.mount(&self.store, &self.index, chain),
+            Below::Layers(chain) => Ok(self.bases.path(chain)),
+        };
+        below.iter().map(path).collect()
     }
 
     fn mount(&self, row: &Row, lowers: &[PathBuf]) -> Mount {
@@ -149,11 +223,19 @@ impl Snapshotter {
     pub fn commit(&self, name: &str, key: &str, labels: Labels, onto: &str) -> Result<(), Error> {
         wanted(name, "name")?;
         let active = self.committable(&self.state(), name, key, onto)?;
+        let _holding = self.hold();
+        let layered = self.layered_on(&active, onto)?;
         // Takes long for large ones. Whoever writes meanwhile breaks containerd's rules, and only the figure is wrong.
-        let usage = self.directories.usage(active.id)?;
+        let usage = match &layered {
+            Some(layered) => self.usage_of(layered)?,
+            None => self.directories.usage(active.id)?,
+        };
         let mut state = self.state();
-        let row = self.committable(&state, name, key, onto)?.committed(labels, usage);
-        state.change(Change::default().remove(key).put(name, row))
+        let row = self.committable(&state, name, key, onto)?.committed(labels, usage, layered);
+        state.change(Change::default().remove(key).put(name, row))?;
+        drop(state);
+        // What is not removed now is swept.
+        layered.map_or(Ok(()), |_| self.directories.remove(active.id).or(Ok(())))
     }
 
     /// The row of a snapshot that can be committed, with the parent that it is to have.
@@ -218,12 +300,23 @@ impl Snapshotter {
         asked_for.map(|(name, row)| Info::of(name, row)).collect()
     }
 
-    /// What a snapshot takes, without what it is based on.
+    /// What a snapshot takes, without what it is based on. Of snapshots with the same layer the oldest one counts, and the
+    /// others take nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`]; of the system.
     pub fn usage(&self, name: &str) -> Result<Usage, Error> {
-        let row = self.state().get(name)?.clone();
+        let row = {
+            let state = self.state();
+            let row = state.get(name)?;
+            let is_same = |other: &Row| other.layered.map(|it| it.layer) == row.layered.map(|it| it.layer);
+            let is_counted =
+                |other: &Row| other.kind == Kind::Committed && other.id < row.id && is_same(other);
+            if row.layered.is_some() && state.rows().any(|(_, other)| is_counted(other)) {
+                return Ok(Usage::default());
+            }
+            row.clone()
+        };
         row.usage.map_or_else(|| self.directories.usage(row.id), Ok)
     }
 
@@ -250,7 +343,7 @@ impl Snapshotter {
         id.map_or(Ok(()), |id| self.directories.remove(id))
     }
 
-    /// Removes directories that no snapshot has.
+    /// Removes directories that no snapshot has, and lets the store's layers go that none needs.
     ///
     /// # Errors
     /// Where it is not known which there are.
@@ -261,12 +354,28 @@ impl Snapshotter {
             self.directories.all()?.into_iter().filter(|id| !state.owns_directory(*id)).collect()
         };
         let removed = orphans.into_iter().map(|id| self.directories.remove(id));
-        Ok(removed.filter_map(Result::err).map(|error| Notice::Stays { why: error.to_string() }).collect())
+        let mut problems: Vec<Error> = removed.filter_map(Result::err).collect();
+        problems.extend(self.sweep_layers()?);
+        Ok(problems.into_iter().map(|error| Notice::Stays { why: error.to_string() }).collect())
     }
 }
 
 fn wanted(text: &str, what: &'static str) -> Result<(), Error> {
     if text.is_empty() { Err(Error::Lacks(what)) } else { Ok(()) }
+}
+
+/// That there can be a snapshot with that key on that parent.
+fn check_new(state: &State, key: &str, parent: &str) -> Result<(), Error> {
+    if state.has(key) {
+        return Err(Error::Exists(key.to_owned()));
+    }
+    check_parent(state, parent)
+}
+
+/// Whether a snapshot is one that containerd prepares to unpack a layer: it calls these `extract-` and something, behind
+/// the namespace and a number.
+fn is_extraction(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(|name| name.starts_with("extract-"))
 }
 
 fn check_parent(state: &State, parent: &str) -> Result<(), Error> {

@@ -26,9 +26,13 @@ impl Machine {
     /// As after a kill: what is in memory is gone.
     fn restart(&mut self) -> Vec<Notice> {
         self.snapshotter = None;
-        let (snapshotter, notices) = Snapshotter::open(&self.store()).unwrap();
+        let (snapshotter, notices) = self.open().unwrap();
         self.snapshotter = Some(snapshotter);
         notices
+    }
+
+    fn open(&self) -> Result<(Snapshotter, Vec<Notice>), Error> {
+        Snapshotter::open(self.store(), rules(&self.directory), &self.directory.path().join("m"))
     }
 
     fn upper_of(mounts: &[Mount]) -> PathBuf {
@@ -44,6 +48,15 @@ impl Machine {
         fs::write(Self::upper_of(&mounts).join(name), name).unwrap();
         self.commit(name, "tmp", Labels::new(), "").unwrap();
     }
+}
+
+/// Those of a trust store that a test may write to.
+fn rules(directory: &TempDir) -> Rules {
+    let trust = directory.path().join("trust.d");
+    fs::create_dir_all(&trust).unwrap();
+    let trust = sealpack_node::trust_store::TrustStore::new(Some(trust), 0, |_| None);
+    let environment = sealpack_oci::environment::Environment::empty(directory.path());
+    Rules::new(trust, sealpack_oci::registry::ClientOptions::default(), environment)
 }
 
 impl std::ops::Deref for Machine {
@@ -198,7 +211,7 @@ fn what_a_kill_leaves_is_swept_and_what_was_answered_is_there() {
 #[test]
 fn nobody_has_the_snapshots_twice() {
     let machine = Machine::new();
-    let error = Snapshotter::open(&machine.store()).unwrap_err();
+    let error = machine.open().unwrap_err();
     assert!(matches!(error, Error::StateInUse(_)), "{error}");
 }
 
@@ -206,7 +219,8 @@ fn nobody_has_the_snapshots_twice() {
 fn a_store_whose_path_overlayfs_cannot_be_told_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(directory.path().join("a:b"), None).unwrap();
-    assert!(matches!(Snapshotter::open(&store), Err(Error::Path(_))));
+    let mounts = directory.path().join("m");
+    assert!(matches!(Snapshotter::open(store, rules(&directory), &mounts), Err(Error::Path(_))));
 }
 
 #[test]
@@ -235,4 +249,204 @@ fn the_store_takes_the_directory_for_its_own() {
     let (options, objects_of) = (sealpack_store::FsckOptions::default(), &sealpack_store::objects_of_image);
     let report = machine.store().fsck(&options, objects_of, &|_| Vec::new(), &()).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+/// A tar stream with one file.
+fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0_u8; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, name);
+    put(100, "0000755\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{:011o}\0", content.len()));
+    put(136, "00000000000\0");
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend_from_slice(content);
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    tar
+}
+
+fn blob(bytes: &[u8]) -> Blob {
+    let digest = sealpack_oci::hash::blob_digest(sealpack_format::Algorithm::Sha256, bytes);
+    let media_type = sealpack_oci::media_type::OCI_LAYER.to_owned();
+    Blob { digest, size_bytes: bytes.len() as u64, media_type }
+}
+
+/// As a pull does it, in containerd's own words.
+fn pulled(
+    machine: &Machine,
+    parent: &str,
+    layer: &[u8],
+    opened: &std::cell::Cell<usize>,
+) -> (String, String) {
+    let key = "ns/1/extract-1 x";
+    let mounts = machine.prepare(key, parent, Labels::new()).unwrap();
+    let given: Vec<Given<'_>> =
+        mounts.iter().map(|it| Given { source: &it.source, options: &it.options }).collect();
+    let target = machine.target(&given, &blob(layer)).unwrap();
+    assert_eq!(target.namespace(), "ns");
+    let open = || {
+        opened.set(opened.get() + 1);
+        Ok(layer)
+    };
+    let applied = machine.apply(&target, &blob(layer), open).unwrap();
+    // It is not compressed.
+    assert_eq!(applied.layer.to_string(), blob(layer).digest.to_string());
+    let below = machine.state().rows().find(|(name, _)| *name == parent).and_then(|(_, row)| row.layered);
+    let chain =
+        below.map_or_else(|| applied.layer.to_string(), |below| below.chain.with(&applied.layer).to_string());
+    let name = format!("ns/2/{chain}");
+    machine.commit(&name, key, Labels::new(), "").unwrap();
+    (name, chain)
+}
+
+#[test]
+fn an_applied_layer_is_the_stores_and_known_to_whoever_asks_for_its_chain() {
+    let mut machine = Machine::new();
+    let (base, top) = (tar("base", &[1; 5000]), tar("top", &[2; 5000]));
+    let opened = std::cell::Cell::new(0);
+    let (lower, lowest_chain) = pulled(&machine, "", &base, &opened);
+    let (upper, chain) = pulled(&machine, &lower, &top, &opened);
+    assert_eq!(opened.get(), 2);
+    assert_eq!(fs::read_dir(machine.store().snapshotter_path().join("s")).unwrap().count(), 0);
+    assert!(machine.usage(&upper).unwrap().size_bytes >= 5000);
+    machine.restart();
+    // Another client, which says what it wants.
+    let target = |chain: &str| labels(&[("containerd.io/snapshot.ref", chain)]);
+    let known = |parent: &str, chain: &str| {
+        let error = machine.prepare("other/1/extract-2 y", parent, target(chain)).unwrap_err();
+        assert_eq!(error.code(), Code::AlreadyExists);
+        let filter = format!(r#"labels."containerd.io/snapshot.ref"=={chain}"#);
+        let found = machine.list(&Filters::parse(&[filter]).unwrap());
+        let [found] = found.as_slice() else { panic!("one of each chain and parent: {found:?}") };
+        assert_eq!((found.kind, found.parent.as_str()), (Kind::Committed, parent));
+        found.name.clone()
+    };
+    let theirs = known("", &lowest_chain);
+    let top_of_theirs = known(&theirs, &chain);
+    assert_eq!(known(&theirs, &chain), top_of_theirs, "and no second one");
+    assert_eq!(machine.usage(&top_of_theirs).unwrap(), Usage::default(), "it is counted once");
+    // What no snapshot needs any more is let go.
+    for name in [&upper, &lower, &top_of_theirs] {
+        machine.remove(name).unwrap();
+    }
+    machine.sweep().unwrap();
+    assert_eq!(machine.store().held_chains().unwrap().len(), 1);
+    machine.remove(&theirs).unwrap();
+    machine.sweep().unwrap();
+    assert_eq!(machine.store().held_chains().unwrap(), []);
+}
+
+#[test]
+fn gc_keeps_the_layers_of_snapshots() {
+    let machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let layer = tar("base", &[1; 5000]);
+    let (name, _) = pulled(&machine, "", &layer, &opened);
+    let gc = || {
+        let store = machine.store();
+        store
+            .gc(&sealpack_store::GcOptions::default(), &sealpack_store::objects_of_image, &())
+            .unwrap()
+            .total()
+            .count
+    };
+    assert_eq!(gc(), 0);
+    // The second client has it converted already.
+    let key = "ns/9/extract-9 z";
+    machine.prepare(key, "", Labels::new()).unwrap();
+    let (again, _) = pulled_again(&machine, &layer);
+    assert_eq!(again, 0);
+    machine.remove(key).unwrap();
+    machine.remove(&name).unwrap();
+    machine.sweep().unwrap();
+    assert!(gc() > 0);
+}
+
+/// How often a layer is read that another client has brought, and what came of it.
+fn pulled_again(machine: &Machine, layer: &[u8]) -> (usize, Applied) {
+    let mounts = machine.mounts("ns/9/extract-9 z").unwrap();
+    let given = [Given { source: &mounts[0].source, options: &mounts[0].options }];
+    let target = machine.target(&given, &blob(layer)).unwrap();
+    let mut opened = 0;
+    let applied = machine.apply(&target, &blob(layer), || {
+        opened += 1;
+        Ok(layer)
+    });
+    (opened, applied.unwrap())
+}
+
+#[test]
+fn a_layer_that_is_not_what_was_said_leaves_nothing() {
+    let machine = Machine::new();
+    let mounts = machine.prepare("ns/1/extract-1 x", "", Labels::new()).unwrap();
+    let given = [Given { source: &mounts[0].source, options: &mounts[0].options }];
+    let (right, wrong) = (tar("a", &[1; 5000]), tar("a", &[2; 5000]));
+    let target = machine.target(&given, &blob(&right)).unwrap();
+    let error = machine.apply(&target, &blob(&right), || Ok(wrong.as_slice())).unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
+    assert!(error.to_string().contains(&blob(&right).digest.to_string()), "{error}");
+    let unreadable = machine.apply(&target, &blob(&right), || Err::<&[u8], _>(std::io::Error::other("gone")));
+    assert_eq!(unreadable.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(machine.store().held_chains().unwrap(), []);
+    let mut encrypted = blob(&right);
+    encrypted.media_type.push_str("+encrypted");
+    assert_eq!(code(machine.target(&given, &encrypted)), Code::FailedPrecondition);
+    let others = [Given { source: "/elsewhere/s/1/fs", options: &[] }];
+    assert_eq!(code(machine.target(&others, &blob(&right))), Code::Unimplemented);
+    // Whoever tries again has the right one.
+    machine.apply(&target, &blob(&right), || Ok(right.as_slice())).unwrap();
+}
+
+#[test]
+fn what_containerd_writes_besides_a_layer_stays_a_directory() {
+    let machine = Machine::new();
+    let layer = tar("a", &[1; 5000]);
+    let mounts = machine.prepare("ns/1/extract-1 x", "", Labels::new()).unwrap();
+    let given = [Given { source: &mounts[0].source, options: &mounts[0].options }];
+    let target = machine.target(&given, &blob(&layer)).unwrap();
+    machine.apply(&target, &blob(&layer), || Ok(layer.as_slice())).unwrap();
+    fs::write(Machine::upper_of(&mounts).join("more"), "more").unwrap();
+    machine.commit("name", "ns/1/extract-1 x", Labels::new(), "").unwrap();
+    let view = machine.view("view", "name", Labels::new()).unwrap();
+    assert_eq!(fs::read(Path::new(&view[0].source).join("more")).unwrap(), b"more");
+    // Nothing can be a layer on top of it.
+    let mounts = machine.prepare("ns/3/extract-3 x", "name", Labels::new()).unwrap();
+    let given = [Given { source: &mounts[0].source, options: &mounts[0].options }];
+    assert_eq!(code(machine.target(&given, &blob(&layer))), Code::Unimplemented);
+}
+
+#[test]
+fn what_the_rules_are_against_is_refused_with_the_reason() {
+    let machine = Machine::new();
+    machine.committed("base", "");
+    let rules = |text: &str| fs::write(machine.directory.path().join("trust.d/rules.toml"), text).unwrap();
+    let of = |image: &str| {
+        let manifest = format!("sha256:{}", "ab".repeat(32));
+        labels(&[
+            ("containerd.io/snapshot/cri.image-ref", image),
+            ("containerd.io/snapshot/cri.manifest-digest", &manifest),
+        ])
+    };
+    rules("[[namespace]]\nprefix = \"docker.io/bad/\"\nrequire = \"refuse\"\n");
+    let refused = machine.prepare("ns/1/extract-1 x", "", of("docker.io/bad/thing:1")).unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.to_string().contains("docker.io/bad/thing:1"), "{refused}");
+    machine.prepare("ns/1/extract-1 x", "", of("docker.io/good/thing:1")).unwrap();
+    machine.commit("layer", "ns/1/extract-1 x", Labels::new(), "").unwrap();
+    machine.prepare("ns/1/container", "layer", Labels::new()).unwrap();
+    // The rules of the moment count, for containers of what is there too.
+    rules("[[namespace]]\nprefix = \"docker.io/good/\"\nrequire = \"refuse\"\n");
+    assert_eq!(code(machine.prepare("ns/1/other", "layer", Labels::new())), Code::FailedPrecondition);
+    assert_eq!(code(machine.view("ns/1/view", "layer", Labels::new())), Code::FailedPrecondition);
+    machine.prepare("ns/1/third", "base", Labels::new()).unwrap();
+    rules("default = \"sealed\"\n");
+    let refused = machine.prepare("ns/1/fourth", "base", Labels::new()).unwrap_err();
+    assert!(matches!(refused, Error::Nameless), "{refused}");
 }

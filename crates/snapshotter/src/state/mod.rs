@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
-pub use row::{Kind, Labels, Row, Usage};
+pub use row::{Kind, Labels, Layered, Row, Usage};
 
 use crate::error::Error;
 
@@ -202,6 +202,12 @@ impl State {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.rows.contains_key(name)
+    }
+
+    /// Whether a name was not given to anything, not to what cannot be read either.
+    #[must_use]
+    pub fn is_free(&self, name: &str) -> bool {
+        !self.rows.contains_key(name) && !self.broken.contains_key(name)
     }
 
     /// All rows that can be read, in the order of their names.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sealpack_format::DiffId;
+use sealpack_store::ChainId;
 use serde::{Deserialize, Serialize};
+
+use crate::rules::ImageOf;
 
 /// The version of rows that this program writes and knows.
 const VERSION: u32 = 1;
@@ -44,6 +48,15 @@ pub struct Usage {
     pub inodes: u64,
 }
 
+/// A layer of the store, with those below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layered {
+    /// All of them.
+    pub chain: ChainId,
+    /// The highest.
+    pub layer: DiffId,
+}
+
 /// What is kept of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
@@ -62,6 +75,13 @@ pub struct Row {
     created: u64,
     /// When it was changed last.
     updated: u64,
+    /// The layer that it is, if the store has it: a committed snapshot's content, or what was applied to an active one. What
+    /// others are based on is in its directory otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layered: Option<Layered>,
+    /// The image that it is a layer of, where the client said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageOf>,
     /// What a committed one takes, which does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -71,15 +91,27 @@ impl Row {
     /// A new one.
     #[must_use]
     pub fn new(id: u64, kind: Kind, parent: String, labels: Labels) -> Self {
-        let now = now();
-        Self { version: VERSION, id, kind, parent, labels, created: now, updated: now, usage: None }
+        let (now, image) = (now(), ImageOf::of_labels(&labels));
+        Self {
+            version: VERSION,
+            id,
+            kind,
+            parent,
+            labels,
+            created: now,
+            updated: now,
+            layered: None,
+            image,
+            usage: None,
+        }
     }
 
-    /// The same, committed with these labels.
+    /// The same, committed with these labels, and with a layer of the store as its content, or what its directory has.
     #[must_use]
-    pub fn committed(self, labels: Labels, usage: Usage) -> Self {
+    pub fn committed(self, labels: Labels, usage: Usage, layered: Option<Layered>) -> Self {
         let now = now();
-        Self { kind: Kind::Committed, labels, created: now, updated: now, usage: Some(usage), ..self }
+        let usage = Some(usage);
+        Self { kind: Kind::Committed, labels, created: now, updated: now, layered, usage, ..self }
     }
 
     /// Notes that it was changed.

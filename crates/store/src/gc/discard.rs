@@ -105,6 +105,7 @@ impl Store {
     fn needed_but_for(&self, layers: &[DiffId], objects_of: ObjectsOfImage<'_>) -> Result<Needed> {
         let inventory = inventory::take(self)?;
         let mut records = self.undamaged_images()?;
+        records.extend(self.held_as_images()?);
         let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));
         let mut needed = self.needed(&records, &inventory.images, objects_of, &())?;

@@ -137,6 +137,7 @@ impl Store {
     ) -> Result<Vec<Trimmed>> {
         let mut records = self.undamaged_images()?;
         let histories = self.histories_to_keep(&records, options.keep_previous)?;
+        records.extend(self.held_as_images()?);
         records.extend(histories.iter().flat_map(|history| history.kept.records.iter().cloned()));
         self.mark_images(marked, &records, keep_images, objects_of, observer)?;
         Ok(histories)

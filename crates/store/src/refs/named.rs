@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use super::record::ImageRecord;
 use super::{file, name};
-use crate::error::{RefDamage, Result};
+use crate::error::{Error, RefDamage, Result};
 use crate::store::Store;
 
 /// All named images, and the files in `refs/` that cannot be used.
@@ -17,6 +17,16 @@ pub struct Images {
 }
 
 impl Store {
+    /// When names were given or taken away last, as the filesystem tells: as long as it is the same, and some time ago, so
+    /// are the images.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn names_changed(&self) -> Result<std::time::SystemTime> {
+        let changed = std::fs::metadata(self.refs.path()).and_then(|status| status.modified());
+        changed.map_err(|e| Error::io("look at", self.refs.path(), e))
+    }
+
     /// The image called `name`, if there is one.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What the parts guarantee together.
 
+mod chains;
 mod crash;
 mod facts;
 mod forms;

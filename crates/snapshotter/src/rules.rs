@@ -1,0 +1,207 @@
+//! Which images may be used here: the rules of the trust store, asked when an image comes in and when a container is made
+//! of it.
+//!
+//! Where the rules demand a seal, it is fetched with the manifest and the config, a few KB, and the image gets its name in
+//! the store with the seal: from then on it is judged without asking anybody. No layer is fetched here.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sealpack_format::BlobDigest;
+use sealpack_format::reference::Reference;
+use sealpack_gate::pull::{Wanted, pull};
+use sealpack_gate::{Demand, Found, Gate};
+use sealpack_node::place::StorePlace;
+use sealpack_node::seals;
+use sealpack_node::trust_store::TrustStore;
+use sealpack_oci::environment::Environment;
+use sealpack_oci::platform::Platform;
+use sealpack_oci::registry::ClientOptions;
+use sealpack_oci::source::Source;
+use sealpack_store::{ImageRecord, Store};
+use sealpack_trust::anchors::{Anchors, Requirement};
+use sealpack_trust::judge::Candidate;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::state::Labels;
+
+/// How long a registry's word counts while the layers of an image come in.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// How long others that use the store are waited for.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Which image a snapshot is a layer of, as CRI says it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageOf {
+    /// The name that it was asked for by.
+    pub reference: String,
+    /// The digest of the manifest for this platform.
+    pub manifest: BlobDigest,
+}
+
+impl ImageOf {
+    /// What labels say, if they do.
+    #[must_use]
+    pub fn of_labels(labels: &Labels) -> Option<Self> {
+        let label = |name: &str| labels.get(&format!("containerd.io/snapshot/cri.{name}"));
+        let manifest = label("manifest-digest")?.parse().ok()?;
+        Some(Self { reference: label("image-ref")?.clone(), manifest })
+    }
+}
+
+/// Whom to ask, and how.
+#[derive(Debug)]
+pub struct Rules {
+    trust: TrustStore,
+    client: ClientOptions,
+    environment: Environment,
+    /// Images that had a good seal a moment ago.
+    good: Mutex<HashMap<ImageOf, Instant>>,
+}
+
+impl Rules {
+    /// Those of `trust`. Seals are asked for with the credentials and by the ways that `client` and `environment` have.
+    #[must_use]
+    pub fn new(trust: TrustStore, client: ClientOptions, environment: Environment) -> Self {
+        Self { trust, client, environment, good: Mutex::default() }
+    }
+
+    /// Refuses layers of an image that must not be here.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], with the reason; [`Error::Rules`] where it cannot be found out whether it has a seal.
+    pub(crate) fn check_layer(&self, store: &Store, image: &ImageOf) -> Result<(), Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(()) };
+        if asked.requirement < Requirement::Sealed || self.was_good(image) {
+            return Ok(());
+        }
+        if let Some(record) = sealed_record(store, image)? {
+            return judge_stored(store, &record, &asked.gate);
+        }
+        self.judge_elsewhere(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), Instant::now());
+        Ok(())
+    }
+
+    /// Refuses a container of an image that must not be used. Of one that needs a seal, the seal is kept.
+    ///
+    /// # Errors
+    /// As [`check_layer`](Self::check_layer).
+    pub(crate) fn check_container(&self, store: &Store, image: &ImageOf) -> Result<(), Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(()) };
+        if asked.requirement < Requirement::Sealed {
+            return Ok(());
+        }
+        if let Some(record) = sealed_record(store, image)? {
+            return judge_stored(store, &record, &asked.gate);
+        }
+        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))
+    }
+
+    /// Asks the registry for the image's seals, and the rules what they are worth.
+    fn judge_elsewhere(
+        &self,
+        store: &Store,
+        image: &ImageOf,
+        asked: &Asked,
+    ) -> Result<(), Box<sealpack_gate::Error>> {
+        let source = Source::Registry(at_digest(&asked.reference, image));
+        let source = source.open(&self.client, &self.environment).map_err(sealpack_gate::Error::from)?;
+        let found = Found::resolve(source.as_ref(), &Platform::host()).map_err(sealpack_gate::Error::from)?;
+        Ok(asked.gate.judge(source.as_ref(), &found, store.algorithm(), &mut |_| {}).map(drop)?)
+    }
+
+    /// Brings an image whose layers are there, with its seal, and gives it its name.
+    fn bring(&self, store: &Store, image: &ImageOf, asked: &Asked) -> Result<(), Box<sealpack_gate::Error>> {
+        let source = Source::Registry(at_digest(&asked.reference, image));
+        let wanted = Wanted { name: Some(asked.reference.clone()), ..Wanted::new(source, Demand::default()) };
+        let place = StorePlace::new(store.path().to_owned(), WAIT);
+        Ok(pull(&wanted, &place, &self.trust, (&self.client, &self.environment), &(), &mut |_| {})
+            .map(drop)?)
+    }
+
+    /// Refuses a container of layers of which nobody said what image they are, where every image needs a seal and the store
+    /// has no sealed one of them.
+    ///
+    /// # Errors
+    /// [`Error::Refused`].
+    pub(crate) fn check_nameless(&self, store: &Store, record: Option<&ImageRecord>) -> Result<(), Error> {
+        if let Some(record) = record.filter(|record| record.statement.is_some()) {
+            let Some(asked) = self.asked(store, &record.name)? else { return Ok(()) };
+            return judge_stored(store, record, &asked.gate);
+        }
+        match self.anchors()?.rules().default_requirement() {
+            Requirement::Allow => Ok(()),
+            _ => Err(Error::Nameless),
+        }
+    }
+
+    fn anchors(&self) -> Result<Anchors, Error> {
+        Ok(self.trust.read(&mut |_| {}).map_err(sealpack_node::Error::from)?)
+    }
+
+    /// What the rules say of a name; `None` for what is no name, such as the digest of an image that has none.
+    fn asked(&self, store: &Store, reference: &str) -> Result<Option<Asked>, Error> {
+        let Ok(reference) = reference.parse::<Reference>() else {
+            return self.check_nameless(store, None).map(|()| None);
+        };
+        let anchors = self.anchors()?;
+        let requirement = anchors.rules().demand(&reference).require;
+        let gate = Gate::new(anchors, Demand::default(), &reference, &reference, Some(store));
+        let gate = gate.map_err(|error| of_gate(&reference.to_string(), error))?;
+        gate.check_before().map_err(|error| of_gate(&reference.to_string(), error))?;
+        Ok(Some(Asked { reference, requirement, gate }))
+    }
+
+    fn was_good(&self, image: &ImageOf) -> bool {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
+        good.contains_key(image)
+    }
+}
+
+/// A name, and what there is to say of it.
+struct Asked {
+    reference: Reference,
+    requirement: Requirement,
+    gate: Gate,
+}
+
+/// The image's record under its name, if it has a seal there.
+fn sealed_record(store: &Store, image: &ImageOf) -> Result<Option<ImageRecord>, Error> {
+    let Ok(reference) = image.reference.parse::<Reference>() else { return Ok(None) };
+    let record = store.image(&reference.to_string())?;
+    Ok(record.filter(|record| record.manifest == image.manifest && record.statement.is_some()))
+}
+
+/// What the rules say now of a seal that the store has.
+fn judge_stored(store: &Store, record: &ImageRecord, gate: &Gate) -> Result<(), Error> {
+    let found = seals::checked(store, record)?;
+    let candidates: Vec<Candidate> = found
+        .into_iter()
+        .map(|seal| Candidate {
+            label: "in the store".to_owned(),
+            seal: seal.map_err(|error| error.to_string()),
+        })
+        .collect();
+    let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    match judgements.into_iter().find_map(|judgement| judgement.refusal) {
+        Some(refusal) => Err(of_gate(&record.name, sealpack_gate::Error::Refused(refusal))),
+        None => Ok(()),
+    }
+}
+
+/// The reference with the digest, which decides.
+fn at_digest(reference: &Reference, image: &ImageOf) -> Reference {
+    let tag = reference.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+    let text = format!("{}{tag}@{}", reference.name(), image.manifest);
+    text.parse().expect("a reference with another digest is one")
+}
+
+fn of_gate(image: &str, source: sealpack_gate::Error) -> Error {
+    let (image, source) = (image.to_owned(), Box::new(source));
+    if source.is_verification() { Error::Refused { image, source } } else { Error::Rules { image, source } }
+}

@@ -1,0 +1,90 @@
+//! Blobs out of containerd's content service, for who reads them from a thread that may block.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use hyper_util::rt::TokioIo;
+use sealpack_format::BlobDigest;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+use crate::protocol::containerd::services::content::v1 as api;
+
+/// The header with the namespace, without which containerd answers nothing.
+pub(super) const NAMESPACE: &str = "containerd-namespace";
+
+/// How much may be on its way: some of the messages of 1 MiB that containerd sends.
+const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// containerd, which need not be there yet.
+#[derive(Clone)]
+pub(super) struct Content {
+    channel: Channel,
+}
+
+impl Content {
+    /// The one that listens at `socket`.
+    pub(super) fn new(socket: PathBuf) -> Self {
+        let connect = tower::service_fn(move |_| {
+            let socket = socket.clone();
+            async move {
+                let connected = UnixStream::connect(&socket).await;
+                let failed = |error: io::Error| {
+                    io::Error::new(error.kind(), format!("cannot connect to {}: {error}", socket.display()))
+                };
+                connected.map(TokioIo::new).map_err(failed)
+            }
+        });
+        let endpoint = Endpoint::from_static("http://localhost")
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
+        Self { channel: endpoint.connect_with_connector_lazy(connect) }
+    }
+
+    /// Begins to read a blob of a namespace. Blocks; for threads that may.
+    pub(super) fn open(&self, handle: &Handle, namespace: &str, blob: &BlobDigest) -> io::Result<BlobReader> {
+        let mut client = api::content_client::ContentClient::new(self.channel.clone());
+        let wanted = api::ReadContentRequest { digest: blob.to_string(), offset: 0, size: 0 };
+        let mut request = Request::new(wanted);
+        let namespace = AsciiMetadataValue::try_from(namespace).map_err(io::Error::other)?;
+        request.metadata_mut().insert(NAMESPACE, namespace);
+        let answer = handle.block_on(client.read(request)).map_err(|status| failed(&status))?;
+        Ok(BlobReader { handle: handle.clone(), messages: answer.into_inner(), chunk: Vec::new(), at: 0 })
+    }
+}
+
+/// A blob as it comes.
+pub(super) struct BlobReader {
+    handle: Handle,
+    messages: Streaming<api::ReadContentResponse>,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.chunk.len() {
+            let message = self.handle.block_on(self.messages.message());
+            let Some(message) = message.map_err(|status| failed(&status))? else { return Ok(0) };
+            (self.chunk, self.at) = (message.data, 0);
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// What containerd said, with what is behind it where that is of the connection.
+fn failed(status: &Status) -> io::Error {
+    let mut text = format!("containerd's content service: {}", status.message());
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    io::Error::other(text)
+}

@@ -1,0 +1,95 @@
+//! Layers that the store has, so that containerd need not fetch them.
+
+use sealpack_format::DiffId;
+use sealpack_store::{Chain, ChainId};
+
+use super::Snapshotter;
+use crate::chains::{held, in_one_form};
+use crate::error::Error;
+use crate::state::{Change, Kind, Labels, Layered, Row, State};
+
+/// The label with the chain ID of the snapshot that containerd would like to have.
+const TARGET: &str = "containerd.io/snapshot.ref";
+
+impl Snapshotter {
+    /// Commits the snapshot that containerd would like to have, if the store has its layers, or finds it among those that
+    /// there are: one for each chain and parent, which containerd looks for by its label and parent.
+    ///
+    /// # Errors
+    /// [`Error::TargetExists`] when it is there then: containerd takes that for an answer.
+    pub(super) fn refuse_known(&self, parent: &str, labels: &Labels) -> Result<(), Error> {
+        // Another text than a chain ID is not one of ours.
+        let Some(target) = labels.get(TARGET).and_then(|target| target.parse::<ChainId>().ok()) else {
+            return Ok(());
+        };
+        let exists = || Error::TargetExists(target.to_string());
+        if is_there(&self.state(), &target, parent) {
+            return Err(exists());
+        }
+        let _holding = self.hold();
+        let Some(chain) = self.hold_known(&target, parent)? else { return Ok(()) };
+        let layer = *chain.layers.last().expect("a chain has layers");
+        let layered = Layered { chain: target, layer };
+        let usage = self.usage_of(&layered)?;
+        let mut state = self.state();
+        if is_there(&state, &target, parent) {
+            return Err(exists());
+        }
+        super::check_parent(&state, parent)?;
+        let id = state.new_id();
+        let plain = target.to_string();
+        let name = if state.is_free(&plain) { plain } else { format!("{plain}@{id}") };
+        let row = Row::new(id, Kind::Committed, parent.to_owned(), Labels::new());
+        state.change(Change::default().put(name, row.committed(labels.clone(), usage, Some(layered))))?;
+        Err(exists())
+    }
+
+    /// The layers of a chain, held, if the store has all of them.
+    fn hold_known(&self, target: &ChainId, parent: &str) -> Result<Option<Chain>, Error> {
+        match self.store.held_chain(target) {
+            // As if it were not there: whatever comes of the layers is held again.
+            Err(error) if error.is_verification() => {}
+            Err(error) => return Err(error.into()),
+            Ok(Some(chain)) => return Ok(Some(chain)),
+            Ok(None) => {}
+        }
+        let Some(layers) = self.index.layers(&self.store, target)? else { return Ok(None) };
+        let staging = self.store.stage()?;
+        let form = match self.parents_form(parent, &layers)? {
+            Some(form) if staging.store().has_layer(layers.last().expect("a chain has layers"), form)? => {
+                form
+            }
+            _ => match in_one_form(&staging, &layers)? {
+                Some(form) => form,
+                None => return Ok(None),
+            },
+        };
+        let chain = Chain::new(layers, form);
+        self.store.hold_chain(&chain)?;
+        Ok(Some(chain))
+    }
+
+    /// The form of all layers but the last, if they are those of the parent: these need no looking at.
+    fn parents_form(
+        &self,
+        parent: &str,
+        layers: &[DiffId],
+    ) -> Result<Option<sealpack_store::ObjectForm>, Error> {
+        let parent = match parent {
+            "" => return Ok(None),
+            parent => self.state().get(parent)?.layered,
+        };
+        let Some(Layered { chain, .. }) = parent else { return Ok(None) };
+        let below = held(&self.store, &chain)?;
+        Ok((below.layers == layers[..layers.len() - 1]).then_some(below.objects))
+    }
+}
+
+fn is_there(state: &State, target: &ChainId, parent: &str) -> bool {
+    let is_it = |row: &Row| {
+        row.kind == Kind::Committed
+            && row.parent == parent
+            && row.labels.get(TARGET).is_some_and(|label| *label == target.to_string())
+    };
+    state.rows().any(|(_, row)| is_it(row))
+}

@@ -1,0 +1,97 @@
+//! Snapshots that are layers of the store.
+
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLockReadGuard, TryLockError};
+
+use sealpack_store::{Chain, ChainId};
+
+use super::Snapshotter;
+use crate::chains::held;
+use crate::error::Error;
+use crate::state::{Layered, Row, State, Usage};
+
+/// What a snapshot is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Below {
+    /// What was written to the directory of a snapshot.
+    Directory(u64),
+    /// Layers, all that there are below.
+    Layers(ChainId),
+}
+
+/// The snapshot `name` and what is below it, the highest first.
+pub(super) fn below(state: &State, name: &str) -> Result<Vec<Below>, Error> {
+    let mut below = Vec::new();
+    for (_, row) in state.ancestry(name)? {
+        match row.layered {
+            Some(Layered { chain, .. }) => {
+                below.push(Below::Layers(chain));
+                break;
+            }
+            None => below.push(Below::Directory(row.id)),
+        }
+    }
+    Ok(below)
+}
+
+impl Snapshotter {
+    pub(super) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.holding.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an active snapshot with an applied layer is when it is committed. `None` for one with none, and for one that was
+    /// written to besides.
+    ///
+    /// `onto`, if it is not empty, is the parent that it gets only now: then its layer is that one's with this one on top.
+    pub(super) fn layered_on(&self, active: &Row, onto: &str) -> Result<Option<Layered>, Error> {
+        let Some(layered) = active.layered else { return Ok(None) };
+        if !self.directories.is_empty(active.id)? {
+            return Ok(None);
+        }
+        let parent = match onto {
+            "" => return Ok(Some(layered)),
+            onto => below(&self.state(), onto)?,
+        };
+        let Some(Below::Layers(parent)) = parent.first().copied() else {
+            return Err(Error::OnDirectory(onto.to_owned()));
+        };
+        let chain = parent.with(&layered.layer);
+        // A parent that it was prepared with is in its chain already.
+        if layered.chain != chain && self.store.held_chain(&chain)?.is_none() {
+            let Chain { mut layers, objects, .. } = held(&self.store, &parent)?;
+            layers.push(layered.layer);
+            self.store.hold_chain(&Chain::new(layers, objects))?;
+        }
+        Ok(Some(Layered { chain, ..layered }))
+    }
+
+    /// What a layer takes.
+    pub(super) fn usage_of(&self, layered: &Layered) -> Result<Usage, Error> {
+        let form = held(&self.store, &layered.chain)?.objects;
+        let (size_bytes, inodes) = self.store.layer_usage(&layered.layer, form)?;
+        Ok(Usage { size_bytes, inodes })
+    }
+
+    /// Unmounts and releases what no snapshot needs; answers with what went wrong.
+    pub(super) fn sweep_layers(&self) -> Result<Vec<Error>, Error> {
+        // While a layer comes in, which can take long, the next sweep will do.
+        let _alone = match self.holding.try_write() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Vec::new()),
+        };
+        let needed: HashSet<ChainId> = {
+            let state = self.state();
+            // Nobody knows what such a row needs.
+            if state.broken().next().is_some() {
+                return Ok(Vec::new());
+            }
+            state.rows().filter_map(|(_, row)| Some(row.layered?.chain)).collect()
+        };
+        let problems = self.bases.sweep(&needed)?;
+        for chain in self.store.held_chains()?.iter().filter(|chain| !needed.contains(chain)) {
+            self.store.release_chain(chain)?;
+        }
+        Ok(problems)
+    }
+}
