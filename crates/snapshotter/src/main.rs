@@ -154,3 +154,58 @@ async fn serve(
     log::say(Level::Info, "stopped", &[]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOCKET: &str = include_str!("../../../contrib/systemd/sealpack-snapshotter.socket");
+    const SERVICE: &str = include_str!("../../../contrib/systemd/sealpack-snapshotter.service");
+
+    fn settings(unit: &str) -> impl Iterator<Item = (&str, &str)> {
+        unit.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='))
+    }
+
+    #[test]
+    fn the_unit_has_no_mounts_of_its_own_and_leaves_containers_alone() {
+        let of_mounts = [
+            "Private",
+            "Protect",
+            "ReadOnly",
+            "ReadWrite",
+            "Inaccessible",
+            "Bind",
+            "Temporary",
+            "Root",
+            "Mount",
+        ];
+        let of_mounts =
+            settings(SERVICE).find(|(key, _)| of_mounts.iter().any(|start| key.starts_with(start)));
+        assert_eq!(of_mounts, None);
+        assert!(settings(SERVICE).any(|it| it == ("KillMode", "process")));
+        assert!(settings(SERVICE).any(|it| it == ("Before", "containerd.service")));
+    }
+
+    #[test]
+    fn the_units_socket_is_the_usual_one() {
+        let arguments = Arguments::parse_from(["sealpack-snapshotter"]);
+        let usual = Wanted::new(&arguments, Settings::default()).socket;
+        assert!(settings(SOCKET).any(|it| it == ("ListenStream", usual.to_str().unwrap())));
+        assert!(settings(SOCKET).any(|it| it == ("SocketMode", "0600")));
+    }
+
+    #[test]
+    fn what_is_said_counts_more_than_what_is_set() {
+        let set = Settings {
+            store: Some("/set".into()),
+            snapshotter: sealpack_node::settings::Snapshotter {
+                mounts: Some("/m".into()),
+                ..Default::default()
+            },
+            ..Settings::default()
+        };
+        let said = Arguments::parse_from(["sealpack-snapshotter", "--store", "/said"]);
+        let wanted = Wanted::new(&said, set);
+        assert_eq!((wanted.store, wanted.mounts), ("/said".into(), "/m".into()));
+    }
+}

@@ -15,6 +15,8 @@ pub struct Setting {
     pub proxy: Option<Proxy>,
     /// The image that pods are kept by.
     pub pause: String,
+    /// The settings by which `sealpack containerd configure` is to edit the file.
+    pub edited_by: Option<PathBuf>,
 }
 
 /// Where another program answers as snapshotter and as differ.
@@ -26,18 +28,36 @@ pub struct Proxy {
     pub socket: PathBuf,
     /// Where its data are.
     pub root: PathBuf,
+    /// Whether it is a differ too.
+    pub has_differ: bool,
 }
 
 impl Setting {
     /// With a snapshotter of containerd's own.
     pub fn stock(snapshotter: &str) -> Self {
         let pause = super::images::PAUSE.to_owned();
-        Self { runtime: Runtime::Runc, snapshotter: snapshotter.to_owned(), proxy: None, pause }
+        Self {
+            runtime: Runtime::Runc,
+            snapshotter: snapshotter.to_owned(),
+            proxy: None,
+            pause,
+            edited_by: None,
+        }
     }
 
     /// With another program's snapshotter.
     pub fn proxy(proxy: Proxy) -> Self {
         Self { snapshotter: proxy.name.clone(), proxy: Some(proxy), ..Self::stock("") }
+    }
+
+    /// With a snapshotter of containerd's own, until `sealpack containerd configure` edits that by these settings.
+    pub fn edited_by(settings: PathBuf) -> Self {
+        Self { snapshotter: "sealpack".to_owned(), edited_by: Some(settings), ..Self::stock("") }
+    }
+
+    /// What the CRI plugin is told before the file is edited.
+    fn snapshotter(&self) -> &str {
+        if self.edited_by.is_some() { "overlayfs" } else { &self.snapshotter }
     }
 
     /// With another runtime.
@@ -93,7 +113,7 @@ impl Setting {
             "#,
             pause = self.pause,
             hosts = hosts.display(),
-            snapshotter = self.snapshotter,
+            snapshotter = self.snapshotter(),
         )
     }
 
@@ -124,7 +144,7 @@ impl Setting {
             "#,
             pause = self.pause,
             hosts = hosts.display(),
-            snapshotter = self.snapshotter,
+            snapshotter = self.snapshotter(),
         )
     }
 }
@@ -169,7 +189,8 @@ impl Proxy {
             "#
         )?;
         // 1.6 cannot have another program's differ: it panics.
-        if engine != Engine::V1_6 {
+        let has_differ = self.has_differ && engine != Engine::V1_6;
+        if has_differ {
             writeln!(
                 text,
                 r#"
@@ -183,9 +204,8 @@ impl Proxy {
         }
         if engine.is_second() {
             let platform = format!("linux/{}", crate::layout::architecture());
-            for (snapshotter, differ) in
-                [(name.as_str(), format!("{name}-diff")), ("overlayfs", "walking".to_owned())]
-            {
+            let differ = if has_differ { format!("{name}-diff") } else { "walking".to_owned() };
+            for (snapshotter, differ) in [(name.as_str(), differ), ("overlayfs", "walking".to_owned())] {
                 writeln!(
                     text,
                     r#"

@@ -30,12 +30,27 @@ impl Served {
     /// # Errors
     /// If one of the two does not answer within a minute; what it printed is in the error.
     pub fn start(engine: Engine) -> Result<Self> {
+        Self::start_with(engine, |enclosure| {
+            let (socket, root) = (socket(enclosure), store(enclosure));
+            Setting::proxy(Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true })
+        })
+    }
+
+    /// Starts both, containerd with what `sealpack containerd configure` makes of a configuration without sealpack.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_configured(engine: Engine) -> Result<Self> {
+        Self::start_with(engine, |enclosure| Setting::edited_by(settings(enclosure)))
+    }
+
+    fn start_with(engine: Engine, setting: impl FnOnce(&Enclosure) -> Setting) -> Result<Self> {
         let enclosure = Enclosure::new()?;
         fs::create_dir_all(enclosure.data("trust.d"))?;
+        write_settings(&enclosure)?;
         let process = begin(&enclosure)?;
-        let (socket, root) = (socket(&enclosure), store(&enclosure));
-        let proxy = Proxy { name: "sealpack".to_owned(), socket, root };
-        let containerd = Containerd::start_in(enclosure, engine, Setting::proxy(proxy))?;
+        let setting = setting(&enclosure);
+        let containerd = Containerd::start_in(enclosure, engine, setting)?;
         Ok(Self { process: Some(process), containerd })
     }
 
@@ -159,12 +174,27 @@ fn store(enclosure: &Enclosure) -> PathBuf {
     enclosure.data("store")
 }
 
+fn settings(enclosure: &Enclosure) -> PathBuf {
+    enclosure.data("sealpack.toml")
+}
+
+fn write_settings(enclosure: &Enclosure) -> Result<()> {
+    let text = format!(
+        "store = {:?}\ntrust = {:?}\n[snapshotter]\nsocket = {:?}\ncontainerd = {:?}\n",
+        store(enclosure),
+        enclosure.data("trust.d"),
+        socket(enclosure),
+        enclosure.socket("containerd.sock"),
+    );
+    Ok(fs::write(settings(enclosure), text)?)
+}
+
 fn begin(enclosure: &Enclosure) -> Result<Inside> {
     let mut command = enclosure.command(program::snapshotter_under_test()?);
     program::isolate(&mut command);
-    command.arg("--socket").arg(socket(enclosure)).arg("--store").arg(store(enclosure));
-    command.arg("--containerd").arg(enclosure.socket("containerd.sock"));
-    command.arg("--trust").arg(enclosure.data("trust.d")).env("HOME", enclosure.data("home"));
+    // What a variable says counts more than the settings.
+    command.env_remove("SEALPACK_TRUST").env("SEALPACK_CONFIG", settings(enclosure));
+    command.env("HOME", enclosure.data("home"));
     let mut process = enclosure.start(&mut command, "snapshotter")?;
     let deadline = Instant::now() + START_MAX;
     while UnixStream::connect(socket(enclosure)).is_err() {

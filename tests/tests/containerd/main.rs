@@ -1,6 +1,7 @@
 //! Images and containers through containerd, as three releases of Debian have it.
 
 mod served;
+mod snapshotter;
 mod stock;
 
 use anyhow::Result;

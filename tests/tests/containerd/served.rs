@@ -104,6 +104,29 @@ fn containerd_1_6_runs_what_it_unpacked_and_then_what_is_mounted_from_packs() ->
 }
 
 #[test]
+fn what_configure_writes_has_each_containerd_run_images_of_the_store() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    for engine in Engine::ALL {
+        let served = Served::start_configured(engine)?;
+        served.containerd().pull(&image)?;
+        assert_eq!(served.containerd().run(&image, "one", &["/bin/cat", "greeting"])?, "hello from a layer");
+        if engine != Engine::V1_6 {
+            assert_eq!(served.packs()?.len(), PACKS, "{engine:?}: its layers are applied by sealpack");
+        }
+        // Other snapshotters go on.
+        let overlayfs = ["images", "pull", "--plain-http", "--snapshotter", "overlayfs", &image];
+        served.containerd().said(overlayfs)?;
+        let run = ["run", "--rm", "--snapshotter", "overlayfs", &image, "two", "/bin/cat", "greeting"];
+        assert_eq!(served.containerd().said(run)?, "hello from a layer");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_sealpack_pulled_is_not_fetched_by_containerd_2() -> Result<()> {
     if !can_run() {
         return Ok(());

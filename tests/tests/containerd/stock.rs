@@ -2,7 +2,7 @@
 
 use crate::{can_run, registry};
 use anyhow::{Result, ensure};
-use sealpack_tests::containerd::{Containerd, Engine, Runtime, Setting};
+use sealpack_tests::containerd::{Containerd, Engine, Runtime, Setting, suite};
 use std::fs;
 use std::path::Path;
 
@@ -94,4 +94,13 @@ fn nothing_is_left_of_containers_that_run_when_a_test_ends() -> Result<()> {
     assert_eq!(traces()?, [""; 0]);
     assert!(!data.exists());
     Ok(())
+}
+
+#[test]
+fn containerds_own_tests_of_snapshotters_pass_with_its_own() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let containerd = Containerd::start(Engine::V1_6, Setting::stock("overlayfs"))?;
+    suite::test_stock(&containerd, "overlayfs")
 }

@@ -70,7 +70,7 @@ impl Snapshotter {
         let _holding = self.hold();
         let chain = match self.hold_known(&target, &row.parent)? {
             Some(chain) => chain,
-            None => match self.from_blob(name, &target, parent, blobs)? {
+            None => match self.chain_by_blob(name, &target, parent, blobs)? {
                 Some(chain) => chain,
                 None => return Ok(TakenIn::NoBlob),
             },
@@ -94,7 +94,7 @@ impl Snapshotter {
     }
 
     /// Makes a chain of the blob that is the highest layer of `target`.
-    fn from_blob(
+    fn chain_by_blob(
         &self,
         name: &str,
         target: &ChainId,
