@@ -8,6 +8,7 @@ use super::ask::{Ask, Target};
 use super::client::{Client, Endpoint};
 use super::error::RegistryError;
 use super::failure::Failure;
+use super::http::drain;
 use super::repository::Repository;
 use super::url::{Url, form};
 use crate::error::{Error, Result};
@@ -96,6 +97,7 @@ impl Lister<'_> {
         let what = format!("the list of referrers at {}", answer.url);
         let status = answer.status();
         if WITHOUT_API.contains(&status) && !later {
+            drain(answer.response);
             return Ok(Page::NoApi);
         }
         if status != 200 {
@@ -128,7 +130,10 @@ pub(super) fn read_fallback(
     let path = format!("manifests/{}", fallback_tag(subject));
     let ask = Ask::get(path).accept(&MANIFEST_TYPES).expecting(&[200, 404]);
     client.ask(endpoint, &ask, |answer| match answer.status() {
-        404 => Ok(None),
+        404 => {
+            drain(answer.response);
+            Ok(None)
+        }
         _ => {
             let what = format!("the list of referrers at {}", answer.url);
             read_limited(answer, &what).map(Some)

@@ -203,12 +203,21 @@ impl Workshop {
         Ok(run(self.command().args(["cat", IMAGE, STUB]))?.stdout)
     }
 
-    /// A host of the same image, made by the commands of docs/sealed-hosts.md.
+    /// Hosts of the same image, made by the commands of docs/sealed-hosts.md.
     ///
     /// # Errors
     /// If one of them fails.
     pub fn by_the_page(&self) -> Result<page::Made> {
-        page::follow(&self.programs, &self.dir.join("image"), &self.file("by-the-page"))
+        let image = self.dir.join("image");
+        page::follow(&self.programs, page::Image::Layout(&image), &self.file("by-the-page"))
+    }
+
+    /// The same with an image that the page makes too.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn by_the_whole_page(&self) -> Result<page::Made> {
+        page::follow(&self.programs, page::Image::Built, &self.file("by-the-whole-page"))
     }
 
     /// Firmware variables with the keys, in a file.

@@ -31,17 +31,25 @@ pub enum Boot {
     Late,
     /// With a second disk that has a data partition of the same label.
     TwoData,
+    /// With a data partition whose superblock is damaged.
+    Damaged,
+    /// With a data partition that has no room left.
+    Full,
     /// Without one of the image's packs in the store.
     NoPack,
     /// A host that was made by the commands of docs/sealed-hosts.md.
     Page,
+    /// The same, of an image that was made by its commands too.
+    WholePage,
+    /// The first of these, started by shim, in firmware that has Microsoft's keys.
+    Shim,
     /// Firmware without keys, in a machine whose disk has them.
     Enrolled,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -54,14 +62,22 @@ impl Boot {
         Self::NoData,
         Self::Late,
         Self::TwoData,
+        Self::Damaged,
+        Self::Full,
         Self::NoPack,
         Self::Page,
+        Self::WholePage,
+        Self::Shim,
         Self::Enrolled,
     ];
 
     /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
     /// loader or a page says is the same on all. In a run of all tests each boot is on each kernel.
     pub fn is_for(self, generation: Generation) -> bool {
+        if self == Self::WholePage {
+            // The image has Debian's kernel, whichever others have.
+            return sealpack_tests::all() && generation == Generation::V6_12;
+        }
         if sealpack_tests::all() {
             return true;
         }
@@ -71,7 +87,10 @@ impl Boot {
             | Self::NoData
             | Self::Late
             | Self::TwoData
+            | Self::Damaged
+            | Self::Full
             | Self::Page
+            | Self::Shim
             | Self::Enrolled => generation == Generation::V6_12,
             _ => true,
         }
@@ -91,8 +110,12 @@ impl Boot {
             Self::NoData => "no-data",
             Self::Late => "late",
             Self::TwoData => "two-data",
+            Self::Damaged => "damaged",
+            Self::Full => "full",
             Self::NoPack => "no-pack",
             Self::Page => "page",
+            Self::WholePage => "whole-page",
+            Self::Shim => "shim",
             Self::Enrolled => "enrolled",
         }
     }
@@ -212,6 +235,11 @@ pub const ALL: &[Check] = &[
         shows: "the commands of docs/sealed-hosts.md make a host that boots, with nothing left to do",
     },
     Check {
+        name: "host_by_shim",
+        judge: Judge::Probe(&[Boot::Shim]),
+        shows: "shim starts what machine owner keys signed, and the kernel takes policy and packs by these, as the page says",
+    },
+    Check {
         name: "host_keys_enrolled",
         judge: Judge::Probe(&[Boot::Enrolled]),
         shows: "firmware that has no keys gets those of the disk, and starts the host with Secure Boot on then",
@@ -226,6 +254,11 @@ pub const ALL: &[Check] = &[
         judge: Judge::Probe(&[Boot::WrongRoot]),
         shows: "after the tries of a newer UKI that fails, the older one is started, and knows why",
     },
+    console(
+        "host_by_the_whole_page",
+        Boot::WholePage,
+        "an image that the page's mmdebstrap makes, with the page's setup, is a host that starts",
+    ),
     console("host_tampered_uki", Boot::Tampered, "firmware does not start a UKI with a changed byte"),
     console(
         "host_cmdline_extra_refused",
@@ -257,6 +290,16 @@ pub const ALL: &[Check] = &[
         Boot::Late,
         "a start that does not come to an end is ended from outside, and the step named that it was at",
     ),
+    console(
+        "host_data_damaged",
+        Boot::Damaged,
+        "a damaged data partition is not mounted, and the mend is named",
+    ),
+    Check {
+        name: "host_data_full",
+        judge: Judge::Probe(&[Boot::Full]),
+        shows: "with a data partition that has no room left, the host starts, and says what it could not keep",
+    },
     console("host_data_twice", Boot::TwoData, "of two data partitions none is taken, and both are named"),
     console(
         "host_incomplete_image",

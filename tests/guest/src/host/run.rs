@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{data, esp, forge, page, updates};
+use super::{data, esp, forge, updates};
 use crate::emulator::Ended;
 use crate::kernels::Generation;
 use crate::keys::EMPTY_VARIABLES;
@@ -132,7 +132,7 @@ impl<'w> Boots<'w> {
                 start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
             }
             // The late one reboots by itself.
-            Boot::Later | Boot::Page | Boot::Late => {}
+            Boot::Later | Boot::Page | Boot::Late | Boot::Shim | Boot::Full => {}
             // The earliest date that the firmware leaves as it is.
             Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
             Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
@@ -142,11 +142,17 @@ impl<'w> Boots<'w> {
                 start.strings = vec![format!("io.systemd.stub.kernel-cmdline-extra={APPENDED}")];
                 start.until_shown = Some(REFUSED.to_owned());
             }
+            Boot::WholePage => start.until_shown = Some(LOGIN.to_owned()),
             Boot::TwoData => {
                 start.second_disk = Some(self.disk.clone());
                 start.until_shown = Some(REFUSED.to_owned());
             }
-            Boot::UnknownWord | Boot::WordTwice | Boot::UnknownSigner | Boot::NoData | Boot::NoPack => {
+            Boot::UnknownWord
+            | Boot::WordTwice
+            | Boot::UnknownSigner
+            | Boot::NoData
+            | Boot::Damaged
+            | Boot::NoPack => {
                 start.until_shown = Some(REFUSED.to_owned());
             }
         }
@@ -160,7 +166,15 @@ impl<'w> Boots<'w> {
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         if boot == Boot::Page {
-            let page::Made { disk, variables } = self.workshop.by_the_page()?;
+            let (disk, variables) = self.workshop.by_the_page()?.own_keys()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
+        if boot == Boot::WholePage {
+            let (disk, variables) = self.workshop.by_the_whole_page()?.own_keys()?;
+            return Machine::new(&dir, &disk, &variables);
+        }
+        if boot == Boot::Shim {
+            let (disk, variables) = self.workshop.by_the_page()?.shim()?;
             return Machine::new(&dir, &disk, &variables);
         }
         if boot == Boot::Enrolled {
@@ -182,7 +196,8 @@ impl<'w> Boots<'w> {
     fn change(&self, boot: Boot, disk: &Path) -> Result<()> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
-            Boot::Later | Boot::Appended | Boot::TwoData | Boot::Page | Boot::Enrolled => Ok(()),
+            Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
+            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
@@ -205,6 +220,8 @@ impl<'w> Boots<'w> {
             Boot::UnknownWord => self.put_with_words(disk, boot, "sealpack.weather=fine"),
             Boot::WordTwice => self.put_with_words(disk, boot, "sealpack.etc=tmpfs sealpack.etc=tmpfs"),
             Boot::NoPack => data::remove_a_pack(disk),
+            Boot::Damaged => data::damage(disk),
+            Boot::Full => data::fill(disk),
             Boot::WrongRoot => {
                 let forged = self.workshop.file("wrong-root.efi");
                 let stub = self.workshop.stub()?;
@@ -274,6 +291,7 @@ const REFUSALS: &[(&str, &str, &str)] = &[
     ("host_data_missing", "data-partition", "no filesystem has the label elsewhere; there are /dev/vda ("),
     ("host_deadline", "data-partition", "all steps may take 19 s together, and this one is not done"),
     ("host_data_twice", "data-partition", "2 filesystems have the label sealpack-data: /dev/vda2, /dev/vd"),
+    ("host_data_damaged", "data-partition", "EBADMSG"),
     ("host_incomplete_image", "image", "the pack /data/store/packs/sha256/"),
 ];
 
@@ -282,6 +300,9 @@ const DEADLINE: &str = "19";
 
 /// What systemd-boot says when the firmware does not take a UKI.
 const ACCESS_DENIED: &str = "Access denied";
+
+/// What a host of the page asks for in the end; its name is that of the page's setup.
+const LOGIN: &str = "sealed login:";
 
 /// How the checks of a boot ended.
 fn outcomes(boot: Boot, names: &[&str], ended: &Ended) -> BTreeMap<String, Outcome> {
@@ -316,6 +337,11 @@ fn console(name: &str, ended: &Ended) -> Result<()> {
         "host_tampered_uki" => {
             ensure!(log.contains(ACCESS_DENIED), "the firmware does not say that it is denied");
             ensure!(!log.contains("Linux version"), "the kernel was started");
+        }
+        "host_by_the_whole_page" => {
+            ensure!(log.contains(LOGIN), "it does not ask who logs in");
+            ensure!(refusals.is_empty() && !log.contains("[FAILED]"), "not all went well: {refusals:?}");
+            return Ok(());
         }
         _ => {
             let Some((_, step, words)) = REFUSALS.iter().find(|(check, ..)| *check == name) else {

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sealpack_guest::host::task::Task;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What the first boot leaves for the next, on the data partition.
@@ -63,6 +64,20 @@ fn come_back() -> Result<()> {
     let name = read("/proc/sys/kernel/hostname")?;
     ensure!(name == "renamed", "the host is called {name}");
     ensure!(!Path::new(OTHER).exists(), "{OTHER} came back, which nothing names");
+    Ok(())
+}
+
+/// With no room on the data partition: the host is up, and what cannot be kept is named.
+pub(super) fn nowhere(_: &Task) -> Result<()> {
+    let target = stdout("systemctl", &["is-active", "multi-user.target"])?;
+    ensure!(target == "active", "multi-user.target is {target}");
+    let kept = Command::new("sealpack").args(["host", "keep"]).output().context("cannot start sealpack")?;
+    let said = String::from_utf8_lossy(&kept.stderr);
+    ensure!(!kept.status.success(), "host keep has found room: {said}");
+    ensure!(said.contains("/data/etc") && said.contains("No space left on device"), "it says: {said}");
+    let files =
+        stdout("find", &["/data/etc", "-type", "f", "(", "-empty", "-o", "-name", ".sealpack*", ")"])?;
+    ensure!(files == "/data/etc/.sealpack-keep.lock", "something half-done is there: {files}");
     Ok(())
 }
 

@@ -20,12 +20,13 @@ type Check = fn(&Task) -> Result<()>;
 /// The check of that name.
 pub(crate) fn find(name: &str) -> Option<Check> {
     Some(match name {
-        "host_boots" | "host_by_the_page" | "host_keys_enrolled" => boots::boots,
+        "host_boots" | "host_by_the_page" | "host_by_shim" | "host_keys_enrolled" => boots::boots,
         "host_extra_files_ignored" => boots::extra_files_ignored,
         "host_credentials_ignored" => boots::credentials_ignored,
         "host_modules_from_image" => modules::from_image,
         "host_clock_far_off" => boots::clock,
         "host_status_tells" => status::tells,
+        "host_data_full" => keeping::nowhere,
         "host_keeps_etc" => keeping::etc,
         "host_policy_update" => updates::policy,
         "host_revocation_survives_reboot" => updates::survives,
