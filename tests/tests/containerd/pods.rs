@@ -127,7 +127,7 @@ fn is_refused(engine: Engine) -> Result<()> {
     let image = format!("{}/shell:1", registry.host());
     let rules = format!("[[namespace]]\nprefix = \"{}\"\nrequire = \"sealed\"\n", registry.host());
     served.set_rules(&rules)?;
-    let refused = client.pull(&image).err().context("it was pulled without a seal")?.to_string();
+    let refused = format!("{:#}", client.pull(&image).err().context("it was pulled without a seal")?);
     ensure!(refused.contains("shell:1") && refused.contains("no seal"), "{refused}");
     // An image that was there before the rule is refused when a container is made of it.
     served.set_rules("")?;

@@ -13,7 +13,6 @@ use messages::{
 use prost::Message;
 use sealpack_tests::containerd::Containerd;
 use std::time::{Duration, Instant};
-use tonic::Status;
 
 /// A client of one containerd.
 pub(crate) struct Client {
@@ -58,15 +57,10 @@ impl Client {
             .with_context(|| method.to_owned())
     }
 
-    /// Pulls an image for a pod, or for whoever; answers with what it is called then.
+    /// Pulls an image; answers with what it is called then.
     pub(crate) fn pull(&mut self, image: &str) -> Result<String> {
-        Ok(self.try_pull(image).map_err(|status| said(&status))?)
-    }
-
-    /// As [`Client::pull`], with the status of what went wrong.
-    pub(crate) fn try_pull(&mut self, image: &str) -> Result<String, Status> {
         let request = PullImageRequest { image: Some(spec(image)), sandbox_config: None };
-        let answer: Identifier = self.connection.call("runtime.v1.ImageService/PullImage", request)?;
+        let answer: Identifier = self.ask("runtime.v1.ImageService/PullImage", request)?;
         Ok(answer.id)
     }
 
