@@ -235,18 +235,19 @@ fn child_of(number: u32) -> Option<u32> {
 
 fn wait_until_gone(number: u32) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    let is_there = || {
-        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        // One that is dead and not reaped is as good as gone; its first thread can be dead while others still hold sockets.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| {
-            let fields: Vec<&str> = rest.split_whitespace().collect();
-            let (state, threads) = (fields.first(), fields.get(17));
-            !matches!(state, Some(&("Z" | "X"))) || threads.is_some_and(|threads| *threads != "1")
-        })
-    };
-    while is_there() {
+    while !is_gone(number) {
         ensure!(Instant::now() < deadline, "process {number} is still there after it was killed");
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Whether a process has ended with all its threads: while one of them has not, its sockets still take connections. One that
+/// is only not reaped is as good as gone.
+fn is_gone(number: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    let is_dead =
+        |stat: &str| stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    // Looked at after the first one's state, which then starts no more.
+    is_dead(&stat) && fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count) <= 1
 }

@@ -11,7 +11,7 @@ mod daemon;
 mod enclosure;
 mod engine;
 pub mod images;
-mod served;
+pub mod served;
 pub mod suite;
 
 pub use config::{Proxy, Setting};

@@ -30,10 +30,17 @@ impl Served {
     /// # Errors
     /// If one of the two does not answer within a minute; what it printed is in the error.
     pub fn start(engine: Engine) -> Result<Self> {
-        Self::start_with(engine, |enclosure| {
-            let (socket, root) = (socket(enclosure), store(enclosure));
-            Setting::proxy(Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true })
-        })
+        Self::start_in(Enclosure::new()?, engine, super::images::PAUSE)
+    }
+
+    /// Starts both in an enclosure in which something may be prepared, with an image that pods are kept by.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_in(enclosure: Enclosure, engine: Engine, pause: &str) -> Result<Self> {
+        let (socket, root) = (socket(&enclosure), store(&enclosure));
+        let proxy = Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true };
+        Self::start_with(enclosure, engine, Setting::proxy(proxy).pause(pause))
     }
 
     /// Starts both, containerd with what `sealpack containerd configure` makes of a configuration without sealpack.
@@ -41,15 +48,13 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn start_configured(engine: Engine) -> Result<Self> {
-        Self::start_with(engine, |enclosure| Setting::edited_by(settings(enclosure)))
+        let enclosure = Enclosure::new()?;
+        let setting = Setting::edited_by(settings(&enclosure));
+        Self::start_with(enclosure, engine, setting)
     }
 
-    fn start_with(engine: Engine, setting: impl FnOnce(&Enclosure) -> Setting) -> Result<Self> {
-        let enclosure = Enclosure::new()?;
-        fs::create_dir_all(enclosure.data("trust.d"))?;
-        write_settings(&enclosure)?;
-        let process = begin(&enclosure)?;
-        let setting = setting(&enclosure);
+    fn start_with(enclosure: Enclosure, engine: Engine, setting: Setting) -> Result<Self> {
+        let process = start_alone(&enclosure)?;
         let containerd = Containerd::start_in(enclosure, engine, setting)?;
         Ok(Self { process: Some(process), containerd })
     }
@@ -126,7 +131,7 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn begin(&mut self) -> Result<()> {
-        self.process = Some(begin(self.containerd.enclosure())?);
+        self.process = Some(start_alone(self.containerd.enclosure())?);
         Ok(())
     }
 
@@ -166,11 +171,13 @@ impl Served {
     }
 }
 
-fn socket(enclosure: &Enclosure) -> PathBuf {
+/// Where the snapshotter of an enclosure answers.
+pub fn socket(enclosure: &Enclosure) -> PathBuf {
     enclosure.socket("sealpack.sock")
 }
 
-fn store(enclosure: &Enclosure) -> PathBuf {
+/// Where the store of an enclosure is.
+pub fn store(enclosure: &Enclosure) -> PathBuf {
     enclosure.data("store")
 }
 
@@ -189,7 +196,13 @@ fn write_settings(enclosure: &Enclosure) -> Result<()> {
     Ok(fs::write(settings(enclosure), text)?)
 }
 
-fn begin(enclosure: &Enclosure) -> Result<Inside> {
+/// Starts the snapshotter of an enclosure without a containerd, and waits until it answers.
+///
+/// # Errors
+/// If it does not within a minute; what it printed is in the error.
+pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
+    fs::create_dir_all(enclosure.data("trust.d"))?;
+    write_settings(enclosure)?;
     let mut command = enclosure.command(program::snapshotter_under_test()?);
     program::isolate(&mut command);
     // What a variable says counts more than the settings.
