@@ -204,12 +204,14 @@ impl Snapshotter {
         if kind == Kind::Active {
             self.refuse_known(parent, &labels)?;
         }
+        // What is mounted now stays until there is a row that needs it.
+        let holding = self.hold();
         let lowers = self.lowers(&below, is_extraction)?;
         let mut state = self.state();
         check_new(&state, key, parent)?;
         if layers::below(&state, parent)? != below {
             // The store has its layers since a moment ago, and its directories go.
-            drop(state);
+            drop((state, holding));
             return self.create(kind, key, parent, labels);
         }
         let id = state.new_id();
