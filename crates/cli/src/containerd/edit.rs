@@ -59,10 +59,12 @@ pub(crate) fn edit(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(),
     if wanted.version.is_second() {
         transfer(document, wanted)?;
     }
-    if file >= 3 {
+    if wanted.version.is_second() {
+        // In a file of version 2, too: of that, 2.x takes the next one over only where there are runtimes in it.
         let images = table(document, &["plugins", "io.containerd.cri.v1.images"])?;
         set(images, "snapshotter", SNAPSHOTTER);
-    } else {
+    }
+    if file < 3 {
         let cri = table(document, &["plugins", "io.containerd.grpc.v1.cri", "containerd"])?;
         set(cri, "snapshotter", SNAPSHOTTER);
         set(cri, "disable_snapshot_annotations", false);
@@ -116,6 +118,12 @@ fn differs(document: &mut DocumentMut) -> Result<(), EditError> {
         item.as_array_mut().ok_or_else(|| EditError::Kind(format!("{}.default", PATH.join("."))))?;
     if !default.iter().any(|name| name.as_str() == Some(DIFFER)) {
         default.insert(0, DIFFER);
+        // The one that was the first may stand right behind the bracket.
+        let next =
+            default.get_mut(1).filter(|next| next.decor().prefix().and_then(|it| it.as_str()) == Some(""));
+        if let Some(next) = next {
+            next.decor_mut().set_prefix(" ");
+        }
     }
     Ok(())
 }
@@ -229,6 +237,8 @@ mod tests {
             middle.contains("default = [\"sealpack-diff\", \"walking\"]") && !middle.contains("transfer"),
             "{middle}"
         );
+        let old_file = edited("version = 2\n", "2.1").unwrap();
+        assert!(old_file.contains("grpc.v1.cri") && old_file.contains("cri.v1.images"), "{old_file}");
         let second = new(wanted("2.1"));
         assert!(second.starts_with("version = 3\n") && !second.contains("grpc.v1.cri"), "{second}");
         assert_eq!(

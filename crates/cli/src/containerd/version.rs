@@ -30,7 +30,9 @@ impl Version {
     /// Reads what `containerd --version` says: `containerd PACKAGE VERSION REVISION`.
     pub(crate) fn of_output(text: &str) -> Result<Self, VersionError> {
         let unreadable = || VersionError::Unreadable(text.trim().chars().take(100).collect());
-        let word = text.split_whitespace().nth(2).ok_or_else(unreadable)?;
+        let mut words = text.split_whitespace();
+        let is_containerd = words.next() == Some("containerd");
+        let word = words.nth(1).filter(|_| is_containerd).ok_or_else(unreadable)?;
         let mut numbers = word.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         let (Some(major), Some(minor)) = (number(), number()) else { return Err(unreadable()) };
