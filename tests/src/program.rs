@@ -42,6 +42,14 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
+/// Builds the program that serves containerd and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_snapshotter(profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack-snapshotter", "sealpack-snapshotter", profile)
+}
+
 /// The program that serves containerd: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
 ///
 /// # Errors
@@ -54,7 +62,7 @@ pub fn snapshotter_under_test() -> Result<PathBuf> {
     if let Some(program) = PROGRAM.get() {
         return Ok(program.clone());
     }
-    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
+    let program = build_snapshotter(Profile::Dev)?;
     Ok(PROGRAM.get_or_init(|| program).clone())
 }
 
