@@ -21,7 +21,6 @@ pub struct Served {
     // Ends before the enclosure does.
     process: Option<Inside>,
     containerd: Containerd,
-    program: PathBuf,
 }
 
 impl Served {
@@ -38,24 +37,11 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn start_in(enclosure: Enclosure, engine: Engine, pause: &str) -> Result<Self> {
-        Self::start_program(enclosure, engine, pause, program::snapshotter_under_test()?)
-    }
-
-    /// As [`Served::start_in`], with this snapshotter.
-    ///
-    /// # Errors
-    /// As [`Served::start`].
-    pub fn start_program(
-        enclosure: Enclosure,
-        engine: Engine,
-        pause: &str,
-        program: PathBuf,
-    ) -> Result<Self> {
-        let process = begin(&enclosure, &program)?;
+        let process = start_alone(&enclosure)?;
         let (socket, root) = (socket(&enclosure), store(&enclosure));
         let proxy = Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true };
         let containerd = Containerd::start_in(enclosure, engine, Setting::proxy(proxy).pause(pause))?;
-        Ok(Self { process: Some(process), containerd, program })
+        Ok(Self { process: Some(process), containerd })
     }
 
     /// containerd.
@@ -130,8 +116,21 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn begin(&mut self) -> Result<()> {
-        self.process = Some(begin(self.containerd.enclosure(), &self.program)?);
+        self.process = Some(start_alone(self.containerd.enclosure())?);
         Ok(())
+    }
+
+    /// How much memory of its own the snapshotter has, in bytes (RssAnon).
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory_bytes(&mut self) -> Result<u64> {
+        let process = self.process.as_mut().context("the snapshotter does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.number()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel says no RssAnon")?;
+        Ok(kib.parse::<u64>()? * 1024)
     }
 
     /// Ends the snapshotter by SIGKILL.
@@ -148,19 +147,6 @@ impl Served {
     /// If it had ended by itself, or does not within twenty seconds.
     pub fn stop(&mut self) -> Result<()> {
         self.process.take().context("the snapshotter does not run")?.stop()
-    }
-
-    /// How much memory of its own the snapshotter has, in bytes (RssAnon).
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub fn memory_bytes(&mut self) -> Result<u64> {
-        let process = self.process.as_mut().context("the snapshotter does not run")?;
-        let status = fs::read_to_string(format!("/proc/{}/status", process.number()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib =
-            line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel says no RssAnon")?;
-        Ok(kib.parse::<u64>()? * 1024)
     }
 
     /// All that the snapshotter has printed.
@@ -184,12 +170,8 @@ pub fn store(enclosure: &Enclosure) -> PathBuf {
 /// # Errors
 /// If it does not within a minute; what it printed is in the error.
 pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
-    begin(enclosure, &program::snapshotter_under_test()?)
-}
-
-fn begin(enclosure: &Enclosure, program: &Path) -> Result<Inside> {
     fs::create_dir_all(enclosure.data("trust.d"))?;
-    let mut command = enclosure.command(program);
+    let mut command = enclosure.command(program::snapshotter_under_test()?);
     program::isolate(&mut command);
     command.arg("--socket").arg(socket(enclosure)).arg("--store").arg(store(enclosure));
     command.arg("--containerd").arg(enclosure.socket("containerd.sock"));

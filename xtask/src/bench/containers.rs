@@ -7,11 +7,10 @@ use super::setting::{Scale, Setting};
 use super::table::Table;
 use anyhow::{Context, Result, bail};
 use sealpack_tests::command::{run as run_command, stdout};
-use sealpack_tests::containerd::{
-    Containerd, Enclosure, Engine, Served, Setting as Configuration, images, why_not,
-};
+use sealpack_tests::containerd::{Containerd, Engine, Served, Setting as Configuration, images, why_not};
 use sealpack_tests::images::Image;
 use sealpack_tests::paths;
+use sealpack_tests::program::{self, Profile};
 use sealpack_tests::registry::Registry;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -72,7 +71,7 @@ impl Side {
             containerd.said(["images", "remove", "--sync", image])?;
         }
         if let Self::Ours(served) = self {
-            let mut collect = sealpack_tests::program::start(sealpack);
+            let mut collect = program::start(sealpack);
             run_command(collect.arg("--store").arg(served.store()).args(["--quiet", "gc"]))?;
         }
         Ok(())
@@ -97,6 +96,9 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
         }
         bail!(why);
     }
+    if setting.scale == Scale::Full {
+        program::use_snapshotter(program::build_snapshotter(Profile::Release)?);
+    }
     let image = setting.choose(sealpack_tests::images::python as fn() -> Result<Image>, images::shell)()?;
     let registry = Registry::start(&paths::fixtures())?;
     registry.push(&image, NAME)?;
@@ -109,13 +111,9 @@ fn stock() -> Result<Side> {
     Ok(Side::Stock(Containerd::start(ENGINE, Configuration::stock(STOCK))?))
 }
 
-fn ours(setting: &Setting) -> Result<Served> {
-    Served::start_program(Enclosure::new()?, ENGINE, images::PAUSE, setting.snapshotter()?)
-}
-
 fn times(setting: &Setting, image: &str) -> Result<Table> {
     let (place, runs) = (setting.directory("containers")?, setting.runs(15));
-    let sides = [Rc::new(stock()?), Rc::new(Side::Ours(ours(setting)?))];
+    let sides = [Rc::new(stock()?), Rc::new(Side::Ours(Served::start(ENGINE)?))];
     let mut contenders = Vec::new();
     // One after the other, in each round: what is pulled is then run.
     for (step, make) in STEPS.iter().zip([pull, container, container, prepare] as [Make; 4]) {
@@ -195,7 +193,7 @@ fn prepare(_: &Setting, name: &str, side: &Rc<Side>, _: &str) -> Contender {
 /// What images with a common base take, to what they take as directories.
 fn sizes(setting: &Setting, registry: &Registry) -> Result<Goal> {
     let family = setting.choose(systems as fn() -> Result<Vec<Image>>, images::family)()?;
-    let sides = [stock()?, Side::Ours(ours(setting)?)];
+    let sides = [stock()?, Side::Ours(Served::start(ENGINE)?)];
     let mut bytes = Vec::new();
     for side in &sides {
         let empty = size(&side.data())?;
@@ -223,7 +221,7 @@ fn size(directory: &Path) -> Result<u64> {
 
 /// The daemon's memory with many snapshots.
 fn memory(setting: &Setting, registry: &Registry) -> Result<Goal> {
-    let served = ours(setting)?;
+    let served = Served::start(ENGINE)?;
     let name = "bench/shell:1";
     registry.push(&images::shell()?, name)?;
     served.containerd().pull(&format!("{}/{name}", registry.host()))?;

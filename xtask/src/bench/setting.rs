@@ -76,14 +76,6 @@ impl Setting {
         program::build_tool(name, self.profile())
     }
 
-    /// The program that serves containerd.
-    pub(crate) fn snapshotter(&self) -> Result<PathBuf> {
-        match self.scale {
-            Scale::Full => program::build_snapshotter(Profile::Release),
-            Scale::Smoke => program::snapshotter_under_test(),
-        }
-    }
-
     const fn profile(&self) -> Profile {
         match self.scale {
             Scale::Full => Profile::Release,
