@@ -135,6 +135,19 @@ impl Served {
         Ok(())
     }
 
+    /// How much memory of its own the snapshotter has, in bytes (RssAnon).
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory_bytes(&mut self) -> Result<u64> {
+        let process = self.process.as_mut().context("the snapshotter does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.number()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel says no RssAnon")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
     /// Ends the snapshotter by SIGKILL.
     ///
     /// # Errors
