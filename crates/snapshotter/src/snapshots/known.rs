@@ -33,9 +33,7 @@ impl Snapshotter {
             self.metrics.asked_for_chain(None);
             return Ok(());
         };
-        let layer = *chain.layers.last().expect("a chain has layers");
-        let layered = Layered { chain: target, layer };
-        let usage = self.usage_of(&layered)?;
+        let (layered, usage) = self.highest_of(target, &chain)?;
         self.metrics.asked_for_chain(Some(usage.size_bytes));
         let mut state = self.state();
         if find(&state, &target, parent).is_some() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLockReadGuard, TryLockError};
 
-use sealpack_store::{Chain, ChainId};
+use sealpack_store::{Chain, ChainId, ObjectForm};
 
 use super::Snapshotter;
 use crate::chains::{held, try_held};
@@ -67,7 +67,16 @@ impl Snapshotter {
 
     /// What a layer takes.
     pub(super) fn usage_of(&self, layered: &Layered) -> Result<Usage, Error> {
-        let form = held(&self.store, &layered.chain)?.objects;
+        self.usage_in(layered, held(&self.store, &layered.chain)?.objects)
+    }
+
+    /// The highest layer of a chain that is held under `id`, and what it takes.
+    pub(super) fn highest_of(&self, id: ChainId, chain: &Chain) -> Result<(Layered, Usage), Error> {
+        let layered = Layered { chain: id, layer: *chain.layers.last().expect("a chain has layers") };
+        Ok((layered, self.usage_in(&layered, chain.objects)?))
+    }
+
+    fn usage_in(&self, layered: &Layered, form: ObjectForm) -> Result<Usage, Error> {
         let (size_bytes, inodes) = self.store.layer_usage(&layered.layer, form)?;
         Ok(Usage { size_bytes, inodes })
     }

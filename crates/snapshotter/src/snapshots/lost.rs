@@ -77,9 +77,7 @@ impl Snapshotter {
         let Some(target) = chain_of_name(name).filter(|_| name.contains('/')) else { return Ok(false) };
         let _holding = self.hold();
         let Some(chain) = self.hold_known(&target, "")? else { return Ok(false) };
-        let layer = *chain.layers.last().expect("a chain has layers");
-        let layered = Layered { chain: target, layer };
-        let usage = self.usage_of(&layered)?;
+        let (layered, usage) = self.highest_of(target, &chain)?;
         let mut state = self.state();
         if state.has(name) {
             return Ok(false);

@@ -14,7 +14,7 @@ use super::layers::{Below, below};
 use super::{Kind, Snapshotter};
 use crate::chains::held;
 use crate::error::Error;
-use crate::state::{Change, Layered, Row, State, Unpacked};
+use crate::state::{Change, Row, State, Unpacked};
 
 /// What a containerd has of layers.
 pub trait Blobs {
@@ -75,9 +75,7 @@ impl Snapshotter {
                 None => return Ok(TakenIn::NoBlob),
             },
         };
-        let layer = *chain.layers.last().expect("a chain has layers");
-        let layered = Layered { chain: target, layer };
-        let usage = Some(self.usage_of(&layered)?);
+        let (layered, usage) = self.highest_of(target, &chain)?;
         {
             let mut state = self.state();
             let current = state.get(name)?.clone();
@@ -86,7 +84,7 @@ impl Snapshotter {
             }
             let mut row = current;
             row.unpacked = Some(Unpacked::Until(state.new_id()));
-            (row.layered, row.usage) = (Some(layered), usage);
+            (row.layered, row.usage) = (Some(layered), Some(usage));
             state.change(Change::default().put(name, row))?;
         }
         self.remove_unpacked()?;
