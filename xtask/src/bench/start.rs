@@ -5,12 +5,17 @@ use super::figures::Figure;
 use super::goal::Goal;
 use super::setting::Setting;
 use super::table::Table;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sealpack_tests::command::{find, run as run_command};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 const OURS: &str = "sealpack --version";
 const TRUE: &str = "true";
+
+/// How large the program may be.
+const MIB_AT_MOST: f64 = 12.0;
 
 pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
     let (place, runs) = (setting.directory("start")?, setting.runs(101));
@@ -30,10 +35,8 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
     let mut goals = vec![Goal::ratio(&rows, (OURS, TRUE), Figure::Wall, 2.5)?];
     let mut notes = Vec::new();
     if let Some(strip) = find("strip") {
-        let stripped = place.path().join("stripped");
-        run_command(Command::new(strip).arg("-o").arg(&stripped).arg(&setting.sealpack))?;
-        let mib = std::fs::metadata(stripped)?.len() as f64 / f64::from(1 << 20);
-        goals.push(Goal::bound("the program, stripped", vec![mib], 12.0, "MiB"));
+        let mib = stripped_mib(strip.as_ref(), &setting.sealpack, place.path())?;
+        goals.push(Goal::bound("the program, stripped", vec![mib], MIB_AT_MOST, "MiB"));
     } else {
         notes.push("strip is not installed: the size of the program was not measured.".to_owned());
     }
@@ -47,4 +50,54 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
         notes,
         ..Table::default()
     }])
+}
+
+/// How many MiB the program has without what only debuggers read, found with `strip` in `place`.
+fn stripped_mib(strip: &OsStr, program: &Path, place: &Path) -> Result<f64> {
+    let stripped = place.join("stripped");
+    run_command(Command::new(strip).arg("-o").arg(&stripped).arg(program))?;
+    let bytes = std::fs::metadata(&stripped).context("strip has written nothing")?.len();
+    Ok(bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::ensure;
+    use sealpack_tests::{paths, skip};
+    use std::time::SystemTime;
+
+    /// When the newest of the program's sources was changed, by what cargo notes beside it.
+    fn newest_source(program: &Path) -> Result<SystemTime> {
+        let noted = std::fs::read_to_string(program.with_extension("d"))?;
+        let (_, sources) = noted.split_once(": ").context("no sources")?;
+        let changed = |path: &str| Ok(std::fs::metadata(path)?.modified()?);
+        let profile = paths::workspace().join("Cargo.toml");
+        let mut newest = changed(profile.to_str().context("the workspace's path is no text")?)?;
+        for source in sources.split_whitespace() {
+            newest = newest.max(changed(source)?);
+        }
+        Ok(newest)
+    }
+
+    #[test]
+    fn a_release_that_is_there_is_no_larger_than_it_may_be() -> Result<()> {
+        let program = paths::target().join("release/sealpack");
+        let Ok(built) = std::fs::metadata(&program).and_then(|file| file.modified()) else {
+            skip("no release was built whose size could be looked at");
+            return Ok(());
+        };
+        if newest_source(&program).map_or(true, |newest| newest > built) {
+            skip("the release that was built is of other sources");
+            return Ok(());
+        }
+        let Some(strip) = find("strip") else {
+            skip("strip is not installed");
+            return Ok(());
+        };
+        let place = tempfile::tempdir()?;
+        let mib = stripped_mib(strip.as_ref(), &program, place.path())?;
+        ensure!(mib < MIB_AT_MOST, "the program has {mib:.2} MiB, and may have {MIB_AT_MOST}");
+        Ok(())
+    }
 }
