@@ -24,3 +24,4 @@ pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;
 pub(crate) mod uki;
+pub(crate) mod upgrade;
