@@ -117,7 +117,10 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let text = refused().text();
-        assert!(text.starts_with("boot refused, image: a: b. To do: c. To do: do that\nimage abab"), "{text}");
+        assert!(
+            text.starts_with("boot refused, image: a: b. To do: c. To do: do that\nimage abab"),
+            "{text}"
+        );
         assert_eq!(text.parse(), Ok(refused()));
         let bare = RefusedBoot { started: None, ..refused() };
         assert_eq!(bare.text().parse(), Ok(bare));

@@ -69,11 +69,11 @@ pub fn assess() -> Result<Assessed, AssessError> {
     names.extend(failed.lines().filter_map(|line| line.split_ascii_whitespace().next()).map(str::to_owned));
     let mut show = vec!["show", "--property=Id,ActiveState,Result,ExecMainStatus"];
     show.extend(names.iter().map(String::as_str));
-    let mut units = units::parse(&systemctl(&show)?);
+    let units = units::parse(&systemctl(&show)?);
     if units.iter().any(|unit| unit.name == TARGET && unit.is_active()) {
         return Ok(Assessed::Good);
     }
-    units.retain(|unit| unit.name != TARGET && !unit.is_active());
+    let mut units = units::lacking(units);
     units.truncate(UNITS_MAX);
     for unit in &mut units {
         unit.said = said(&unit.name);
@@ -107,7 +107,8 @@ fn systemctl(arguments: &[&str]) -> Result<String, AssessError> {
 fn said(unit: &str) -> Option<String> {
     let of_unit = format!("_SYSTEMD_UNIT={unit}");
     let journal =
-        ask("journalctl", &["--boot", "--quiet", "--no-pager", "--output=cat", "--lines=1", &of_unit]).ok()?;
+        ask("journalctl", &["--boot", "--quiet", "--no-pager", "--output=cat", "--lines=1", &of_unit])
+            .ok()?;
     journal.lines().last().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)
 }
 

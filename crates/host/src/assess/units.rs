@@ -65,6 +65,19 @@ pub(super) fn parse(shown: &str) -> Vec<Unit> {
     units
 }
 
+/// Those that keep the target from being reached: what has failed or has not come to its end; where there is no such, what
+/// is not active, among which may be units that have done their work and are gone.
+pub(super) fn lacking(units: Vec<Unit>) -> Vec<Unit> {
+    let (mut lacking, others): (Vec<_>, Vec<_>) = units
+        .into_iter()
+        .filter(|unit| unit.name != super::TARGET && !unit.is_active())
+        .partition(|unit| matches!(unit.state.as_str(), "failed" | "activating"));
+    if lacking.is_empty() {
+        lacking = others;
+    }
+    lacking
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +104,18 @@ mod tests {
                 "long.service has not come to its end"
             ]
         );
+    }
+
+    #[test]
+    fn what_has_failed_is_told_before_what_only_is_not_active() {
+        let unit = |name: &str, state: &str| format!("Id={name}\nActiveState={state}\n\n");
+        let names = |shown: &str| -> Vec<String> {
+            lacking(parse(shown)).into_iter().map(|unit| unit.name).collect()
+        };
+        let (target, done) = (unit("boot-complete.target", "inactive"), unit("done.service", "inactive"));
+        let others = [target, done, unit("good.service", "active")].concat();
+        assert_eq!(names(&others), ["done.service"]);
+        assert_eq!(names(&(others + &unit("bad.service", "failed"))), ["bad.service"]);
     }
 
     #[test]

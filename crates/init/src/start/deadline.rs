@@ -120,12 +120,8 @@ fn watch(
     }
     let Some(step) = overdue(&heard, end) else { return 0 };
     let why = format!("all steps may take {deadline} s together, and this one is not done");
-    let refused = RefusedBoot {
-        step: step.clone(),
-        why,
-        advice: ADVICE.to_owned(),
-        started: Some(started.clone()),
-    };
+    let refused =
+        RefusedBoot { step: step.clone(), why, advice: ADVICE.to_owned(), started: Some(started.clone()) };
     kept.say(Matters::Alert, &format!("{refused}. Starting again"));
     // What touches disks may never come back: it is another process that does it. In the last step the data partition has
     // no name any more.
