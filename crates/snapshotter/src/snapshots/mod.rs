@@ -21,7 +21,7 @@ use sealpack_store::Store;
 pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
 
-use crate::bases::Bases;
+use crate::bases::{Based, Bases};
 use crate::chains::{Index, held};
 use crate::error::Error;
 use crate::filter::Filters;
@@ -105,6 +105,11 @@ impl Snapshotter {
         };
         notices.extend(snapshotter.sweep()?);
         Ok((snapshotter, notices))
+    }
+
+    /// Has `observer` hear of each image that is mounted for containers to be made on, and at which level.
+    pub fn tell_of_mounts(&self, observer: impl Fn(&Based) + Send + Sync + 'static) {
+        self.bases.tell(observer);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
