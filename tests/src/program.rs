@@ -42,12 +42,20 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
-/// Builds the program that serves containerd and returns its path.
+/// The program that serves containerd: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_snapshotter(profile: Profile) -> Result<PathBuf> {
-    build_program("sealpack-snapshotter", "sealpack-snapshotter", profile)
+pub fn snapshotter_under_test() -> Result<PathBuf> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(given) = std::env::var_os("SEALPACK_SNAPSHOTTER_BIN") {
+        return Ok(given.into());
+    }
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program.clone());
+    }
+    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
+    Ok(PROGRAM.get_or_init(|| program).clone())
 }
 
 /// Builds a sealed host's first process as users have it, a static program, and returns its path.
@@ -126,9 +134,13 @@ pub fn start(program: impl AsRef<OsStr>) -> Command {
 
 /// Takes from a command what [`start`] takes.
 pub fn isolate(command: &mut Command) {
-    let trust_store = paths::target().join("tmp/empty-trust.d");
-    // Where it cannot be made, the program says that it is not there.
+    let (trust_store, settings) =
+        (paths::target().join("tmp/empty-trust.d"), paths::target().join("tmp/empty-sealpack.toml"));
+    // Where they cannot be made, the program says that they are not there.
     let _ = std::fs::create_dir_all(&trust_store);
+    if !settings.exists() {
+        let _ = std::fs::write(&settings, "");
+    }
     for (variable, _) in std::env::vars_os() {
         if variable.as_encoded_bytes().starts_with(b"SEALPACK_")
             || VARIABLES.iter().any(|name| variable == *name)
@@ -136,7 +148,7 @@ pub fn isolate(command: &mut Command) {
             command.env_remove(variable);
         }
     }
-    command.env("SEALPACK_TRUST", trust_store);
+    command.env("SEALPACK_TRUST", trust_store).env("SEALPACK_CONFIG", settings);
 }
 
 /// A store of its own for a test, and the program that works on it.

@@ -108,7 +108,7 @@ pub fn pull(
     let anchors = trust.read(&mut |remark| remarks(remark.into())).map_err(sealpack_node::Error::from)?;
     let gate = Gate::new(anchors, wanted.demand, asked_for, &name, present.as_ref())?;
     gate.check_before()?;
-    let mut found = Found::resolve(source.as_ref(), &wanted.platform)?;
+    let mut found = Found::resolve_beside(present.as_ref(), source.as_ref(), &wanted.platform)?;
     let new = wanted.algorithm.unwrap_or(Algorithm::Sha256);
     let algorithm = present.as_ref().map_or(new, Store::algorithm);
     match wanted.check_composefs {

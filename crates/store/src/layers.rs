@@ -11,7 +11,8 @@ use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, Layer
 use sealpack_format::tree::Content;
 
 use crate::error::{Error, Result};
-use crate::integrity::ObjectState;
+use crate::facts::{About, Fact};
+use crate::integrity::{Integrity, ObjectState};
 use crate::places::layer_path;
 use crate::store::Store;
 use crate::threads::for_each;
@@ -21,6 +22,17 @@ const PIECE_OBJECTS: usize = 256;
 
 /// The record of a layer as it comes from the disk.
 pub type LayerRecord = LayerReader<BufReader<File>>;
+
+/// How some objects are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// One is not, or is damaged.
+    Not,
+    /// They are undamaged.
+    Undamaged,
+    /// They are undamaged, and fs-verity guards them.
+    Guarded,
+}
 
 impl Store {
     /// Opens the record of layer `diff_id`, if the store has it.
@@ -41,9 +53,21 @@ impl Store {
     /// Whether layer `diff_id` needs no fetching: its record is there and undamaged, and so is every
     /// object in it ([`check_object`](Self::check_object)).
     ///
+    /// Where fs-verity guards all of them that is remembered until a directory of objects changes: no bytes that it guards
+    /// become others. Elsewhere each file may have been written to, and is looked at.
+    ///
     /// # Errors
     /// Failures of the system; damage is an answer, not an error.
     pub fn has_whole_layer(&self, diff_id: &DiffId) -> Result<bool> {
+        let guarded = match self.integrity() {
+            Integrity::FsVerity => {
+                Some(self.and_objects(self.about_layer(diff_id)?)?.fact("layer is guarded"))
+            }
+            Integrity::None => None,
+        };
+        if guarded.is_some_and(|fact| self.remembers(&fact)) {
+            return Ok(true);
+        }
         let mut objects = Vec::new();
         let read = self.for_each_object_of_layer(diff_id, |id, _| {
             objects.push(id);
@@ -56,18 +80,29 @@ impl Store {
         }
         objects.sort_unstable();
         objects.dedup();
-        self.has_objects(&objects)
+        let held = self.hold_objects(&objects)?;
+        if let (Held::Guarded, Some(fact)) = (held, &guarded) {
+            self.remember(fact);
+        }
+        Ok(held != Held::Not)
     }
 
-    /// Whether all of these objects are there, undamaged. Several threads, as it is mostly waiting for the filesystem.
-    fn has_objects(&self, objects: &[ObjectId]) -> Result<bool> {
+    /// How these objects are there. Several threads, as it is mostly waiting for the filesystem.
+    fn hold_objects(&self, objects: &[ObjectId]) -> Result<Held> {
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let (missing, pieces): (_, Vec<_>) =
-            (AtomicBool::new(false), objects.chunks(PIECE_OBJECTS).collect());
+        let pieces: Vec<_> = objects.chunks(PIECE_OBJECTS).collect();
+        let missing = AtomicBool::new(false);
+        let guarded = AtomicBool::new(self.integrity() == Integrity::FsVerity);
         let check = |(): &mut (), piece: &&[ObjectId]| {
             for id in *piece {
                 if missing.load(Ordering::Relaxed) {
                     return Ok(());
+                }
+                if guarded.load(Ordering::Relaxed) {
+                    if self.object_integrity(id)? == Some(Integrity::FsVerity) {
+                        continue;
+                    }
+                    guarded.store(false, Ordering::Relaxed);
                 }
                 if self.check_object(id)? != ObjectState::Good {
                     missing.store(true, Ordering::Relaxed);
@@ -76,7 +111,41 @@ impl Store {
             Ok(())
         };
         for_each(threads, &pieces, || (), check)?;
-        Ok(!missing.into_inner())
+        Ok(match (missing.into_inner(), guarded.into_inner()) {
+            (true, _) => Held::Not,
+            (false, false) => Held::Undamaged,
+            (false, true) => Held::Guarded,
+        })
+    }
+
+    /// Whether the record of layer `diff_id` is there and undamaged, which is remembered until its file changes.
+    ///
+    /// # Errors
+    /// Failures of the system; damage is an answer, not an error.
+    pub(crate) fn has_layer_record(&self, diff_id: &DiffId) -> Result<bool> {
+        let whole = self.layer_record_is_whole(diff_id)?;
+        if self.remembers(&whole) {
+            return Ok(true);
+        }
+        match self.for_each_object_of_layer(diff_id, |_, _| Ok(())) {
+            Err(error) if error.is_verification() => Ok(false),
+            Ok(true) => {
+                self.remember(&whole);
+                Ok(true)
+            }
+            other => other,
+        }
+    }
+
+    /// The fact that the record of layer `diff_id`, as it is now, is there and undamaged.
+    fn layer_record_is_whole(&self, diff_id: &DiffId) -> Result<Fact> {
+        Ok(self.about_layer(diff_id)?.fact("layer record is whole"))
+    }
+
+    /// What a fact about layer `diff_id` rests on: its record.
+    fn about_layer(&self, diff_id: &DiffId) -> Result<About> {
+        let record = self.root.stat(layer_path(diff_id))?;
+        Ok(About::new().and(diff_id.to_string().as_bytes()).and_status(record.as_ref()))
     }
 
     /// Where the record of layer `diff_id` is, or would be.

@@ -121,9 +121,17 @@ impl Enclosure {
     /// # Errors
     /// If the kernel does not say.
     pub fn mounts_below(&self, path: &Path) -> Result<usize> {
+        Ok(self.mount_points_below(path)?.len())
+    }
+
+    /// Where filesystems are mounted in it below `path`.
+    ///
+    /// # Errors
+    /// As [`mounts_below`](Self::mounts_below).
+    pub fn mount_points_below(&self, path: &Path) -> Result<Vec<PathBuf>> {
         let mounted = fs::read_to_string(format!("/proc/{}/mountinfo", self.number))?;
         let place = |line: &str| line.split(' ').nth(4).map(PathBuf::from);
-        Ok(mounted.lines().filter_map(place).filter(|place| place.starts_with(path)).count())
+        Ok(mounted.lines().filter_map(place).filter(|place| place.starts_with(path)).collect())
     }
 }
 
@@ -227,14 +235,19 @@ fn child_of(number: u32) -> Option<u32> {
 
 fn wait_until_gone(number: u32) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(10);
-    let is_there = || {
-        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        // One that is dead and not reaped is as good as gone.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
-    };
-    while is_there() {
+    while !is_gone(number) {
         ensure!(Instant::now() < deadline, "process {number} is still there after it was killed");
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Whether a process has ended with all its threads: while one of them has not, its sockets still take connections. One that
+/// is only not reaped is as good as gone.
+fn is_gone(number: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    let is_dead =
+        |stat: &str| stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    // Looked at after the first one's state, which then starts no more.
+    is_dead(&stat) && fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count) <= 1
 }

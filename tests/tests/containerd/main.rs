@@ -1,7 +1,14 @@
 //! Images and containers through containerd, as three releases of Debian have it.
 
+mod commits;
+mod cri;
+mod full;
+mod grpc;
+mod kills;
+mod pods;
 mod snapshotter;
 mod stock;
+mod together;
 
 use anyhow::Result;
 use sealpack_tests::containerd::images;

@@ -1,5 +1,6 @@
 //! Commands as people use them: what they type, what they read while they wait, and what they are told to do next.
 
+mod again;
 mod answers;
 mod forms;
 mod pull;

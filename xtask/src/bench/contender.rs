@@ -95,6 +95,7 @@ pub(crate) fn measure_all(
         used.push_back(dir);
         if used.len() > ROUNDS_KEPT {
             used.pop_front();
+            setting.give_room_back();
         }
     }
     Ok(rows)

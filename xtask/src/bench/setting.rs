@@ -91,6 +91,13 @@ impl Setting {
         }
     }
 
+    /// Gives the room of what was removed back to the disk that an image is on.
+    pub(crate) fn give_room_back(&self) {
+        if let Some(disk) = &self.disk {
+            disk.give_room_back();
+        }
+    }
+
     /// Where benchmarks work.
     pub(crate) fn working_place(&self) -> &Path {
         self.disk.as_ref().map_or(&self.place, Disk::path)

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ureq::http::{HeaderValue, Request, Response, header};
 use ureq::tls::{Certificate, PemItem, parse_pem};
@@ -17,7 +17,7 @@ use super::ask::{Ask, RequestBody};
 use super::error::RegistryError;
 use super::options::{ClientOptions, Timeouts};
 use super::proxy::Proxies;
-use super::tls::{TlsConnector, is_wrong_name};
+use super::tls::{self, SystemRoots, TlsConnector, is_wrong_name};
 use super::url::{Origin, Scheme, Url};
 use super::watch::{ClientEvent, Watch};
 use crate::environment::Environment;
@@ -52,7 +52,7 @@ pub(super) struct Transport {
     proxies: Proxies,
     ca_files: Vec<PathBuf>,
     certificate_directories: Vec<PathBuf>,
-    system_roots: OnceLock<Vec<Certificate<'static>>>,
+    system_roots: Arc<SystemRoots>,
     agents: Mutex<HashMap<Origin, Connection>>,
     watch: Watch,
 }
@@ -77,7 +77,7 @@ impl Transport {
             proxies: Proxies::of(environment),
             ca_files: options.ca_files.clone(),
             certificate_directories,
-            system_roots: OnceLock::new(),
+            system_roots: Arc::default(),
             agents: Mutex::default(),
             watch: options.watch.clone(),
         }
@@ -141,7 +141,7 @@ impl Transport {
         if origin.scheme == Scheme::Http && !tls_to_proxy {
             return Ok(Connection { agent: config.build().new_agent(), proxy: name });
         }
-        let connector = TlsConnector::new(&self.roots(origin)?)
+        let connector = TlsConnector::new(self.roots(origin)?, Arc::clone(&self.system_roots))
             .map_err(|problem| RegistryError::tls(origin.to_string(), problem))?;
         let connector =
             ().chain(SocksConnector::default())
@@ -152,10 +152,10 @@ impl Transport {
         Ok(Connection { agent, proxy: name })
     }
 
-    /// The certificates to trust for `origin`: the system's, those of `--ca`, and those of the
+    /// The certificates to trust for `origin` besides the system's: those of `--ca`, and those of the
     /// directory that docker and podman keep for the host.
     fn roots(&self, origin: &Origin) -> Result<Vec<Certificate<'static>>, RegistryError> {
-        let mut roots = self.system_roots.get_or_init(system_roots).clone();
+        let mut roots = Vec::new();
         for file in &self.ca_files {
             roots.extend(read_certificates(file)?);
         }
@@ -170,19 +170,8 @@ impl Transport {
                 }
             }
         }
-        if roots.is_empty() {
-            let problem =
-                "this system has no CA certificates to check the server by (ca-certificates installs them)";
-            return Err(RegistryError::tls(origin.to_string(), problem.to_owned()));
-        }
         Ok(roots)
     }
-}
-
-/// What of the system's certificates can be read; a broken one among them only matters to who needs it.
-fn system_roots() -> Vec<Certificate<'static>> {
-    let loaded = rustls_native_certs::load_native_certs();
-    loaded.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
 }
 
 /// The `.crt` files of a directory, in order; none when there is no such directory.
@@ -237,7 +226,7 @@ fn build(
 
 fn classify(error: ureq::Error, url: &Url, proxy: Option<String>) -> TransportError {
     if let Some(problem) = tls_error(&error) {
-        let text = problem.to_string();
+        let text = tls::describe(problem);
         return match problem {
             rustls::Error::InvalidMessage(_) => TransportError::NotTls { problem: text },
             problem => TransportError::Final(RegistryError::Tls {

@@ -8,6 +8,7 @@ use super::ask::{Ask, Target};
 use super::client::{Client, Endpoint};
 use super::error::RegistryError;
 use super::failure::Failure;
+use super::http::drain;
 use super::repository::Repository;
 use super::url::{Url, form};
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ impl Repository {
         let last = self.endpoints.len().saturating_sub(1);
         let mut failures = Vec::new();
         for (number, endpoint) in self.endpoints.iter().enumerate() {
-            let list = Lister { client: &self.client, endpoint, subject };
+            let list = Lister { repository: self, number, endpoint, subject };
             match list.all(&self.reference.name(), artifact_type) {
                 Ok(found) if !found.is_empty() || number == last => return Ok(found),
                 Ok(_) => {}
@@ -54,9 +55,10 @@ impl Repository {
     }
 }
 
-/// Asks one endpoint for the referrers of one manifest.
+/// Asks one endpoint for the referrers of one manifest. What does not depend on the type that is wanted is asked once.
 struct Lister<'a> {
-    client: &'a Client,
+    repository: &'a Repository,
+    number: usize,
     endpoint: &'a Endpoint,
     subject: &'a Descriptor,
 }
@@ -64,14 +66,30 @@ struct Lister<'a> {
 impl Lister<'_> {
     fn all(&self, place: &str, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
         let mut found = Collector::new(place, self.subject, artifact_type);
-        self.pages(&mut found, artifact_type)?;
+        if !self.repository.fallbacks().without_api.contains(&self.key()) {
+            self.pages(&mut found, artifact_type)?;
+        }
         // A list that was written before the registry had the API may not have been taken over.
-        if found.is_empty()
-            && let Some(bytes) = read_fallback(self.client, self.endpoint, &self.subject.digest)?
-        {
-            found.add(Document::parse_list(&tag_name(self.endpoint, self.subject), &bytes)?)?;
+        if found.is_empty() {
+            found.add(self.fallback()?)?;
         }
         Ok(found.finish())
+    }
+
+    const fn key(&self) -> (BlobDigest, usize) {
+        (self.subject.digest, self.number)
+    }
+
+    /// What is under the fallback tag: nothing, where there is none.
+    fn fallback(&self) -> Result<Vec<Descriptor>> {
+        if let Some(listed) = self.repository.fallbacks().listed.get(&self.key()) {
+            return Ok(listed.clone());
+        }
+        let bytes = read_fallback(&self.repository.client, self.endpoint, &self.subject.digest)?;
+        let name = || tag_name(self.endpoint, self.subject);
+        let listed = bytes.map_or_else(|| Ok(Vec::new()), |bytes| Document::parse_list(&name(), &bytes))?;
+        self.repository.fallbacks().listed.insert(self.key(), listed.clone());
+        Ok(listed)
     }
 
     fn pages(&self, found: &mut Collector<'_>, artifact_type: Option<&str>) -> Result<()> {
@@ -81,8 +99,12 @@ impl Lister<'_> {
         for number in 0..PAGES_MAX {
             let mut ask = Ask::get("").accept(&[OCI_INDEX]).expecting(&[200, 400, 404, 405, 406, 501]);
             ask.target = target;
-            let page = self.client.ask(self.endpoint, &ask, |answer| self.read_page(answer, number > 0))?;
-            let Page::Entries(entries, next) = page else { return Ok(()) };
+            let client = &self.repository.client;
+            let page = client.ask(self.endpoint, &ask, |answer| self.read_page(answer, number > 0))?;
+            let Page::Entries(entries, next) = page else {
+                self.repository.fallbacks().without_api.insert(self.key());
+                return Ok(());
+            };
             found.add(entries)?;
             match next {
                 Some(next) => target = Target::Url(next),
@@ -96,6 +118,7 @@ impl Lister<'_> {
         let what = format!("the list of referrers at {}", answer.url);
         let status = answer.status();
         if WITHOUT_API.contains(&status) && !later {
+            drain(answer.response);
             return Ok(Page::NoApi);
         }
         if status != 200 {
@@ -128,7 +151,10 @@ pub(super) fn read_fallback(
     let path = format!("manifests/{}", fallback_tag(subject));
     let ask = Ask::get(path).accept(&MANIFEST_TYPES).expecting(&[200, 404]);
     client.ask(endpoint, &ask, |answer| match answer.status() {
-        404 => Ok(None),
+        404 => {
+            drain(answer.response);
+            Ok(None)
+        }
         _ => {
             let what = format!("the list of referrers at {}", answer.url);
             read_limited(answer, &what).map(Some)

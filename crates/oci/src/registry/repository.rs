@@ -23,6 +23,17 @@ pub(super) struct Repository {
     /// The mirrors in order, the registry itself last.
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) trust: Mutex<Trust>,
+    /// What was found under fallback tags, when it was first asked for: all types of referrers are in one list.
+    pub(super) fallbacks: Mutex<Fallbacks>,
+}
+
+/// What an endpoint has of a subject where its API lists none; endpoints go by their number.
+#[derive(Default)]
+pub(super) struct Fallbacks {
+    /// Where there is no API to ask again.
+    pub(super) without_api: BTreeSet<(BlobDigest, usize)>,
+    /// The entries under the tag.
+    pub(super) listed: BTreeMap<(BlobDigest, usize), Vec<Descriptor>>,
 }
 
 /// Who gave what; endpoints go by their number.
@@ -71,6 +82,10 @@ impl Repository {
         }
         // There is always the registry itself.
         Err(Error::malformed(self.reference.to_string(), "there is nobody to ask"))
+    }
+
+    pub(super) fn fallbacks(&self) -> MutexGuard<'_, Fallbacks> {
+        self.fallbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn trust(&self) -> MutexGuard<'_, Trust> {

@@ -53,7 +53,13 @@ impl RegistrySource {
         let speech = if options.plain_http { Speech::Http } else { Speech::HttpsUnlessLoopback };
         let (host, registry) = (url::api_host(&reference), reference.registry());
         endpoints.push(Endpoint::new(host, speech, name, registry, options.retry.retries));
-        Self(Arc::new(Repository { reference, client, endpoints, trust: Mutex::default() }))
+        Self(Arc::new(Repository {
+            reference,
+            client,
+            endpoints,
+            trust: Mutex::default(),
+            fallbacks: Mutex::default(),
+        }))
     }
 
     /// The reference.

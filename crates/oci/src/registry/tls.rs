@@ -1,15 +1,16 @@
 //! TLS to a server: whom to trust, and the connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme, StreamOwned,
 };
 use ureq::tls::Certificate;
 use ureq::unversioned::transport::{
@@ -21,23 +22,32 @@ use ureq::unversioned::transport::{
 pub(super) struct TlsConnector(Arc<ClientConfig>);
 
 impl TlsConnector {
-    /// Trusts servers with a certificate by one of `roots`, or with one of `roots` itself.
+    /// Trusts servers with a certificate by one of `given` or of `system`, or with one of these itself.
     ///
     /// # Errors
-    /// Those of rustls, when none of the roots can be read.
-    pub(super) fn new(roots: &[Certificate<'static>]) -> Result<Self, String> {
+    /// Those of rustls, in its words.
+    pub(super) fn new(given: Vec<Certificate<'static>>, system: Arc<SystemRoots>) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let own: Vec<CertificateDer<'static>> =
-            roots.iter().map(|root| CertificateDer::from(root.der().to_vec())).collect();
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(own.iter().cloned());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider));
-        let verifier = verifier.build().map_err(|error| error.to_string())?;
+        let verifier = Verifier { given, system, provider: Arc::clone(&provider), trusted: OnceLock::new() };
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| error.to_string())?;
-        let config =
-            config.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { verifier, own }));
+        let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         Ok(Self(Arc::new(config.with_no_client_auth())))
+    }
+}
+
+/// The system's certificates, which are many, and are read when the first server shows its own: of those that are asked on
+/// loopback many have none.
+#[derive(Debug, Default)]
+pub(super) struct SystemRoots(OnceLock<Vec<Certificate<'static>>>);
+
+impl SystemRoots {
+    /// What of them can be read; a broken one among them only matters to who needs it.
+    fn get(&self) -> &[Certificate<'static>] {
+        self.0.get_or_init(|| {
+            let loaded = rustls_native_certs::load_native_certs();
+            loaded.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+        })
     }
 }
 
@@ -108,8 +118,47 @@ impl Transport for TlsTransport {
 /// one, whether or not it may sign others. `openssl req -x509` makes certificates that may, and OpenSSL and Go take them.
 #[derive(Debug)]
 struct Verifier {
+    given: Vec<Certificate<'static>>,
+    system: Arc<SystemRoots>,
+    provider: Arc<CryptoProvider>,
+    trusted: OnceLock<Result<Trusted, NoRoots>>,
+}
+
+/// Whom a [`Verifier`] trusts.
+#[derive(Debug)]
+struct Trusted {
     verifier: Arc<WebPkiServerVerifier>,
     own: Vec<CertificateDer<'static>>,
+}
+
+/// Why nobody can be trusted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+struct NoRoots(String);
+
+impl Verifier {
+    fn trusted(&self) -> Result<&Trusted, rustls::Error> {
+        let trusted = self.trusted.get_or_init(|| self.trust().map_err(NoRoots));
+        trusted.as_ref().map_err(|error| rustls::Error::Other(OtherError(Arc::new(error.clone()))))
+    }
+
+    fn trust(&self) -> Result<Trusted, String> {
+        let roots = self.given.iter().chain(self.system.get());
+        let own: Vec<CertificateDer<'static>> =
+            roots.map(|root| CertificateDer::from(root.der().to_vec())).collect();
+        if own.is_empty() {
+            return Err(
+                "this system has no CA certificates to check the server by (ca-certificates installs \
+                        them)"
+                    .to_owned(),
+            );
+        }
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(own.iter().cloned());
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider)).build();
+        Ok(Trusted { verifier: verifier.map_err(|error| error.to_string())?, own })
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -121,11 +170,11 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let checked =
-            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let Trusted { verifier, own } = self.trusted()?;
+        let checked = verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match checked {
             // Its dates are looked at before that, its name is not.
-            Err(error) if may_sign(&error) && self.own.iter().any(|own| own == end_entity) => {
+            Err(error) if may_sign(&error) && own.iter().any(|own| own == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
@@ -139,7 +188,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -148,11 +202,16 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -160,6 +219,14 @@ impl ServerCertVerifier for Verifier {
 fn may_sign(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// What is wrong, in the words of who found it.
+pub(super) fn describe(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::Other(OtherError(other)) => other.to_string(),
+        error => error.to_string(),
+    }
 }
 
 /// Whether a server's certificate is for other names than the one that it was asked by.

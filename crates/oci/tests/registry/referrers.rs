@@ -100,6 +100,20 @@ fn an_image_without_referrers_has_none_whether_there_is_an_api_or_not() {
     assert_eq!(list(&registry, Some(NOTE)).unwrap(), []);
 }
 
+/// Seals and composefs digests are of two types, and asking for both was four requests.
+#[test]
+fn a_registry_without_the_api_is_asked_once_whatever_types_are_wanted() {
+    let registry = registry_with_image();
+    registry.set_referrers_api(false);
+    let first = put(&registry, &note("a", "2026"));
+    put_list(&registry, &[entry(&first)]);
+    let source = source(&registry, "app:1");
+    let listed = |artifact_type| source.referrers(&subject(), Some(artifact_type)).unwrap();
+    assert_eq!(listed("application/vnd.example.other"), []);
+    assert_eq!(listed(NOTE).len(), 1);
+    assert_eq!((registry.count("/referrers/"), registry.count("/manifests/sha256-")), (1, 1));
+}
+
 #[test]
 fn pages_are_followed_to_the_last() {
     let registry = registry_with_image();

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use sealpack_format::digest::ObjectId;
 
 use super::{Pending, Staging};
 use crate::dir::{Dir, sync_file};
 use crate::error::{Error, Result};
-use crate::integrity::Integrity;
+use crate::integrity::{Integrity, ObjectState};
 use crate::meta::Feature;
 use crate::places::{PACKS, blob_path, layer_path, metadata_image_path, pack_path, pack_record_path};
 use crate::refs::{Accepted, ImageRecord, ObjectForm};
@@ -77,7 +78,7 @@ impl Staging<'_> {
             self.check_packs(record)?;
         }
         self.commit()?;
-        if record.objects == ObjectForm::Packs {
+        if record.objects == ObjectForm::Packs && !self.has_hash_area(&record.metadata_image)? {
             self.store.ensure_hash_area(&record.metadata_image)?;
         }
         let figures = self.figures();
@@ -86,6 +87,12 @@ impl Staging<'_> {
             self.store.objects.sync_filesystem()?;
         }
         Ok(())
+    }
+
+    /// Whether metadata image `id` and its hash area are known to be as they should be, without reading the image.
+    fn has_hash_area(&self, id: &ObjectId) -> Result<bool> {
+        let is_good = self.store.check_metadata_image(id)? == ObjectState::Good;
+        Ok(is_good && self.store.proved_root_hash(id)?.is_some())
     }
 
     fn move_in(&self, batch: &Pending) -> Result<()> {

@@ -1,9 +1,10 @@
 //! What was found out once, and a store that somebody changed by hand since.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use sealpack_format::digest::RootHash;
+use sealpack_kernel::FileStatus;
 
 use super::integrity::pull_tree;
 use super::*;
@@ -79,6 +80,43 @@ fn a_metadata_image_that_was_replaced_is_read_again() {
 }
 
 #[test]
+fn a_metadata_image_is_verified_again_as_soon_as_its_file_may_be_another() {
+    let fixture = fixture();
+    let (record, _) = pull_tree(&fixture, "x");
+    let status = || Store::open(fixture.path()).unwrap().verified_status(&record.metadata_image).unwrap();
+    settle();
+    if fixture.integrity() == Integrity::FsVerity {
+        // The kernel knows.
+        assert_eq!(status(), None);
+        return;
+    }
+    let path = fixture.metadata_image_path(&record.metadata_image);
+    let before = status().unwrap();
+    assert_eq!(FileStatus::of(&File::open(&path).unwrap()).unwrap(), before);
+    let remembered = facts_of(&fixture);
+    assert_eq!(remembered.len(), 16);
+    assert_eq!(status(), Some(before));
+    assert_eq!(facts_of(&fixture), remembered);
+
+    let (good, modified) =
+        (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let touched = status().unwrap();
+    assert_ne!(touched, before);
+    let mut bad = good.clone();
+    bad[0] ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    File::open(&path).unwrap().set_modified(modified).unwrap();
+    assert_eq!(status(), None, "in place, with its time");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(status(), None, "gone");
+    std::fs::write(&path, &bad).unwrap();
+    assert_eq!(status(), None, "another file");
+    std::fs::write(&path, &good).unwrap();
+    assert!(status().is_some_and(|found| found != before && found != touched));
+}
+
+#[test]
 fn what_has_just_changed_is_not_remembered_as_it_may_change_again_unseen() {
     let fixture = fixture();
     let (record, _) = pull_tree(&fixture, "x");
@@ -123,6 +161,98 @@ fn packs_are_looked_into_again_as_soon_as_one_may_be_another() {
     // It has changed right now, and may again, in the same tick of the clock.
     fixture.remember(&fact(&one, &packs));
     is_unknown("just changed");
+}
+
+#[test]
+fn a_packed_layers_record_is_read_again_as_soon_as_it_may_be_another() {
+    let fixture = fixture();
+    let layer: Layer<'_> = &["x", "y"];
+    pull_as(ObjectForm::Packs, &fixture, "one", &[layer]);
+    let diff_id = diff_id_of(layer);
+    let has_layer = || {
+        // Another process, which knows nothing but what is on the disk.
+        Store::open(fixture.path()).unwrap().has_layer(&diff_id, ObjectForm::Packs).unwrap()
+    };
+    settle();
+    assert!(has_layer());
+    let remembered = facts_of(&fixture);
+    assert_eq!(remembered.len(), 16);
+    assert!(has_layer());
+    assert_eq!(facts_of(&fixture), remembered);
+
+    let path = fixture.layer_path(&diff_id);
+    let good = std::fs::read(&path).unwrap();
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &bad).unwrap();
+    assert!(!has_layer(), "in place");
+    // Whoever sets the time back does not hide it.
+    std::fs::File::open(&path).unwrap().set_modified(modified).unwrap();
+    assert!(!has_layer(), "in place, with its time");
+    std::fs::write(&path, &good[..good.len() - 1]).unwrap();
+    assert!(!has_layer(), "cut off");
+    std::fs::remove_file(&path).unwrap();
+    assert!(!has_layer(), "gone");
+    std::fs::write(&path, &bad).unwrap();
+    assert!(!has_layer(), "another file");
+    std::fs::write(&path, &good).unwrap();
+    assert!(has_layer());
+}
+
+#[test]
+fn objects_of_a_layer_are_looked_at_again_as_soon_as_one_may_be_another() {
+    let fixture = fixture();
+    let layer: Layer<'_> = &["x", "y"];
+    pull_as(ObjectForm::Files, &fixture, "one", &[layer]);
+    let diff_id = diff_id_of(layer);
+    let has_layer = || Store::open(fixture.path()).unwrap().has_whole_layer(&diff_id).unwrap();
+    settle();
+    assert!(has_layer());
+    // Where nothing guards the files each of them is looked at every time.
+    let records = if fixture.integrity() == Integrity::FsVerity { 1 } else { 0 };
+    let remembered = facts_of(&fixture);
+    assert_eq!(remembered.len(), 16 * records);
+    assert!(has_layer());
+    assert_eq!(facts_of(&fixture), remembered);
+
+    let object = fixture.object_path(&id_of(&fixture, "x"));
+    let aside = fixture.directory.path().join("aside");
+    std::fs::rename(&object, &aside).unwrap();
+    assert!(!has_layer(), "gone");
+    std::fs::write(&object, content("z")).unwrap();
+    assert!(!has_layer(), "another file");
+    std::fs::rename(&aside, &object).unwrap();
+    assert!(has_layer());
+    let before = std::fs::metadata(&object).unwrap();
+    std::fs::set_permissions(&object, std::fs::Permissions::from_mode(0o644)).unwrap();
+    if std::fs::write(&object, content("z")).is_ok() {
+        std::fs::File::open(&object).unwrap().set_modified(before.modified().unwrap()).unwrap();
+        assert!(!has_layer(), "in place");
+    } else {
+        // fs-verity lets nobody.
+        assert_eq!(records, 1);
+        assert!(has_layer());
+    }
+    damage(&fixture.layer_path(&diff_id));
+    assert!(!has_layer(), "its record");
+}
+
+#[test]
+fn a_hash_area_that_is_there_is_not_made_anew_unless_it_or_its_image_is_damaged() {
+    let fixture = fixture();
+    let record = pull_as(ObjectForm::Packs, &fixture, "one", &[&["x"]]);
+    let area = fixture.hash_area_path(&record.metadata_image);
+    let (good, before) = (std::fs::read(&area).unwrap(), std::fs::metadata(&area).unwrap().ino());
+    fixture.stage().unwrap().publish(&record).unwrap();
+    assert_eq!(std::fs::metadata(&area).unwrap().ino(), before);
+    damage(&area);
+    fixture.stage().unwrap().publish(&record).unwrap();
+    assert_eq!(std::fs::read(&area).unwrap(), good);
+    damage(&fixture.metadata_image_path(&record.metadata_image));
+    let error = fixture.stage().unwrap().publish(&record).unwrap_err();
+    assert!(matches!(error, Error::ImageDamaged { .. }), "{error}");
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Place {
         };
         Ok(Request {
             image_id: sealed_metadata.id,
+            image_verified: None,
             image,
             objects: Objects::Packs { metadata, packs: vec![pack], are_complete: false },
             writable: None,

@@ -1,0 +1,176 @@
+//! A containerd whose snapshots are sealpack's.
+
+use super::{Containerd, Enclosure, Engine, Inside, Proxy, Setting};
+use crate::program;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long the snapshotter may take to answer, on a busy machine.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Where the snapshotter mounts images, in the enclosure.
+const MOUNTS: &str = "/run/sealpack/m";
+
+/// A containerd and the `sealpack-snapshotter` that serves it, in one enclosure, with a store and a trust store of their own.
+#[derive(Debug)]
+pub struct Served {
+    // Ends before the enclosure does.
+    process: Option<Inside>,
+    containerd: Containerd,
+}
+
+impl Served {
+    /// Starts both, with an empty store and no rules.
+    ///
+    /// # Errors
+    /// If one of the two does not answer within a minute; what it printed is in the error.
+    pub fn start(engine: Engine) -> Result<Self> {
+        Self::start_in(Enclosure::new()?, engine, super::images::PAUSE)
+    }
+
+    /// Starts both in an enclosure in which something may be prepared, with an image that pods are kept by.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_in(enclosure: Enclosure, engine: Engine, pause: &str) -> Result<Self> {
+        let process = start_alone(&enclosure)?;
+        let (socket, root) = (socket(&enclosure), store(&enclosure));
+        let proxy = Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true };
+        let containerd = Containerd::start_in(enclosure, engine, Setting::proxy(proxy).pause(pause))?;
+        Ok(Self { process: Some(process), containerd })
+    }
+
+    /// containerd.
+    pub fn containerd(&self) -> &Containerd {
+        &self.containerd
+    }
+
+    /// containerd, to be ended and started.
+    pub fn containerd_mut(&mut self) -> &mut Containerd {
+        &mut self.containerd
+    }
+
+    /// The store that images are in.
+    pub fn store(&self) -> PathBuf {
+        store(self.containerd.enclosure())
+    }
+
+    /// The command that works on the store beside the snapshotter, with the same rules.
+    ///
+    /// # Errors
+    /// If the program cannot be built.
+    pub fn sealpack(&self, arguments: &[&str]) -> Result<Command> {
+        let enclosure = self.containerd.enclosure();
+        let mut command = enclosure.command(program::under_test()?);
+        program::isolate(&mut command);
+        command.arg("--store").arg(self.store()).args(arguments);
+        command.env("SEALPACK_TRUST", enclosure.data("trust.d")).env("HOME", enclosure.data("home"));
+        Ok(command)
+    }
+
+    /// Writes the rules by which images are judged.
+    ///
+    /// # Errors
+    /// If the disk cannot be written.
+    pub fn set_rules(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.containerd.enclosure().data("trust.d/rules.toml"), text)?)
+    }
+
+    /// How many packs the store has.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn packs(&self) -> Result<usize> {
+        match fs::read_dir(self.store().join("packs/sha256")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            other => Ok(other?.count()),
+        }
+    }
+
+    /// The images that the snapshotter has mounted, as those in the enclosure see them.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn mounted(&self) -> Result<Vec<PathBuf>> {
+        self.containerd.enclosure().mount_points_below(Path::new(MOUNTS))
+    }
+
+    /// Unmounts what the snapshotter has mounted, as a reboot does.
+    ///
+    /// # Errors
+    /// If something is not unmounted.
+    pub fn forget_mounts(&self) -> Result<()> {
+        for place in self.mounted()? {
+            let mut unmount = self.containerd.enclosure().command("umount");
+            crate::command::run(unmount.arg("--lazy").arg(place))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the snapshotter again, after it was ended.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn begin(&mut self) -> Result<()> {
+        self.process = Some(start_alone(self.containerd.enclosure())?);
+        Ok(())
+    }
+
+    /// Ends the snapshotter by SIGKILL.
+    ///
+    /// # Errors
+    /// If it had ended by itself.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("the snapshotter does not run")?.kill()
+    }
+
+    /// Ends the snapshotter as an update does.
+    ///
+    /// # Errors
+    /// If it had ended by itself, or does not within twenty seconds.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().context("the snapshotter does not run")?.stop()
+    }
+
+    /// All that the snapshotter has printed.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(self.containerd.enclosure().data("snapshotter.log")).unwrap_or_default()
+    }
+}
+
+/// Where the snapshotter of an enclosure answers.
+pub fn socket(enclosure: &Enclosure) -> PathBuf {
+    enclosure.socket("sealpack.sock")
+}
+
+/// Where the store of an enclosure is.
+pub fn store(enclosure: &Enclosure) -> PathBuf {
+    enclosure.data("store")
+}
+
+/// Starts the snapshotter of an enclosure without a containerd, and waits until it answers.
+///
+/// # Errors
+/// If it does not within a minute; what it printed is in the error.
+pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
+    fs::create_dir_all(enclosure.data("trust.d"))?;
+    let mut command = enclosure.command(program::snapshotter_under_test()?);
+    program::isolate(&mut command);
+    command.arg("--socket").arg(socket(enclosure)).arg("--store").arg(store(enclosure));
+    command.arg("--containerd").arg(enclosure.socket("containerd.sock"));
+    command.arg("--trust").arg(enclosure.data("trust.d")).env("HOME", enclosure.data("home"));
+    let mut process = enclosure.start(&mut command, "snapshotter")?;
+    let deadline = Instant::now() + START_MAX;
+    while UnixStream::connect(socket(enclosure)).is_err() {
+        process.check()?;
+        if Instant::now() > deadline {
+            bail!("the snapshotter does not answer\n{}", process.printed());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(process)
+}

@@ -1,0 +1,77 @@
+//! A connection to a gRPC server on a unix socket, for tests that wait for each answer.
+
+use anyhow::{Result, anyhow};
+use prost::Message;
+use std::path::Path;
+use std::time::Duration;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+/// How long one call may take.
+const CALL_MAX: Duration = Duration::from_secs(120);
+
+/// A message without fields that anybody looks at.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Empty {}
+
+/// A connection, on which each call waits for its answer.
+pub(crate) struct Connection {
+    runtime: tokio::runtime::Runtime,
+    channel: Grpc<Channel>,
+}
+
+impl Connection {
+    /// Connects to a server that listens already.
+    pub(crate) fn new(socket: &Path) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
+        let channel = runtime.block_on(endpoint.timeout(CALL_MAX).connect())?;
+        Ok(Self { runtime, channel: Grpc::new(channel) })
+    }
+
+    /// Calls a method by its whole name, as in `runtime.v1.ImageService/PullImage`.
+    pub(crate) fn call<Q, A>(&mut self, method: &str, request: Q) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let path = path(method);
+        let Self { runtime, channel } = self;
+        runtime.block_on(async {
+            channel.ready().await.map_err(|error| Status::new(Code::Unavailable, error.to_string()))?;
+            let codec = tonic_prost::ProstCodec::<Q, A>::default();
+            Ok(channel.unary(Request::new(request), path, codec).await?.into_inner())
+        })
+    }
+
+    /// Calls a method that answers with a stream of messages; answers with all of them.
+    pub(crate) fn list<Q, A>(&mut self, method: &str, request: Q) -> Result<Vec<A>, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let path = path(method);
+        let Self { runtime, channel } = self;
+        runtime.block_on(async {
+            channel.ready().await.map_err(|error| Status::new(Code::Unavailable, error.to_string()))?;
+            let codec = tonic_prost::ProstCodec::<Q, A>::default();
+            let answer = channel.server_streaming(Request::new(request), path, codec).await?;
+            let (mut stream, mut messages) = (answer.into_inner(), Vec::new());
+            while let Some(message) = stream.message().await? {
+                messages.push(message);
+            }
+            Ok(messages)
+        })
+    }
+}
+
+fn path(method: &str) -> PathAndQuery {
+    format!("/{method}").parse().expect("a method's name is a path")
+}
+
+/// A status, as an error of a test.
+pub(crate) fn said(status: &Status) -> anyhow::Error {
+    anyhow!("{:?}: {}", status.code(), status.message())
+}
