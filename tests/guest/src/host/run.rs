@@ -143,6 +143,11 @@ impl<'w> Boots<'w> {
                 start.until_shown = Some(REFUSED.to_owned());
             }
             Boot::WholePage => start.until_shown = Some(LOGIN.to_owned()),
+            Boot::Containers => {
+                let registry = self.workshop.publish_for_containers()?;
+                start.registry = Some(registry.host());
+                return machine.run(&start, watch);
+            }
             Boot::TwoData => {
                 start.second_disk = Some(self.disk.clone());
                 start.until_shown = Some(REFUSED.to_owned());
@@ -177,6 +182,9 @@ impl<'w> Boots<'w> {
             let (disk, variables) = self.workshop.by_the_page()?.shim()?;
             return Machine::new(&dir, &disk, &variables);
         }
+        if boot == Boot::Containers {
+            return Machine::new(&dir, &self.workshop.disk_for_containers()?, &self.variables);
+        }
         if boot == Boot::Enrolled {
             let keys = self.workshop.auth_files()?;
             let disk = self.workshop.disk_with("with-keys", &[&self.uki], Some(&keys))?;
@@ -197,7 +205,7 @@ impl<'w> Boots<'w> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
             Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
-            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled => Ok(()),
+            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled | Boot::Containers => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
