@@ -42,20 +42,35 @@ fn build_program(package: &str, name: &str, profile: Profile) -> Result<PathBuf>
     Ok(paths::target().join(dir).join(name))
 }
 
-/// The program that serves containerd: `$SEALPACK_SNAPSHOTTER_BIN`, or the one of this workspace, brought up to date.
+/// Builds the program that serves containerd and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_snapshotter(profile: Profile) -> Result<PathBuf> {
+    build_program("sealpack-snapshotter", "sealpack-snapshotter", profile)
+}
+
+static SNAPSHOTTER: OnceLock<PathBuf> = OnceLock::new();
+
+/// The program that serves containerd: the one that [`use_snapshotter`] was told, `$SEALPACK_SNAPSHOTTER_BIN`, or the one of
+/// this workspace, brought up to date.
 ///
 /// # Errors
 /// As [`build`].
 pub fn snapshotter_under_test() -> Result<PathBuf> {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = SNAPSHOTTER.get() {
+        return Ok(program.clone());
+    }
     if let Some(given) = std::env::var_os("SEALPACK_SNAPSHOTTER_BIN") {
         return Ok(given.into());
     }
-    if let Some(program) = PROGRAM.get() {
-        return Ok(program.clone());
-    }
-    let program = build_program("sealpack-snapshotter", "sealpack-snapshotter", Profile::Dev)?;
-    Ok(PROGRAM.get_or_init(|| program).clone())
+    let program = build_snapshotter(Profile::Dev)?;
+    Ok(SNAPSHOTTER.get_or_init(|| program).clone())
+}
+
+/// Has all of this process take `program` for [`snapshotter_under_test`], unless that was asked for before.
+pub fn use_snapshotter(program: PathBuf) {
+    SNAPSHOTTER.get_or_init(|| program);
 }
 
 /// Builds a sealed host's first process as users have it, a static program, and returns its path.

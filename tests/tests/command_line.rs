@@ -14,10 +14,34 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 26] = [
-    "pull", "images", "inspect", "tag", "history", "rollback", "verify", "rm", "mount", "umount", "ls",
-    "cat", "diff", "gc", "fsck", "doctor", "key", "policy", "trust", "seal", "convert", "compat", "generate",
-    "host", "run", "bundle",
+const VERBS: [&str; 27] = [
+    "pull",
+    "images",
+    "inspect",
+    "tag",
+    "history",
+    "rollback",
+    "verify",
+    "rm",
+    "mount",
+    "umount",
+    "ls",
+    "cat",
+    "diff",
+    "gc",
+    "fsck",
+    "doctor",
+    "key",
+    "policy",
+    "trust",
+    "seal",
+    "convert",
+    "compat",
+    "generate",
+    "host",
+    "run",
+    "bundle",
+    "containerd",
 ];
 
 /// A store with the images `one` and `other`, which share a layer.

@@ -10,6 +10,7 @@ use sealpack_tests::{images, paths, schema, skip};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 /// Verbs whose result is no document: a file's bytes, pages and scripts, the tools of another project, what a container
@@ -103,6 +104,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     policies(&desk)?;
     ukis(&desk)?;
     mounts(&desk)?;
+    configures_containerd(&desk)?;
     desk.prints("rm", &["stable"])?;
     desk.prints("gc", &["--dry-run"])?;
     let checked = desk.prints("fsck", &[])?;
@@ -235,6 +237,27 @@ fn policies(desk: &Desk) -> Result<()> {
         }
         desk.fails(1, &["policy", verb, "nosuch"])?;
     }
+    Ok(())
+}
+
+fn configures_containerd(desk: &Desk) -> Result<()> {
+    let program = desk.dir.path().join("containerd");
+    std::fs::write(&program, "#!/bin/sh\necho containerd github.com/containerd/containerd 1.7.24 x\n")?;
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
+    let program = program.to_string_lossy();
+    let shown = desk.prints("containerd configure", &["--program", &program])?;
+    ensure!(shown["containerd"] == "1.7" && shown["file"].is_null(), "{shown:#}");
+    let written = ["--program", &program, "--write", "--file", "config.toml"];
+    ensure!(desk.prints("containerd configure", &written)?["changed"] == true);
+    ensure!(desk.prints("containerd configure", &written)?["changed"] == false);
+    let file = std::fs::read_to_string(desk.dir.path().join("config.toml"))?;
+    ensure!(shown["configuration"] == file, "{file}");
+    std::fs::write(desk.dir.path().join("config.toml"), "version = 1\n")?;
+    let old = desk.fails(1, &[&["containerd", "configure"], &written[..]].concat())?;
+    ensure!(
+        old["message"].as_str().is_some_and(|text| text.contains("containerd config migrate")),
+        "{old:#}"
+    );
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sealpack_format::Algorithm;
 use sealpack_node::find::{Digests, find};
 use sealpack_node::place::StorePlace;
+use sealpack_node::settings::Settings;
 use sealpack_store::{ImageRecord, Lock, LockKind, Store, location};
 
 use crate::error::CommandError;
@@ -23,10 +24,23 @@ pub(crate) struct Context {
     pub(crate) trust: Option<PathBuf>,
     /// Whether a variable says where the trust store is, which is set for all that the user does.
     pub(crate) trust_by_variable: bool,
+    /// Where the settings are, if a variable says so.
+    pub(crate) settings: Option<PathBuf>,
     pub(crate) output: Output,
 }
 
 impl Context {
+    /// The same with what the machine's settings say where the command line says nothing. They are root's: others have
+    /// stores of their own.
+    pub(crate) fn with_settings(self) -> Result<Self, CommandError> {
+        if !rustix::process::geteuid().is_root() || (self.store.is_some() && self.trust.is_some()) {
+            return Ok(self);
+        }
+        let Settings { store, trust, .. } =
+            Settings::read(self.settings.as_deref()).map_err(CommandError::failed)?;
+        Ok(Self { store: self.store.or(store), trust: self.trust.or(trust), ..self })
+    }
+
     /// Where the store is, or would be.
     pub(crate) fn store_path(&self) -> Result<PathBuf, CommandError> {
         let user = rustix::process::geteuid().as_raw();

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod compat;
 mod container;
+mod containerd;
 mod context;
 #[cfg(test)]
 mod documented;
@@ -83,11 +84,12 @@ fn main() -> ExitCode {
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
     let output = Output { json, quiet, verbose, verb: verb.leak() };
-    let context = Context { store, trust, trust_by_variable, output };
-    match arguments.command.run(&context) {
+    let settings = std::env::var_os("SEALPACK_CONFIG").map(Into::into);
+    let context = Context { store, trust, trust_by_variable, settings, output };
+    match context.with_settings().and_then(|context| arguments.command.run(&context)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            context.output.error(&error);
+            output.error(&error);
             ExitCode::from(error.exit_status())
         }
     }

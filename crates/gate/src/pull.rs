@@ -111,11 +111,12 @@ pub fn pull(
     let mut found = Found::resolve_beside(present.as_ref(), source.as_ref(), &wanted.platform)?;
     let new = wanted.algorithm.unwrap_or(Algorithm::Sha256);
     let algorithm = present.as_ref().map_or(new, Store::algorithm);
+    // Seals first: no answer to another question has a say in whether they are asked for.
+    let admission = gate.judge(source.as_ref(), &found, algorithm, &mut *remarks)?;
     match wanted.check_composefs {
         false => found.image.composefs.clear(),
         true => claims::add_artifacts(source.as_ref(), &mut found.image, &mut *remarks)?,
     }
-    let admission = gate.judge(source.as_ref(), &found, algorithm, &mut *remarks)?;
     admission.passed_over().iter().for_each(|seal| remarks(Remark::PassedOver(seal.clone())));
     let store = present.map_or_else(|| place.open_or_create(wanted.algorithm), Ok)?;
     let check = |rebuilt: &Rebuilt<'_>| admission.check(&store, rebuilt);

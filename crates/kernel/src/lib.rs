@@ -36,7 +36,6 @@ mod raw;
 pub mod seccomp;
 #[allow(unsafe_code, reason = "to call code compiled for processor features that were detected")]
 pub mod sha256;
-mod status;
 pub mod terminal;
 pub mod writeback;
 
@@ -44,4 +43,3 @@ pub use call::{Call, Error, Kernel};
 pub use confine::KeptOpen;
 pub use process::Forked;
 pub use rustix::io::Errno;
-pub use status::FileStatus;

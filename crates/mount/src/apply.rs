@@ -237,7 +237,6 @@ mod tests {
         let plan = Plan::new(Request {
             image: "/x".into(),
             image_id: hex.parse().unwrap(),
-            image_verified: None,
             objects: Objects::Files { directories: vec!["/objects".into()], have_verity: true },
             writable: None,
             target: "/mnt".into(),

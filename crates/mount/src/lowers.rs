@@ -72,8 +72,7 @@ impl<'p> OpenLowers<'p> {
                 Layer::Metadata | Layer::Directory(_) => {
                     let tree = device.and_then(|device| Some((device, device.tree.as_ref()?)));
                     let kept = looks || tree.is_some_and(|(device, _)| wants_bytes(device, &plan.image_id));
-                    let verified = plan.image_verified.as_ref();
-                    let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id, verified, kept)?;
+                    let checked = CheckedImage::open(kernel, &lower.path, &plan.image_id, kept)?;
                     let tree = tree.map(|(device, path)| open_tree(path, device, &plan.image_id, &checked));
                     image = Some((&lower.path, checked.bytes, checked.has_verity));
                     (checked.file, tree.transpose()?)

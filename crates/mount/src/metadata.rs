@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 use sealpack_format::digest::ObjectId;
 use sealpack_format::erofs::Image;
 use sealpack_format::verity::BLOCK_BYTES;
+use sealpack_kernel::Kernel;
 use sealpack_kernel::fsverity::Measurement;
-use sealpack_kernel::{FileStatus, Kernel};
 
 use crate::error::Error;
 
@@ -34,37 +34,29 @@ impl CheckedImage {
     /// Opens the metadata image at `path` and checks that it is the one meant, by its fs-verity
     /// digest, and that it asks for no other device. It is kept in memory if it is `kept`.
     ///
-    /// Where the kernel does not measure it, it is hashed, unless its file has the status with which it was `verified`.
     /// What is mounted later is the file that is open now, whatever its name leads to then.
-    pub(crate) fn open(
-        kernel: &Kernel,
-        path: &Path,
-        id: &ObjectId,
-        verified: Option<&FileStatus>,
-        kept: bool,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open(kernel: &Kernel, path: &Path, id: &ObjectId, kept: bool) -> Result<Self, Error> {
         let failed = |error| Error::Io { what: WHAT, path: path.to_owned(), error };
         let file = open_file(WHAT, path)?;
         let doing = "measuring the metadata image";
         let measurement = kernel.measure_verity(&file).map_err(|error| Error::Call { doing, error })?;
-        let status = FileStatus::of(&file).map_err(failed)?;
-        let is_known = measurement == Measurement::Digest(*id) || verified == Some(&status);
-        let mut size_bytes = status.size_bytes();
+        let is_measured = measurement == Measurement::Digest(*id);
+        let mut size_bytes = file.metadata().map_err(failed)?.len();
         let (mut start, mut bytes) = (Vec::new(), kept.then(Vec::new));
-        if is_known && !kept {
+        if is_measured && !kept {
             let _ = (&file).take(BLOCK_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
         } else {
-            // It has no fs-verity, or with parameters of somebody else's choice, and nobody remembers it; or it is wanted.
+            // It has no fs-verity, or with parameters of somebody else's choice; or it is wanted.
             let mut hasher = sealpack_kernel::fsverity::hasher(id.algorithm());
             each_chunk(&file, |chunk| {
-                if !is_known {
+                if !is_measured {
                     hasher.update(chunk);
                 }
                 start.extend(&chunk[..chunk.len().min(BLOCK_BYTES - start.len())]);
                 bytes.iter_mut().for_each(|bytes| bytes.extend(chunk));
             })
             .map_err(failed)?;
-            if !is_known {
+            if !is_measured {
                 size_bytes = hasher.size_bytes();
                 let actual = hasher.finish();
                 if actual != *id {

@@ -54,7 +54,7 @@ pub(crate) fn open_pack(
 /// # Errors
 /// [`Error::MissingObject`]; a metadata image or a pack that is another one, or none; failures of the system.
 pub fn look_for_objects(kernel: &Kernel, image: &Path, id: &ObjectId, packs: &[Pack]) -> Result<(), Error> {
-    let checked = CheckedImage::open(kernel, image, id, None, true)?;
+    let checked = CheckedImage::open(kernel, image, id, true)?;
     let mut objects = HashSet::new();
     for pack in packs {
         open_pack(&pack.path, Some(&Device::of_pack(pack)), Some(&mut objects))?;

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod remark;
 pub mod revoked;
 pub mod seals;
+pub mod settings;
 mod similar;
 pub mod standing;
 pub mod trust_store;

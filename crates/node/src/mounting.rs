@@ -62,7 +62,6 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
     Ok(Request {
         image: store.metadata_image_path(&record.metadata_image),
         image_id: record.metadata_image,
-        image_verified: store.verified_status(&record.metadata_image)?,
         objects: objects(store, record, &options)?,
         writable: options.writable,
         target: options.target,

@@ -22,6 +22,7 @@ use sealpack_store::{ChainId, ImageRecord, LockKind, Store};
 
 use crate::chains::{Index, held};
 use crate::error::Error;
+use crate::metrics::Metrics;
 
 /// How long whoever works on the store alone is waited for.
 const WAIT: Duration = Duration::from_secs(60);
@@ -53,6 +54,7 @@ pub(crate) struct Bases {
     /// Those that are known to be mounts of the right image.
     known: Mutex<HashMap<ChainId, Known>>,
     observer: OnceLock<Observer>,
+    metrics: Arc<Metrics>,
 }
 
 /// A mount of the right image.
@@ -70,7 +72,7 @@ impl std::fmt::Debug for Bases {
 
 impl Bases {
     /// Those of `store`, below `directory`.
-    pub(crate) fn new(store: &Store, directory: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(store: &Store, directory: &Path, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let parent = directory.parent().unwrap_or(directory);
         let parents = DirBuilder::new().recursive(true).mode(0o755).create(parent);
         parents.map_err(|error| Error::io("make", parent, error))?;
@@ -80,7 +82,7 @@ impl Bases {
         hasher.update(store.path().as_os_str().as_encoded_bytes());
         let prefix = format!("{}-", &hasher.finish_blob().hex()[..12]);
         let (making, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { directory: directory.to_owned(), prefix, making, known, observer: OnceLock::new() })
+        Ok(Self { directory: directory.to_owned(), prefix, making, known, observer: OnceLock::new(), metrics })
     }
 
     /// Has `observer` hear of each mount that is made. Only the first one is heard.
@@ -145,6 +147,7 @@ impl Bases {
         }
         let options = mounting::Options::read_only(path.to_owned(), Level::Plain);
         let achieved = mounting::mount(store, record, options)?;
+        self.metrics.mounted(achieved.assurance.level);
         if let Some(observer) = self.observer.get() {
             let (image, path) = (record.name.clone(), path.to_owned());
             observer(&Based { image, path, assurance: achieved.assurance });

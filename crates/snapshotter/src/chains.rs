@@ -108,7 +108,15 @@ pub(crate) fn usual_form(store: &Store) -> ObjectForm {
     }
 }
 
+/// The chain with that ID, if it is held. A record that is damaged is as good as none: it is written again.
+pub(crate) fn try_held(store: &Store, id: &ChainId) -> Result<Option<Chain>, Error> {
+    match store.held_chain(id) {
+        Err(sealpack_store::Error::RefDamaged(_)) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
 /// The chain with that ID, which must be held.
 pub(crate) fn held(store: &Store, id: &ChainId) -> Result<Chain, Error> {
-    store.held_chain(id)?.ok_or_else(|| Error::ChainLost(id.to_string()))
+    try_held(store, id)?.ok_or_else(|| Error::ChainLost(id.to_string()))
 }

@@ -28,6 +28,24 @@ pub enum Code {
     Internal,
 }
 
+impl Code {
+    /// As gRPC calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::DataLoss => "DATA_LOSS",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
 /// Why a call was refused, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -140,6 +158,19 @@ pub enum Error {
         /// Why not.
         source: sealpack_oci::ingest::IngestError,
     },
+    /// A layer that is another than containerd says.
+    #[error("layer {blob} is unpacked {is}, and containerd says {said}")]
+    OtherLayer {
+        /// Its blob.
+        blob: sealpack_format::BlobDigest,
+        /// What it is.
+        is: sealpack_format::DiffId,
+        /// What it is said to be.
+        said: sealpack_format::DiffId,
+    },
+    /// containerd does not say what it has.
+    #[error("cannot find out which layers there are: {0}")]
+    Content(io::Error),
     /// The layers do not fit together.
     #[error("the layers cannot be put together: {0}")]
     Merge(#[from] Box<sealpack_oci::pull::PullError>),
@@ -182,6 +213,19 @@ impl Error {
         Self::Io { doing, path: path.as_ref().to_owned(), source: source.into() }
     }
 
+    /// In a word, why an image or a layer was refused, where that is what happened.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { .. } => Some("rules"),
+            Self::Rules { .. } => Some("seal_unavailable"),
+            Self::Nameless => Some("nameless"),
+            Self::MediaType(_) => Some("media_type"),
+            Self::Layer { .. } if self.code() == Code::FailedPrecondition => Some("layer"),
+            Self::Merge(_) => Some("layers"),
+            _ => None,
+        }
+    }
+
     /// What kind of answer it is.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -200,7 +244,8 @@ impl Error {
             Self::Rules { .. } => Code::Unavailable,
             Self::ChainLost(_) => Code::DataLoss,
             Self::Layer { source, .. } => of_layer(source),
-            Self::Merge(_) => Code::FailedPrecondition,
+            Self::Merge(_) | Self::OtherLayer { .. } => Code::FailedPrecondition,
+            Self::Content(_) => Code::Unavailable,
             Self::Mounting(_) | Self::Node(_) => Code::Internal,
             Self::Broken { .. } => Code::DataLoss,
             Self::StateInUse(_) => Code::Unavailable,

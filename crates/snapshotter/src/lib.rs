@@ -8,7 +8,9 @@
 mod bases;
 mod chains;
 pub mod error;
+pub mod event;
 pub mod filter;
+pub mod metrics;
 pub mod mounts;
 mod protocol;
 pub mod rules;

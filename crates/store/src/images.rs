@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use sealpack_format::digest::{DiffId, ObjectId, RootHash};
 use sealpack_format::erofs;
 use sealpack_format::tree::Tree;
-use sealpack_kernel::FileStatus;
 use sealpack_kernel::fsverity::{FileHasher, Measurement};
 
 use crate::error::{Error, Result};
 use crate::facts::{About, Fact};
 use crate::integrity::{Integrity, ObjectState};
-use crate::objects::{is_unreadable, status};
+use crate::objects::is_unreadable;
 use crate::places::{fans, metadata_image_file_name, pack_path};
 use crate::refs::ImageRecord;
 use crate::store::Store;
@@ -76,34 +75,6 @@ impl Store {
         }
         rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).map_err(|e| Error::io("read", path, e))?;
         Ok((file, Integrity::None))
-    }
-
-    /// The status of the file of metadata image `id` when its content was verified: now, or some time before, which is
-    /// remembered until the file changes. `None` where the kernel measures it, and where it is not there or not the right one:
-    /// whoever reads it finds out.
-    ///
-    /// # Errors
-    /// [`Error::Algorithm`]; failures of the system.
-    pub fn verified_status(&self, id: &ObjectId) -> Result<Option<FileStatus>> {
-        self.check_id(id)?;
-        if self.integrity() == Integrity::FsVerity {
-            return Ok(None);
-        }
-        let (name, path) = (metadata_image_file_name(id), self.metadata_image_path(id));
-        let status_of = |file: &File| FileStatus::of(file).map_err(|e| Error::io("look at", &path, e));
-        let Some(file) = self.images.read(name)? else { return Ok(None) };
-        let about = About::new().and(id.as_bytes()).and_status(Some(&status(&file, &path)?));
-        let (found, verified) = (status_of(&file)?, about.fact("metadata image is verified"));
-        if !self.remembers(&verified) {
-            match self.verify_metadata_image(id) {
-                // It has not changed while it was read.
-                Ok((read, _)) if status_of(&read)? == found => self.remember(&verified),
-                Ok(_) => return Ok(None),
-                Err(error) if error.is_verification() => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(found))
     }
 
     /// The objects that metadata image `id` refers to, after its content was verified.

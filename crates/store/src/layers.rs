@@ -11,7 +11,7 @@ use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, Layer
 use sealpack_format::tree::Content;
 
 use crate::error::{Error, Result};
-use crate::facts::{About, Fact};
+use crate::facts::About;
 use crate::integrity::{Integrity, ObjectState};
 use crate::places::layer_path;
 use crate::store::Store;
@@ -116,30 +116,6 @@ impl Store {
             (false, false) => Held::Undamaged,
             (false, true) => Held::Guarded,
         })
-    }
-
-    /// Whether the record of layer `diff_id` is there and undamaged, which is remembered until its file changes.
-    ///
-    /// # Errors
-    /// Failures of the system; damage is an answer, not an error.
-    pub(crate) fn has_layer_record(&self, diff_id: &DiffId) -> Result<bool> {
-        let whole = self.layer_record_is_whole(diff_id)?;
-        if self.remembers(&whole) {
-            return Ok(true);
-        }
-        match self.for_each_object_of_layer(diff_id, |_, _| Ok(())) {
-            Err(error) if error.is_verification() => Ok(false),
-            Ok(true) => {
-                self.remember(&whole);
-                Ok(true)
-            }
-            other => other,
-        }
-    }
-
-    /// The fact that the record of layer `diff_id`, as it is now, is there and undamaged.
-    fn layer_record_is_whole(&self, diff_id: &DiffId) -> Result<Fact> {
-        Ok(self.about_layer(diff_id)?.fact("layer record is whole"))
     }
 
     /// What a fact about layer `diff_id` rests on: its record.

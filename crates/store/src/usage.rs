@@ -139,24 +139,32 @@ impl Store {
     fn objects_by_layers(&self, layers: &[DiffId]) -> Result<BTreeMap<Places, Shared>> {
         let numbered: Vec<(u32, &DiffId)> = (0..).zip(layers).collect();
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let parts = for_each(threads, &numbered, Vec::new, |part: &mut Vec<Counted>, (place, diff_id)| {
-            let add = |id: ObjectId, size_bytes| {
-                part.push(Counted { start: start_of(&id), size_bytes, place: *place });
-                Ok(())
-            };
-            self.for_each_object_of_layer(diff_id, add).map(drop)
-        })?;
-        let mut all = parts.concat();
-        drop(parts);
-        all.sort_unstable();
+        let mut parts =
+            for_each(threads, &numbered, Vec::new, |part: &mut Vec<Counted>, (place, diff_id)| {
+                let add = |id: ObjectId, size_bytes| {
+                    part.push(Counted { start: start_of(&id), size_bytes, place: *place });
+                    Ok(())
+                };
+                self.for_each_object_of_layer(diff_id, add).map(drop)
+            })?;
+        parts.iter_mut().for_each(|part| part.sort_unstable());
         let mut by_layers = BTreeMap::<Places, Shared>::new();
         let mut places = Places::new();
-        for same in all.chunk_by(|a, b| a.start == b.start) {
+        // All together would take the memory of all once more.
+        let mut rests: Vec<&[Counted]> = parts.iter().map(Vec::as_slice).collect();
+        while let Some(next) = rests.iter().filter_map(|rest| rest.first()).map(|counted| counted.start).min()
+        {
             places.clear();
-            places.extend(same.iter().map(|counted| counted.place));
+            let mut size_bytes = 0;
+            for rest in &mut rests {
+                let count = rest.iter().take_while(|counted| counted.start == next).count();
+                let (same, others) = rest.split_at(count);
+                places.extend(same.iter().map(|counted| counted.place));
+                size_bytes = same.first().map_or(size_bytes, |counted| counted.size_bytes);
+                *rest = others;
+            }
             places.sort_unstable();
             places.dedup();
-            let size_bytes = same.first().map_or(0, |counted| counted.size_bytes);
             let shared = match by_layers.get_mut(&places) {
                 Some(shared) => shared,
                 None => by_layers.entry(places.clone()).or_default(),

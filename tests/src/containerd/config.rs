@@ -15,6 +15,8 @@ pub struct Setting {
     pub proxy: Option<Proxy>,
     /// The image that pods are kept by.
     pub pause: String,
+    /// The settings by which `sealpack containerd configure` is to edit the file.
+    pub edited_by: Option<PathBuf>,
 }
 
 /// Where another program answers as snapshotter and as differ.
@@ -34,12 +36,28 @@ impl Setting {
     /// With a snapshotter of containerd's own.
     pub fn stock(snapshotter: &str) -> Self {
         let pause = super::images::PAUSE.to_owned();
-        Self { runtime: Runtime::Runc, snapshotter: snapshotter.to_owned(), proxy: None, pause }
+        Self {
+            runtime: Runtime::Runc,
+            snapshotter: snapshotter.to_owned(),
+            proxy: None,
+            pause,
+            edited_by: None,
+        }
     }
 
     /// With another program's snapshotter.
     pub fn proxy(proxy: Proxy) -> Self {
         Self { snapshotter: proxy.name.clone(), proxy: Some(proxy), ..Self::stock("") }
+    }
+
+    /// With a snapshotter of containerd's own, until `sealpack containerd configure` edits that by these settings.
+    pub fn edited_by(settings: PathBuf) -> Self {
+        Self { snapshotter: "sealpack".to_owned(), edited_by: Some(settings), ..Self::stock("") }
+    }
+
+    /// What the CRI plugin is told before the file is edited.
+    fn snapshotter(&self) -> &str {
+        if self.edited_by.is_some() { "overlayfs" } else { &self.snapshotter }
     }
 
     /// With another runtime.
@@ -95,7 +113,7 @@ impl Setting {
             "#,
             pause = self.pause,
             hosts = hosts.display(),
-            snapshotter = self.snapshotter,
+            snapshotter = self.snapshotter(),
         )
     }
 
@@ -126,7 +144,7 @@ impl Setting {
             "#,
             pause = self.pause,
             hosts = hosts.display(),
-            snapshotter = self.snapshotter,
+            snapshotter = self.snapshotter(),
         )
     }
 }

@@ -3,6 +3,7 @@
 use super::engine::Programs;
 use super::{Enclosure, Engine, Inside, Setting};
 use crate::command::{attempt, run};
+use crate::program;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::os::unix::net::UnixStream;
@@ -45,8 +46,20 @@ impl Containerd {
         let mut containerd = Self { process: None, engine, programs, setting, enclosure };
         let text = containerd.setting.text(engine, &containerd.enclosure)?;
         std::fs::write(containerd.enclosure.data("config.toml"), text)?;
+        containerd.edit()?;
         containerd.begin()?;
         Ok(containerd)
+    }
+
+    /// Has `sealpack containerd configure` edit the configuration, if it is to.
+    fn edit(&self) -> Result<()> {
+        let Some(settings) = &self.setting.edited_by else { return Ok(()) };
+        let mut command = program::start(program::under_test()?);
+        command
+            .args(["containerd", "configure", "--write", "--program"])
+            .arg(self.programs.path("containerd"));
+        command.arg("--file").arg(self.enclosure.data("config.toml")).env("SEALPACK_CONFIG", settings);
+        run(&mut command).map(drop)
     }
 
     /// Starts it again, after it was ended.

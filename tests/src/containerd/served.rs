@@ -4,6 +4,7 @@ use super::{Containerd, Enclosure, Engine, Inside, Proxy, Setting};
 use crate::program;
 use anyhow::{Context, Result, bail};
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,10 +38,24 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn start_in(enclosure: Enclosure, engine: Engine, pause: &str) -> Result<Self> {
-        let process = start_alone(&enclosure)?;
         let (socket, root) = (socket(&enclosure), store(&enclosure));
         let proxy = Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true };
-        let containerd = Containerd::start_in(enclosure, engine, Setting::proxy(proxy).pause(pause))?;
+        Self::start_with(enclosure, engine, Setting::proxy(proxy).pause(pause))
+    }
+
+    /// Starts both, containerd with what `sealpack containerd configure` makes of a configuration without sealpack.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_configured(engine: Engine) -> Result<Self> {
+        let enclosure = Enclosure::new()?;
+        let setting = Setting::edited_by(settings(&enclosure));
+        Self::start_with(enclosure, engine, setting)
+    }
+
+    fn start_with(enclosure: Enclosure, engine: Engine, setting: Setting) -> Result<Self> {
+        let process = start_alone(&enclosure)?;
+        let containerd = Containerd::start_in(enclosure, engine, setting)?;
         Ok(Self { process: Some(process), containerd })
     }
 
@@ -80,14 +95,14 @@ impl Served {
         Ok(fs::write(self.containerd.enclosure().data("trust.d/rules.toml"), text)?)
     }
 
-    /// How many packs the store has.
+    /// The packs that the store has, by name.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn packs(&self) -> Result<usize> {
+    pub fn packs(&self) -> Result<Vec<String>> {
         match fs::read_dir(self.store().join("packs/sha256")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            other => Ok(other?.count()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
         }
     }
 
@@ -120,6 +135,19 @@ impl Served {
         Ok(())
     }
 
+    /// How much memory of its own the snapshotter has, in bytes (RssAnon).
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory_bytes(&mut self) -> Result<u64> {
+        let process = self.process.as_mut().context("the snapshotter does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.number()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kib =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).context("the kernel says no RssAnon")?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
     /// Ends the snapshotter by SIGKILL.
     ///
     /// # Errors
@@ -134,6 +162,20 @@ impl Served {
     /// If it had ended by itself, or does not within twenty seconds.
     pub fn stop(&mut self) -> Result<()> {
         self.process.take().context("the snapshotter does not run")?.stop()
+    }
+
+    /// What the snapshotter has counted, by the lines of its metrics.
+    ///
+    /// # Errors
+    /// If it does not answer as an HTTP server does.
+    pub fn metrics(&self) -> Result<String> {
+        let mut socket = UnixStream::connect(socket(self.containerd.enclosure()))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: sealpack\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        anyhow::ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        Ok(answer)
     }
 
     /// All that the snapshotter has printed.
@@ -152,17 +194,33 @@ pub fn store(enclosure: &Enclosure) -> PathBuf {
     enclosure.data("store")
 }
 
+fn settings(enclosure: &Enclosure) -> PathBuf {
+    enclosure.data("sealpack.toml")
+}
+
+fn write_settings(enclosure: &Enclosure) -> Result<()> {
+    let text = format!(
+        "store = {:?}\ntrust = {:?}\n[snapshotter]\nsocket = {:?}\ncontainerd = {:?}\n",
+        store(enclosure),
+        enclosure.data("trust.d"),
+        socket(enclosure),
+        enclosure.socket("containerd.sock"),
+    );
+    Ok(fs::write(settings(enclosure), text)?)
+}
+
 /// Starts the snapshotter of an enclosure without a containerd, and waits until it answers.
 ///
 /// # Errors
 /// If it does not within a minute; what it printed is in the error.
 pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
     fs::create_dir_all(enclosure.data("trust.d"))?;
+    write_settings(enclosure)?;
     let mut command = enclosure.command(program::snapshotter_under_test()?);
     program::isolate(&mut command);
-    command.arg("--socket").arg(socket(enclosure)).arg("--store").arg(store(enclosure));
-    command.arg("--containerd").arg(enclosure.socket("containerd.sock"));
-    command.arg("--trust").arg(enclosure.data("trust.d")).env("HOME", enclosure.data("home"));
+    // What a variable says counts more than the settings.
+    command.env_remove("SEALPACK_TRUST").env("SEALPACK_CONFIG", settings(enclosure));
+    command.env("HOME", enclosure.data("home"));
     let mut process = enclosure.start(&mut command, "snapshotter")?;
     let deadline = Instant::now() + START_MAX;
     while UnixStream::connect(socket(enclosure)).is_err() {

@@ -6,6 +6,7 @@ mod full;
 mod grpc;
 mod kills;
 mod pods;
+mod served;
 mod snapshotter;
 mod stock;
 mod together;

@@ -43,7 +43,7 @@ fn family(served: &Served, names: &[String], mut meanwhile: impl FnMut() -> Resu
     assert_eq!(said, expected);
     assert_eq!(containerd.snapshots()?.len(), images::FAMILY + 1, "the base is there once");
     assert_eq!(served.mounted()?.len(), images::FAMILY, "each image once");
-    assert_eq!(served.packs()?, images::FAMILY + 1, "the base's pack is everybody's");
+    assert_eq!(served.packs()?.len(), images::FAMILY + 1, "the base's pack is everybody's");
     Ok(())
 }
 
@@ -91,5 +91,55 @@ fn a_store_that_containerd_uses_is_pulled_into_and_collected_meanwhile() -> Resu
     family(&served, &names, meanwhile).with_context(|| served.printed())?;
     ensure!(times > 0, "nothing else was done meanwhile");
     run(&mut served.sealpack(&["fsck"])?)?;
+    Ok(())
+}
+
+#[test]
+fn what_several_clients_pull_at_once_is_there_once() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    for engine in Engine::ALL {
+        let served = Served::start(engine)?;
+        let containerd = served.containerd();
+        let pull: Vec<String> = containerd.pull_arguments(&image).into_iter().map(str::to_owned).collect();
+        side_by_side(containerd, vec![pull; 4]).with_context(|| served.printed())?;
+        assert_eq!(containerd.snapshots()?.len(), 2, "{engine:?}");
+        let run = |number| {
+            containerd.run_arguments(&["--rm"], &image, &format!("c{number}"), &["/bin/cat", "greeting"])
+        };
+        let said = side_by_side(containerd, (0..4).map(run).collect()).with_context(|| served.printed())?;
+        assert_eq!(said, ["hello from a layer"; 4]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pull_works_after_containerd_was_killed_in_the_middle_of_it() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    let mut served = Served::start(Engine::V1_7)?;
+    let mut interrupted = 0;
+    for milliseconds in [30, 100, 200, 350] {
+        let arguments = served.containerd().pull_arguments(&image);
+        let mut pull =
+            served.containerd().ctr(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        served.containerd_mut().kill()?;
+        interrupted += usize::from(!pull.wait()?.success());
+        served.containerd_mut().begin()?;
+        let tried = || -> Result<String> {
+            served.containerd().pull(&image)?;
+            served.containerd().run(&image, "one", &["/bin/cat", "greeting"])
+        };
+        assert_eq!(tried().with_context(|| served.printed())?, "hello from a layer");
+        served.containerd().said(["images", "remove", "--sync", &image])?;
+    }
+    ensure!(interrupted > 0, "no pull was interrupted: the moments are no moments of a pull");
     Ok(())
 }

@@ -113,7 +113,9 @@ fn who_does_not_heed_the_request_to_end_is_killed_in_time() -> Result<()> {
         return Ok(());
     }
     let desk = Desk::new()?;
-    let deaf = ["--stop-timeout", "1", "box", "--", "sh", "-c", "echo ready; exec sleep 600"];
+    // A shell that is interrupted between the two would end by itself.
+    let script = "trap '' INT TERM USR2; echo ready; exec sleep 600";
+    let deaf = ["--stop-timeout", "1", "box", "--", "sh", "-c", script];
     let mut running = Running::start(desk.command(&deaf))?;
     let begun = Instant::now();
     running.send(Signal::TERM)?;
@@ -127,7 +129,8 @@ fn who_does_not_heed_the_request_to_end_is_killed_in_time() -> Result<()> {
         running.send(Signal::INT)?;
         std::thread::sleep(Duration::from_millis(300));
     }
-    ensure!(running.child.wait()?.code() == Some(137), "the third interrupt ends it");
+    let status = running.child.wait()?;
+    ensure!(status.code() == Some(137), "the third interrupt ends it: {status}");
     desk.has_nothing_left()
 }
 

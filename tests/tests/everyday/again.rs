@@ -12,8 +12,7 @@ use sealpack_tests::program::Sealpack;
 fn a_known_image_costs_one_request_for_its_name_and_one_or_two_for_what_refers_to_it() -> Result<()> {
     let (node, registry) = (Sealpack::new()?, Registry::start());
     let file = Entry::new("file", Member::File(vec![7; 100]));
-    let image =
-        Image::new(&format!("linux/{}", architecture()), vec![ImageLayer::gzip(&archive(&[file]))]);
+    let image = Image::new(&format!("linux/{}", architecture()), vec![ImageLayer::gzip(&archive(&[file]))]);
     registry.put_image("app", "1", &image);
     registry.set_referrers_api(false);
     let name = format!("{}/app:1", registry.host());

@@ -44,6 +44,26 @@ fn an_image_with_a_good_seal_comes_in_packs_and_its_seal_and_epoch_are_kept() ->
     Ok(())
 }
 
+/// A proxy, or a limit, that refuses the question for composefs digests once would otherwise make an image an unsealed one.
+#[test]
+fn a_registry_that_refuses_another_question_does_not_hide_a_seal() -> Result<()> {
+    for fault in [
+        Fault::status("composefs", 404),
+        Fault::status("composefs", 400),
+        Fault::answer("composefs", 200, ("Content-Type", "text/html"), "<html>"),
+    ] {
+        let market = Market::new()?;
+        market.publish(&market.seal(17)?);
+        market.registry.fault(fault);
+        let value = market.json(&["pull", &market.name()])?;
+        ensure!(value["seal"]["epoch"] == 17, "{value}");
+        // And when it is known.
+        let value = market.json(&["pull", &market.name()])?;
+        ensure!(value["seal"]["epoch"] == 17, "{value}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_seal_of_nobody_who_is_known_is_told_and_not_used() -> Result<()> {
     let market = Market::with_image(image(1), Registry::start())?;

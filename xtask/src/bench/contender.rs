@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What was written is removed only when so many rounds more were measured: a filesystem is slow for a while where much has
-/// just been removed.
+/// What was written is removed only when so many rounds more were measured: a filesystem without a journal is slow for a while
+/// where much has just been removed.
 const ROUNDS_KEPT: usize = 2;
 
 type Prepare = dyn Fn(&Path) -> Result<()>;
@@ -93,7 +93,9 @@ pub(crate) fn measure_all(
             }
         }
         used.push_back(dir);
-        if used.len() > ROUNDS_KEPT {
+        // An image of our own has a journal.
+        let kept = if setting.has_own_disk() { 0 } else { ROUNDS_KEPT };
+        if used.len() > kept {
             used.pop_front();
             setting.give_room_back();
         }

@@ -3,6 +3,7 @@
 mod blocked;
 mod compare;
 mod compat;
+mod containers;
 mod contender;
 mod copy;
 mod disk;
@@ -40,7 +41,7 @@ struct Benchmark {
     run: fn(&Setting) -> Result<Vec<Table>>,
 }
 
-const ALL: [Benchmark; 12] = [
+const ALL: [Benchmark; 13] = [
     Benchmark {
         name: "pull",
         measures: "pulls into an empty store beside their floor and the peers",
@@ -71,6 +72,11 @@ const ALL: [Benchmark; 12] = [
         run: tree::run,
     },
     Benchmark { name: "seal", measures: "what a seal costs", run: seal::run },
+    Benchmark {
+        name: "containers",
+        measures: "pulls and containers through containerd beside its overlayfs",
+        run: containers::run,
+    },
     Benchmark { name: "host", measures: "a sealed host's start beside a plain one's", run: host::run },
     Benchmark { name: "compat", measures: "the composefs tools, ours and the C ones", run: compat::run },
 ];

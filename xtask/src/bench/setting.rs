@@ -91,6 +91,11 @@ impl Setting {
         }
     }
 
+    /// Whether benchmarks work in an image of their own.
+    pub(crate) const fn has_own_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// Gives the room of what was removed back to the disk that an image is on.
     pub(crate) fn give_room_back(&self) {
         if let Some(disk) = &self.disk {

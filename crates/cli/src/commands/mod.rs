@@ -3,6 +3,7 @@
 mod bundle;
 mod cat;
 mod compat;
+mod containerd;
 mod convert;
 mod copy;
 mod diff;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Umount(umount::Umount),
     Run(Box<run::Run>),
     Bundle(Box<bundle::Bundle>),
+    Containerd(containerd::Containerd),
     Ls(ls::Ls),
     Cat(cat::Cat),
     Diff(diff::Diff),
@@ -82,6 +84,7 @@ impl Command {
             Self::Umount(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Bundle(command) => command.run(context),
+            Self::Containerd(command) => command.run(context),
             Self::Ls(command) => command.run(context),
             Self::Cat(command) => command.run(context),
             Self::Diff(command) => command.run(context),

@@ -4,6 +4,7 @@ pub(crate) mod anchors;
 pub(crate) mod checked;
 pub(crate) mod collected;
 pub(crate) mod composefs;
+pub(crate) mod containerd;
 pub(crate) mod copied;
 pub(crate) mod decisions;
 pub(crate) mod differences;

@@ -69,7 +69,10 @@ impl CommandLine {
             let lossy = || shown(&String::from_utf8_lossy(word));
             words.add(str::from_utf8(word).map_err(|_| CommandLineError::Characters(lossy()))?)?;
         }
-        Ok(Self { boot: BootParameters::parse(&words.ours)?, others: words.others })
+        let line = Self { boot: BootParameters::parse(&words.ours)?, others: words.others };
+        // What it lacks of the words that each has is in its one text.
+        check_length(line.to_string().len())?;
+        Ok(line)
     }
 
     /// What it says to Sealpack.

@@ -147,7 +147,6 @@ mod tests {
         Request {
             image: "/x".into(),
             image_id: image(),
-            image_verified: None,
             objects,
             writable: None,
             target: "/sysroot".into(),

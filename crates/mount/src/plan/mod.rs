@@ -7,7 +7,6 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::{ObjectId, RootHash};
-use sealpack_kernel::FileStatus;
 use sealpack_kernel::mount::MountAttributes;
 
 use crate::level::{Assurance, Level};
@@ -73,7 +72,6 @@ const OBJECTS_MAX: usize = 499;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) image_id: ObjectId,
-    pub(crate) image_verified: Option<FileStatus>,
     pub(crate) target: PathBuf,
     pub(crate) required: Level,
     pub(crate) at_most: Level,
@@ -186,7 +184,6 @@ impl Plan {
             packs_are_complete: matches!(request.objects, Objects::Packs { are_complete: true, .. }),
             suid_if_signed: request.writable.is_none() && !request.nosuid,
             image_id: request.image_id,
-            image_verified: request.image_verified,
             target: request.target,
             required,
             at_most,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use sealpack_format::digest::{ObjectId, RootHash};
-use sealpack_kernel::FileStatus;
 
 use super::PlanError;
 use crate::level::Level;
@@ -15,9 +14,6 @@ pub struct Request {
     pub image: PathBuf,
     /// The fs-verity digest that it must have.
     pub image_id: ObjectId,
-    /// The status that its file had when its content was verified, where that is remembered. As long as the file has it, it is
-    /// not hashed once more.
-    pub image_verified: Option<FileStatus>,
     /// Where the contents are.
     pub objects: Objects,
     /// Where changes go; without it the mount is read-only.

@@ -6,7 +6,6 @@ fn request() -> Request {
     Request {
         image: "/store/images/x.erofs".into(),
         image_id: ObjectId::sha256([0xAB; 32]),
-        image_verified: None,
         objects: files(true),
         writable: None,
         target: "/mnt".into(),

@@ -1,9 +1,7 @@
-use std::fs::{self, File};
+use std::fs;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use sealpack_format::digest::ObjectId;
-use sealpack_kernel::{Errno, FileStatus, Kernel};
+use sealpack_kernel::{Errno, Kernel};
 use sealpack_mount::{Error, Level, Objects, Plan, Request, apply, unmount};
 
 use crate::fixture::{
@@ -61,39 +59,6 @@ fn a_failure_of_any_call_with_a_loop_device_leaves_nothing_behind() {
 #[test]
 fn a_failure_of_any_call_with_a_throwaway_namespace_leaves_nothing_behind() {
     assert_nothing_stays(|| no_layers_by_descriptor);
-}
-
-#[test]
-fn an_image_that_was_verified_is_not_hashed_again_unless_its_file_has_changed() {
-    let fixture = Fixture::new();
-    in_own_namespace(|| {
-        let image = fixture.path("image.erofs");
-        // The file is not what this digest says: only whoever does not hash it takes it for that.
-        let verified = Some(FileStatus::of(&File::open(&image).unwrap()).unwrap());
-        let wanted = ObjectId::sha256([7; 32]);
-        let plan = |image_verified| {
-            Plan::new(Request { image_id: wanted, image_verified, ..fixture.request() }).unwrap()
-        };
-        apply(&Kernel::new(), &plan(verified)).unwrap();
-        unmount(&Kernel::new(), &fixture.path("target"), false).unwrap();
-        let is_refused = |plan: &Plan| {
-            let error = apply(&Kernel::new(), plan).unwrap_err();
-            assert!(error.to_string().ends_with(&format!(", not {wanted}")), "{error}");
-        };
-        is_refused(&plan(None));
-        // The same bytes, and the time of their last change as it was.
-        let (bytes, modified) =
-            (fs::read(&image).unwrap(), fs::metadata(&image).unwrap().modified().unwrap());
-        std::thread::sleep(Duration::from_millis(50));
-        fs::write(&image, &bytes).unwrap();
-        File::open(&image).unwrap().set_modified(modified).unwrap();
-        is_refused(&plan(verified));
-        // Another file in its place.
-        let verified = Some(FileStatus::of(&File::open(&image).unwrap()).unwrap());
-        fs::copy(&image, fixture.path("copy")).unwrap();
-        fs::rename(fixture.path("copy"), &image).unwrap();
-        is_refused(&plan(verified));
-    });
 }
 
 #[test]

@@ -65,7 +65,6 @@ impl Fixture {
         Request {
             image: self.path("image.erofs"),
             image_id: self.image_id,
-            image_verified: None,
             objects: Objects::Files { directories: vec![self.path("objects")], have_verity: false },
             writable: None,
             target: self.path("target"),

@@ -19,11 +19,16 @@ use crate::referrers::{Collector, PAGES_MAX, fallback_tag};
 /// What a registry without the API answers: 404 by the specification; the others occur.
 const WITHOUT_API: [u16; 5] = [400, 404, 405, 406, 501];
 
+/// Those of them that say nothing about what was asked for: whatever type is wanted next, the answer is the same.
+const WITHOUT_API_FOR_ANY: [u16; 3] = [404, 405, 501];
+
 /// One page of the list.
 enum Page {
     Entries(Vec<Descriptor>, Option<Url>),
-    /// The registry does not have the API.
-    NoApi,
+    /// The registry does not have the API; or it does not for this question.
+    NoApi {
+        for_any: bool,
+    },
 }
 
 impl Repository {
@@ -101,9 +106,14 @@ impl Lister<'_> {
             ask.target = target;
             let client = &self.repository.client;
             let page = client.ask(self.endpoint, &ask, |answer| self.read_page(answer, number > 0))?;
-            let Page::Entries(entries, next) = page else {
-                self.repository.fallbacks().without_api.insert(self.key());
-                return Ok(());
+            let (entries, next) = match page {
+                Page::Entries(entries, next) => (entries, next),
+                Page::NoApi { for_any } => {
+                    if for_any {
+                        self.repository.fallbacks().without_api.insert(self.key());
+                    }
+                    return Ok(());
+                }
             };
             found.add(entries)?;
             match next {
@@ -119,7 +129,7 @@ impl Lister<'_> {
         let status = answer.status();
         if WITHOUT_API.contains(&status) && !later {
             drain(answer.response);
-            return Ok(Page::NoApi);
+            return Ok(Page::NoApi { for_any: WITHOUT_API_FOR_ANY.contains(&status) });
         }
         if status != 200 {
             let (url, problem) = (answer.url.to_string(), format!("the status {status} for a further page"));
@@ -128,7 +138,7 @@ impl Lister<'_> {
         let announced = answer.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
         if MediaKind::of(&announced) != MediaKind::Index && !announced.starts_with("application/json") {
             // A page for people, as a proxy in front of a registry without the API sends it.
-            return Ok(Page::NoApi);
+            return Ok(Page::NoApi { for_any: false });
         }
         let next = next_page(&answer)?;
         let bytes = read_limited(answer, &what)?;

@@ -114,6 +114,22 @@ fn a_registry_without_the_api_is_asked_once_whatever_types_are_wanted() {
     assert_eq!((registry.count("/referrers/"), registry.count("/manifests/sha256-")), (1, 1));
 }
 
+/// A filter that a registry does not like says nothing about another one.
+#[test]
+fn a_question_that_is_refused_is_no_word_about_the_next() {
+    for fault in [
+        Fault::status("vnd.example.other", 400),
+        Fault::answer("vnd.example.other", 200, ("Content-Type", "text/html"), "<html>"),
+    ] {
+        let registry = registry_with_image();
+        let first = put(&registry, &note("a", "2026"));
+        registry.fault(fault);
+        let source = source(&registry, "app:1");
+        assert_eq!(source.referrers(&subject(), Some("application/vnd.example.other")).unwrap(), []);
+        assert_eq!(source.referrers(&subject(), Some(NOTE)).unwrap(), [first]);
+    }
+}
+
 #[test]
 fn pages_are_followed_to_the_last() {
     let registry = registry_with_image();

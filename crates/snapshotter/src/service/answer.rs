@@ -1,16 +1,52 @@
 //! Between a thread that may block and a call that waits for it.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use tonic::{Code as Wire, Status};
 
 use crate::error::{Code, Error};
+use crate::event::{Event, Observer};
+use crate::snapshots::Snapshotter;
 
-/// Does something that may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Status> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|error| status(&error)),
-        Err(panic) => Err(Status::internal(format!("sealpack: {panic}"))),
+/// Answers calls, and has it counted and heard.
+#[derive(Clone)]
+pub(super) struct Answerer {
+    snapshotter: Arc<Snapshotter>,
+    observer: Observer,
+}
+
+impl Answerer {
+    pub(super) const fn new(snapshotter: Arc<Snapshotter>, observer: Observer) -> Self {
+        Self { snapshotter, observer }
+    }
+
+    /// Does something that may block, for the call of that name, which is about `of`.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        call: &'static str,
+        of: &str,
+        work: impl FnOnce(&Snapshotter) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Status> {
+        let (snapshotter, began) = (Arc::clone(&self.snapshotter), Instant::now());
+        let done = tokio::task::spawn_blocking(move || work(&snapshotter)).await;
+        let (answer, problem) = match done {
+            Ok(Ok(done)) => (Ok(done), None),
+            Ok(Err(error)) => {
+                if let Some(reason) = error.refusal() {
+                    self.snapshotter.metrics().refused(reason);
+                }
+                (Err(status(&error)), Some((error.code(), error.to_string())))
+            }
+            Err(panic) => {
+                let text = panic.to_string();
+                (Err(Status::internal(format!("sealpack: {text}"))), Some((Code::Internal, text)))
+            }
+        };
+        let took = began.elapsed();
+        self.snapshotter.metrics().answered(call, took, problem.as_ref().map(|(code, _)| *code));
+        (self.observer)(&Event::Answered { call, of: of.to_owned(), took, problem });
+        answer
     }
 }
 

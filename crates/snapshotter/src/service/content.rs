@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use hyper_util::rt::TokioIo;
-use sealpack_format::BlobDigest;
+use sealpack_format::{BlobDigest, DiffId};
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tonic::metadata::AsciiMetadataValue;
@@ -12,9 +12,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::protocol::containerd::services::content::v1 as api;
+use crate::snapshots::Blob;
 
 /// The header with the namespace, without which containerd answers nothing.
 pub(super) const NAMESPACE: &str = "containerd-namespace";
+
+/// The label of a blob that containerd has unpacked, with the diff ID.
+const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 
 /// How much may be on its way: some of the messages of 1 MiB that containerd sends.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -46,13 +50,49 @@ impl Content {
 
     /// Begins to read a blob of a namespace. Blocks; for threads that may.
     pub(super) fn open(&self, handle: &Handle, namespace: &str, blob: &BlobDigest) -> io::Result<BlobReader> {
-        let mut client = api::content_client::ContentClient::new(self.channel.clone());
         let wanted = api::ReadContentRequest { digest: blob.to_string(), offset: 0, size: 0 };
-        let mut request = Request::new(wanted);
-        let namespace = AsciiMetadataValue::try_from(namespace).map_err(io::Error::other)?;
-        request.metadata_mut().insert(NAMESPACE, namespace);
-        let answer = handle.block_on(client.read(request)).map_err(|status| failed(&status))?;
+        let request = in_namespace(namespace, wanted).map_err(|status| failed(&status))?;
+        let answer = handle.block_on(self.client().read(request)).map_err(|status| failed(&status))?;
         Ok(BlobReader { handle: handle.clone(), messages: answer.into_inner(), chunk: Vec::new(), at: 0 })
+    }
+
+    /// The blobs of a namespace of which containerd knows what they are unpacked, since it has done so.
+    async fn layers(&self, namespace: &str) -> Result<Vec<(DiffId, Blob)>, Status> {
+        let filters = vec![format!("labels.{UNCOMPRESSED:?}")];
+        let request = in_namespace(namespace, api::ListContentRequest { filters })?;
+        let mut messages = self.client().list(request).await?.into_inner();
+        let mut found = Vec::new();
+        while let Some(message) = messages.message().await? {
+            found.extend(message.info.iter().filter_map(layer));
+        }
+        Ok(found)
+    }
+
+    fn client(&self) -> api::content_client::ContentClient<Channel> {
+        api::content_client::ContentClient::new(self.channel.clone())
+    }
+}
+
+/// What is asked of it for layers that are unpacked.
+pub(super) struct Blobs {
+    content: Content,
+    handle: Handle,
+}
+
+impl Blobs {
+    /// Those of `content`, asked by threads of `handle`'s runtime's process that may block.
+    pub(super) const fn new(content: Content, handle: Handle) -> Self {
+        Self { content, handle }
+    }
+}
+
+impl crate::snapshots::Blobs for Blobs {
+    fn layers(&self, namespace: &str) -> io::Result<Vec<(DiffId, Blob)>> {
+        self.handle.block_on(self.content.layers(namespace)).map_err(|status| failed(&status))
+    }
+
+    fn open(&self, namespace: &str, blob: &BlobDigest) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.content.open(&self.handle, namespace, blob)?))
     }
 }
 
@@ -76,6 +116,22 @@ impl Read for BlobReader {
         self.at += count;
         Ok(count)
     }
+}
+
+fn in_namespace<T>(namespace: &str, message: T) -> Result<Request<T>, Status> {
+    let mut request = Request::new(message);
+    let namespace = AsciiMetadataValue::try_from(namespace);
+    let namespace = namespace.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    request.metadata_mut().insert(NAMESPACE, namespace);
+    Ok(request)
+}
+
+/// What has another label than a digest is none.
+fn layer(info: &api::Info) -> Option<(DiffId, Blob)> {
+    let layer = info.labels.get(UNCOMPRESSED)?.parse().ok()?;
+    let digest = info.digest.parse().ok()?;
+    let media_type = sealpack_oci::media_type::OCI_LAYER.to_owned();
+    Some((layer, Blob { digest, size_bytes: u64::try_from(info.size).ok()?, media_type }))
 }
 
 /// What containerd said, with what is behind it where that is of the connection.

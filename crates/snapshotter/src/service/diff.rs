@@ -1,25 +1,23 @@
 //! containerd's service of diffs: layers that are applied.
 
-use std::sync::Arc;
-
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
-use super::answer::{blocking, status};
+use super::answer::{Answerer, status};
 use super::content::{Content, NAMESPACE};
 use crate::error::Error;
 use crate::protocol::containerd::services::diff::v1 as api;
 use crate::protocol::containerd::types;
-use crate::snapshots::{Blob, Given, Snapshotter};
+use crate::snapshots::{Blob, Given};
 
 pub(super) struct Service {
-    snapshotter: Arc<Snapshotter>,
+    answerer: Answerer,
     content: Content,
 }
 
 impl Service {
-    pub(super) const fn new(snapshotter: Arc<Snapshotter>, content: Content) -> Self {
-        Self { snapshotter, content }
+    pub(super) const fn new(answerer: Answerer, content: Content) -> Self {
+        Self { answerer, content }
     }
 }
 
@@ -34,9 +32,9 @@ impl api::diff_server::Diff for Service {
         let namespace = namespace.filter(|name| !name.is_empty()).map(str::to_owned);
         let api::ApplyRequest { diff, mounts } = request.into_inner();
         let blob = diff.ok_or(Error::Lacks("descriptor")).and_then(blob).map_err(|error| status(&error))?;
-        let (snapshotter, content, handle) =
-            (Arc::clone(&self.snapshotter), self.content.clone(), Handle::current());
-        let applied = blocking(move || {
+        let (content, handle) = (self.content.clone(), Handle::current());
+        let of = blob.digest.to_string();
+        let applied = self.answerer.ask("Apply", &of, move |snapshotter| {
             let given: Vec<Given<'_>> = mounts.iter().map(given).collect();
             let target = snapshotter.target(&given, &blob)?;
             let namespace = namespace.unwrap_or_else(|| target.namespace().to_owned());

@@ -1,38 +1,29 @@
 //! containerd's service of snapshots.
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::answer::blocking;
+use super::answer::Answerer;
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::mounts::Mount;
 use crate::protocol::containerd::services::snapshots::v1 as api;
 use crate::protocol::containerd::types;
-use crate::snapshots::{Info, Snapshotter};
+use crate::snapshots::Info;
 use crate::state::Kind;
 
 /// How many snapshots are in one message of a list. With labels of 4 KiB each, it stays below gRPC's 4 MiB.
 const LISTED_AT_ONCE: usize = 100;
 
 pub(super) struct Service {
-    snapshotter: Arc<Snapshotter>,
+    answerer: Answerer,
 }
 
 impl Service {
-    pub(super) const fn new(snapshotter: Arc<Snapshotter>) -> Self {
-        Self { snapshotter }
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        what: impl FnOnce(&Snapshotter) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Status> {
-        let snapshotter = Arc::clone(&self.snapshotter);
-        blocking(move || what(&snapshotter)).await
+    pub(super) const fn new(answerer: Answerer) -> Self {
+        Self { answerer }
     }
 }
 
@@ -44,7 +35,8 @@ impl api::snapshots_server::Snapshots for Service {
     ) -> Result<Response<api::PrepareSnapshotResponse>, Status> {
         let api::PrepareSnapshotRequest { snapshotter: _, key, parent, labels } = request.into_inner();
         let labels = labels.into_iter().collect();
-        let mounts = self.ask(move |it| it.prepare(&key, &parent, labels)).await?;
+        let mounts =
+            self.answerer.ask("Prepare", &key.clone(), move |it| it.prepare(&key, &parent, labels)).await?;
         Ok(Response::new(api::PrepareSnapshotResponse { mounts: mounts.into_iter().map(mount).collect() }))
     }
 
@@ -54,7 +46,8 @@ impl api::snapshots_server::Snapshots for Service {
     ) -> Result<Response<api::ViewSnapshotResponse>, Status> {
         let api::ViewSnapshotRequest { snapshotter: _, key, parent, labels } = request.into_inner();
         let labels = labels.into_iter().collect();
-        let mounts = self.ask(move |it| it.view(&key, &parent, labels)).await?;
+        let mounts =
+            self.answerer.ask("View", &key.clone(), move |it| it.view(&key, &parent, labels)).await?;
         Ok(Response::new(api::ViewSnapshotResponse { mounts: mounts.into_iter().map(mount).collect() }))
     }
 
@@ -63,19 +56,22 @@ impl api::snapshots_server::Snapshots for Service {
         request: Request<api::MountsRequest>,
     ) -> Result<Response<api::MountsResponse>, Status> {
         let key = request.into_inner().key;
-        let mounts = self.ask(move |it| it.mounts(&key)).await?;
+        let mounts = self.answerer.ask("Mounts", &key.clone(), move |it| it.mounts(&key)).await?;
         Ok(Response::new(api::MountsResponse { mounts: mounts.into_iter().map(mount).collect() }))
     }
 
     async fn commit(&self, request: Request<api::CommitSnapshotRequest>) -> Result<Response<()>, Status> {
         let api::CommitSnapshotRequest { snapshotter: _, name, key, labels, parent } = request.into_inner();
         let labels = labels.into_iter().collect();
-        self.ask(move |it| it.commit(&name, &key, labels, &parent)).await.map(Response::new)
+        self.answerer
+            .ask("Commit", &name.clone(), move |it| it.commit(&name, &key, labels, &parent))
+            .await
+            .map(Response::new)
     }
 
     async fn remove(&self, request: Request<api::RemoveSnapshotRequest>) -> Result<Response<()>, Status> {
         let key = request.into_inner().key;
-        self.ask(move |it| it.remove(&key)).await.map(Response::new)
+        self.answerer.ask("Remove", &key.clone(), move |it| it.remove(&key)).await.map(Response::new)
     }
 
     async fn stat(
@@ -83,7 +79,7 @@ impl api::snapshots_server::Snapshots for Service {
         request: Request<api::StatSnapshotRequest>,
     ) -> Result<Response<api::StatSnapshotResponse>, Status> {
         let key = request.into_inner().key;
-        let found = self.ask(move |it| it.stat(&key)).await?;
+        let found = self.answerer.ask("Stat", &key.clone(), move |it| it.stat(&key)).await?;
         Ok(Response::new(api::StatSnapshotResponse { info: Some(info(found)) }))
     }
 
@@ -95,7 +91,10 @@ impl api::snapshots_server::Snapshots for Service {
         let asked = asked.ok_or_else(|| super::answer::status(&Error::Lacks("snapshot")))?;
         let fields = update_mask.map(|mask| mask.paths).unwrap_or_default();
         let labels = asked.labels.into_iter().collect();
-        let updated = self.ask(move |it| it.update(&asked.name, &labels, &fields)).await?;
+        let updated = self
+            .answerer
+            .ask("Update", &asked.name.clone(), move |it| it.update(&asked.name, &labels, &fields))
+            .await?;
         Ok(Response::new(api::UpdateSnapshotResponse { info: Some(info(updated)) }))
     }
 
@@ -106,7 +105,10 @@ impl api::snapshots_server::Snapshots for Service {
         request: Request<api::ListSnapshotsRequest>,
     ) -> Result<Response<Self::ListStream>, Status> {
         let filters = request.into_inner().filters;
-        let found = self.ask(move |it| Ok(it.list(&Filters::parse(&filters)?))).await?;
+        let found = self
+            .answerer
+            .ask("List", &filters.join(" "), move |it| Ok(it.list(&Filters::parse(&filters)?)))
+            .await?;
         let mut found = found.into_iter().map(info).peekable();
         let messages = std::iter::from_fn(move || {
             found.peek()?;
@@ -120,14 +122,14 @@ impl api::snapshots_server::Snapshots for Service {
         request: Request<api::UsageRequest>,
     ) -> Result<Response<api::UsageResponse>, Status> {
         let key = request.into_inner().key;
-        let usage = self.ask(move |it| it.usage(&key)).await?;
+        let usage = self.answerer.ask("Usage", &key.clone(), move |it| it.usage(&key)).await?;
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let (size, inodes) = (number(usage.size_bytes), number(usage.inodes));
         Ok(Response::new(api::UsageResponse { size, inodes }))
     }
 
     async fn cleanup(&self, _request: Request<api::CleanupRequest>) -> Result<Response<()>, Status> {
-        self.ask(|it| it.sweep().map(drop)).await.map(Response::new)
+        self.answerer.ask("Cleanup", "", |it| it.sweep().map(drop)).await.map(Response::new)
     }
 }
 

@@ -14,7 +14,7 @@ use sealpack_store::{Chain, ChainId, ObjectForm, Staging};
 
 use super::layers::{Below, below};
 use super::{Kind, Snapshotter};
-use crate::chains::{held, usual_form};
+use crate::chains::{held, try_held, usual_form};
 use crate::error::Error;
 use crate::state::{Change, Layered};
 
@@ -39,8 +39,13 @@ impl Target {
     /// The namespace of containerd's that it belongs to: the first part of its key.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.key.split('/').next().unwrap_or_default()
+        namespace_of(&self.key)
     }
+}
+
+/// The namespace of containerd's that a snapshot belongs to: the first part of its key or name.
+pub(super) fn namespace_of(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
 }
 
 /// The blob of a layer.
@@ -116,24 +121,16 @@ impl Snapshotter {
         blob: &Blob,
         open: impl FnOnce() -> std::io::Result<R>,
     ) -> Result<Applied, Error> {
-        let conversion = self.conversions.of(&blob.digest);
-        // Whoever panicked has written nothing here.
-        let mut known = conversion.lock().unwrap_or_else(PoisonError::into_inner);
         let _holding = self.hold();
         let below = self.chain_of(&target.parent)?;
-        let form = below.as_ref().map_or_else(|| usual_form(&self.store), |below| below.objects);
         // What is there stays there until the chain is held.
         let staging = self.store.stage()?;
-        let applied = match *known {
-            Some(applied) if self.store.has_layer(&applied.layer, form)? => applied,
-            _ => take_in(&staging, form, blob, open)?,
-        };
-        *known = Some(applied);
-        drop(known);
+        let form = self.form_on(below.as_ref());
+        let applied = self.taken_in(&staging, blob, form, open)?;
         let mut layers = below.map(|below| below.layers).unwrap_or_default();
         layers.push(applied.layer);
         let chain = ChainId::of(&layers).expect("a layer was pushed");
-        if self.store.held_chain(&chain)?.is_none() {
+        if try_held(&self.store, &chain)?.is_none() {
             self.store.hold_chain(&Chain::new(layers, form))?;
         }
         let mut state = self.state();
@@ -143,6 +140,34 @@ impl Snapshotter {
         }
         row.layered = Some(Layered { chain, layer: applied.layer });
         state.change(Change::default().put(&target.key, row))?;
+        Ok(applied)
+    }
+
+    /// The form of a layer on top of others.
+    pub(super) fn form_on(&self, below: Option<&Chain>) -> ObjectForm {
+        below.map_or_else(|| usual_form(&self.store), |below| below.objects)
+    }
+
+    /// Takes a blob in, unless the store has it by then: one at a time does it with each.
+    pub(super) fn taken_in<R: Read + Send>(
+        &self,
+        staging: &Staging<'_>,
+        blob: &Blob,
+        form: ObjectForm,
+        open: impl FnOnce() -> std::io::Result<R>,
+    ) -> Result<Applied, Error> {
+        let conversion = self.conversions.of(&blob.digest);
+        // Whoever panicked has written nothing here.
+        let mut known = conversion.lock().unwrap_or_else(PoisonError::into_inner);
+        let applied = match *known {
+            Some(applied) if self.store.has_layer(&applied.layer, form)? => applied,
+            _ => {
+                let applied = take_in(staging, form, blob, open)?;
+                self.metrics.took_in(applied.size_bytes);
+                applied
+            }
+        };
+        *known = Some(applied);
         Ok(applied)
     }
 

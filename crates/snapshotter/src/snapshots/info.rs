@@ -42,7 +42,8 @@ impl Fields for (&str, &Row) {
         match (path.first()?.as_str(), &path[1..]) {
             ("name", []) => Some(name),
             ("kind", []) => Some(row.kind.name()),
-            ("parent", []) => Some(row.parent.as_str()).filter(|parent| !parent.is_empty()),
+            // An empty one is there, too: by that containerd asks for the snapshot of a lowest layer.
+            ("parent", []) => Some(&row.parent),
             ("labels", key) => row.labels.get(&key.join(".")).map(String::as_str),
             _ => None,
         }

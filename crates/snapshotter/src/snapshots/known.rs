@@ -4,9 +4,9 @@ use sealpack_format::DiffId;
 use sealpack_store::{Chain, ChainId};
 
 use super::Snapshotter;
-use crate::chains::{held, in_one_form};
+use crate::chains::{held, in_one_form, try_held};
 use crate::error::Error;
-use crate::state::{Change, Kind, Labels, Layered, Row, State};
+use crate::state::{Change, Kind, Labels, Layered, Row, State, Usage};
 
 /// The label with the chain ID of the snapshot that containerd would like to have.
 const TARGET: &str = "containerd.io/snapshot.ref";
@@ -23,16 +23,20 @@ impl Snapshotter {
             return Ok(());
         };
         let exists = || Error::TargetExists(target.to_string());
-        if is_there(&self.state(), &target, parent) {
+        let there = find(&self.state(), &target, parent);
+        if let Some(usage) = there {
+            self.metrics.asked_for_chain(Some(usage.size_bytes));
             return Err(exists());
         }
         let _holding = self.hold();
-        let Some(chain) = self.hold_known(&target, parent)? else { return Ok(()) };
-        let layer = *chain.layers.last().expect("a chain has layers");
-        let layered = Layered { chain: target, layer };
-        let usage = self.usage_of(&layered)?;
+        let Some(chain) = self.hold_known(&target, parent)? else {
+            self.metrics.asked_for_chain(None);
+            return Ok(());
+        };
+        let (layered, usage) = self.highest_of(target, &chain)?;
+        self.metrics.asked_for_chain(Some(usage.size_bytes));
         let mut state = self.state();
-        if is_there(&state, &target, parent) {
+        if find(&state, &target, parent).is_some() {
             return Err(exists());
         }
         super::check_parent(&state, parent)?;
@@ -45,13 +49,9 @@ impl Snapshotter {
     }
 
     /// The layers of a chain, held, if the store has all of them.
-    fn hold_known(&self, target: &ChainId, parent: &str) -> Result<Option<Chain>, Error> {
-        match self.store.held_chain(target) {
-            // As if it were not there: whatever comes of the layers is held again.
-            Err(error) if error.is_verification() => {}
-            Err(error) => return Err(error.into()),
-            Ok(Some(chain)) => return Ok(Some(chain)),
-            Ok(None) => {}
+    pub(super) fn hold_known(&self, target: &ChainId, parent: &str) -> Result<Option<Chain>, Error> {
+        if let Some(chain) = try_held(&self.store, target)? {
+            return Ok(Some(chain));
         }
         let Some(layers) = self.index.layers(&self.store, target)? else { return Ok(None) };
         let staging = self.store.stage()?;
@@ -85,11 +85,13 @@ impl Snapshotter {
     }
 }
 
-fn is_there(state: &State, target: &ChainId, parent: &str) -> bool {
+/// What the snapshot takes that containerd would find for a chain on a parent, if there is one.
+fn find(state: &State, target: &ChainId, parent: &str) -> Option<Usage> {
     let is_it = |row: &Row| {
         row.kind == Kind::Committed
             && row.parent == parent
             && row.labels.get(TARGET).is_some_and(|label| *label == target.to_string())
     };
-    state.rows().any(|(_, row)| is_it(row))
+    let found = state.rows().find(|(_, row)| is_it(row));
+    found.map(|(_, row)| row.usage.unwrap_or_default())
 }

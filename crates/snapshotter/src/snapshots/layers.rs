@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLockReadGuard, TryLockError};
 
-use sealpack_store::{Chain, ChainId};
+use sealpack_store::{Chain, ChainId, ObjectForm};
 
 use super::Snapshotter;
-use crate::chains::held;
+use crate::chains::{held, try_held};
 use crate::error::Error;
-use crate::state::{Layered, Row, State, Usage};
+use crate::state::{Kind, Layered, Row, State, Usage};
 
 /// What a snapshot is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Snapshotter {
         };
         let chain = parent.with(&layered.layer);
         // A parent that it was prepared with is in its chain already.
-        if layered.chain != chain && self.store.held_chain(&chain)?.is_none() {
+        if layered.chain != chain && try_held(&self.store, &chain)?.is_none() {
             let Chain { mut layers, objects, .. } = held(&self.store, &parent)?;
             layers.push(layered.layer);
             self.store.hold_chain(&Chain::new(layers, objects))?;
@@ -67,7 +67,16 @@ impl Snapshotter {
 
     /// What a layer takes.
     pub(super) fn usage_of(&self, layered: &Layered) -> Result<Usage, Error> {
-        let form = held(&self.store, &layered.chain)?.objects;
+        self.usage_in(layered, held(&self.store, &layered.chain)?.objects)
+    }
+
+    /// The highest layer of a chain that is held under `id`, and what it takes.
+    pub(super) fn highest_of(&self, id: ChainId, chain: &Chain) -> Result<(Layered, Usage), Error> {
+        let layered = Layered { chain: id, layer: *chain.layers.last().expect("a chain has layers") };
+        Ok((layered, self.usage_in(&layered, chain.objects)?))
+    }
+
+    fn usage_in(&self, layered: &Layered, form: ObjectForm) -> Result<Usage, Error> {
         let (size_bytes, inodes) = self.store.layer_usage(&layered.layer, form)?;
         Ok(Usage { size_bytes, inodes })
     }
@@ -80,18 +89,37 @@ impl Snapshotter {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(Vec::new()),
         };
-        let needed: HashSet<ChainId> = {
+        let (needed, mounted) = {
             let state = self.state();
             // Nobody knows what such a row needs.
             if state.broken().next().is_some() {
                 return Ok(Vec::new());
             }
-            state.rows().filter_map(|(_, row)| Some(row.layered?.chain)).collect()
+            let of_rows = state.rows().filter_map(|(_, row)| Some(row.layered?.chain));
+            let needed: HashSet<ChainId> = of_rows.chain(state.adopted().iter().copied()).collect();
+            (needed, mounted(&state))
         };
-        let problems = self.bases.sweep(&needed)?;
+        let problems = self.bases.sweep(&mounted)?;
         for chain in self.store.held_chains()?.iter().filter(|chain| !needed.contains(chain)) {
             self.store.release_chain(chain)?;
         }
         Ok(problems)
     }
+}
+
+/// The chains whose mounts are to stay: those of images, which are based on by no other layer, and those that what is not committed
+/// is based on. A layer in the middle is mounted only while containerd unpacks the next one.
+fn mounted(state: &State) -> HashSet<ChainId> {
+    let layers = || state.rows().filter_map(|(name, row)| Some((name, row, row.layered?.chain)));
+    let middle: HashSet<&str> = layers()
+        .filter(|(_, row, _)| row.kind == Kind::Committed)
+        .map(|(_, row, _)| row.parent.as_str())
+        .collect();
+    let tops = layers().filter(|(name, _, _)| !middle.contains(name)).map(|(_, _, chain)| chain);
+    let based = state.rows().filter(|(_, row)| row.kind != Kind::Committed);
+    let based = based.filter_map(|(_, row)| match below(state, &row.parent).ok()?.last()? {
+        Below::Layers(chain) => Some(*chain),
+        Below::Directory(_) => None,
+    });
+    tops.chain(based).collect()
 }

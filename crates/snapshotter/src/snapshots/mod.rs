@@ -9,25 +9,30 @@ mod directories;
 mod info;
 mod known;
 mod layers;
+mod lost;
 #[cfg(test)]
 mod tests;
+mod unpacked;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use sealpack_store::Store;
 
 pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
+pub use unpacked::{Blobs, TakenIn};
 
 use crate::bases::{Based, Bases};
 use crate::chains::{Index, held};
 use crate::error::Error;
 use crate::filter::Filters;
+use crate::metrics::Metrics;
 use crate::mounts::{self, Mount};
 use crate::rules::{ImageOf, Rules};
-use crate::state::{Change, Kind, Labels, Row, State, Usage};
+use crate::state::{Change, Kind, Labels, Row, State, Unpacked, Usage};
 use directories::Directories;
 use layers::Below;
 
@@ -46,6 +51,9 @@ pub struct Snapshotter {
     holding: RwLock<()>,
     /// Whether containerd lets this apply layers, rather than to mount snapshots and unpack them itself.
     applies: AtomicBool,
+    metrics: Arc<Metrics>,
+    /// Who wants to know of layers that containerd has unpacked.
+    hears_of_unpacked: Mutex<Option<Sender<()>>>,
 }
 
 /// What there is to say about the snapshots when they are opened.
@@ -58,6 +66,25 @@ pub enum Notice {
         /// What is wrong.
         why: String,
     },
+    /// A row could not be read, and was made again from what the store has.
+    Restored {
+        /// The snapshot.
+        name: String,
+    },
+    /// The store lost what a snapshot consists of.
+    LayersLost {
+        /// The snapshot.
+        name: String,
+        /// Its highest layer.
+        layer: sealpack_format::DiffId,
+    },
+    /// The database of the snapshots is gone, and what it was of is there.
+    Forgotten {
+        /// How many directories.
+        directories: usize,
+        /// How many chains of layers.
+        chains: usize,
+    },
     /// A directory that no snapshot has cannot be removed.
     Stays {
         /// Why, with its path.
@@ -69,6 +96,18 @@ impl std::fmt::Display for Notice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Broken { name, why } => write!(f, "what is kept of snapshot {name} cannot be read: {why}"),
+            Self::Restored { name } => {
+                write!(f, "what is kept of snapshot {name} was damaged, and was made again")
+            }
+            Self::LayersLost { name, layer } => write!(
+                f,
+                "the store has lost layer {layer}, or one below it, of snapshot {name}: remove its image, and pull it again"
+            ),
+            Self::Forgotten { directories, chains } => write!(
+                f,
+                "the database of the snapshots is gone: {directories} directories of containers stay, and so do {chains} chains \
+                 of layers, which are snapshots again when containerd asks for them"
+            ),
             Self::Stays { why } => write!(f, "what no snapshot has stays behind: {why}"),
         }
     }
@@ -86,14 +125,16 @@ impl Snapshotter {
         check_path(&root)?;
         check_path(mounts)?;
         let directories = Directories::open(&root)?;
-        let state = State::open(&root.join("state.redb"))?;
+        let mut state = State::open(&root.join("state.redb"))?;
+        let forgotten = forgotten(&mut state, &directories, &store)?;
         let broken = |(name, broken): (&str, &crate::state::Broken)| Notice::Broken {
             name: name.to_owned(),
             why: broken.why.clone(),
         };
-        let mut notices: Vec<Notice> = state.broken().map(broken).collect();
+        let mut notices: Vec<Notice> = state.broken().map(broken).chain(forgotten).collect();
+        let metrics = Arc::new(Metrics::default());
         let snapshotter = Self {
-            bases: Bases::new(&store, mounts)?,
+            bases: Bases::new(&store, mounts, Arc::clone(&metrics))?,
             index: Index::default(),
             store,
             rules,
@@ -102,7 +143,10 @@ impl Snapshotter {
             conversions: apply::Conversions::default(),
             holding: RwLock::default(),
             applies: AtomicBool::new(false),
+            metrics,
+            hears_of_unpacked: Mutex::default(),
         };
+        notices.extend(snapshotter.heal()?);
         notices.extend(snapshotter.sweep()?);
         Ok((snapshotter, notices))
     }
@@ -110,6 +154,25 @@ impl Snapshotter {
     /// Has `observer` hear of each image that is mounted for containers to be made on, and at which level.
     pub fn tell_of_mounts(&self, observer: impl Fn(&Based) + Send + Sync + 'static) {
         self.bases.tell(observer);
+    }
+
+    /// Has `sender` hear when there may be more in [`unpacked`](Self::unpacked).
+    pub fn tell_of_unpacked(&self, sender: Sender<()>) {
+        *self.hears_of_unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many snapshots there are, by kind.
+    #[must_use]
+    pub fn count(&self) -> [(&'static str, usize); 3] {
+        let state = self.state();
+        [Kind::Active, Kind::View, Kind::Committed]
+            .map(|kind| (kind.name(), state.rows().filter(|(_, row)| row.kind == kind).count()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,6 +198,7 @@ impl Snapshotter {
 
     fn create(&self, kind: Kind, key: &str, parent: &str, labels: Labels) -> Result<Vec<Mount>, Error> {
         wanted(key, "key")?;
+        self.restore(parent)?;
         let below = {
             let state = self.state();
             check_new(&state, key, parent)?;
@@ -145,9 +209,16 @@ impl Snapshotter {
         if kind == Kind::Active {
             self.refuse_known(parent, &labels)?;
         }
+        // What is mounted now stays until there is a row that needs it.
+        let holding = self.hold();
         let lowers = self.lowers(&below, is_extraction)?;
         let mut state = self.state();
         check_new(&state, key, parent)?;
+        if layers::below(&state, parent)? != below {
+            // The store has its layers since a moment ago, and its directories go.
+            drop((state, holding));
+            return self.create(kind, key, parent, labels);
+        }
         let id = state.new_id();
         // That of what is not mounted is not needed: nobody writes there.
         let like = lowers.first().filter(|lower| !is_extraction || lower.exists());
@@ -236,9 +307,18 @@ impl Snapshotter {
             None => self.directories.usage(active.id)?,
         };
         let mut state = self.state();
-        let row = self.committable(&state, name, key, onto)?.committed(labels, usage, layered);
+        let mut row = self.committable(&state, name, key, onto)?.committed(labels, usage, layered);
+        // One that was applied and is a directory was written to besides.
+        let is_unpacked = active.layered.is_none() && is_extraction(key);
+        row.unpacked = (is_unpacked && unpacked::chain_of_name(name).is_some()).then_some(Unpacked::Waits);
+        let waits = row.unpacked.is_some();
         state.change(Change::default().remove(key).put(name, row))?;
         drop(state);
+        if waits && let Some(hears) = &*self.hears_of_unpacked.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            // Whoever does not hear it finds it at the next start.
+            _ = hears.send(());
+        }
         // What is not removed now is swept.
         layered.map_or(Ok(()), |_| self.directories.remove(active.id).or(Ok(())))
     }
@@ -268,6 +348,7 @@ impl Snapshotter {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Broken`].
     pub fn stat(&self, name: &str) -> Result<Info, Error> {
+        self.restore(name)?;
         Ok(Info::of(name, self.state().get(name)?))
     }
 
@@ -360,9 +441,23 @@ impl Snapshotter {
         };
         let removed = orphans.into_iter().map(|id| self.directories.remove(id));
         let mut problems: Vec<Error> = removed.filter_map(Result::err).collect();
+        problems.extend(self.remove_unpacked().err());
         problems.extend(self.sweep_layers()?);
         Ok(problems.into_iter().map(|error| Notice::Stays { why: error.to_string() }).collect())
     }
+}
+
+/// What there is of snapshots whose database is gone: it is not swept as what nobody has.
+fn forgotten(state: &mut State, directories: &Directories, store: &Store) -> Result<Option<Notice>, Error> {
+    if !state.is_new() {
+        return Ok(None);
+    }
+    let (ids, chains) = (directories.all()?, store.held_chains()?);
+    if ids.is_empty() && chains.is_empty() {
+        return Ok(None);
+    }
+    state.adopt(ids.iter().max().copied().unwrap_or_default(), &chains)?;
+    Ok(Some(Notice::Forgotten { directories: ids.len(), chains: chains.len() }))
 }
 
 fn wanted(text: &str, what: &'static str) -> Result<(), Error> {

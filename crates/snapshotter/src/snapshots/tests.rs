@@ -173,7 +173,8 @@ fn a_list_has_what_its_filters_ask_for() {
     assert_eq!(names(&[]), ["a", "k"]);
     assert_eq!(names(&["kind==committed"]), ["a"]);
     assert_eq!(names(&[r#"labels."containerd.io/snapshot.ref"==sha256:x,parent==a"#]), ["k"]);
-    assert_eq!(names(&["parent"]), ["k"]);
+    assert_eq!(names(&["parent"]), ["a", "k"]);
+    assert_eq!(names(&[r#"parent=="""#]), ["a"], "the lowest layer's snapshot is asked for like that");
 }
 
 #[test]
@@ -322,7 +323,7 @@ fn an_applied_layer_is_the_stores_and_known_to_whoever_asks_for_its_chain() {
     let known = |parent: &str, chain: &str| {
         let error = machine.prepare("other/1/extract-2 y", parent, target(chain)).unwrap_err();
         assert_eq!(error.code(), Code::AlreadyExists);
-        let filter = format!(r#"labels."containerd.io/snapshot.ref"=={chain}"#);
+        let filter = format!(r#"labels."containerd.io/snapshot.ref"=={chain},parent=={parent:?}"#);
         let found = machine.list(&Filters::parse(&[filter]).unwrap());
         let [found] = found.as_slice() else { panic!("one of each chain and parent: {found:?}") };
         assert_eq!((found.kind, found.parent.as_str()), (Kind::Committed, parent));
@@ -449,4 +450,176 @@ fn what_the_rules_are_against_is_refused_with_the_reason() {
     rules("default = \"sealed\"\n");
     let refused = machine.prepare("ns/1/fourth", "base", Labels::new()).unwrap_err();
     assert!(matches!(refused, Error::Nameless), "{refused}");
+}
+
+/// A containerd that has these layers, none of them compressed.
+struct Has(Vec<Vec<u8>>);
+
+impl Blobs for Has {
+    fn layers(&self, namespace: &str) -> std::io::Result<Vec<(sealpack_format::DiffId, Blob)>> {
+        assert_eq!(namespace, "ns");
+        let layer = |bytes: &Vec<u8>| (blob(bytes).digest.to_string().parse().unwrap(), blob(bytes));
+        Ok(self.0.iter().map(layer).collect())
+    }
+
+    fn open(
+        &self,
+        _: &str,
+        wanted: &sealpack_format::BlobDigest,
+    ) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+        let found = self.0.iter().find(|bytes| blob(bytes).digest == *wanted).unwrap();
+        Ok(Box::new(std::io::Cursor::new(found.clone())))
+    }
+}
+
+/// As containerd 1.6 pulls: it unpacks `layer` itself. Answers with the snapshot's name.
+fn unpacked(machine: &Machine, parent: &str, layer: &[u8]) -> String {
+    let key = "ns/1/extract-1 x";
+    let mounts = machine.prepare(key, parent, Labels::new()).unwrap();
+    fs::write(Machine::upper_of(&mounts).join("unpacked"), layer).unwrap();
+    let id: sealpack_format::DiffId = blob(layer).digest.to_string().parse().unwrap();
+    let chain = match parent.rsplit('/').next().and_then(|name| name.parse::<sealpack_store::ChainId>().ok())
+    {
+        Some(below) => below.with(&id),
+        None => sealpack_store::ChainId::of(&[id]).unwrap(),
+    };
+    let name = format!("ns/2/{chain}");
+    machine.commit(&name, key, Labels::new(), "").unwrap();
+    name
+}
+
+fn directories(machine: &Machine) -> usize {
+    fs::read_dir(machine.store().snapshotter_path().join("s")).unwrap().count()
+}
+
+#[test]
+fn what_containerd_unpacked_itself_becomes_a_layer_of_the_store_afterwards() {
+    let mut machine = Machine::new();
+    let layers = [tar("base", &[1; 5000]), tar("top", &[2; 5000])];
+    let lower = unpacked(&machine, "", &layers[0]);
+    let upper = unpacked(&machine, &lower, &layers[1]);
+    // Killed before it had the time.
+    machine.restart();
+    assert_eq!(machine.unpacked(), [lower.as_str()], "the lowest first");
+    assert_eq!(machine.take_in_unpacked(&lower, &Has(Vec::new())).unwrap(), TakenIn::NoBlob);
+    let has = Has(layers.to_vec());
+    assert_eq!(machine.take_in_unpacked(&lower, &has).unwrap(), TakenIn::Done);
+    assert_eq!(machine.unpacked(), [upper.as_str()]);
+    assert_eq!(machine.take_in_unpacked(&upper, &has).unwrap(), TakenIn::Done);
+    assert_eq!((machine.unpacked(), directories(&machine)), (vec![], 0));
+    assert!(machine.usage(&upper).unwrap().size_bytes >= 5000);
+    assert_eq!(machine.store().held_chains().unwrap().len(), 2);
+    machine.restart();
+    assert_eq!(directories(&machine), 0);
+    // It is known to whoever asks for it, and containerd has no blob of it any more.
+    machine.remove(&upper).unwrap();
+    let again = unpacked(&machine, &lower, &layers[1]);
+    assert_eq!(machine.take_in_unpacked(&again, &Has(Vec::new())).unwrap(), TakenIn::Done);
+}
+
+#[test]
+fn a_directory_stays_for_the_snapshots_that_are_mounted_with_it() {
+    let mut machine = Machine::new();
+    let layer = tar("base", &[1; 5000]);
+    let name = unpacked(&machine, "", &layer);
+    let mounts = machine.view("ns/3/old", &name, Labels::new()).unwrap();
+    assert_eq!(machine.take_in_unpacked(&name, &Has(vec![layer])).unwrap(), TakenIn::Done);
+    let content = Path::new(&mounts[0].source).join("unpacked");
+    assert!(content.exists());
+    machine.restart();
+    machine.sweep().unwrap();
+    assert!(content.exists());
+    machine.remove("ns/3/old").unwrap();
+    machine.sweep().unwrap();
+    assert!(!content.exists());
+    assert_eq!(directories(&machine), 0);
+}
+
+#[test]
+fn a_blob_that_is_another_layer_than_containerd_says_leaves_the_directory() {
+    struct Lies(Vec<u8>, Vec<u8>);
+    impl Blobs for Lies {
+        fn layers(&self, _: &str) -> std::io::Result<Vec<(sealpack_format::DiffId, Blob)>> {
+            Ok(vec![(blob(&self.0).digest.to_string().parse().unwrap(), blob(&self.1))])
+        }
+        fn open(
+            &self,
+            _: &str,
+            _: &sealpack_format::BlobDigest,
+        ) -> std::io::Result<Box<dyn std::io::Read + Send>> {
+            Ok(Box::new(std::io::Cursor::new(self.1.clone())))
+        }
+    }
+    let machine = Machine::new();
+    let layer = tar("base", &[1; 5000]);
+    let name = unpacked(&machine, "", &layer);
+    let error = machine.take_in_unpacked(&name, &Lies(layer, tar("other", &[2; 5000]))).unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert_eq!((machine.unpacked(), directories(&machine)), (vec![name], 1));
+    assert_eq!(machine.store().held_chains().unwrap(), []);
+}
+
+/// Removes what is kept of a layer: whoever holds it does not notice.
+fn lose_chain_records(machine: &Machine) {
+    for entry in fs::read_dir(machine.directory.path().join("store/chains")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+}
+
+#[test]
+fn chains_that_the_store_lost_are_held_again_and_layers_that_are_gone_are_named() {
+    let mut machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let (lower, _) = pulled(&machine, "", &tar("base", &[1; 5000]), &opened);
+    let (upper, _) = pulled(&machine, &lower, &tar("top", &[2; 5000]), &opened);
+    lose_chain_records(&machine);
+    assert_eq!(machine.restart(), []);
+    assert_eq!(machine.store().held_chains().unwrap().len(), 2);
+    // A record that is damaged is written again.
+    let first = fs::read_dir(machine.directory.path().join("store/chains")).unwrap().next().unwrap();
+    fs::write(first.unwrap().path(), "{").unwrap();
+    assert_eq!(machine.restart(), []);
+    machine.prepare("ns/9/c", &upper, Labels::new()).unwrap();
+    machine.remove("ns/9/c").unwrap();
+    // The store has nothing left of the layers.
+    lose_chain_records(&machine);
+    let store = machine.store();
+    store.gc(&sealpack_store::GcOptions::default(), &sealpack_store::objects_of_image, &()).unwrap();
+    let notices = machine.restart();
+    let text: Vec<String> = notices.iter().map(ToString::to_string).collect();
+    assert_eq!(notices.len(), 2, "{text:?}");
+    assert!(text.iter().any(|text| text.contains(&upper) && text.contains("pull it again")), "{text:?}");
+    assert_eq!(code(machine.prepare("ns/9/c", &upper, Labels::new())), Code::DataLoss);
+    machine.committed("other", "");
+}
+
+#[test]
+fn a_row_that_is_lost_or_damaged_is_made_again_from_its_name() {
+    let mut machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let (lower, _) = pulled(&machine, "", &tar("base", &[1; 5000]), &opened);
+    let (upper, _) = pulled(&machine, &lower, &tar("top", &[2; 5000]), &opened);
+    let upper_dir = Machine::upper_of(&machine.prepare("ns/7/container", &upper, Labels::new()).unwrap());
+    fs::write(upper_dir.join("precious"), "of a container").unwrap();
+    machine.state().damage(&upper);
+    let notices = machine.restart();
+    assert_eq!(notices.last(), Some(&Notice::Restored { name: upper.clone() }), "{notices:?}");
+    machine.prepare("ns/8/c", &upper, Labels::new()).unwrap();
+    // The whole database.
+    machine.snapshotter = None;
+    fs::remove_file(machine.store().snapshotter_path().join("state.redb")).unwrap();
+    assert_eq!(machine.restart(), [Notice::Forgotten { directories: 2, chains: 2 }]);
+    assert_eq!(machine.restart(), []);
+    machine.sweep().unwrap();
+    assert!(upper_dir.join("precious").exists(), "nobody knows whose it is");
+    assert_eq!(machine.stat(&lower).unwrap().kind, Kind::Committed);
+    let mounts = machine.prepare("ns/9/c", &upper, Labels::new()).unwrap();
+    assert_ne!(Machine::upper_of(&mounts), upper_dir, "no number is given twice");
+    assert_eq!(code(machine.stat(&format!("ns/2/sha256:{}", "ab".repeat(32)))), Code::NotFound);
+    // As usual from then on.
+    for name in ["ns/9/c", &upper, &lower] {
+        machine.remove(name).unwrap();
+    }
+    machine.sweep().unwrap();
+    assert_eq!(machine.store().held_chains().unwrap(), []);
 }

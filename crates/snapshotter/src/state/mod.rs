@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use sealpack_store::ChainId;
 
-pub use row::{Kind, Labels, Layered, Row, Usage};
+pub use row::{Kind, Labels, Layered, Row, Unpacked, Usage};
 
 use crate::error::Error;
 
@@ -19,6 +20,12 @@ const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshots")
 
 /// The names that directories belong to: known also where the row cannot be read.
 const IDS: TableDefinition<'_, u64, &str> = TableDefinition::new("ids");
+
+/// What was there before the database: chains, with nothing said of them, and the highest number of a directory.
+const ADOPTED: TableDefinition<'_, &str, u64> = TableDefinition::new("adopted");
+
+/// The name of that number in [`ADOPTED`], which no chain has.
+const HIGHEST: &str = "directories";
 
 /// The rows of all snapshots.
 #[derive(Debug)]
@@ -31,6 +38,11 @@ pub struct State {
     /// The names of snapshots that are based on another, by that one's.
     children: BTreeMap<String, BTreeSet<String>>,
     next_id: u64,
+    is_new: bool,
+    /// Chains that were held before there was this database.
+    adopted: BTreeSet<ChainId>,
+    /// The highest number of a directory that was there before.
+    adopted_directories: u64,
 }
 
 /// A row that cannot be read.
@@ -71,6 +83,7 @@ impl State {
     /// # Errors
     /// [`Error::StateInUse`] while another process has it; [`Error::State`] when it is none, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        let is_new = !path.exists();
         let database = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => Error::StateInUse(path.to_owned()),
             other => failed(path, other),
@@ -82,6 +95,9 @@ impl State {
             broken: BTreeMap::new(),
             children: BTreeMap::new(),
             next_id: 1,
+            is_new,
+            adopted: BTreeSet::new(),
+            adopted_directories: 0,
         };
         state.load()?;
         Ok(state)
@@ -114,9 +130,63 @@ impl State {
                 }
             }
         }
-        let highest = ids.values().copied().chain(self.rows.values().map(|row| row.id)).max();
-        self.next_id = highest.map_or(1, |id| id + 1);
+        self.load_adopted(&read).map_err(failed)?;
+        let numbers = ids.values().copied().chain(self.rows.values().map(|row| row.id));
+        self.next_id = numbers.chain([self.adopted_directories]).max().map_or(1, |id| id + 1);
         Ok(())
+    }
+
+    fn load_adopted(&mut self, read: &redb::ReadTransaction) -> Result<(), redb::Error> {
+        let table = match read.open_table(ADOPTED) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            other => other?,
+        };
+        for entry in table.iter()? {
+            let (name, number) = entry?;
+            match name.value() {
+                HIGHEST => self.adopted_directories = number.value(),
+                name => self.adopted.extend(name.parse::<ChainId>().ok()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there was no database before this.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Notes what was there before the database: directories up to a number, and these chains.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub fn adopt(&mut self, highest: u64, chains: &[ChainId]) -> Result<(), Error> {
+        let write = || -> Result<(), redb::Error> {
+            let write = self.database.begin_write()?;
+            {
+                // That rows are looked for at the next start.
+                let (_, _) = (write.open_table(ROWS)?, write.open_table(IDS)?);
+                let mut table = write.open_table(ADOPTED)?;
+                table.insert(HIGHEST, highest)?;
+                for chain in chains {
+                    table.insert(chain.to_string().as_str(), 0)?;
+                }
+            }
+            write.commit()?;
+            Ok(())
+        };
+        write().map_err(|error| failed(&self.path, error))?;
+        self.adopted = chains.iter().copied().collect();
+        self.adopted_directories = highest;
+        self.next_id = self.next_id.max(highest + 1);
+        Ok(())
+    }
+
+    /// The chains that were held before there was this database, and of which no row says that they are not needed.
+    #[must_use]
+    pub const fn adopted(&self) -> &BTreeSet<ChainId> {
+        &self.adopted
     }
 
     fn insert(&mut self, name: String, row: Row) {
@@ -125,6 +195,9 @@ impl State {
         }
         self.next_id = self.next_id.max(row.id + 1);
         self.broken.remove(&name);
+        if let Some(layered) = row.layered {
+            self.adopted.remove(&layered.chain);
+        }
         self.rows.insert(name, row);
     }
 
@@ -165,7 +238,12 @@ impl State {
                     ids.remove(id)?;
                 }
             }
+            let mut adopted = write.open_table(ADOPTED)?;
             for (name, row) in &change.put {
+                // From now on it is needed as long as a row has it.
+                if let Some(layered) = row.layered.filter(|layered| self.adopted.contains(&layered.chain)) {
+                    adopted.remove(layered.chain.to_string().as_str())?;
+                }
                 rows.insert(name.as_str(), row.to_bytes().as_slice())?;
                 ids.insert(row.id, name.as_str())?;
             }
@@ -230,7 +308,7 @@ impl State {
     #[must_use]
     pub fn owns_directory(&self, id: u64) -> bool {
         let broken = self.broken.values().any(|broken| broken.id.is_none_or(|known| known == id));
-        broken || self.rows.values().any(|row| row.id == id)
+        broken || id <= self.adopted_directories || self.rows.values().any(|row| row.id == id)
     }
 
     /// The snapshot and those below it, down to the one without a parent.

@@ -57,6 +57,16 @@ pub struct Layered {
     pub layer: DiffId,
 }
 
+/// What became of a layer that containerd unpacked into a snapshot's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpacked {
+    /// The store has not got it yet.
+    Waits,
+    /// The store has it; the directory is there for snapshots with lower numbers than this, which may be mounted with it.
+    Until(u64),
+}
+
 /// What is kept of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
@@ -82,6 +92,9 @@ pub struct Row {
     /// The image that it is a layer of, where the client said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageOf>,
+    /// Whether containerd unpacked a layer into its directory, and that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<Unpacked>,
     /// What a committed one takes, which does not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -102,6 +115,7 @@ impl Row {
             updated: now,
             layered: None,
             image,
+            unpacked: None,
             usage: None,
         }
     }

@@ -4,6 +4,15 @@ fn opened(directory: &tempfile::TempDir) -> State {
     State::open(&directory.path().join("state.redb")).unwrap()
 }
 
+impl State {
+    /// Writes something else in the place of a row.
+    pub(crate) fn damage(&self, name: &str) {
+        let write = self.database.begin_write().unwrap();
+        write.open_table(ROWS).unwrap().insert(name, b"{\"version\":1".as_slice()).unwrap();
+        write.commit().unwrap();
+    }
+}
+
 fn active(id: u64, parent: &str) -> Row {
     Row::new(id, Kind::Active, parent.to_owned(), Labels::new())
 }
@@ -40,9 +49,7 @@ fn a_row_that_is_damaged_is_told_by_its_name_and_leaves_the_others_alone() {
     let directory = tempfile::tempdir().unwrap();
     let mut state = opened(&directory);
     state.change(Change::default().put("good", active(1, "")).put("bad", active(2, ""))).unwrap();
-    let write = state.database.begin_write().unwrap();
-    write.open_table(ROWS).unwrap().insert("bad", b"{\"version\":1".as_slice()).unwrap();
-    write.commit().unwrap();
+    state.damage("bad");
     drop(state);
     let mut state = opened(&directory);
     assert_eq!(state.get("good").unwrap().id, 1);

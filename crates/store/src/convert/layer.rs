@@ -76,23 +76,20 @@ impl Store {
             other => other?,
         };
         let Some(record) = record else { return Ok(false) };
-        match record.pack {
-            Some(pack) => {
-                Ok(self.has_layer_record(diff_id)? && self.check_pack(&pack.root_hash)? == ObjectState::Good)
-            }
-            None => self.has_layer_without_objects(diff_id),
-        }
-    }
-
-    fn has_layer_without_objects(&self, diff_id: &DiffId) -> Result<bool> {
-        let mut is_without = true;
-        let read = self.for_each_object_of_layer(diff_id, |_, _| {
-            is_without = false;
+        let mut objects = 0;
+        let count = |_, _| {
+            objects += 1;
             Ok(())
-        });
-        match read {
-            Err(error) if error.is_verification() => Ok(false),
-            found => Ok(found? && is_without),
+        };
+        match self.for_each_object_of_layer(diff_id, count) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) if error.is_verification() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        match record.pack {
+            Some(pack) => Ok(self.check_pack(&pack.root_hash)? == ObjectState::Good),
+            None => Ok(objects == 0),
         }
     }
 }

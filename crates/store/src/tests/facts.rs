@@ -4,7 +4,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use sealpack_format::digest::RootHash;
-use sealpack_kernel::FileStatus;
 
 use super::integrity::pull_tree;
 use super::*;
@@ -80,43 +79,6 @@ fn a_metadata_image_that_was_replaced_is_read_again() {
 }
 
 #[test]
-fn a_metadata_image_is_verified_again_as_soon_as_its_file_may_be_another() {
-    let fixture = fixture();
-    let (record, _) = pull_tree(&fixture, "x");
-    let status = || Store::open(fixture.path()).unwrap().verified_status(&record.metadata_image).unwrap();
-    settle();
-    if fixture.integrity() == Integrity::FsVerity {
-        // The kernel knows.
-        assert_eq!(status(), None);
-        return;
-    }
-    let path = fixture.metadata_image_path(&record.metadata_image);
-    let before = status().unwrap();
-    assert_eq!(FileStatus::of(&File::open(&path).unwrap()).unwrap(), before);
-    let remembered = facts_of(&fixture);
-    assert_eq!(remembered.len(), 16);
-    assert_eq!(status(), Some(before));
-    assert_eq!(facts_of(&fixture), remembered);
-
-    let (good, modified) =
-        (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let touched = status().unwrap();
-    assert_ne!(touched, before);
-    let mut bad = good.clone();
-    bad[0] ^= 1;
-    std::fs::write(&path, &bad).unwrap();
-    File::open(&path).unwrap().set_modified(modified).unwrap();
-    assert_eq!(status(), None, "in place, with its time");
-    std::fs::remove_file(&path).unwrap();
-    assert_eq!(status(), None, "gone");
-    std::fs::write(&path, &bad).unwrap();
-    assert_eq!(status(), None, "another file");
-    std::fs::write(&path, &good).unwrap();
-    assert!(status().is_some_and(|found| found != before && found != touched));
-}
-
-#[test]
 fn what_has_just_changed_is_not_remembered_as_it_may_change_again_unseen() {
     let fixture = fixture();
     let (record, _) = pull_tree(&fixture, "x");
@@ -161,44 +123,6 @@ fn packs_are_looked_into_again_as_soon_as_one_may_be_another() {
     // It has changed right now, and may again, in the same tick of the clock.
     fixture.remember(&fact(&one, &packs));
     is_unknown("just changed");
-}
-
-#[test]
-fn a_packed_layers_record_is_read_again_as_soon_as_it_may_be_another() {
-    let fixture = fixture();
-    let layer: Layer<'_> = &["x", "y"];
-    pull_as(ObjectForm::Packs, &fixture, "one", &[layer]);
-    let diff_id = diff_id_of(layer);
-    let has_layer = || {
-        // Another process, which knows nothing but what is on the disk.
-        Store::open(fixture.path()).unwrap().has_layer(&diff_id, ObjectForm::Packs).unwrap()
-    };
-    settle();
-    assert!(has_layer());
-    let remembered = facts_of(&fixture);
-    assert_eq!(remembered.len(), 16);
-    assert!(has_layer());
-    assert_eq!(facts_of(&fixture), remembered);
-
-    let path = fixture.layer_path(&diff_id);
-    let good = std::fs::read(&path).unwrap();
-    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let mut bad = good.clone();
-    *bad.last_mut().unwrap() ^= 1;
-    std::fs::write(&path, &bad).unwrap();
-    assert!(!has_layer(), "in place");
-    // Whoever sets the time back does not hide it.
-    std::fs::File::open(&path).unwrap().set_modified(modified).unwrap();
-    assert!(!has_layer(), "in place, with its time");
-    std::fs::write(&path, &good[..good.len() - 1]).unwrap();
-    assert!(!has_layer(), "cut off");
-    std::fs::remove_file(&path).unwrap();
-    assert!(!has_layer(), "gone");
-    std::fs::write(&path, &bad).unwrap();
-    assert!(!has_layer(), "another file");
-    std::fs::write(&path, &good).unwrap();
-    assert!(has_layer());
 }
 
 #[test]

@@ -98,8 +98,11 @@ pub enum TomlError {
 /// The largest file of rules or revocations, in bytes.
 const FILE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// Reads TOML with nothing unknown in it.
-pub(super) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, TomlError> {
+/// Reads TOML into what says itself that it takes nothing unknown.
+///
+/// # Errors
+/// [`TomlError`].
+pub fn read_toml<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, TomlError> {
     if bytes.len() > FILE_MAX_BYTES {
         return Err(TomlError::TooLarge { size_bytes: bytes.len(), limit_bytes: FILE_MAX_BYTES });
     }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-pub use error::{AnchorError, AnchorNameError, CertificateProblem, TomlError};
+pub use error::{AnchorError, AnchorNameError, CertificateProblem, TomlError, read_toml};
 pub use revocations::{Revocations, RevokedCertificate, RevokedRootHash};
 pub use rules::{Demand, Namespace, Pin, Requirement, Rules};
 

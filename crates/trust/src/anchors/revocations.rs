@@ -4,7 +4,7 @@ use sealpack_format::digest::RootHash;
 use serde::Deserialize;
 
 use super::TomlError;
-use super::error::read;
+use super::error::read_toml;
 use crate::key::{Certificate, Fingerprint};
 use crate::timestamp::Timestamp;
 
@@ -58,7 +58,7 @@ impl Revocations {
     /// # Errors
     /// Something unknown or wrong in it, with its line.
     pub fn parse(bytes: &[u8]) -> Result<Self, TomlError> {
-        read(bytes)
+        read_toml(bytes)
     }
 
     /// Those of another file as well.

@@ -6,7 +6,7 @@ use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Prefix, Reference};
 use serde::Deserialize;
 
-use super::error::read;
+use super::error::read_toml;
 use super::{AnchorName, TomlError};
 
 /// The rules of `rules.toml`. Without any, everything may be pulled, sealed or not.
@@ -116,7 +116,7 @@ impl Rules {
     /// # Errors
     /// Something unknown or wrong in it, with its line; two rules or pins for the same.
     pub fn parse(bytes: &[u8]) -> Result<Self, TomlError> {
-        let RulesToml { default, namespace, pin, mirrors } = read(bytes)?;
+        let RulesToml { default, namespace, pin, mirrors } = read_toml(bytes)?;
         let namespaces: Vec<_> = namespace.into_iter().map(Namespace::from).collect();
         let pins: Vec<_> = pin.into_iter().map(|pin| Pin { name: pin.name.0, digest: pin.digest }).collect();
         let (mut prefixes, mut names) = (BTreeSet::new(), BTreeSet::new());

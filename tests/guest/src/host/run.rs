@@ -170,16 +170,13 @@ impl<'w> Boots<'w> {
             return Ok(Machine::at(&dir));
         }
         fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        if boot == Boot::Page {
-            let (disk, variables) = self.workshop.by_the_page()?.own_keys()?;
-            return Machine::new(&dir, &disk, &variables);
-        }
-        if boot == Boot::WholePage {
-            let (disk, variables) = self.workshop.by_the_whole_page()?.own_keys()?;
-            return Machine::new(&dir, &disk, &variables);
-        }
-        if boot == Boot::Shim {
-            let (disk, variables) = self.workshop.by_the_page()?.shim()?;
+        let by_page = match boot {
+            Boot::Page => Some(self.workshop.by_the_page()?.own_keys()?),
+            Boot::WholePage => Some(self.workshop.by_the_whole_page()?.own_keys()?),
+            Boot::Shim => Some(self.workshop.by_the_page()?.shim()?),
+            _ => None,
+        };
+        if let Some((disk, variables)) = by_page {
             return Machine::new(&dir, &disk, &variables);
         }
         if boot == Boot::Containers {

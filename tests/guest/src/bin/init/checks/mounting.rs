@@ -84,7 +84,6 @@ impl Place {
         };
         Ok(Request {
             image_id: sealed_metadata.id,
-            image_verified: None,
             image,
             objects: Objects::Packs { metadata, packs: vec![pack], are_complete: false },
             writable: None,

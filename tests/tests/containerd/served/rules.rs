@@ -1,0 +1,47 @@
+//! Images that the rules are against.
+
+use crate::{can_run, registry};
+use anyhow::{Result, ensure};
+use sealpack_tests::command::attempt;
+use sealpack_tests::containerd::{Engine, Served};
+
+/// That `ctr` says why a container is not made, or an image is not pulled.
+fn is_refused(engine: Engine, rules: &str, words: &[&str]) -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    let served = Served::start(engine)?;
+    served.set_rules(&rules.replace("HOST", &registry.host()))?;
+    let containerd = served.containerd();
+    let pulled = attempt(&mut containerd.ctr(containerd.pull_arguments(&image)))?;
+    let mut said = String::from_utf8_lossy(&pulled.stderr).into_owned();
+    if pulled.status.success() {
+        let run = containerd.run_arguments(&["--rm"], &image, "one", &["/bin/true"]);
+        let ran = attempt(&mut containerd.ctr(run))?;
+        ensure!(!ran.status.success(), "it ran");
+        said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    }
+    let missing = words.iter().find(|word| !said.contains(**word));
+    ensure!(missing.is_none(), "{missing:?} is missing in what {engine:?} says: {said}");
+    // An exception, and the same image runs.
+    served.set_rules("")?;
+    containerd.pull(&image)?;
+    assert_eq!(containerd.run(&image, "two", &["/bin/cat", "greeting"])?, "hello from a layer");
+    Ok(())
+}
+
+#[test]
+fn an_image_without_a_seal_is_refused_by_name_where_the_client_says_the_name() -> Result<()> {
+    let rules = "[[namespace]]\nprefix = \"HOST\"\nrequire = \"sealed\"\n";
+    is_refused(Engine::V2, rules, &["shell:1", "seal"])
+}
+
+#[test]
+fn containers_of_images_without_names_are_refused_where_every_image_needs_a_seal() -> Result<()> {
+    for engine in [Engine::V1_6, Engine::V1_7] {
+        is_refused(engine, "default = \"sealed\"\n", &["every image needs a seal here"])?;
+    }
+    Ok(())
+}
