@@ -80,10 +80,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         log::say(Level::Warning, &notice.to_string(), &[]);
     }
     snapshotter.tell_of_mounts(|Based { image, path, assurance }| {
-        log::say(
-            Level::Info,
-            &format!("image={image:?} mounted={path:?} assurance={:?}", assurance.to_string()),
-        );
+        let fields = [
+            ("image", image.clone()),
+            ("mounted", path.display().to_string()),
+            ("assurance", assurance.to_string()),
+        ];
+        log::say(Level::Info, "mounted", &fields);
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)

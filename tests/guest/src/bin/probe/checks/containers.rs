@@ -24,15 +24,15 @@ pub(super) fn run(_: &Task) -> Result<()> {
     let said = stdout("ctr", &arguments(&["--rm"], &image, "one", &["/bin/sh", "-c", "cat /name"]))?;
     ensure!(said == SEALED, "it says {said}");
     let container = Container::start("two", &image, &[])?;
-    let said = container.exec(&["/bin/sh", "-c", "cat /name; id -u"])?;
+    let said = container.exec(&["/bin/sh", "-c", "cat /name; echo; id -u"])?;
     ensure!(succeeded(&said) == Some(format!("{SEALED}\n0")), "{said:?}");
     // The shared library is of a signed device, too.
     let said = container.exec(&[PROGRAM, "0"])?;
     ensure!(said.status.success(), "{said:?}");
     let log = stdout("journalctl", &["--unit=sealpack-snapshotter", "--output=cat"])?;
-    let line = log.lines().find(|line| line.contains(&format!("image={image:?} mounted=")));
+    let line = log.lines().find(|line| line.contains(&format!(" image={image} mounted=")));
     ensure!(
-        line.is_some_and(|line| line.contains("assurance=\"enforced\"")),
+        line.is_some_and(|line| line.contains("assurance=enforced")),
         "it is not mounted enforced: {log}"
     );
     Ok(())
@@ -56,10 +56,10 @@ pub(super) fn copy(_: &Task) -> Result<()> {
     let container = Container::start("copies", &sealed()?, &[])?;
     let copied = container.shell("cp /bin/busybox /tmp/copied && /tmp/copied true")?;
     denied(&copied, "/tmp/copied")?;
-    let renamed = container.shell("mv /bin/busybox /bin/renamed && /bin/renamed chmod 700 /bin/renamed")?;
+    let renamed = container.shell("mv /bin/busybox /bin/busybox.renamed && /bin/busybox.renamed chmod 700 /bin/busybox.renamed")?;
     // The shell was found by the name that is gone now.
     ensure!(renamed.status.success(), "{renamed:?}");
-    let still = container.exec(&["/bin/renamed", "cat", "/name"])?;
+    let still = container.exec(&["/bin/busybox.renamed", "cat", "/name"])?;
     ensure!(succeeded(&still).as_deref() == Some(SEALED), "{still:?}");
     Ok(())
 }
