@@ -82,7 +82,14 @@ impl Bases {
         hasher.update(store.path().as_os_str().as_encoded_bytes());
         let prefix = format!("{}-", &hasher.finish_blob().hex()[..12]);
         let (making, known) = (Mutex::default(), Mutex::default());
-        Ok(Self { directory: directory.to_owned(), prefix, making, known, observer: OnceLock::new(), metrics })
+        Ok(Self {
+            directory: directory.to_owned(),
+            prefix,
+            making,
+            known,
+            observer: OnceLock::new(),
+            metrics,
+        })
     }
 
     /// Has `observer` hear of each mount that is made. Only the first one is heard.

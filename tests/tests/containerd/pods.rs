@@ -1,8 +1,8 @@
 //! What a kubelet asks of containerd, from a pull to a removal.
 
-use sealpack_test_cri::{Client, messages::UInt64Value};
 use crate::{can_run, registry};
 use anyhow::{Context, Result, ensure};
+use sealpack_test_cri::{Client, messages::UInt64Value};
 use sealpack_tests::containerd::{Containerd, Enclosure, Engine, Served, Setting, images};
 use sealpack_tests::registry::Registry;
 use std::time::{Duration, Instant};
@@ -51,8 +51,7 @@ fn figures(client: &mut Client, container: &str) -> Result<()> {
         let used = images.used_bytes.context("how much images take is not told")?.value;
         let mountpoint = images.filesystem.context("which filesystem is not told")?.mountpoint;
         ensure!(!mountpoint.is_empty(), "images are on no filesystem");
-        let is_told =
-            |value: Option<_>| value.is_some_and(|value: UInt64Value| value.value > 0);
+        let is_told = |value: Option<_>| value.is_some_and(|value: UInt64Value| value.value > 0);
         if is_told(memory) && is_told(written) && used > 0 {
             // A busybox of 2 MB in two images, and no more.
             ensure!(used < 16 << 20, "images take {used} bytes");

@@ -47,6 +47,10 @@ pub const LIBRARY: &str = "libc.so.6";
 /// The packages that the image has besides. containerd wants runc too, which Debian's is not what runs under a policy.
 const PACKAGES: [&str; 3] = ["containerd", "crun", "libyajl2"];
 
+/// What `docs/containerd.md` has installed.
+const SERVICE: &str = include_str!("../../../../../contrib/systemd/sealpack-snapshotter.service");
+const SOCKET: &str = include_str!("../../../../../contrib/systemd/sealpack-snapshotter.socket");
+
 /// The layer with the packages, as an image of one layer, built once and kept.
 ///
 /// # Errors
@@ -70,7 +74,7 @@ pub(super) fn setup(programs: &Programs, certificate: &Path) -> Result<Vec<Entry
     let file = |path: &str, text: &str| Entry::new(path, Member::File(text.into()));
     let certificate = fs::read(certificate).with_context(|| format!("no {}", certificate.display()))?;
     let trust = "etc/sealpack/trust.d";
-    let mut entries = unit("sealpack-snapshotter.service", include_str!("sealpack-snapshotter.service"));
+    let mut entries = unit("sealpack-snapshotter.service", SERVICE);
     entries.push(program("usr/bin/sealpack-snapshotter", &programs.snapshotter)?);
     entries.extend(["etc/sealpack/".to_owned(), format!("{trust}/")].map(|path| directory(&path)));
     for uses in ["packs", "statements"] {
@@ -83,9 +87,12 @@ pub(super) fn setup(programs: &Programs, certificate: &Path) -> Result<Vec<Entry
     entries.push(directory("etc/systemd/network/"));
     entries.push(file("etc/systemd/network/registry.network", include_str!("registry.network")));
     let units = "usr/lib/systemd/system";
+    entries.push(file(&format!("{units}/sealpack-snapshotter.socket"), SOCKET));
     entries.push(file(&format!("{units}/registry.socket"), include_str!("registry.socket")));
     entries.push(file(&format!("{units}/registry.service"), include_str!("registry.service")));
-    for name in ["containerd.service", "systemd-networkd.service", "registry.socket"] {
+    for name in
+        ["containerd.service", "systemd-networkd.service", "registry.socket", "sealpack-snapshotter.socket"]
+    {
         let wanted = format!("etc/systemd/system/multi-user.target.wants/{name}");
         entries.push(Entry::new(wanted, Member::Symlink(format!("/{units}/{name}"))));
     }

@@ -56,7 +56,9 @@ pub(super) fn copy(_: &Task) -> Result<()> {
     let container = Container::start("copies", &sealed()?, &[])?;
     let copied = container.shell("cp /bin/busybox /tmp/copied && /tmp/copied true")?;
     denied(&copied, "/tmp/copied")?;
-    let renamed = container.shell("mv /bin/busybox /bin/busybox.renamed && /bin/busybox.renamed chmod 700 /bin/busybox.renamed")?;
+    let renamed = container.shell(
+        "mv /bin/busybox /bin/busybox.renamed && /bin/busybox.renamed chmod 700 /bin/busybox.renamed",
+    )?;
     // The shell was found by the name that is gone now.
     ensure!(renamed.status.success(), "{renamed:?}");
     let still = container.exec(&["/bin/busybox.renamed", "cat", "/name"])?;
