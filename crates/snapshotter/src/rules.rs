@@ -86,19 +86,26 @@ impl Rules {
         Ok(())
     }
 
-    /// Refuses a container of an image that must not be used. Of one that needs a seal, the seal is kept.
+    /// Refuses a container of an image that must not be used. Of one that needs a seal, the seal is kept; answers with its
+    /// record.
     ///
     /// # Errors
     /// As [`check_layer`](Self::check_layer).
-    pub(crate) fn check_container(&self, store: &Store, image: &ImageOf) -> Result<(), Error> {
-        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(()) };
+    pub(crate) fn check_container(
+        &self,
+        store: &Store,
+        image: &ImageOf,
+    ) -> Result<Option<ImageRecord>, Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(None) };
         if asked.requirement < Requirement::Sealed {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(record) = sealed_record(store, image)? {
-            return judge_stored(store, &record, &asked.gate);
+            judge_stored(store, &record, &asked.gate)?;
+            return Ok(Some(record));
         }
-        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))
+        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
+        sealed_record(store, image)
     }
 
     /// Asks the registry for the image's seals, and the rules what they are worth.
@@ -137,6 +144,14 @@ impl Rules {
             Requirement::Allow => Ok(()),
             _ => Err(Error::Nameless),
         }
+    }
+
+    /// Whether there is an image that these rules want anything of.
+    pub(crate) fn demand_anything(&self) -> Result<bool, Error> {
+        let anchors = self.anchors()?;
+        let rules = anchors.rules();
+        let of_namespaces = rules.namespaces().iter().map(|namespace| namespace.require);
+        Ok(of_namespaces.chain([rules.default_requirement()]).any(|require| require > Requirement::Allow))
     }
 
     fn anchors(&self) -> Result<Anchors, Error> {

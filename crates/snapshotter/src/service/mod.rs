@@ -45,6 +45,7 @@ pub async fn serve(
     let (socket, place) = listener.into_parts();
     let incoming = UnixListenerStream::new(tokio::net::UnixListener::from_std(socket)?);
     let content = Content::new(containerd);
+    snapshotter.ask_of_images(Blobs::new(content.clone(), Handle::current()));
     afterwards::start(&snapshotter, Blobs::new(content.clone(), Handle::current()), Arc::clone(&observer))?;
     let answerer = Answerer::new(Arc::clone(&snapshotter), observer);
     let (stop, is_stopped) = tokio::sync::oneshot::channel::<()>();

@@ -4,12 +4,14 @@
 //! directory where the store has its layer and those below it. The directory is made before its row, and goes
 //! after it: what a kill leaves behind is a directory that no row has, which is swept at the next start.
 
+mod allowed;
 mod apply;
 mod directories;
 mod info;
 mod known;
 mod layers;
 mod lost;
+mod named;
 #[cfg(test)]
 mod tests;
 mod unpacked;
@@ -17,21 +19,22 @@ mod unpacked;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sealpack_store::Store;
 
 pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
+pub use named::{Images, Named};
 pub use unpacked::{Blobs, TakenIn};
 
 use crate::bases::{Based, Bases};
-use crate::chains::{Index, held};
+use crate::chains::Index;
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::metrics::Metrics;
 use crate::mounts::{self, Mount};
-use crate::rules::{ImageOf, Rules};
+use crate::rules::Rules;
 use crate::state::{Change, Kind, Labels, Row, State, Unpacked, Usage};
 use directories::Directories;
 use layers::Below;
@@ -54,6 +57,9 @@ pub struct Snapshotter {
     metrics: Arc<Metrics>,
     /// Who wants to know of layers that containerd has unpacked.
     hears_of_unpacked: Mutex<Option<Sender<()>>>,
+    /// Who knows what images are called.
+    images: OnceLock<Box<dyn Images>>,
+    known_images: Mutex<named::Known>,
 }
 
 /// What there is to say about the snapshots when they are opened.
@@ -145,6 +151,8 @@ impl Snapshotter {
             applies: AtomicBool::new(false),
             metrics,
             hears_of_unpacked: Mutex::default(),
+            images: OnceLock::new(),
+            known_images: Mutex::default(),
         };
         notices.extend(snapshotter.heal()?);
         notices.extend(snapshotter.sweep()?);
@@ -205,7 +213,7 @@ impl Snapshotter {
             layers::below(&state, parent)?
         };
         let is_extraction = kind == Kind::Active && is_extraction(key);
-        self.check_rules(is_extraction, parent, &labels)?;
+        self.check_rules(key, parent, is_extraction.then_some(&labels))?;
         if kind == Kind::Active {
             self.refuse_known(parent, &labels)?;
         }
@@ -231,30 +239,6 @@ impl Snapshotter {
             return Err(error);
         }
         Ok(vec![mount])
-    }
-
-    /// Refuses what the rules are against.
-    fn check_rules(&self, is_extraction: bool, parent: &str, labels: &Labels) -> Result<(), Error> {
-        if is_extraction {
-            let image = ImageOf::of_labels(labels);
-            return image.map_or(Ok(()), |image| self.rules.check_layer(&self.store, &image));
-        }
-        let (image, top) = {
-            let state = self.state();
-            let ancestry = state.ancestry(parent)?;
-            let image = ancestry.iter().find_map(|(_, row)| row.image.clone());
-            (image, ancestry.first().and_then(|(_, row)| row.layered))
-        };
-        match (image, top) {
-            // Nothing to execute comes with it.
-            _ if parent.is_empty() => Ok(()),
-            (Some(image), _) => self.rules.check_container(&self.store, &image),
-            (None, Some(top)) => {
-                let layers = held(&self.store, &top.chain)?.layers;
-                self.rules.check_nameless(&self.store, self.index.image(&self.store, &layers)?.as_ref())
-            }
-            (None, None) => self.rules.check_nameless(&self.store, None),
-        }
     }
 
     /// What to mount for a snapshot that is not committed.

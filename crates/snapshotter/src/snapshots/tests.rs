@@ -6,6 +6,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::Code;
 
+mod names;
+
 struct Machine {
     directory: TempDir,
     snapshotter: Option<Snapshotter>,

@@ -319,6 +319,10 @@ pub const ALL: &[Check] = &[
         "host_containers_run",
         "a sealed image that containerd pulls is run by crun and exec'ed into, enforced, with the layers in the host's own store",
     ),
+    container(
+        "host_containers_pod",
+        "a pod and its container come from sealed images that CRI pulls, enforced; what is copied in it is denied, an unsealed image refused",
+    ),
     container("host_containers_unsealed", "a container of an image without a seal is refused, and says why"),
     container(
         "host_containers_copy",

@@ -35,6 +35,12 @@ pub const REGISTRY: &str = "127.0.0.1:5000";
 /// An image that is sealed, in the [`REGISTRY`]: a shell, and [`PROGRAM`].
 pub const SEALED: &str = "app:1";
 
+/// Another, of which pods are made, and which nobody but containerd pulls.
+pub const POD: &str = "pod:1";
+
+/// The one that keeps a pod, sealed too.
+pub const PAUSE: &str = shells::PAUSE;
+
 /// One that is not.
 pub const UNSEALED: &str = "other:1";
 
@@ -99,7 +105,7 @@ pub(super) fn setup(programs: &Programs, certificate: &Path) -> Result<Vec<Entry
     Ok(entries)
 }
 
-/// A registry with both images, and the seal of one by `key`. Everything is made in `dir`, which is created.
+/// A registry with all images, and the seals of three by `key`. Everything is made in `dir`, which is created.
 ///
 /// # Errors
 /// If the registry does not start, or `sealpack` fails.
@@ -110,16 +116,19 @@ pub(super) fn publish(programs: &Programs, key: &Key, dir: &Path) -> Result<Regi
         command.arg("--store").arg(dir.join("store"));
         command
     };
-    for name in [SEALED, UNSEALED] {
-        let image = image(name, &dir.join(name.replace(':', "-")))?;
-        let target = format!("docker://{}/{name}", registry.host());
-        run(sealpack().args(["copy", &image.source(), &target]))?;
+    for (name, is_sealed) in [(SEALED, true), (POD, true), (PAUSE, true), (UNSEALED, false)] {
+        let image =
+            if name == PAUSE { shells::pause()? } else { image(name, &dir.join(name.replace(':', "-")))? };
+        let host = registry.host();
+        run(sealpack().args(["copy", &image.source(), &format!("docker://{host}/{name}")]))?;
+        if is_sealed {
+            let mut seal = sealpack();
+            seal.args(["seal", &format!("{host}/{name}"), "--pull", "--push"]);
+            // The host has it by another name than this machine.
+            seal.args(["--name", &format!("{REGISTRY}/{name}")]);
+            run(with_key(&mut seal, key))?;
+        }
     }
-    let mut seal = sealpack();
-    seal.args(["seal", &format!("{}/{SEALED}", registry.host()), "--pull", "--push"]);
-    // The host has it by another name than this machine.
-    seal.args(["--name", &format!("{REGISTRY}/{SEALED}")]);
-    run(with_key(&mut seal, key))?;
     Ok(registry)
 }
 

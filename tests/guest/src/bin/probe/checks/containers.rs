@@ -2,8 +2,10 @@
 
 use super::{read, stdout};
 use anyhow::{Context, Result, ensure};
-use sealpack_guest::host::containers::{LIBRARY, PROGRAM, REGISTRY, SEALED, UNSEALED};
+use sealpack_guest::host::containers::{LIBRARY, PAUSE, POD, PROGRAM, REGISTRY, SEALED, UNSEALED};
 use sealpack_guest::host::task::Task;
+use sealpack_guest::report::Row;
+use sealpack_test_cri::Client;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -12,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// What a shell ends with when a program that is there cannot be executed.
 const NOT_EXECUTABLE: i32 = 126;
+
+/// Where containerd listens.
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
 /// The size of a page.
 const PAGE_BYTES: u64 = 4096;
@@ -29,11 +34,41 @@ pub(super) fn run(_: &Task) -> Result<()> {
     // The shared library is of a signed device, too.
     let said = container.exec(&[PROGRAM, "0"])?;
     ensure!(said.status.success(), "{said:?}");
+    mounted_enforced(&image)
+}
+
+/// As a kubelet does it: the seals are found by the names that CRI says.
+pub(super) fn pod(_: &Task) -> Result<()> {
+    let mut client = Client::connect(Path::new(CONTAINERD), "/checks", Path::new("/run/sealpack-checks"))?;
+    let image = format!("{REGISTRY}/{POD}");
+    client.pull(&image)?;
+    let pod = client.run_pod("pod")?;
+    let container = client.create(&pod, "one", &image, &[PROGRAM, "3600"])?;
+    client.start(&container)?;
+    for image in [&image, &format!("{REGISTRY}/{PAUSE}")] {
+        mounted_enforced(image)?;
+    }
+    let said = client.execute(&container, &["/bin/cat", "/name"])?;
+    ensure!(said.exit_code == 0 && said.stdout == POD.as_bytes(), "{said:?}");
+    let said =
+        client.execute(&container, &["/bin/sh", "-c", "cp /bin/busybox /tmp/in-pod && /tmp/in-pod true"])?;
+    let why = String::from_utf8_lossy(&said.stderr).into_owned();
+    ensure!(said.exit_code == NOT_EXECUTABLE && why.contains("Permission denied"), "{said:?}");
+    denied_by_kernel("/tmp/in-pod")?;
+    let refused = client.pull(&format!("{REGISTRY}/{UNSEALED}"));
+    let why = format!("{:#}", refused.err().context("an unsealed image is pulled")?);
+    ensure!(why.contains("FailedPrecondition") && why.contains("needs a seal"), "it says {why}");
+    client.remove(&container)?;
+    client.remove_pod(&pod)
+}
+
+/// That the snapshotter has said so of an image.
+fn mounted_enforced(image: &str) -> Result<()> {
     let log = stdout("journalctl", &["--unit=sealpack-snapshotter", "--output=cat"])?;
     let line = log.lines().find(|line| line.contains(&format!(" image={image} mounted=")));
     ensure!(
-        line.is_some_and(|line| line.contains("assurance=enforced")),
-        "it is not mounted enforced: {log}"
+        line.is_some_and(|line| line.ends_with("assurance=enforced")),
+        "{image} is not mounted enforced: {log}"
     );
     Ok(())
 }
@@ -68,15 +103,77 @@ pub(super) fn copy(_: &Task) -> Result<()> {
 
 /// From a filesystem that says nothing against executing.
 pub(super) fn bind(_: &Task) -> Result<()> {
-    let image = sealed()?;
+    denied(&brought(&sealed()?)?, "/brought/program")
+}
+
+/// What comes of a program that a bind mount brings, which can be read in the container.
+fn brought(image: &str) -> Result<Output> {
     let place = Path::new("/run/sealpack-brought");
     fs::create_dir_all(place)?;
     stdout("mount", &["-t", "tmpfs", "-o", "exec,suid,dev", "brought", "/run/sealpack-brought"])?;
     let _mounted = Unmounted("/run/sealpack-brought");
     fs::copy("/usr/bin/true", place.join("program"))?;
     let mount = "type=bind,src=/run/sealpack-brought,dst=/brought,options=rbind:ro";
-    let container = Container::start("brings", &image, &["--mount", mount])?;
-    denied(&container.shell("cat /brought/program >/dev/null && /brought/program")?, "/brought/program")
+    let container = Container::start("brings", image, &["--mount", mount])?;
+    container.shell("cat /brought/program >/dev/null && /brought/program")
+}
+
+/// For the demo: a container of a sealed image, and what is tried with it.
+pub(crate) fn rows() -> Result<Vec<Row>> {
+    let row = |tried: &str, said: String, explained: &str| Row {
+        tried: tried.to_owned(),
+        said,
+        explained: explained.to_owned(),
+    };
+    let image = sealed()?;
+    let container = Container::start("shown", &image, &[])?;
+    mounted_enforced(&image)?;
+    let run = container.shell("cat /name")?;
+    let copied = container.shell("cp /bin/busybox /tmp/copied && /tmp/copied true")?;
+    let unsealed = pulled(UNSEALED)?;
+    let refused = ctr(&arguments(&["--rm"], &unsealed, "unsealed", &["/bin/sh", "-c", "cat /name"]))?;
+    Ok(vec![
+        row(
+            "ctr pulls a sealed image, and runs a shell in a container of it",
+            if run.status.success() { "runs".to_owned() } else { ending(&run) },
+            "sealpack-snapshotter: the image is mounted enforced, its layers are in the host's own store",
+        ),
+        row(
+            "a copy of that shell, in the container",
+            ending(&copied),
+            "the policy: no signed device has the copy",
+        ),
+        row(
+            "a program that a bind mount brings into a container",
+            ending(&brought(&image)?),
+            "the policy: no signed device has it",
+        ),
+        row(
+            "a container of an image without a seal",
+            refusal(&refused),
+            "the rules of the host's trust store, which containerd hears from the snapshotter",
+        ),
+    ])
+}
+
+/// What `ctr` says of the snapshotter's refusal.
+fn refusal(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match said.split_once("needs a seal") {
+        _ if output.status.success() => "runs".to_owned(),
+        Some(_) => "refused: it needs a seal".to_owned(),
+        None => said,
+    }
+}
+
+/// How a shell says that a program did not run: behind the last colon.
+fn ending(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match said.trim().rsplit(": ").next() {
+        _ if output.status.success() => "runs".to_owned(),
+        Some("Permission denied") => "EACCES: Permission denied".to_owned(),
+        _ => said,
+    }
 }
 
 /// What the page cache has of a pack is there once, whoever maps it.
@@ -131,6 +228,10 @@ fn denied(output: &Output, program: &str) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(said.contains(&format!("{program}: Permission denied")), "{output:?}");
     ensure!(output.status.code() == Some(NOT_EXECUTABLE), "{output:?}");
+    denied_by_kernel(program)
+}
+
+fn denied_by_kernel(program: &str) -> Result<()> {
     let wanted = format!("path=\"{program}\"");
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {

@@ -2,7 +2,7 @@
 
 mod attacks;
 mod boots;
-mod containers;
+pub(crate) mod containers;
 mod fallback;
 mod keeping;
 mod modules;
@@ -32,6 +32,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_policy_update" => updates::policy,
         "host_revocation_survives_reboot" => updates::survives,
         "host_containers_run" => containers::run,
+        "host_containers_pod" => containers::pod,
         "host_containers_unsealed" => containers::unsealed,
         "host_containers_copy" => containers::copy,
         "host_containers_bind" => containers::bind,
