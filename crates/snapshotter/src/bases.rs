@@ -119,10 +119,7 @@ impl Bases {
 
     /// Mounts a chain, which must be held, unless it is.
     pub(crate) fn mount(&self, store: &Store, index: &Index, chain: &ChainId) -> Result<PathBuf, Error> {
-        let one = {
-            let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(making.entry(*chain).or_default())
-        };
+        let one = self.one(chain);
         let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = self.known(chain)
             && (known.is_sealed || !has_seal(store, index, chain)?)
@@ -137,6 +134,20 @@ impl Bases {
         let known = Known { path: path.clone(), is_sealed: record.statement.is_some() };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(*chain, known);
         Ok(path)
+    }
+
+    /// Makes the image of a chain, which must be held, without mounting it.
+    pub(crate) fn make_image(&self, store: &Store, index: &Index, chain: &ChainId) -> Result<(), Error> {
+        let one = self.one(chain);
+        let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = store.lock(LockKind::Shared, WAIT)?;
+        image(store, index, chain).map(drop)
+    }
+
+    /// What whoever makes something of a chain holds.
+    fn one(&self, chain: &ChainId) -> Arc<Mutex<()>> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(making.entry(*chain).or_default())
     }
 
     /// Mounts an image, unless it is mounted there.

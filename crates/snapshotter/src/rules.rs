@@ -160,7 +160,7 @@ impl Rules {
 
     /// What the rules say of a name; `None` for what is no name, such as the digest of an image that has none.
     fn asked(&self, store: &Store, reference: &str) -> Result<Option<Asked>, Error> {
-        let Ok(reference) = reference.parse::<Reference>() else {
+        let Some(reference) = name(reference) else {
             return self.check_nameless(store, None).map(|()| None);
         };
         let anchors = self.anchors()?;
@@ -178,6 +178,11 @@ impl Rules {
     }
 }
 
+/// A name of an image: CRI has each under its config's digest, too, which would be the tag of a repository `sha256`.
+pub(crate) fn name(text: &str) -> Option<Reference> {
+    text.parse::<BlobDigest>().is_err().then(|| text.parse().ok()).flatten()
+}
+
 /// A name, and what there is to say of it.
 struct Asked {
     reference: Reference,
@@ -187,7 +192,7 @@ struct Asked {
 
 /// The image's record under its name, if it has a seal there.
 fn sealed_record(store: &Store, image: &ImageOf) -> Result<Option<ImageRecord>, Error> {
-    let Ok(reference) = image.reference.parse::<Reference>() else { return Ok(None) };
+    let Some(reference) = name(&image.reference) else { return Ok(None) };
     let record = store.image(&reference.to_string())?;
     Ok(record.filter(|record| record.manifest == image.manifest && record.statement.is_some()))
 }

@@ -57,6 +57,8 @@ pub struct Snapshotter {
     metrics: Arc<Metrics>,
     /// Who wants to know of layers that containerd has unpacked.
     hears_of_unpacked: Mutex<Option<Sender<()>>>,
+    /// Who wants to know of layers that were committed.
+    hears_of_committed: Mutex<Option<Sender<String>>>,
     /// Who knows what images are called.
     images: OnceLock<Box<dyn Images>>,
     known_images: Mutex<named::Known>,
@@ -151,6 +153,7 @@ impl Snapshotter {
             applies: AtomicBool::new(false),
             metrics,
             hears_of_unpacked: Mutex::default(),
+            hears_of_committed: Mutex::default(),
             images: OnceLock::new(),
             known_images: Mutex::default(),
         };
@@ -167,6 +170,11 @@ impl Snapshotter {
     /// Has `sender` hear when there may be more in [`unpacked`](Self::unpacked).
     pub fn tell_of_unpacked(&self, sender: Sender<()>) {
         *self.hears_of_unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+
+    /// Has `sender` hear of each snapshot of a layer that is committed, of which containers may be made soon.
+    pub fn tell_of_committed(&self, sender: Sender<String>) {
+        *self.hears_of_committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     }
 
     /// What is counted.
@@ -241,6 +249,21 @@ impl Snapshotter {
         Ok(vec![mount])
     }
 
+    /// Makes what the first container on a snapshot's layers needs, if no snapshot is on it: then it may be an image's
+    /// highest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::ChainLost`]; of the store.
+    pub fn make_ready(&self, name: &str) -> Result<(), Error> {
+        let _holding = self.hold();
+        let layered = {
+            let state = self.state();
+            let is_below_another = state.rows().any(|(_, row)| row.parent == name);
+            state.get(name)?.layered.filter(|_| !is_below_another)
+        };
+        layered.map_or(Ok(()), |layered| self.bases.make_image(&self.store, &self.index, &layered.chain))
+    }
+
     /// What to mount for a snapshot that is not committed.
     ///
     /// # Errors
@@ -302,6 +325,12 @@ impl Snapshotter {
         {
             // Whoever does not hear it finds it at the next start.
             _ = hears.send(());
+        }
+        if layered.is_some()
+            && let Some(hears) = &*self.hears_of_committed.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            // Without one, the first container waits a little longer.
+            _ = hears.send(name.to_owned());
         }
         // What is not removed now is swept.
         layered.map_or(Ok(()), |_| self.directories.remove(active.id).or(Ok(())))

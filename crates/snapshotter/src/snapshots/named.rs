@@ -19,7 +19,7 @@ use sealpack_oci::transport::ImageSource;
 
 use super::Snapshotter;
 use crate::error::Error;
-use crate::rules::ImageOf;
+use crate::rules::{ImageOf, name};
 
 /// What a containerd calls images.
 pub trait Images: Send + Sync {
@@ -68,7 +68,7 @@ impl Snapshotter {
         known.retain(|target, _| named.iter().any(|named| named.target.digest == *target));
         let mut found = Vec::new();
         for named in &named {
-            let Ok(reference) = named.reference.parse::<Reference>() else { continue };
+            let Some(reference) = name(&named.reference) else { continue };
             if !known.contains_key(&named.target.digest) {
                 let source = InContainerd { images: images.as_ref(), namespace, named };
                 // Of what is not there, or is no image for this machine, no container is made.

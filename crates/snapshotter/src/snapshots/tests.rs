@@ -4,6 +4,7 @@ use sealpack_store::Store;
 use tempfile::TempDir;
 
 use super::*;
+use crate::chains::held;
 use crate::error::Code;
 
 mod names;
@@ -344,6 +345,29 @@ fn an_applied_layer_is_the_stores_and_known_to_whoever_asks_for_its_chain() {
     machine.remove(&theirs).unwrap();
     machine.sweep().unwrap();
     assert_eq!(machine.store().held_chains().unwrap(), []);
+}
+
+#[test]
+fn the_image_of_an_images_highest_layer_is_made_before_anybody_asks() {
+    let machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let (hears, committed) = std::sync::mpsc::channel();
+    machine.tell_of_committed(hears);
+    let (lower, _) = pulled(&machine, "", &tar("base", &[1; 5000]), &opened);
+    let (upper, chain) = pulled(&machine, &lower, &tar("top", &[2; 5000]), &opened);
+    for name in committed.try_iter() {
+        machine.make_ready(&name).unwrap();
+    }
+    let store = machine.store();
+    let chains = store.held_chains().unwrap();
+    let ready: Vec<String> = chains
+        .iter()
+        .filter(|id| held(&store, id).unwrap().metadata_image.is_some())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ready, [chain]);
+    machine.remove(&upper).unwrap();
+    assert_eq!(code(machine.make_ready(&upper)), Code::NotFound);
 }
 
 #[test]

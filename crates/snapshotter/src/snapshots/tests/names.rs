@@ -78,6 +78,7 @@ fn layers_without_a_name_are_judged_by_what_containerd_calls_exactly_these() {
     let mut has = Has::default()
         .with("docker.io/good/base:1", &[&base])
         .with("docker.io/bad/app:1", &[&base, &top])
+        .with(&format!("sha256:{}", "ab".repeat(32)), &[&base, &top])
         .with("docker.io/good/damaged:1", &[&base, &top])
         .with("docker.io/good/turned:1", &[&top, &base]);
     // Its config is gone.
@@ -93,6 +94,9 @@ fn layers_without_a_name_are_judged_by_what_containerd_calls_exactly_these() {
     container("ns", &lower).unwrap();
     let refused = container("ns", &upper).unwrap_err();
     assert!(refused.to_string().contains("docker.io/bad/app:1"), "{refused}");
+    set(&machine, &GOOD_AND_BAD.replace("\"sealed\"", "\"allow\""));
+    assert!(container("ns", &upper).is_err(), "its digest, under which CRI has it too, is no name");
+    set(&machine, GOOD_AND_BAD);
     assert!(matches!(container("other", &lower), Err(Error::Nameless)), "that one has no images");
     // A rule for some images counts, whoever brought them.
     set(&machine, "[[namespace]]\nprefix = \"docker.io/bad/\"\nrequire = \"refuse\"\n");

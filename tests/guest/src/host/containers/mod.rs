@@ -88,6 +88,8 @@ pub(super) fn setup(programs: &Programs, certificate: &Path) -> Result<Vec<Entry
         entries.push(Entry::new(format!("{trust}/{uses}/site.crt"), Member::File(certificate.clone())));
     }
     entries.push(file(&format!("{trust}/rules.toml"), include_str!("rules.toml")));
+    // Pods get a copy of it.
+    entries.push(file("etc/resolv.conf", ""));
     entries.push(directory("etc/containerd/"));
     entries.push(file("etc/containerd/config.toml", include_str!("config.toml")));
     entries.push(directory("etc/systemd/network/"));

@@ -24,10 +24,11 @@ const PAGE_BYTES: u64 = 4096;
 /// Pulled by containerd; with the seal, run, exec'ed into, and all of it from signed devices under the policy.
 pub(super) fn run(_: &Task) -> Result<()> {
     let image = sealed()?;
-    let shown = stdout("sealpack", &["inspect", &image, "--json"])?;
-    ensure!(shown.contains("\"seal\""), "the image has no seal: {shown}");
     let said = stdout("ctr", &arguments(&["--rm"], &image, "one", &["/bin/sh", "-c", "cat /name"]))?;
     ensure!(said == SEALED, "it says {said}");
+    // The seal came for the first container, by the name that containerd has for the layers.
+    let shown = stdout("sealpack", &["inspect", &image, "--json"])?;
+    ensure!(shown.contains("\"seal\""), "the image has no seal: {shown}");
     let container = Container::start("two", &image, &[])?;
     let said = container.exec(&["/bin/sh", "-c", "cat /name; echo; id -u"])?;
     ensure!(succeeded(&said) == Some(format!("{SEALED}\n0")), "{said:?}");
@@ -57,7 +58,7 @@ pub(super) fn pod(_: &Task) -> Result<()> {
     denied_by_kernel("/tmp/in-pod")?;
     let refused = client.pull(&format!("{REGISTRY}/{UNSEALED}"));
     let why = format!("{:#}", refused.err().context("an unsealed image is pulled")?);
-    ensure!(why.contains("FailedPrecondition") && why.contains("needs a seal"), "it says {why}");
+    ensure!(why.contains("FailedPrecondition") && why.contains("must be sealed"), "it says {why}");
     client.remove(&container)?;
     client.remove_pod(&pod)
 }
@@ -79,7 +80,7 @@ pub(super) fn unsealed(_: &Task) -> Result<()> {
     let output = ctr(&arguments(&["--rm"], &image, "unsealed", &["/bin/sh", "-c", "cat /name"]))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success(), "it runs: {output:?}");
-    ensure!(said.contains("failed precondition") && said.contains("needs a seal"), "it says {said}");
+    ensure!(said.contains("failed precondition") && said.contains("must be sealed"), "it says {said}");
     let output = Command::new("sealpack").args(["pull", &image]).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!output.status.success() && said.contains("no seal"), "sealpack says {said}");
@@ -159,9 +160,9 @@ pub(crate) fn rows() -> Result<Vec<Row>> {
 /// What `ctr` says of the snapshotter's refusal.
 fn refusal(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    match said.split_once("needs a seal") {
+    match said.split_once("must be sealed") {
         _ if output.status.success() => "runs".to_owned(),
-        Some(_) => "refused: it needs a seal".to_owned(),
+        Some(_) => "refused: it must be sealed".to_owned(),
         None => said,
     }
 }
@@ -244,11 +245,9 @@ fn denied_by_kernel(program: &str) -> Result<()> {
     }
 }
 
-/// The sealed image's name, once containerd has its layers and the store its seal.
+/// The sealed image's name, once containerd has it.
 fn sealed() -> Result<String> {
-    let image = pulled(SEALED)?;
-    stdout("sealpack", &["pull", &image])?;
-    Ok(image)
+    pulled(SEALED)
 }
 
 /// An image's name, once containerd has it.
