@@ -1,10 +1,11 @@
 //! Which containers and layers the rules of the trust store allow.
 
 use sealpack_format::DiffId;
-use sealpack_store::ImageRecord;
+use sealpack_store::{ChainId, ImageRecord};
 
 use super::Snapshotter;
 use super::apply::namespace_of;
+use super::unpacked::chain_of_name;
 use crate::chains::held;
 use crate::error::Error;
 use crate::rules::ImageOf;
@@ -32,54 +33,53 @@ impl Snapshotter {
             let image = ancestry.iter().find_map(|(_, row)| row.image.clone());
             (image, ancestry.first().and_then(|(_, row)| row.layered))
         };
+        // Of layers that are directories, containerd's name for the snapshot says which they are.
+        let Some(chain) = top.map(|top| top.chain).or_else(|| chain_of_name(parent)) else {
+            return match image {
+                Some(image) => self.rules.check_container(&self.store, &image).map(drop),
+                None => self.rules.check_nameless(&self.store, None),
+            };
+        };
+        // Directories are no sealed image of the store's.
         let layers = top.map(|top| held(&self.store, &top.chain)).transpose()?.map(|chain| chain.layers);
-        let Some(layers) = layers else { return self.judge_directory(image.as_ref()) };
+        let record = layers.map(|layers| self.index.image(&self.store, &layers)).transpose()?.flatten();
+        let container = Container { namespace: namespace_of(key), chain, record };
         match image {
-            Some(image) => self.judge_known(key, &image, &layers),
-            None => self.judge_nameless(key, &layers),
-        }
-    }
-
-    /// A container on changes that were committed on layers that came in as `image`.
-    fn judge_directory(&self, image: Option<&ImageOf>) -> Result<(), Error> {
-        match image {
-            Some(image) => self.rules.check_container(&self.store, image).map(drop),
-            None => self.rules.check_nameless(&self.store, None),
+            Some(image) => self.judge_known(&container, &image),
+            None => self.judge_nameless(&container),
         }
     }
 
     /// A container on layers that came in as those of `image`, which may have others above them.
-    fn judge_known(&self, key: &str, image: &ImageOf, layers: &[DiffId]) -> Result<(), Error> {
+    fn judge_known(&self, container: &Container<'_>, image: &ImageOf) -> Result<(), Error> {
         let refusal = match self.rules.check_container(&self.store, image) {
-            Ok(Some(sealed)) if !has_layers(&sealed, layers) => Error::Nameless,
+            Ok(Some(sealed)) if chain_of(&sealed) != Some(container.chain) => Error::Nameless,
             Err(refusal @ Error::Refused { .. }) => refusal,
             other => return other.map(drop),
         };
-        let names = self.images_of(namespace_of(key), layers)?;
+        let names = self.images_of(container.namespace, &container.chain)?;
         let others: Vec<ImageOf> = names.into_iter().filter(|other| other != image).collect();
         match (self.judge_names(&others), refusal) {
             (Judged::Good, _) => Ok(()),
             (Judged::Refused(refusal), Error::Nameless) => Err(refusal),
-            (Judged::None, Error::Nameless) => self.check_sealed_or_nameless(layers),
+            (Judged::None, Error::Nameless) => {
+                self.rules.check_nameless(&self.store, container.record.as_ref())
+            }
             (_, refusal) => Err(refusal),
         }
     }
 
     /// A container on layers that came in without a name.
-    fn judge_nameless(&self, key: &str, layers: &[DiffId]) -> Result<(), Error> {
-        let has_seal = self.index.image(&self.store, layers)?.is_some_and(|image| image.statement.is_some());
+    fn judge_nameless(&self, container: &Container<'_>) -> Result<(), Error> {
+        let has_seal = container.record.as_ref().is_some_and(|record| record.statement.is_some());
         if has_seal || !self.rules.demand_anything()? {
-            return self.check_sealed_or_nameless(layers);
+            return self.rules.check_nameless(&self.store, container.record.as_ref());
         }
-        match self.judge_names(&self.images_of(namespace_of(key), layers)?) {
+        match self.judge_names(&self.images_of(container.namespace, &container.chain)?) {
             Judged::Good => Ok(()),
             Judged::Refused(refusal) => Err(refusal),
-            Judged::None => self.check_sealed_or_nameless(layers),
+            Judged::None => self.rules.check_nameless(&self.store, container.record.as_ref()),
         }
-    }
-
-    fn check_sealed_or_nameless(&self, layers: &[DiffId]) -> Result<(), Error> {
-        self.rules.check_nameless(&self.store, self.index.image(&self.store, layers)?.as_ref())
     }
 
     /// What the rules say of names. One that is good is enough: which of them a client means, it does not say.
@@ -96,6 +96,16 @@ impl Snapshotter {
     }
 }
 
+/// A container that is to be made.
+struct Container<'a> {
+    /// Of containerd's.
+    namespace: &'a str,
+    /// What it is on.
+    chain: ChainId,
+    /// The image of the store's that consists of that.
+    record: Option<ImageRecord>,
+}
+
 /// What became of some names.
 enum Judged {
     /// There is none.
@@ -106,6 +116,7 @@ enum Judged {
     Refused(Error),
 }
 
-fn has_layers(record: &ImageRecord, layers: &[DiffId]) -> bool {
-    record.layers.iter().map(|layer| layer.diff_id).eq(layers.iter().copied())
+fn chain_of(record: &ImageRecord) -> Option<ChainId> {
+    let layers: Vec<DiffId> = record.layers.iter().map(|layer| layer.diff_id).collect();
+    ChainId::of(&layers)
 }

@@ -16,6 +16,7 @@ use sealpack_oci::image::resolve;
 use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::transport::ImageSource;
+use sealpack_store::ChainId;
 
 use super::Snapshotter;
 use crate::error::Error;
@@ -51,8 +52,8 @@ pub struct Named {
     pub target: Descriptor,
 }
 
-/// What images consist of, by the digest of what their names mean: the manifest for this machine, and the layers.
-pub(super) type Known = HashMap<BlobDigest, (BlobDigest, Vec<DiffId>)>;
+/// What images consist of, by the digest of what their names mean: the manifest for this machine, and the chain of its layers.
+pub(super) type Known = HashMap<BlobDigest, (BlobDigest, ChainId)>;
 
 impl Snapshotter {
     /// Has `images` asked for the names of layers that came without. Only the first one is asked.
@@ -60,8 +61,8 @@ impl Snapshotter {
         _ = self.images.set(Box::new(images));
     }
 
-    /// The images that have exactly these layers: those with a tag first, as they have most to say for themselves.
-    pub(super) fn images_of(&self, namespace: &str, layers: &[DiffId]) -> Result<Vec<ImageOf>, Error> {
+    /// The images that consist of exactly the layers of a chain: those with a tag first, as they have most to say for themselves.
+    pub(super) fn images_of(&self, namespace: &str, chain: &ChainId) -> Result<Vec<ImageOf>, Error> {
         let Some(images) = self.images.get() else { return Ok(Vec::new()) };
         let named = images.named(namespace).map_err(Error::Content)?;
         let mut known = self.known_images.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,11 +74,12 @@ impl Snapshotter {
                 let source = InContainerd { images: images.as_ref(), namespace, named };
                 // Of what is not there, or is no image for this machine, no container is made.
                 let Ok(image) = resolve(&source, &Platform::host()) else { continue };
-                let layers = image.layers.iter().map(|layer| layer.diff_id).collect();
-                known.insert(named.target.digest, (image.manifest.digest, layers));
+                let layers: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
+                let Some(chain) = ChainId::of(&layers) else { continue };
+                known.insert(named.target.digest, (image.manifest.digest, chain));
             }
             let (manifest, of) = &known[&named.target.digest];
-            if of == layers {
+            if of == chain {
                 let image = ImageOf { reference: named.reference.clone(), manifest: *manifest };
                 found.push((reference.tag().is_none(), image));
             }

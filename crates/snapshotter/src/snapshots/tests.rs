@@ -562,6 +562,27 @@ fn a_directory_stays_for_the_snapshots_that_are_mounted_with_it() {
 }
 
 #[test]
+fn the_mount_below_a_directory_stays_for_the_snapshots_that_are_mounted_with_both() {
+    let machine = Machine::new();
+    let layers = [tar("base", &[1; 5000]), tar("top", &[2; 5000])];
+    let lower = unpacked(&machine, "", &layers[0]);
+    let upper = unpacked(&machine, &lower, &layers[1]);
+    let has = Has(layers.to_vec());
+    assert_eq!(machine.take_in_unpacked(&lower, &has).unwrap(), TakenIn::Done);
+    {
+        let mut state = machine.state();
+        let row = Row::new(state.new_id(), Kind::Active, upper.clone(), Labels::new());
+        state.change(Change::default().put("ns/9/container", row)).unwrap();
+    }
+    let chain = |name: &str| unpacked::chain_of_name(name).unwrap();
+    let mounted = || layers::mounted(&machine.state());
+    assert_eq!(machine.take_in_unpacked(&upper, &has).unwrap(), TakenIn::Done);
+    assert_eq!(mounted(), [chain(&lower), chain(&upper)].into());
+    machine.remove("ns/9/container").unwrap();
+    assert_eq!(mounted(), [chain(&upper)].into());
+}
+
+#[test]
 fn a_blob_that_is_another_layer_than_containerd_says_leaves_the_directory() {
     struct Lies(Vec<u8>, Vec<u8>);
     impl Blobs for Lies {
