@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod disk;
+pub mod esp;
 pub mod image;
 pub mod initramfs;
 pub mod keep;
