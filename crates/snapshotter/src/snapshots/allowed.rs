@@ -61,7 +61,7 @@ impl Snapshotter {
         let others: Vec<ImageOf> = names.into_iter().filter(|other| other != image).collect();
         match (self.judge_names(&others), refusal) {
             (Judged::Good, _) => Ok(()),
-            (Judged::Refused(refusal), Error::Nameless) => Err(refusal),
+            (Judged::Refused(refusal), Error::Nameless) => Err(*refusal),
             (Judged::None, Error::Nameless) => {
                 self.rules.check_nameless(&self.store, container.record.as_ref())
             }
@@ -77,7 +77,7 @@ impl Snapshotter {
         }
         match self.judge_names(&self.images_of(container.namespace, &container.chain)?) {
             Judged::Good => Ok(()),
-            Judged::Refused(refusal) => Err(refusal),
+            Judged::Refused(refusal) => Err(*refusal),
             Judged::None => self.rules.check_nameless(&self.store, container.record.as_ref()),
         }
     }
@@ -88,7 +88,7 @@ impl Snapshotter {
         for image in images {
             match self.rules.check_container(&self.store, image) {
                 Ok(_) => return Judged::Good,
-                Err(refusal) if matches!(judged, Judged::None) => judged = Judged::Refused(refusal),
+                Err(refusal) if matches!(judged, Judged::None) => judged = Judged::Refused(Box::new(refusal)),
                 Err(_) => {}
             }
         }
@@ -113,7 +113,7 @@ enum Judged {
     /// One is good.
     Good,
     /// None is; this is said of the first.
-    Refused(Error),
+    Refused(Box<Error>),
 }
 
 fn chain_of(record: &ImageRecord) -> Option<ChainId> {

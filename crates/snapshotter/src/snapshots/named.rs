@@ -5,6 +5,7 @@
 //! are in its content store.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Read};
 use std::sync::PoisonError;
 
@@ -70,23 +71,29 @@ impl Snapshotter {
         let mut found = Vec::new();
         for named in &named {
             let Some(reference) = name(&named.reference) else { continue };
-            if !known.contains_key(&named.target.digest) {
-                let source = InContainerd { images: images.as_ref(), namespace, named };
+            let made_of = match known.entry(named.target.digest) {
+                Entry::Occupied(known) => *known.get(),
                 // Of what is not there, or is no image for this machine, no container is made.
-                let Ok(image) = resolve(&source, &Platform::host()) else { continue };
-                let layers: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
-                let Some(chain) = ChainId::of(&layers) else { continue };
-                known.insert(named.target.digest, (image.manifest.digest, chain));
-            }
-            let (manifest, of) = &known[&named.target.digest];
-            if of == chain {
-                let image = ImageOf { reference: named.reference.clone(), manifest: *manifest };
+                Entry::Vacant(place) => match consists(images.as_ref(), namespace, named) {
+                    Some(made_of) => *place.insert(made_of),
+                    None => continue,
+                },
+            };
+            if made_of.1 == *chain {
+                let image = ImageOf { reference: named.reference.clone(), manifest: made_of.0 };
                 found.push((reference.tag().is_none(), image));
             }
         }
         found.sort_by_key(|(is_without_tag, _)| *is_without_tag);
         Ok(found.into_iter().map(|(_, image)| image).collect())
     }
+}
+
+/// The manifest of an image for this machine, and the chain of its layers; `None` for what is none.
+fn consists(images: &dyn Images, namespace: &str, named: &Named) -> Option<(BlobDigest, ChainId)> {
+    let image = resolve(&InContainerd { images, namespace, named }, &Platform::host()).ok()?;
+    let layers: Vec<DiffId> = image.layers.iter().map(|layer| layer.diff_id).collect();
+    Some((image.manifest.digest, ChainId::of(&layers)?))
 }
 
 /// An image in containerd's content store, without its layers, which need not be there.
