@@ -5,6 +5,7 @@ mod disk;
 mod input;
 mod keep;
 mod push;
+mod refuse;
 mod status;
 mod upgrade;
 
@@ -34,7 +35,8 @@ use crate::error::CommandResult;
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
   sealpack host upgrade
-  sealpack host keep")]
+  sealpack host keep
+  sealpack host refuse")]
 pub(crate) struct Host {
     #[command(subcommand)]
     command: HostCommand,
@@ -52,6 +54,7 @@ enum HostCommand {
     Upgrade(Box<upgrade::Upgrade>),
     Switch(Box<upgrade::Switch>),
     Rollback(upgrade::Rollback),
+    Refuse(refuse::Refuse),
 }
 
 impl Host {
@@ -67,6 +70,7 @@ impl Host {
             HostCommand::Upgrade(command) => command.run(context),
             HostCommand::Switch(command) => command.run(context),
             HostCommand::Rollback(command) => command.run(context),
+            HostCommand::Refuse(command) => command.run(context),
         }
     }
 }
