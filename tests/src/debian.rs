@@ -83,6 +83,7 @@ pub const FOR_HOST: &[Package] = &[
     Package { name: "dosfstools", program: "fsck.fat", purpose: "checks them" },
     Package { name: "efitools", program: "sign-efi-sig-list", purpose: "keys for firmware that has none" },
     Package { name: "fdisk", program: "sfdisk", purpose: "a second opinion on partition tables" },
+    Package { name: "qemu-utils", program: "qemu-io", purpose: "writes what a log of writes is tried with" },
     Package { name: "kmod", program: "depmod", purpose: "lists kernel modules" },
 ];
 

@@ -472,7 +472,21 @@ fn there_is_a_man_page_for_every_verb() -> Result<()> {
     for word in ["default", "prefix", "require", "signed_by", "all", "minimum_epoch", "digest", "mirrors"] {
         ensure!(text.contains(word), "the page about rules says nothing of {word}");
     }
-    check_page(&rules)
+    check_page(&rules)?;
+    let settings = dir.path().join("sealpack.toml.5");
+    let text = fs::read_to_string(&settings)?;
+    // Each setting of the page in docs/, and its whole example.
+    let documented = fs::read_to_string(paths::workspace().join("docs/sealpack.toml.md"))?;
+    let keys: Vec<&str> =
+        documented.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    ensure!(keys.contains(&"store") && keys.len() > 7, "{keys:?}");
+    for key in keys {
+        ensure!(text.contains(&format!(".TP\n\\fB{key}\\fR\n")), "the page about settings has no {key}");
+    }
+    for line in documented.lines().filter_map(|line| line.strip_prefix("    ")) {
+        ensure!(text.lines().any(|other| other == line.replace('-', "\\-")), "no {line}");
+    }
+    check_page(&settings)
 }
 
 /// The rules of the man page's example are rules.

@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
+use sealpack_mount::PlanError;
+use sealpack_node::mounting::MountingError;
+
 use crate::hint;
 
 /// Why a command failed. The kind decides the exit status.
@@ -169,6 +172,7 @@ macro_rules! from_library {
 from_library! {
     sealpack_store::Error => |error| error.is_verification(),
     sealpack_mount::Error => |error| error.is_verification(),
+    PlanError => |error| matches!(error, PlanError::Level { .. }),
     sealpack_oci::Error => |error| error.is_verification(),
     sealpack_oci::pull::PullError => |error| error.is_verification(),
     sealpack_trust::pkcs7::SigningError => |_| false,
@@ -176,8 +180,21 @@ from_library! {
     sealpack_gate::Error => |error| error.is_verification(),
     sealpack_host::disk::DiskError => |error| error.is_verification(),
     sealpack_host::image::ImageFileError => |error| error.is_verification(),
+    sealpack_host::upgrade::UpgradeError => |error| error.is_verification(),
     sealpack_host::uki::UkiError => |error| error.is_verification(),
     sealpack_host::signing::ProgramSigningError => |error| error.is_verification(),
+}
+
+impl From<MountingError> for CommandError {
+    fn from(error: MountingError) -> Self {
+        match error {
+            MountingError::Plan(error) => error.into(),
+            MountingError::Node(error) => match *error {
+                sealpack_node::Error::Mount(error) => error.into(),
+                error => error.into(),
+            },
+        }
+    }
 }
 
 /// Errors of the parts of a library, as those of the whole.

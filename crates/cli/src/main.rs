@@ -10,6 +10,7 @@ mod context;
 mod documented;
 mod error;
 mod hint;
+mod man;
 mod output;
 mod progress;
 mod show;

@@ -73,15 +73,32 @@ pub fn request(store: &Store, record: &ImageRecord, options: Options) -> Result<
     })
 }
 
-/// Mounts an image, by the broker where this process may not make devices.
+/// What is done to mount an image.
 ///
 /// # Errors
 ///
-/// As [`request`]; of planning and of mounting.
-pub fn mount(store: &Store, record: &ImageRecord, options: Options) -> Result<Achieved, MountingError> {
-    let plan = Plan::new(request(store, record, options).map_err(Box::new)?)?;
-    let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()));
+/// As [`request`]; of planning.
+pub fn plan(store: &Store, record: &ImageRecord, options: Options) -> Result<Plan, MountingError> {
+    Ok(Plan::new(request(store, record, options).map_err(Box::new)?)?)
+}
+
+/// Does it, by the broker where this process may not make devices.
+///
+/// # Errors
+///
+/// Of mounting.
+pub fn apply(plan: &Plan) -> Result<Achieved, MountingError> {
+    let achieved = sealpack_mount::apply_with(&Kernel::default(), plan, Some(&Broker::default()));
     Ok(achieved.map_err(|error| Box::new(Error::from(error)))?)
+}
+
+/// Mounts an image: [`plan`] and [`apply`] together.
+///
+/// # Errors
+///
+/// As these two.
+pub fn mount(store: &Store, record: &ImageRecord, options: Options) -> Result<Achieved, MountingError> {
+    apply(&plan(store, record, options)?)
 }
 
 /// Unmounts an image from `target`, at once: what still uses it keeps it. Devices that nobody uses any more go.
@@ -105,6 +122,20 @@ pub enum MountingError {
     /// It cannot be done.
     #[error(transparent)]
     Node(#[from] Box<Error>),
+}
+
+impl MountingError {
+    /// Whether image and machine do not reach the level that is required.
+    #[must_use]
+    pub fn is_of_level(&self) -> bool {
+        match self {
+            Self::Plan(error) => matches!(error, PlanError::Level { .. }),
+            Self::Node(error) => matches!(
+                **error,
+                Error::Mount(sealpack_mount::Error::Level { .. } | sealpack_mount::Error::NotEnforced { .. })
+            ),
+        }
+    }
 }
 
 /// Where the contents are, and the signatures if they are to be tried.

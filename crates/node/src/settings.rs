@@ -1,5 +1,6 @@
 //! `sealpack.toml`: what the programs of a machine use where nobody says otherwise. docs/sealpack.toml.md says what is in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,8 +31,12 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// The only file of credentials.
-    pub auth_file: Option<PathBuf>,
+    /// The only files of credentials, docker's or podman's, in order.
+    #[serde(default)]
+    pub auth_files: Vec<PathBuf>,
+    /// Programs of credential helpers, by the name that these files have for them.
+    #[serde(default)]
+    pub helpers: BTreeMap<String, PathBuf>,
     /// Files of certificate authorities that are trusted besides the system's.
     #[serde(default)]
     pub ca_files: Vec<PathBuf>,
@@ -74,7 +79,7 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
         /// Which setting.
-        key: &'static str,
+        key: String,
         /// What it is.
         value: PathBuf,
     },
@@ -104,14 +109,17 @@ impl Settings {
         let one = [
             ("store", store),
             ("trust", trust),
-            ("registry.auth_file", &registry.auth_file),
             ("snapshotter.socket", &snapshotter.socket),
             ("snapshotter.containerd", &snapshotter.containerd),
             ("snapshotter.mounts", &snapshotter.mounts),
         ];
-        let one = one.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?)));
-        let many = registry.ca_files.iter().map(|value| ("registry.ca_files", value));
-        match one.chain(many).find(|(_, value)| !value.is_absolute()) {
+        let one = one.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.as_ref()?)));
+        let Registry { auth_files, helpers, ca_files } = registry;
+        let many = [("registry.auth_files", auth_files), ("registry.ca_files", ca_files)];
+        let many =
+            many.iter().flat_map(|(key, values)| values.iter().map(|value| ((*key).to_owned(), value)));
+        let named = helpers.iter().map(|(name, value)| (format!("registry.helpers.{name}"), value));
+        match one.chain(many).chain(named).find(|(_, value)| !value.is_absolute()) {
             Some((key, value)) => {
                 Err(SettingsError::Relative { path: path.to_owned(), key, value: value.clone() })
             }
@@ -139,7 +147,8 @@ mod tests {
         let settings = read(&text).unwrap();
         let Settings { store, trust, registry, snapshotter } = settings;
         assert!(store.is_some() && trust.is_some());
-        assert!(registry.auth_file.is_some() && !registry.ca_files.is_empty());
+        let Registry { auth_files, helpers, ca_files } = registry;
+        assert!(!auth_files.is_empty() && !helpers.is_empty() && !ca_files.is_empty());
         let Snapshotter { socket, containerd, mounts } = snapshotter;
         assert!(socket.is_some() && containerd.is_some() && mounts.is_some());
     }
@@ -151,6 +160,11 @@ mod tests {
         assert!(unknown.starts_with("FILE: line 3: unknown field `sockte`"), "{unknown}");
         let relative = read("[registry]\nca_files = [\"/a\", \"b\"]\n").unwrap_err();
         assert_eq!(relative, "FILE: registry.ca_files is \"b\", and has to be an absolute path");
+        let relative = read("[registry.helpers]\nvault = \"docker-credential-vault\"\n").unwrap_err();
+        assert_eq!(
+            relative,
+            "FILE: registry.helpers.vault is \"docker-credential-vault\", and has to be an absolute path"
+        );
         let missing = Settings::read(Some(Path::new("/nowhere/sealpack.toml"))).unwrap_err();
         assert!(missing.to_string().contains("/nowhere/sealpack.toml"), "{missing}");
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use clap::Parser;
 use sealpack_node::settings::Settings;
 use sealpack_node::trust_store::TrustStore;
+use sealpack_oci::credentials::CredentialStore;
 use sealpack_oci::environment::Environment;
 use sealpack_oci::registry::ClientOptions;
 use sealpack_snapshotter::event::Event;
 use sealpack_snapshotter::service::{self, Listener};
-use sealpack_snapshotter::{Rules, Snapshotter};
+use sealpack_snapshotter::{Based, Rules, Snapshotter};
 use sealpack_store::{Store, location};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -73,12 +74,25 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let wanted = Wanted::new(arguments, Settings::read(arguments.config.as_deref())?);
+    let environment = Environment::of_process(std::env::var_os);
+    // Images that need no seal are served without them, and they may come later.
+    if let Err(error) = CredentialStore::new(&environment, &wanted.client.auth_files).check_given() {
+        log::say(Level::Warning, &error.to_string(), &[]);
+    }
     let store = Store::open_or_create(&wanted.store, None)?;
-    let rules = Rules::new(wanted.trust, wanted.client, Environment::of_process(std::env::var_os));
+    let rules = Rules::new(wanted.trust, wanted.client, environment);
     let (snapshotter, notices) = Snapshotter::open(store, rules, &wanted.mounts)?;
     for notice in notices {
         log::say(Level::Warning, &notice.to_string(), &[]);
     }
+    snapshotter.tell_of_mounts(|Based { image, path, assurance }| {
+        let fields = [
+            ("image", image.clone()),
+            ("mounted", path.display().to_string()),
+            ("assurance", assurance.to_string()),
+        ];
+        log::say(Level::Info, "mounted", &fields);
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .max_blocking_threads(CALLS_AT_ONCE)
@@ -116,7 +130,11 @@ impl Wanted {
             mounts: choose(&arguments.mounts, set.mounts, "/run/sealpack/m"),
             trust: TrustStore::new(arguments.trust.clone().or(trust), user, |name| std::env::var_os(name)),
             client: ClientOptions {
-                auth_file: arguments.auth_file.clone().or(registry.auth_file),
+                auth_files: match &arguments.auth_file {
+                    Some(file) => vec![file.clone()],
+                    None => registry.auth_files,
+                },
+                credential_helpers: registry.helpers,
                 ca_files: if ca_files.is_empty() { registry.ca_files } else { ca_files.clone() },
                 ..ClientOptions::default()
             },

@@ -21,6 +21,7 @@ pub mod kernels;
 pub mod keys;
 pub mod machine;
 pub mod modules;
+pub mod power;
 pub mod processes;
 pub mod programs;
 pub mod report;

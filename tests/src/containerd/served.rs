@@ -33,7 +33,8 @@ impl Served {
         Self::start_in(Enclosure::new()?, engine, super::images::PAUSE)
     }
 
-    /// Starts both in an enclosure in which something may be prepared, with an image that pods are kept by.
+    /// Starts both in an enclosure in which something may be prepared, with an image that pods are kept by. What is in
+    /// the enclosure's file `registry.toml` is added to the snapshotter's settings.
     ///
     /// # Errors
     /// As [`Served::start`].
@@ -199,13 +200,15 @@ fn settings(enclosure: &Enclosure) -> PathBuf {
 }
 
 fn write_settings(enclosure: &Enclosure) -> Result<()> {
-    let text = format!(
+    let mut text = format!(
         "store = {:?}\ntrust = {:?}\n[snapshotter]\nsocket = {:?}\ncontainerd = {:?}\n",
         store(enclosure),
         enclosure.data("trust.d"),
         socket(enclosure),
         enclosure.socket("containerd.sock"),
     );
+    // What a test wants to have in them besides.
+    text.push_str(&fs::read_to_string(enclosure.data("registry.toml")).unwrap_or_default());
     Ok(fs::write(settings(enclosure), text)?)
 }
 

@@ -2,6 +2,7 @@
 
 mod ended;
 mod rules;
+mod sealed;
 
 use crate::{can_run, registry};
 use anyhow::{Context, Result, ensure};

@@ -40,7 +40,7 @@ impl RegistryArgs {
         ClientOptions {
             plain_http: self.plain_http,
             ca_files: self.ca_files.clone(),
-            auth_file: self.auth_file.clone(),
+            auth_files: self.auth_file.iter().cloned().collect(),
             watch: progress::client_watch(output),
             ..ClientOptions::default()
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sealpack_gate::usable;
 use sealpack_kernel::Kernel;
-use sealpack_mount::{Achieved, Broker, Level, Plan, Writable};
+use sealpack_mount::{Level, Writable};
 use sealpack_node::new_files::{NewFile, write_all};
 use sealpack_node::{mounting, revoked};
 
@@ -82,7 +82,7 @@ impl Bundle {
                     read_only,
                     ..mounting::Options::read_only(self.dir.join(ROOT), self.require)
                 };
-                Some(mount(mounting::request(&store, &record, options)?)?)
+                Some(mounting::mount(&store, &record, options)?)
             }
         };
         let config = self.dir.join("config.json");
@@ -95,15 +95,6 @@ impl Bundle {
         made.keep();
         show::mounted::bundled(context.output, &config, achieved.as_ref())
     }
-}
-
-fn mount(request: sealpack_mount::Request) -> Result<Achieved, CommandError> {
-    let plan = Plan::new(request).map_err(|error| match error {
-        sealpack_mount::PlanError::Level { .. } => CommandError::refused(error)
-            .hint("`sealpack seal` signs an image; `sealpack doctor` says what is missing"),
-        _ => CommandError::failed(error),
-    })?;
-    Ok(sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()))?)
 }
 
 /// A runtime could not make them.

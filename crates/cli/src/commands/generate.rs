@@ -5,6 +5,7 @@ use sealpack_node::new_files::{self, NewFile};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::man;
 
 /// Write man pages or shell completions.
 #[derive(Debug, clap::Args)]
@@ -19,8 +20,8 @@ pub(crate) struct Generate {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Write a man page for each command into a directory, which must exist, and that of rules.toml, which belongs
-    /// into section 5.
+    /// Write a man page for each command into a directory, which must exist, and those of rules.toml and sealpack.toml,
+    /// which belong into section 5.
     Man {
         /// The directory.
         #[arg(value_name = "DIR")]
@@ -43,7 +44,10 @@ impl Generate {
             What::Man { directory } => {
                 let mut command = command.disable_help_subcommand(true);
                 command.build();
-                let mut pages = vec![(directory.join(RULES_PAGE.0), RULES_PAGE.1.as_bytes().to_vec())];
+                let mut pages = vec![
+                    (directory.join(RULES_PAGE.0), RULES_PAGE.1.as_bytes().to_vec()),
+                    (directory.join(man::SETTINGS.file_name()), man::SETTINGS.roff().into_bytes()),
+                ];
                 render(&command, &directory, &mut pages).map_err(CommandError::failed)?;
                 let page = |(path, bytes)| NewFile { path, bytes, mode: 0o644 };
                 let files: Vec<_> = pages.iter().map(|(path, bytes)| page((path, bytes))).collect();

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
-use sealpack_kernel::Kernel;
-use sealpack_mount::{Broker, Level, Plan, Writable};
-use sealpack_node::{mounting, revoked};
+use sealpack_mount::{Level, Writable};
+use sealpack_node::mounting::{self, MountingError};
+use sealpack_node::revoked;
 use sealpack_store::{ImageRecord, ObjectForm, Store};
 
 use crate::context::Context;
@@ -64,7 +64,10 @@ impl Mount {
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
         let required = self.require;
-        let advised = |error: CommandError| error.hint(advice(&store, &record, required));
+        let advised = |error: MountingError| match error.is_of_level() {
+            true => CommandError::from(error).hint(advice(&store, &record, required)),
+            false => error.into(),
+        };
         let options = mounting::Options {
             writable: Writable::new(self.upper, self.work).map_err(CommandError::usage)?,
             target: self.target,
@@ -76,23 +79,11 @@ impl Mount {
             look_for_objects: true,
         };
         revoked::check(&store, &record, &context.trust_store().revocations_so_far()?)?;
-        let request = mounting::request(&store, &record, options)?;
-        let plan = Plan::new(request).map_err(|error| match error {
-            sealpack_mount::PlanError::Level { .. } => advised(CommandError::refused(error)),
-            sealpack_mount::PlanError::Contradiction { .. } => CommandError::usage(error),
-            _ => CommandError::failed(error),
-        })?;
+        let plan = mounting::plan(&store, &record, options).map_err(advised)?;
         if self.plan {
             return show::mounted::plan(context.output, &plan);
         }
-        let achieved = sealpack_mount::apply_with(&Kernel::default(), &plan, Some(&Broker::default()));
-        let achieved = achieved.map_err(|error| match error {
-            sealpack_mount::Error::Level { .. } | sealpack_mount::Error::NotEnforced { .. } => {
-                advised(error.into())
-            }
-            _ => error.into(),
-        })?;
-        show::mounted::mounted(context.output, &achieved)
+        show::mounted::mounted(context.output, &mounting::apply(&plan).map_err(advised)?)
     }
 }
 

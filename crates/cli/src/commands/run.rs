@@ -10,7 +10,7 @@ use sealpack_gate::pull::{Wanted, pull};
 use sealpack_gate::{Demand, usable};
 use sealpack_kernel::Kernel;
 use sealpack_kernel::mount::MountAttributes;
-use sealpack_mount::{Broker, Level, Plan, Writable};
+use sealpack_mount::{Level, Writable};
 use sealpack_node::{mounting, revoked};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::source::Source;
@@ -229,12 +229,7 @@ impl Ready {
             writable,
             ..mounting::Options::read_only(root, required)
         };
-        let plan = Plan::new(mounting::request(store, record, options)?).map_err(|error| match error {
-            sealpack_mount::PlanError::Level { .. } => CommandError::refused(error)
-                .hint("`sealpack seal` signs an image; `sealpack doctor` says what this machine lacks"),
-            _ => CommandError::failed(error),
-        })?;
-        let achieved = sealpack_mount::apply_with(&self.kernel, &plan, Some(&Broker::default()))?;
+        let achieved = mounting::mount(store, record, options)?;
         context.output.detail(|| format!("container {}: {}", self.place.id(), achieved.assurance));
         Ok(())
     }

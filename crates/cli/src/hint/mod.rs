@@ -42,11 +42,17 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_mount::Error>() {
         return of_mount(error).map(str::to_owned);
     }
+    if let Some(sealpack_mount::PlanError::Level { .. }) = error.downcast_ref() {
+        return Some(OF_LEVEL.to_owned());
+    }
     if let Some(error) = error.downcast_ref::<sealpack_gate::Error>() {
         return of_gate(error);
     }
     if let Some(error) = error.downcast_ref::<sealpack_host::uki::UkiError>() {
         return host::of_uki(error);
+    }
+    if let Some(error) = error.downcast_ref::<sealpack_host::upgrade::UpgradeError>() {
+        return host::of_upgrade(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<sealpack_host::disk::DiskError>() {
         return host::of_disk(error);
@@ -80,9 +86,13 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     hint.map(str::to_owned)
 }
 
+/// What to do where a mount does not reach the level that is required.
+const OF_LEVEL: &str = "`sealpack seal` signs an image; `sealpack doctor` says what this machine lacks";
+
 const fn of_mount(error: &sealpack_mount::Error) -> Option<&'static str> {
     use sealpack_mount::Error;
     match error {
+        Error::Level { .. } | Error::NotEnforced { .. } => Some(OF_LEVEL),
         Error::Busy { .. } => Some("`sealpack umount --lazy` takes it out of sight at once"),
         Error::Privilege(_) => {
             Some("where sealpack-broker.service runs, ordinary users can mount sealed images")
@@ -197,6 +207,9 @@ pub(crate) fn is_usage(error: &(dyn Error + 'static)) -> bool {
             sealpack_gate::Error::Node(error) => is_usage(error),
             _ => false,
         };
+    }
+    if let Some(error) = error.downcast_ref() {
+        return matches!(error, sealpack_mount::PlanError::Contradiction { .. });
     }
     let error = error.downcast_ref::<Error>();
     error.is_some_and(|error| match error {

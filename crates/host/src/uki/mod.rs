@@ -5,6 +5,7 @@
 //! [`signing`](crate::signing) signs it.
 
 mod error;
+mod file;
 mod init;
 mod kernel;
 mod release;
@@ -21,7 +22,9 @@ use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::key::Certificate;
 
 pub use error::UkiError;
+pub use file::{NotUki, OtherImage, UkiFile, release_of};
 pub use kernel::{Configuration, Kernel, KernelError};
+pub use release::Release;
 
 use crate::image::ImageFiles;
 use crate::initramfs::{self, Contents};

@@ -28,7 +28,9 @@ pub(super) struct Helper<'a> {
     pub(super) program: &'a str,
     /// The file that names it.
     pub(super) path: &'a Path,
-    /// `PATH`, to find it.
+    /// Its program, where that is known.
+    pub(super) executable: Option<&'a Path>,
+    /// `PATH`, to find it otherwise.
     pub(super) path_variable: Option<&'a OsStr>,
     /// When it is killed.
     pub(super) timeout: Duration,
@@ -108,6 +110,12 @@ impl Helper<'_> {
     }
 
     fn find(&self) -> Result<PathBuf, CredentialsError> {
+        if let Some(path) = self.executable {
+            return match path.is_file() {
+                true => Ok(path.to_owned()),
+                false => Err(self.failed(format!("is not installed: there is no file {}", path.display()))),
+            };
+        }
         if self.program.contains('/') {
             return Err(self.failed("has a name with a slash".to_owned()));
         }

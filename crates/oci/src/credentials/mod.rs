@@ -2,6 +2,7 @@
 //!
 //! The files and their order are those of containers-auth.json(5), then docker's config.json.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,26 +20,32 @@ use file::AuthFile;
 
 /// How long a credential helper may take.
 pub const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The files of credentials, in the order in which they are asked.
 #[derive(Debug, Clone)]
 pub struct CredentialStore {
     files: Vec<PathBuf>,
-    /// A file that must exist, since the user named it.
-    named: Option<PathBuf>,
-    /// The same, where it is not a variable that names it.
-    given: Option<PathBuf>,
+    /// Files that must exist, since the user named them.
+    named: Vec<PathBuf>,
+    /// The same, where it is not a variable that names one.
+    given: Vec<PathBuf>,
+    /// Helpers that are not looked for in `PATH`, by NAME.
+    helpers: BTreeMap<String, PathBuf>,
     path_variable: Option<std::ffi::OsString>,
     helper_timeout: Duration,
 }
 
 impl CredentialStore {
-    /// The files that docker and podman would use; with `named`, that file only.
+    /// The files that docker and podman would use; with `named`, those files only.
     #[must_use]
-    pub fn new(environment: &Environment, named: Option<&Path>) -> Self {
-        let given = named.map(Path::to_owned);
-        let named = named.or_else(|| environment.path("REGISTRY_AUTH_FILE")).map(Path::to_owned);
+    pub fn new(environment: &Environment, named: &[PathBuf]) -> Self {
+        let given = named.to_vec();
+        let mut named = given.clone();
+        if named.is_empty() {
+            named.extend(environment.path("REGISTRY_AUTH_FILE").map(Path::to_owned));
+        }
         let mut files = Vec::new();
-        if named.is_none() {
+        if named.is_empty() {
             let home = environment.path("HOME");
             match environment.path("XDG_RUNTIME_DIR") {
                 Some(directory) => files.push(directory.join("containers/auth.json")),
@@ -62,9 +69,18 @@ impl CredentialStore {
             files,
             named,
             given,
+            helpers: BTreeMap::new(),
             path_variable: environment.variable("PATH").map(ToOwned::to_owned),
             helper_timeout: HELPER_TIMEOUT,
         }
+    }
+
+    /// The same with programs for helpers, by the NAME that files have for them, in place of `docker-credential-NAME` from
+    /// `PATH`.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: BTreeMap<String, PathBuf>) -> Self {
+        self.helpers = helpers;
+        self
     }
 
     /// The same with another limit to a helper's time.
@@ -83,11 +99,12 @@ impl CredentialStore {
     /// When a file that exists cannot be read or understood, or a helper that it names fails.
     pub fn find(&self, registry: &str, repository: &str) -> Result<Option<Credentials>, CredentialsError> {
         for path in self.named.iter().chain(&self.files) {
-            let Some(file) = AuthFile::read(path, self.named.is_some())? else { continue };
+            let Some(file) = AuthFile::read(path, !self.named.is_empty())? else { continue };
             if let Some(program) = file.helper(registry) {
                 let call = helper::Helper {
                     program,
                     path,
+                    executable: self.helpers.get(program).map(PathBuf::as_path),
                     path_variable: self.path_variable.as_deref(),
                     timeout: self.helper_timeout,
                 };
@@ -103,15 +120,12 @@ impl CredentialStore {
         Ok(None)
     }
 
-    /// That a file which was asked for can be opened: that no registry wanted to know who asks is no reason to say nothing.
+    /// That files which were asked for can be opened: that no registry wanted to know who asks is no reason to say nothing.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When one cannot.
     pub fn check_given(&self) -> Result<(), CredentialsError> {
-        match &self.given {
-            Some(path) => AuthFile::read(path, true).map(drop),
-            None => Ok(()),
-        }
+        self.given.iter().try_for_each(|path| AuthFile::read(path, true).map(drop))
     }
 
     /// The files that were, or would be, looked at.

@@ -32,7 +32,7 @@ impl Home {
     }
 
     fn store(&self) -> CredentialStore {
-        CredentialStore::new(&self.environment(), None)
+        CredentialStore::new(&self.environment(), &[])
     }
 
     fn find(&self, registry: &str, repository: &str) -> Option<Secret> {
@@ -94,11 +94,11 @@ fn podmans_files_go_before_dockers() {
     assert_eq!(home.find("q.io", "a"), password("bob", "pass:word"));
     let runtime = home.write("runtime/containers/auth.json", &entry("ZTpm"));
     let runtime = runtime.parent().unwrap().parent().unwrap();
-    let store = CredentialStore::new(&home.environment().with("XDG_RUNTIME_DIR", runtime), None);
+    let store = CredentialStore::new(&home.environment().with("XDG_RUNTIME_DIR", runtime), &[]);
     assert_eq!(store.find("q.io", "a").unwrap().unwrap().secret, password("e", "f").unwrap());
     let docker = home.write("elsewhere/config.json", &entry("Zzpo"));
     let environment = Environment::empty("/nowhere").with("DOCKER_CONFIG", docker.parent().unwrap());
-    let store = CredentialStore::new(&environment, None);
+    let store = CredentialStore::new(&environment, &[]);
     assert_eq!(store.find("q.io", "a").unwrap().unwrap().secret, password("g", "h").unwrap());
 }
 
@@ -107,11 +107,42 @@ fn a_named_file_is_the_only_one_and_must_exist() {
     let home = Home::new();
     home.write("home/.docker/config.json", &format!(r#"{{"auths":{{"q.io":{{"auth":"{ANN}"}}}}}}"#));
     let named = home.write("named.json", "{}");
-    let store = CredentialStore::new(&home.environment().with("REGISTRY_AUTH_FILE", &named), None);
+    let store = CredentialStore::new(&home.environment().with("REGISTRY_AUTH_FILE", &named), &[]);
     assert_eq!(store.find("q.io", "a").unwrap(), None);
     assert_eq!(store.searched(), [named.as_path()]);
-    let store = CredentialStore::new(&home.environment(), Some(Path::new("/nowhere/auth.json")));
+    let store = CredentialStore::new(&home.environment(), &["/nowhere/auth.json".into()]);
     assert!(store.find("q.io", "a").unwrap_err().to_string().contains("/nowhere/auth.json"));
+}
+
+#[test]
+fn of_several_files_the_first_that_knows_the_registry_counts_and_all_must_be_there() {
+    let home = Home::new();
+    let podman = home.write("auth.json", &format!(r#"{{"auths":{{"q.io":{{"auth":"{ANN}"}}}}}}"#));
+    let text = format!(r#"{{"auths":{{"q.io":{{"auth":"{BOB}"}},"d.io":{{"auth":"{BOB}"}}}}}}"#);
+    let docker = home.write("config.json", &text);
+    let store = CredentialStore::new(&home.environment(), &[podman.clone(), docker.clone()]);
+    assert_eq!(store.find("q.io", "a").unwrap().map(|found| found.secret), password("ann", "secret"));
+    assert_eq!(store.find("d.io", "a").unwrap().map(|found| found.secret), password("bob", "pass:word"));
+    store.check_given().unwrap();
+    fs::remove_file(&docker).unwrap();
+    for error in [store.find("d.io", "a").unwrap_err(), store.check_given().unwrap_err()] {
+        assert!(error.to_string().contains(docker.to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn a_helper_whose_program_is_named_is_not_looked_for() {
+    let home = Home::new();
+    home.helper("vault", "echo 'the one in PATH' >&2; exit 1");
+    let program =
+        home.write("opt/vault", "#!/bin/sh\nread -r s; echo '{\"Username\":\"u\",\"Secret\":\"p\"}'\n");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    home.write("home/.docker/config.json", r#"{"credHelpers":{"q.io":"vault"}}"#);
+    let store = home.store().with_helpers([("vault".to_owned(), program.clone())].into());
+    assert_eq!(store.find("q.io", "a").unwrap().map(|found| found.secret), password("u", "p"));
+    fs::remove_file(&program).unwrap();
+    let message = store.find("q.io", "a").unwrap_err().to_string();
+    assert!(message.contains(&format!("there is no file {}", program.display())), "{message}");
 }
 
 #[test]

@@ -109,7 +109,8 @@ impl Client {
     pub(super) fn new(options: &ClientOptions, environment: &Environment) -> Self {
         Self {
             transport: Transport::new(options, environment),
-            credentials: CredentialStore::new(environment, options.auth_file.as_deref())
+            credentials: CredentialStore::new(environment, &options.auth_files)
+                .with_helpers(options.credential_helpers.clone())
                 .with_helper_timeout(options.timeouts.helper),
             retry: options.retry.clone(),
             watch: options.watch.clone(),

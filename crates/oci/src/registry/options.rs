@@ -18,8 +18,10 @@ pub struct ClientOptions {
     pub plain_http: bool,
     /// Files of CA certificates (PEM) to trust beside the system's.
     pub ca_files: Vec<PathBuf>,
-    /// The only file of credentials to use, in place of docker's and podman's.
-    pub auth_file: Option<PathBuf>,
+    /// The only files of credentials to use, in place of docker's and podman's usual ones; in order.
+    pub auth_files: Vec<PathBuf>,
+    /// Programs of credential helpers, by the NAME that files have for them. Others are looked for in `PATH`.
+    pub credential_helpers: BTreeMap<String, PathBuf>,
     /// For a registry, as references name it: where to ask first, in order.
     pub mirrors: BTreeMap<String, Vec<Mirror>>,
     /// What is tried again, and when.
@@ -37,7 +39,8 @@ impl Default for ClientOptions {
         Self {
             plain_http: false,
             ca_files: Vec::new(),
-            auth_file: None,
+            auth_files: Vec::new(),
+            credential_helpers: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             retry: RetryPolicy::default(),
             timeouts: Timeouts::default(),
