@@ -68,7 +68,8 @@ pub(super) fn alone(_: &Task) -> Result<()> {
     let image = format!("{REGISTRY}/{POD}");
     let run = |options: &[&str], script: &str| -> Result<Output> {
         let start = ["run", "--quiet", "--require", "enforced"];
-        let words = [&start, options, &[&image, "--", "/bin/sh", "-c", script]].concat();
+        // The shell is the image's entrypoint.
+        let words = [&start, options, &[&image, "--", "-c", script]].concat();
         Command::new("sealpack").args(words).output().context("cannot start sealpack")
     };
     let limits = ["--pull", "--memory", "64m", "--pids", "20", "--cpus", "0.5"];
