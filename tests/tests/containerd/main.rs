@@ -6,10 +6,12 @@ mod full;
 mod grpc;
 mod kills;
 mod pods;
+mod refused;
 mod served;
 mod snapshotter;
 mod stock;
 mod together;
+mod units;
 
 use anyhow::Result;
 use sealpack_tests::containerd::images;
