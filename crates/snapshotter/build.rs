@@ -1,6 +1,7 @@
 //! Makes the types and traits of containerd's protocols from `proto/`, without protoc.
 
-const PROTOCOLS: [&str; 3] = ["proto/snapshots.proto", "proto/diff.proto", "proto/content.proto"];
+const PROTOCOLS: [&str; 4] =
+    ["proto/snapshots.proto", "proto/diff.proto", "proto/content.proto", "proto/images.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -19,7 +19,8 @@ const WITHOUT: [&str; 4] = ["cat", "compat", "generate", "run"];
 
 /// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
 /// same.
-const BY_THE_KERNEL: [&str; 5] = ["mount", "umount", "policy load", "policy activate", "host keep"];
+const BY_THE_KERNEL: [&str; 6] =
+    ["mount", "umount", "policy load", "policy activate", "host keep", "host refuse"];
 
 /// A store, a trust store and a place for files.
 struct Desk {

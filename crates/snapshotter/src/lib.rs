@@ -18,6 +18,7 @@ pub mod service;
 pub mod snapshots;
 pub mod state;
 
+pub use bases::Based;
 pub use error::{Code, Error};
 pub use rules::Rules;
 pub use snapshots::Snapshotter;

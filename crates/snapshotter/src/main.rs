@@ -14,7 +14,7 @@ use sealpack_oci::environment::Environment;
 use sealpack_oci::registry::ClientOptions;
 use sealpack_snapshotter::event::Event;
 use sealpack_snapshotter::service::{self, Listener};
-use sealpack_snapshotter::{Rules, Snapshotter};
+use sealpack_snapshotter::{Based, Rules, Snapshotter};
 use sealpack_store::{Store, location};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -85,6 +85,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for notice in notices {
         log::say(Level::Warning, &notice.to_string(), &[]);
     }
+    snapshotter.tell_of_mounts(|Based { image, path, assurance }| {
+        let fields = [
+            ("image", image.clone()),
+            ("mounted", path.display().to_string()),
+            ("assurance", assurance.to_string()),
+        ];
+        log::say(Level::Info, "mounted", &fields);
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .max_blocking_threads(CALLS_AT_ONCE)

@@ -86,19 +86,26 @@ impl Rules {
         Ok(())
     }
 
-    /// Refuses a container of an image that must not be used. Of one that needs a seal, the seal is kept.
+    /// Refuses a container of an image that must not be used. Of one that needs a seal, the seal is kept; answers with its
+    /// record.
     ///
     /// # Errors
     /// As [`check_layer`](Self::check_layer).
-    pub(crate) fn check_container(&self, store: &Store, image: &ImageOf) -> Result<(), Error> {
-        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(()) };
+    pub(crate) fn check_container(
+        &self,
+        store: &Store,
+        image: &ImageOf,
+    ) -> Result<Option<ImageRecord>, Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(None) };
         if asked.requirement < Requirement::Sealed {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(record) = sealed_record(store, image)? {
-            return judge_stored(store, &record, &asked.gate);
+            judge_stored(store, &record, &asked.gate)?;
+            return Ok(Some(record));
         }
-        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))
+        self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
+        sealed_record(store, image)
     }
 
     /// Asks the registry for the image's seals, and the rules what they are worth.
@@ -139,13 +146,21 @@ impl Rules {
         }
     }
 
+    /// Whether there is an image that these rules want anything of.
+    pub(crate) fn demand_anything(&self) -> Result<bool, Error> {
+        let anchors = self.anchors()?;
+        let rules = anchors.rules();
+        let of_namespaces = rules.namespaces().iter().map(|namespace| namespace.require);
+        Ok(of_namespaces.chain([rules.default_requirement()]).any(|require| require > Requirement::Allow))
+    }
+
     fn anchors(&self) -> Result<Anchors, Error> {
         Ok(self.trust.read(&mut |_| {}).map_err(sealpack_node::Error::from)?)
     }
 
     /// What the rules say of a name; `None` for what is no name, such as the digest of an image that has none.
     fn asked(&self, store: &Store, reference: &str) -> Result<Option<Asked>, Error> {
-        let Ok(reference) = reference.parse::<Reference>() else {
+        let Some(reference) = name(reference) else {
             return self.check_nameless(store, None).map(|()| None);
         };
         let anchors = self.anchors()?;
@@ -163,6 +178,11 @@ impl Rules {
     }
 }
 
+/// A name of an image: CRI has each under its config's digest, too, which would be the tag of a repository `sha256`.
+pub(crate) fn name(text: &str) -> Option<Reference> {
+    text.parse::<BlobDigest>().is_err().then(|| text.parse().ok()).flatten()
+}
+
 /// A name, and what there is to say of it.
 struct Asked {
     reference: Reference,
@@ -172,7 +192,7 @@ struct Asked {
 
 /// The image's record under its name, if it has a seal there.
 fn sealed_record(store: &Store, image: &ImageOf) -> Result<Option<ImageRecord>, Error> {
-    let Ok(reference) = image.reference.parse::<Reference>() else { return Ok(None) };
+    let Some(reference) = name(&image.reference) else { return Ok(None) };
     let record = store.image(&reference.to_string())?;
     Ok(record.filter(|record| record.manifest == image.manifest && record.statement.is_some()))
 }

@@ -20,6 +20,8 @@ pub struct Programs {
     pub host_init: PathBuf,
     /// What runs checks in a booted sealed host.
     pub probe: PathBuf,
+    /// What serves containerd there.
+    pub snapshotter: PathBuf,
 }
 
 /// Builds them.
@@ -49,6 +51,8 @@ fn build_as(profile: &str) -> Result<Programs> {
             "--package",
             "sealpack-init",
             "--package",
+            "sealpack-snapshotter",
+            "--package",
             "sealpack-guest",
             "--bins",
         ])
@@ -62,5 +66,6 @@ fn build_as(profile: &str) -> Result<Programs> {
         sealpack: dir.join("sealpack"),
         host_init: dir.join("sealpack-init"),
         probe: dir.join("sealpack-guest-probe"),
+        snapshotter: dir.join("sealpack-snapshotter"),
     })
 }

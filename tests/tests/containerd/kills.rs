@@ -1,9 +1,9 @@
 //! The snapshotter, killed in the middle of each of its calls; containerd plays no part.
 
 use crate::can_run;
-use crate::grpc::{Connection, Empty, said};
 use anyhow::{Context, Result, ensure};
 use prost::Message;
+use sealpack_test_cri::connection::{Connection, Empty, said};
 use sealpack_tests::containerd::{Enclosure, served};
 use std::collections::HashMap;
 use std::path::Path;

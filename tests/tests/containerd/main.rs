@@ -1,9 +1,7 @@
 //! Images and containers through containerd, as three releases of Debian have it.
 
 mod commits;
-mod cri;
 mod full;
-mod grpc;
 mod kills;
 mod pods;
 mod refused;

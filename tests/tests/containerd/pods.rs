@@ -1,8 +1,8 @@
 //! What a kubelet asks of containerd, from a pull to a removal.
 
-use crate::cri::Client;
 use crate::{can_run, registry};
 use anyhow::{Context, Result, ensure};
+use sealpack_test_cri::{Client, messages::UInt64Value};
 use sealpack_tests::containerd::{Containerd, Enclosure, Engine, Served, Setting, images};
 use sealpack_tests::registry::Registry;
 use std::time::{Duration, Instant};
@@ -10,13 +10,18 @@ use std::time::{Duration, Instant};
 /// How often containerd asks snapshotters what they use is every ten seconds; and then some for a busy machine.
 const COLLECTED_WITHIN: Duration = Duration::from_secs(60);
 
+fn connect(containerd: &Containerd) -> Result<Client> {
+    let enclosure = containerd.enclosure();
+    Client::connect(&containerd.socket(), &format!("/{}", enclosure.name()), &enclosure.data("logs"))
+}
+
 fn pause(registry: &Registry) -> String {
     format!("{}/{}", registry.host(), images::PAUSE)
 }
 
 /// Goes the whole way, and leaves nothing.
 fn live(containerd: &Containerd, registry: &Registry) -> Result<()> {
-    let mut client = Client::connect(containerd)?;
+    let mut client = connect(containerd)?;
     let image = format!("{}/shell:1", registry.host());
     let reference = client.pull(&image)?;
     ensure!(reference.contains("sha256:"), "{reference}");
@@ -46,8 +51,7 @@ fn figures(client: &mut Client, container: &str) -> Result<()> {
         let used = images.used_bytes.context("how much images take is not told")?.value;
         let mountpoint = images.filesystem.context("which filesystem is not told")?.mountpoint;
         ensure!(!mountpoint.is_empty(), "images are on no filesystem");
-        let is_told =
-            |value: Option<_>| value.is_some_and(|value: crate::cri::messages::UInt64Value| value.value > 0);
+        let is_told = |value: Option<_>| value.is_some_and(|value: UInt64Value| value.value > 0);
         if is_told(memory) && is_told(written) && used > 0 {
             // A busybox of 2 MB in two images, and no more.
             ensure!(used < 16 << 20, "images take {used} bytes");
@@ -123,7 +127,7 @@ fn is_refused(engine: Engine) -> Result<()> {
     }
     let registry = registry()?;
     let served = start(engine, &registry)?;
-    let mut client = Client::connect(served.containerd())?;
+    let mut client = connect(served.containerd())?;
     let image = format!("{}/shell:1", registry.host());
     let rules = format!("[[namespace]]\nprefix = \"{}\"\nrequire = \"sealed\"\n", registry.host());
     served.set_rules(&rules)?;
@@ -162,7 +166,7 @@ fn a_pod_goes_on_while_everything_is_killed_and_begun_again() -> Result<()> {
     let registry = registry()?;
     let mut served = start(Engine::V2, &registry)?;
     let image = format!("{}/shell:1", registry.host());
-    let mut client = Client::connect(served.containerd())?;
+    let mut client = connect(served.containerd())?;
     client.pull(&image)?;
     let pod = client.run_pod("one")?;
     let container = client.create(&pod, "shell", &image, &["/bin/busybox", "sleep", "3600"])?;
@@ -171,7 +175,7 @@ fn a_pod_goes_on_while_everything_is_killed_and_begun_again() -> Result<()> {
     served.containerd_mut().kill()?;
     served.begin()?;
     served.containerd_mut().begin()?;
-    let mut client = Client::connect(served.containerd())?;
+    let mut client = connect(served.containerd())?;
     let said = client.execute(&container, &["/bin/cat", "/greeting"])?;
     assert_eq!(String::from_utf8_lossy(&said.stdout), "hello from a layer\n");
     let another = client.create(&pod, "another", &image, &["/bin/true"])?;

@@ -1,9 +1,9 @@
 //! What the snapshotter is started with, or asked for, and cannot be: one error each, which names it.
 
 use crate::can_run;
-use crate::grpc::{Connection, Empty};
 use anyhow::{Context, Result, ensure};
 use prost::Message;
+use sealpack_test_cri::connection::{Connection, Empty};
 use sealpack_tests::command::attempt;
 use sealpack_tests::containerd::{Enclosure, served};
 use sealpack_tests::program;

@@ -5,7 +5,7 @@ use super::figures::Figure;
 use super::goal::Goal;
 use super::setting::{Scale, Setting};
 use super::table::Table;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sealpack_tests::command::{run as run_command, stdout};
 use sealpack_tests::containerd::{Containerd, Engine, Served, Setting as Configuration, images, why_not};
 use sealpack_tests::images::Image;
@@ -25,6 +25,9 @@ const NAME: &str = "bench/containers:1";
 /// How many snapshots the daemon's memory is measured with.
 const SNAPSHOTS: usize = 1000;
 const MEMORY_MIB_MAX: f64 = 40.0;
+
+/// How the names of snapshots begin that are made to measure how long that takes.
+const PREPARED: &str = "prepared";
 
 /// What is measured, and how many times overlayfs's time it may take.
 const STEPS: [(&str, f64); 4] = [
@@ -67,6 +70,9 @@ impl Side {
     /// Removes an image with all that was made of it, so that the next pull brings everything.
     fn forget(&self, sealpack: &Path, image: &str) -> Result<()> {
         let containerd = self.containerd();
+        for key in self.prepared()? {
+            containerd.said(["snapshots", "--snapshotter", self.snapshotter(), "remove", &key])?;
+        }
         if containerd.said(["images", "list", "--quiet"])?.lines().any(|name| name == image) {
             containerd.said(["images", "remove", "--sync", image])?;
         }
@@ -74,7 +80,18 @@ impl Side {
             let mut collect = program::start(sealpack);
             run_command(collect.arg("--store").arg(served.store()).args(["--quiet", "gc"]))?;
         }
+        let left = containerd.said(["snapshots", "--snapshotter", self.snapshotter(), "list"])?;
+        ensure!(left.lines().count() == 1, "the next pull would not bring everything: {left}");
+        let left = containerd.said(["content", "list", "--quiet"])?;
+        ensure!(left.is_empty(), "the next pull would not fetch everything: {left}");
         Ok(())
+    }
+
+    /// The snapshots that [`prepare`] made, which keep the image's layers.
+    fn prepared(&self) -> Result<Vec<String>> {
+        let listed = self.containerd().said(["snapshots", "--snapshotter", self.snapshotter(), "list"])?;
+        let keys = listed.lines().filter_map(|line| line.split_whitespace().next());
+        Ok(keys.filter(|key| key.starts_with(PREPARED)).map(str::to_owned).collect())
     }
 
     /// The snapshot that containers of the only image are made on.
@@ -182,7 +199,7 @@ fn prepare(_: &Setting, name: &str, side: &Rc<Side>, _: &str) -> Contender {
         }),
         commands: Box::new(move |dir| {
             // The directory's name is another one in each round.
-            let key = format!("prepared{}", dir.display().to_string().replace('/', "-"));
+            let key = format!("{PREPARED}{}", dir.display().to_string().replace('/', "-"));
             let words = ["snapshots", "--snapshotter", side.snapshotter(), "prepare", &key, &top.borrow()];
             vec![side.containerd().ctr(words)]
         }),

@@ -32,7 +32,7 @@ pub(crate) fn show(generation: Generation, pulled: Option<&Path>) -> Result<()> 
     Ok(())
 }
 
-/// Boots a sealed host, and prints how it came up, and what root tried there and what came of it.
+/// Boots a sealed host, and prints how it came up, the containers on it, and what root tried there.
 pub(crate) fn show_host(generation: Generation) -> Result<()> {
     step("the Debian packages that a sealed host needs");
     packages::provide_for_guest(Missing::InstallOrSay)?;
@@ -42,11 +42,8 @@ pub(crate) fn show_host(generation: Generation) -> Result<()> {
         host::demo::Demo::Shown(console, rows) => {
             println!("# Firmware with Secure Boot started it, and nothing but what was signed runs there:");
             console.iter().for_each(|line| println!("  {line}"));
-            println!("# Then root tried to get out of that:");
-            print!(
-                "{}",
-                table_of(["what root tried", "what the kernel said", "what is there for it"], &rows)
-            );
+            println!("# Then containerd ran containers on it, and root tried to get out of all that:");
+            print!("{}", table_of(["what was tried", "what came of it", "what is there for it"], &rows));
         }
     }
     Ok(())

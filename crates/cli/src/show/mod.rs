@@ -20,6 +20,7 @@ pub(crate) mod parts;
 pub(crate) mod policy;
 pub(crate) mod pulled;
 pub(crate) mod records;
+pub(crate) mod refused;
 pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;

@@ -17,6 +17,7 @@ mod order;
 mod parameters;
 mod pattern;
 mod places;
+mod refusal;
 mod refused;
 mod report;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use order::{Module, ModuleGroup, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
 pub use pattern::{DevicePattern, DevicePatternError};
 pub use places::{data, host, initramfs};
+pub use refusal::{BOOT_COMPLETE, NotRefusal, RefusedBoot, Started};
 pub use report::{BootReport, ReportError};

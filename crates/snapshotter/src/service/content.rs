@@ -1,10 +1,12 @@
-//! Blobs out of containerd's content service, for who reads them from a thread that may block.
+//! What containerd has: images, and blobs out of its content service, for who reads them from a thread that may block.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use sealpack_format::{BlobDigest, DiffId};
+use sealpack_oci::manifest::Descriptor;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tonic::metadata::AsciiMetadataValue;
@@ -12,7 +14,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use crate::protocol::containerd::services::content::v1 as api;
-use crate::snapshots::Blob;
+use crate::protocol::containerd::services::images::v1 as images;
+use crate::snapshots::{Blob, Named};
 
 /// The header with the namespace, without which containerd answers nothing.
 pub(super) const NAMESPACE: &str = "containerd-namespace";
@@ -22,6 +25,12 @@ const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 
 /// How much may be on its way: some of the messages of 1 MiB that containerd sends.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// How long a list is waited for, while a client waits for a container.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the list of a namespace's images may be: some 100,000 of them.
+const IMAGES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// containerd, which need not be there yet.
 #[derive(Clone)]
@@ -68,12 +77,22 @@ impl Content {
         Ok(found)
     }
 
+    /// The images of a namespace.
+    async fn images(&self, namespace: &str) -> Result<Vec<Named>, Status> {
+        let mut request = in_namespace(namespace, images::ListImagesRequest::default())?;
+        request.set_timeout(ANSWERS_WITHIN);
+        let mut client = images::images_client::ImagesClient::new(self.channel.clone())
+            .max_decoding_message_size(IMAGES_MAX_BYTES);
+        let answer = client.list(request).await?.into_inner();
+        Ok(answer.images.into_iter().filter_map(named).collect())
+    }
+
     fn client(&self) -> api::content_client::ContentClient<Channel> {
         api::content_client::ContentClient::new(self.channel.clone())
     }
 }
 
-/// What is asked of it for layers that are unpacked.
+/// What is asked of it.
 pub(super) struct Blobs {
     content: Content,
     handle: Handle,
@@ -92,6 +111,16 @@ impl crate::snapshots::Blobs for Blobs {
     }
 
     fn open(&self, namespace: &str, blob: &BlobDigest) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.content.open(&self.handle, namespace, blob)?))
+    }
+}
+
+impl crate::snapshots::Images for Blobs {
+    fn named(&self, namespace: &str) -> io::Result<Vec<Named>> {
+        self.handle.block_on(self.content.images(namespace)).map_err(|status| failed(&status))
+    }
+
+    fn read(&self, namespace: &str, blob: &BlobDigest) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(self.content.open(&self.handle, namespace, blob)?))
     }
 }
@@ -134,9 +163,17 @@ fn layer(info: &api::Info) -> Option<(DiffId, Blob)> {
     Some((layer, Blob { digest, size_bytes: u64::try_from(info.size).ok()?, media_type }))
 }
 
+/// What is not described by a digest is none.
+fn named(image: images::Image) -> Option<Named> {
+    let target = image.target?;
+    let size_bytes = u64::try_from(target.size).ok()?;
+    let target = Descriptor::new(&target.media_type, target.digest.parse().ok()?, size_bytes);
+    Some(Named { reference: image.name, target })
+}
+
 /// What containerd said, with what is behind it where that is of the connection.
 fn failed(status: &Status) -> io::Error {
-    let mut text = format!("containerd's content service: {}", status.message());
+    let mut text = format!("containerd says: {}", status.message());
     let mut source = std::error::Error::source(status);
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));

@@ -5,6 +5,7 @@ mod answer;
 mod content;
 mod diff;
 mod listen;
+mod ready;
 mod scraped;
 mod snapshots;
 
@@ -45,6 +46,8 @@ pub async fn serve(
     let (socket, place) = listener.into_parts();
     let incoming = UnixListenerStream::new(tokio::net::UnixListener::from_std(socket)?);
     let content = Content::new(containerd);
+    ready::start(&snapshotter)?;
+    snapshotter.ask_of_images(Blobs::new(content.clone(), Handle::current()));
     afterwards::start(&snapshotter, Blobs::new(content.clone(), Handle::current()), Arc::clone(&observer))?;
     let answerer = Answerer::new(Arc::clone(&snapshotter), observer);
     let (stop, is_stopped) = tokio::sync::oneshot::channel::<()>();

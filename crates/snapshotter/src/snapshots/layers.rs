@@ -9,7 +9,7 @@ use super::Snapshotter;
 use super::unpacked::chain_of_name;
 use crate::chains::{held, in_one_form, try_held};
 use crate::error::Error;
-use crate::state::{Kind, Layered, Row, State, Usage};
+use crate::state::{Kind, Layered, Row, State, Unpacked, Usage};
 
 /// What a snapshot is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Snapshotter {
 
 /// The chains whose mounts are to stay: those of images, which are based on by no other layer, and those that what is not committed
 /// is based on. A layer in the middle is mounted only while containerd unpacks the next one.
-fn mounted(state: &State) -> HashSet<ChainId> {
+pub(super) fn mounted(state: &State) -> HashSet<ChainId> {
     let layers = || state.rows().filter_map(|(name, row)| Some((name, row, row.layered?.chain)));
     let middle: HashSet<&str> = layers()
         .filter(|(_, row, _)| row.kind == Kind::Committed)
@@ -127,9 +127,16 @@ fn mounted(state: &State) -> HashSet<ChainId> {
         .collect();
     let tops = layers().filter(|(name, _, _)| !middle.contains(name)).map(|(_, _, chain)| chain);
     let based = state.rows().filter(|(_, row)| row.kind != Kind::Committed);
-    let based = based.filter_map(|(_, row)| match below(state, &row.parent).ok()?.last()? {
-        Below::Layers(chain) => Some(*chain),
-        Below::Directory(_) => None,
-    });
+    let based = based.filter_map(|(_, row)| mounted_with(state, row));
     tops.chain(based).collect()
+}
+
+/// The layers that a snapshot is mounted with, as they were when it was made: what containerd unpacked was a directory then, and may
+/// be one of the store's layers by now.
+fn mounted_with(state: &State, row: &Row) -> Option<ChainId> {
+    let was_directory = |below: &Row| matches!(below.unpacked, Some(Unpacked::Until(id)) if row.id < id);
+    let all = state.ancestry(&row.parent).ok()?;
+    all.into_iter()
+        .filter(|(_, below)| !was_directory(below))
+        .find_map(|(_, below)| Some(below.layered?.chain))
 }

@@ -4,12 +4,14 @@
 //! directory where the store has its layer and those below it. The directory is made before its row, and goes
 //! after it: what a kill leaves behind is a directory that no row has, which is swept at the next start.
 
+mod allowed;
 mod apply;
 mod directories;
 mod info;
 mod known;
 mod layers;
 mod lost;
+mod named;
 mod recovered;
 #[cfg(test)]
 mod tests;
@@ -19,22 +21,23 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use sealpack_store::Store;
 
 pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
+pub use named::{Images, Named};
 pub use recovered::Recovered;
 pub use unpacked::{Blobs, TakenIn};
 
-use crate::bases::Bases;
-use crate::chains::{Index, held};
+use crate::bases::{Based, Bases};
+use crate::chains::Index;
 use crate::error::Error;
 use crate::filter::Filters;
 use crate::metrics::Metrics;
 use crate::mounts::{self, Mount};
-use crate::rules::{ImageOf, Rules};
+use crate::rules::Rules;
 use crate::state::{Change, Kind, Labels, Row, State, Unpacked, Usage};
 use directories::Directories;
 use layers::Below;
@@ -59,6 +62,11 @@ pub struct Snapshotter {
     lost: Mutex<BTreeSet<String>>,
     /// Who wants to know of layers that containerd has unpacked, and of those that are lost.
     hears_of_layers: Mutex<Option<Sender<()>>>,
+    /// Who wants to know of layers that were committed.
+    hears_of_committed: Mutex<Option<Sender<String>>>,
+    /// Who knows what images are called.
+    images: OnceLock<Box<dyn Images>>,
+    known_images: Mutex<named::Known>,
 }
 
 /// What there is to say about the snapshots when they are opened.
@@ -152,10 +160,18 @@ impl Snapshotter {
             metrics,
             lost: Mutex::default(),
             hears_of_layers: Mutex::default(),
+            hears_of_committed: Mutex::default(),
+            images: OnceLock::new(),
+            known_images: Mutex::default(),
         };
         notices.extend(snapshotter.heal()?);
         notices.extend(snapshotter.sweep()?);
         Ok((snapshotter, notices))
+    }
+
+    /// Has `observer` hear of each image that is mounted for containers to be made on, and at which level.
+    pub fn tell_of_mounts(&self, observer: impl Fn(&Based) + Send + Sync + 'static) {
+        self.bases.tell(observer);
     }
 
     /// Has `sender` hear when there may be more in [`unpacked`](Self::unpacked) or [`lost`](Self::lost).
@@ -168,6 +184,11 @@ impl Snapshotter {
             // Whoever does not hear it finds it at the next start.
             _ = hears.send(());
         }
+    }
+
+    /// Has `sender` hear of each snapshot of a layer that is committed, of which containers may be made soon.
+    pub fn tell_of_committed(&self, sender: Sender<String>) {
+        *self.hears_of_committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     }
 
     /// What is counted.
@@ -214,7 +235,7 @@ impl Snapshotter {
             layers::below(&state, parent)?
         };
         let is_extraction = kind == Kind::Active && is_extraction(key);
-        self.noticed(parent, self.check_rules(is_extraction, parent, &labels))?;
+        self.noticed(parent, self.check_rules(key, parent, is_extraction.then_some(&labels)))?;
         if kind == Kind::Active
             && let Some(mount) = self.answer_known(key, parent, &labels)?
         {
@@ -244,28 +265,19 @@ impl Snapshotter {
         Ok(vec![mount])
     }
 
-    /// Refuses what the rules are against.
-    fn check_rules(&self, is_extraction: bool, parent: &str, labels: &Labels) -> Result<(), Error> {
-        if is_extraction {
-            let image = ImageOf::of_labels(labels);
-            return image.map_or(Ok(()), |image| self.rules.check_layer(&self.store, &image));
-        }
-        let (image, top) = {
+    /// Makes what the first container on a snapshot's layers needs, if no snapshot is on it: then it may be an image's
+    /// highest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::ChainLost`]; of the store.
+    pub fn make_ready(&self, name: &str) -> Result<(), Error> {
+        let _holding = self.hold();
+        let layered = {
             let state = self.state();
-            let ancestry = state.ancestry(parent)?;
-            let image = ancestry.iter().find_map(|(_, row)| row.image.clone());
-            (image, ancestry.first().and_then(|(_, row)| row.layered))
+            let is_below_another = state.rows().any(|(_, row)| row.parent == name);
+            state.get(name)?.layered.filter(|_| !is_below_another)
         };
-        match (image, top) {
-            // Nothing to execute comes with it.
-            _ if parent.is_empty() => Ok(()),
-            (Some(image), _) => self.rules.check_container(&self.store, &image),
-            (None, Some(top)) => {
-                let layers = held(&self.store, &top.chain)?.layers;
-                self.rules.check_nameless(&self.store, self.index.image(&self.store, &layers)?.as_ref())
-            }
-            (None, None) => self.rules.check_nameless(&self.store, None),
-        }
+        layered.map_or(Ok(()), |layered| self.bases.make_image(&self.store, &self.index, &layered.chain))
     }
 
     /// What to mount for a snapshot that is not committed.
@@ -328,6 +340,12 @@ impl Snapshotter {
         drop(state);
         if waits {
             self.tell();
+        }
+        if layered.is_some()
+            && let Some(hears) = &*self.hears_of_committed.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            // Without one, the first container waits a little longer.
+            _ = hears.send(name.to_owned());
         }
         // What is not removed now is swept.
         layered.map_or(Ok(()), |_| self.directories.remove(active.id).or(Ok(())))

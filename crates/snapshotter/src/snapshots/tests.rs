@@ -4,7 +4,10 @@ use sealpack_store::Store;
 use tempfile::TempDir;
 
 use super::*;
+use crate::chains::held;
 use crate::error::Code;
+
+mod names;
 
 struct Machine {
     directory: TempDir,
@@ -345,6 +348,29 @@ fn an_applied_layer_is_the_stores_and_known_to_whoever_asks_for_its_chain() {
 }
 
 #[test]
+fn the_image_of_an_images_highest_layer_is_made_before_anybody_asks() {
+    let machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let (hears, committed) = std::sync::mpsc::channel();
+    machine.tell_of_committed(hears);
+    let (lower, _) = pulled(&machine, "", &tar("base", &[1; 5000]), &opened);
+    let (upper, chain) = pulled(&machine, &lower, &tar("top", &[2; 5000]), &opened);
+    for name in committed.try_iter() {
+        machine.make_ready(&name).unwrap();
+    }
+    let store = machine.store();
+    let chains = store.held_chains().unwrap();
+    let ready: Vec<String> = chains
+        .iter()
+        .filter(|id| held(&store, id).unwrap().metadata_image.is_some())
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ready, [chain]);
+    machine.remove(&upper).unwrap();
+    assert_eq!(code(machine.make_ready(&upper)), Code::NotFound);
+}
+
+#[test]
 fn gc_keeps_the_layers_of_snapshots() {
     let machine = Machine::new();
     let opened = std::cell::Cell::new(0);
@@ -533,6 +559,27 @@ fn a_directory_stays_for_the_snapshots_that_are_mounted_with_it() {
     machine.sweep().unwrap();
     assert!(!content.exists());
     assert_eq!(directories(&machine), 0);
+}
+
+#[test]
+fn the_mount_below_a_directory_stays_for_the_snapshots_that_are_mounted_with_both() {
+    let machine = Machine::new();
+    let layers = [tar("base", &[1; 5000]), tar("top", &[2; 5000])];
+    let lower = unpacked(&machine, "", &layers[0]);
+    let upper = unpacked(&machine, &lower, &layers[1]);
+    let has = Has(layers.to_vec());
+    assert_eq!(machine.take_in_unpacked(&lower, &has).unwrap(), TakenIn::Done);
+    {
+        let mut state = machine.state();
+        let row = Row::new(state.new_id(), Kind::Active, upper.clone(), Labels::new());
+        state.change(Change::default().put("ns/9/container", row)).unwrap();
+    }
+    let chain = |name: &str| unpacked::chain_of_name(name).unwrap();
+    let mounted = || layers::mounted(&machine.state());
+    assert_eq!(machine.take_in_unpacked(&upper, &has).unwrap(), TakenIn::Done);
+    assert_eq!(mounted(), [chain(&lower), chain(&upper)].into());
+    machine.remove("ns/9/container").unwrap();
+    assert_eq!(mounted(), [chain(&upper)].into());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Sealed hosts, made with the commands that users run: pulled, sealed, built, put on disks.
 
-use super::image;
 use super::keys::Keys;
+use super::{containers, image};
 use super::{page, updates};
 use crate::kernels::Generation;
 use crate::keys::Key;
@@ -9,6 +9,7 @@ use crate::programs::Programs;
 use anyhow::{Context, Result};
 use sealpack_tests::command::{run, stdout};
 use sealpack_tests::program::start;
+use sealpack_tests::registry::Registry;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -44,6 +45,8 @@ pub struct Workshop {
 /// What a UKI is to be like.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Uki<'a> {
+    /// The image that it starts, where it is not the usual one.
+    pub image: Option<&'a str>,
     /// The name of the file, without its suffix; unless it is given, that of the image's epoch.
     pub name: Option<&'a str>,
     /// Hardenings that are left out.
@@ -139,7 +142,7 @@ impl Workshop {
         let file = self.file(&format!("{name}.efi"));
         let mut build = self.command();
         let (version, signer) = uki.policy.unwrap_or(("1.0.0", &self.keys.policy));
-        build.args(["host", "build", IMAGE, "--policy"]).arg(self.policy(version));
+        build.args(["host", "build", uki.image.unwrap_or(IMAGE), "--policy"]).arg(self.policy(version));
         build.arg("--policy-cert").arg(signer.certificate());
         if let Some(label) = uki.data {
             build.args(["--data", label]);
@@ -163,7 +166,7 @@ impl Workshop {
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
-        self.disk_with(name, ukis, None)
+        self.disk_of(name, IMAGE, ukis, None)
     }
 
     /// The same, with keys for firmware that has none.
@@ -171,9 +174,36 @@ impl Workshop {
     /// # Errors
     /// As [`disk`](Self::disk).
     pub fn disk_with(&self, name: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
+        self.disk_of(name, IMAGE, ukis, keys)
+    }
+
+    /// Makes a host that runs containers, and its disk.
+    ///
+    /// # Errors
+    /// If a package cannot be had, or `sealpack` fails.
+    pub fn disk_for_containers(&self) -> Result<PathBuf> {
+        let certificate = self.keys.packs.certificate();
+        let dir = self.file("containers-image");
+        let image = image::write_for_containers(self.generation, &self.programs, certificate, &dir)?;
+        let image = image.context("there is no such kernel")?;
+        self.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", containers::IMAGE])?;
+        self.seal(containers::IMAGE)?;
+        let uki = Uki { image: Some(containers::IMAGE), name: Some("containers"), ..Uki::default() };
+        self.disk_of("containers-disk", containers::IMAGE, &[&self.uki(&uki)?], None)
+    }
+
+    /// What containers are made of, in a registry.
+    ///
+    /// # Errors
+    /// If it cannot be started, or `sealpack` fails.
+    pub fn publish_for_containers(&self) -> Result<Registry> {
+        containers::publish(&self.programs, &self.keys.packs, &self.file("published"))
+    }
+
+    fn disk_of(&self, name: &str, image: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
-        disk.args(["host", "disk", IMAGE, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
+        disk.args(["host", "disk", image, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
@@ -281,7 +311,7 @@ impl Workshop {
     }
 }
 
-fn with_key<'c>(command: &'c mut Command, key: &Key) -> &'c mut Command {
+pub(super) fn with_key<'c>(command: &'c mut Command, key: &Key) -> &'c mut Command {
     command.arg("--key").arg(key.key()).arg("--cert").arg(key.certificate())
 }
 

@@ -45,11 +45,13 @@ pub enum Boot {
     Shim,
     /// Firmware without keys, in a machine whose disk has them.
     Enrolled,
+    /// A host that has containerd, beside a registry.
+    Containers,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -69,6 +71,7 @@ impl Boot {
         Self::WholePage,
         Self::Shim,
         Self::Enrolled,
+        Self::Containers,
     ];
 
     /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
@@ -91,7 +94,8 @@ impl Boot {
             | Self::Full
             | Self::Page
             | Self::Shim
-            | Self::Enrolled => generation == Generation::V6_12,
+            | Self::Enrolled
+            | Self::Containers => generation == Generation::V6_12,
             _ => true,
         }
     }
@@ -117,6 +121,7 @@ impl Boot {
             Self::WholePage => "whole-page",
             Self::Shim => "shim",
             Self::Enrolled => "enrolled",
+            Self::Containers => "containers",
         }
     }
 }
@@ -169,6 +174,10 @@ const fn sealed(name: &'static str, shows: &'static str) -> Check {
 /// What is refused on the host as it is meant to be, and succeeds where every hardening is off.
 const fn attack(name: &'static str, shows: &'static str) -> Check {
     Check { name, judge: Judge::Probe(&[Boot::Sealed, Boot::Bare]), shows }
+}
+
+const fn container(name: &'static str, shows: &'static str) -> Check {
+    Check { name, judge: Judge::Probe(&[Boot::Containers]), shows }
 }
 
 const fn console(name: &'static str, boot: Boot, shows: &'static str) -> Check {
@@ -305,5 +314,26 @@ pub const ALL: &[Check] = &[
         "host_incomplete_image",
         Boot::NoPack,
         "an image without one of its packs is refused, and the pack named",
+    ),
+    container(
+        "host_containers_run",
+        "a sealed image that containerd pulls is run by crun and exec'ed into, enforced, with the layers in the host's own store",
+    ),
+    container(
+        "host_containers_pod",
+        "a pod and its container come from sealed images that CRI pulls, enforced; what is copied in it is denied, an unsealed image refused",
+    ),
+    container("host_containers_unsealed", "a container of an image without a seal is refused, and says why"),
+    container(
+        "host_containers_copy",
+        "a program that is copied in a container is not executed, and the one that it was copied from is; renamed it still is",
+    ),
+    container(
+        "host_containers_bind",
+        "a program that a bind mount brings into a container is not executed there",
+    ),
+    container(
+        "host_containers_share",
+        "a page of a shared library is the same frame of memory in two containers, and what they write to is not",
     ),
 ];

@@ -1,6 +1,6 @@
-//! For the demo: a sealed host that comes up, and what root tries there.
+//! For the demo: a sealed host that comes up, containers on it, and what root tries there.
 
-use super::build::{self, Uki, Workshop};
+use super::build::{self, Workshop};
 use super::machine::{Machine, Start};
 use super::run::why_not;
 use super::task::Task;
@@ -35,12 +35,13 @@ pub fn demo(generation: Generation) -> Result<Demo> {
     let Some(workshop) = Workshop::new(generation, &programs, work.path())? else {
         return Ok(Demo::Skipped(format!("Debian has no stock kernel {} to fetch", generation.name())));
     };
-    let disk = workshop.disk("disk", &[&workshop.uki(&Uki::default())?])?;
+    let disk = workshop.disk_for_containers()?;
+    let registry = workshop.publish_for_containers()?;
     let dir = workshop.file("shown");
     fs::create_dir(&dir)?;
     let machine = Machine::new(&dir, &disk, &workshop.variables()?)?;
     let task = Some(Task { demo: true, ..Task::checks(&[]) });
-    let ended = machine.run(&Start { task, ..Start::default() }, |_| {})?;
+    let ended = machine.run(&Start { task, registry: Some(registry.host()), ..Start::default() }, |_| {})?;
     ensure!(ended.lines.last() == Some(&Line::Done), "the host did not get to the end:\n{}", ended.log);
     let row = |line| if let Line::Row(row) = line { Some(row) } else { None };
     Ok(Demo::Shown(console(&ended.log), ended.lines.into_iter().filter_map(row).collect()))

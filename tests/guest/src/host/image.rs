@@ -6,7 +6,10 @@
 //! | kernel | the files of the kernel's packages, and what depmod makes of them |
 //! | Sealpack | `/usr/bin/sealpack`, `/usr/lib/sealpack/init`, and the unit that keeps files of `/etc`, enabled |
 //! | probe | the service that runs the checks, and what it attacks with |
+//!
+//! One that runs [`containers`] has two more: Debian's packages of these, and how they are set up.
 
+use super::containers;
 use crate::attacks;
 use crate::kernels::Generation;
 use crate::programs::Programs;
@@ -58,13 +61,41 @@ fn kernel(generation: Generation, layout: &Layout) -> Result<Option<Layer>> {
 /// # Errors
 /// As [`system`]; and if it cannot be written.
 pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<Option<Image>> {
+    write_over(generation, &[], &[sealpack(programs)?, probe(programs)?], dir)
+}
+
+/// The same for a host that runs containers, of images that the key of `certificate` has sealed: over the lower two layers
+/// containerd and crun, and over all how they are set up.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_for_containers(
+    generation: Generation,
+    programs: &Programs,
+    certificate: &Path,
+    dir: &Path,
+) -> Result<Option<Image>> {
+    let layers = [sealpack(programs)?, probe(programs)?, containers::setup(programs, certificate)?];
+    write_over(generation, &[containers::engine()?], &layers, dir)
+}
+
+/// The image of the lower two layers, those of the images `below`, and `layers`.
+fn write_over(
+    generation: Generation,
+    below: &[Image],
+    layers_above: &[Vec<Entry>],
+    dir: &Path,
+) -> Result<Option<Image>> {
     let Some(system) = system(generation)? else {
         return Ok(None);
     };
     let layout = Layout::create(dir)?;
     let mut layers = layout.link_layers(&Layout::open(system.dir()), system.tag())?;
-    for layer in [sealpack(programs)?, probe(programs)?] {
-        layers.push(layout.add_layer(archive(&layer).as_slice(), Packing::Plain)?);
+    for image in below {
+        layers.extend(layout.link_layers(&Layout::open(image.dir()), image.tag())?);
+    }
+    for layer in layers_above {
+        layers.push(layout.add_layer(archive(layer).as_slice(), Packing::Plain)?);
     }
     layout.add_image("latest", &layers)?;
     Ok(Some(Image::in_layout(dir.to_owned(), "latest")))
@@ -72,6 +103,12 @@ pub fn write(generation: Generation, programs: &Programs, dir: &Path) -> Result<
 
 /// Keeps files of `/etc` for the next boot.
 const KEEP_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-keep.service");
+
+/// Ends a start that is not good.
+const REFUSE_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-refuse.service");
+
+/// Has that done where the target is not reached.
+const BOOT_COMPLETE: &str = include_str!("../../../../contrib/systemd/boot-complete.target.d/sealpack.conf");
 
 /// Has `sealpack` use the store that the host is booted from.
 const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
@@ -88,11 +125,16 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
     ];
     entries.extend(unit("sealpack-keep.service", KEEP_UNIT));
+    let units = "usr/lib/systemd/system";
+    let file = |path: &str, text: &str| Entry::new(format!("{units}/{path}"), Member::File(text.into()));
+    entries.push(file("sealpack-refuse.service", REFUSE_UNIT));
+    entries.push(directory(&format!("{units}/boot-complete.target.d/")));
+    entries.push(file("boot-complete.target.d/sealpack.conf", BOOT_COMPLETE));
     Ok(entries)
 }
 
 /// A unit that multi-user.target wants.
-fn unit(name: &str, text: &str) -> Vec<Entry> {
+pub(super) fn unit(name: &str, text: &str) -> Vec<Entry> {
     let path = format!("usr/lib/systemd/system/{name}");
     let wanted = "etc/systemd/system/multi-user.target.wants/";
     let mut entries: Vec<Entry> =
@@ -127,11 +169,11 @@ fn probe(programs: &Programs) -> Result<Vec<Entry>> {
 /// What is attacked with.
 const PROGRAMS: &str = "usr/lib/sealpack-probe";
 
-fn directory(path: &str) -> Entry {
+pub(super) fn directory(path: &str) -> Entry {
     Entry::new(path, Member::Directory)
 }
 
-fn program(path: &str, file: &Path) -> Result<Entry> {
+pub(super) fn program(path: &str, file: &Path) -> Result<Entry> {
     let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(Entry::new(path, Member::File(content)).mode(0o755))
 }

@@ -38,6 +38,9 @@ pub struct Start {
     pub until_shown: Option<String>,
     /// A second disk, of which nothing is changed.
     pub second_disk: Option<PathBuf>,
+    /// The registry that it reaches at [`containers::SERVER`](super::containers::SERVER), by its host's name and port here. The
+    /// machine has no network without.
+    pub registry: Option<String>,
     /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
     pub clock: Option<String>,
 }
@@ -110,6 +113,13 @@ impl Machine {
         if let Some(second) = &start.second_disk {
             let drive = format!("if=none,id=second,format=raw,snapshot=on,file={}", second.display());
             qemu.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"]);
+        }
+        if let Some(registry) = &start.registry {
+            // Each connection to that address, and to no other, is one of a program here.
+            let to = registry.replace(':', " ");
+            let forward = format!("guestfwd=tcp:{}-cmd:busybox nc {to}", super::containers::SERVER);
+            qemu.args(["-netdev", &format!("user,id=net,restrict=on,ipv6=off,{forward}")]);
+            qemu.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         }
         if let Some(clock) = &start.clock {
             qemu.args(["-rtc", &format!("base={clock}")]);

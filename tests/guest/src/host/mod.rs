@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod checks;
+pub mod containers;
 pub mod data;
 pub mod demo;
 pub mod esp;

@@ -14,6 +14,7 @@ use crate::run::{Results, shared_as};
 use anyhow::{Context, Result, bail, ensure};
 use sealpack_format::boot::Hardening;
 use sealpack_tests::{command, debian};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,17 +105,30 @@ pub fn why_not() -> Option<String> {
 /// What the boots start from.
 struct Boots<'w> {
     workshop: &'w Workshop,
+    /// Made when a boot first needs it: some have images of their own.
+    usual: OnceCell<Usual>,
+    variables: PathBuf,
+}
+
+/// The usual image's UKI, and a disk with both.
+struct Usual {
     uki: PathBuf,
     disk: PathBuf,
-    variables: PathBuf,
 }
 
 impl<'w> Boots<'w> {
     fn new(workshop: &'w Workshop) -> Result<Self> {
-        let uki = workshop.uki(&Uki::default())?;
-        let disk = workshop.disk("disk", &[&uki])?;
-        updates::put_policies(workshop, &disk)?;
-        Ok(Self { workshop, uki, disk, variables: workshop.variables()? })
+        Ok(Self { workshop, usual: OnceCell::new(), variables: workshop.variables()? })
+    }
+
+    fn usual(&self) -> Result<&Usual> {
+        if let Some(usual) = self.usual.get() {
+            return Ok(usual);
+        }
+        let uki = self.workshop.uki(&Uki::default())?;
+        let disk = self.workshop.disk("disk", &[&uki])?;
+        updates::put_policies(self.workshop, &disk)?;
+        Ok(self.usual.get_or_init(|| Usual { uki, disk }))
     }
 
     /// Starts the machine of a boot.
@@ -143,8 +157,13 @@ impl<'w> Boots<'w> {
                 start.until_shown = Some(REFUSED.to_owned());
             }
             Boot::WholePage => start.until_shown = Some(LOGIN.to_owned()),
+            Boot::Containers => {
+                let registry = self.workshop.publish_for_containers()?;
+                start.registry = Some(registry.host());
+                return machine.run(&start, watch);
+            }
             Boot::TwoData => {
-                start.second_disk = Some(self.disk.clone());
+                start.second_disk = Some(self.usual()?.disk.clone());
                 start.until_shown = Some(REFUSED.to_owned());
             }
             Boot::UnknownWord
@@ -174,9 +193,12 @@ impl<'w> Boots<'w> {
         if let Some((disk, variables)) = by_page {
             return Machine::new(&dir, &disk, &variables);
         }
+        if boot == Boot::Containers {
+            return Machine::new(&dir, &self.workshop.disk_for_containers()?, &self.variables);
+        }
         if boot == Boot::Enrolled {
             let keys = self.workshop.auth_files()?;
-            let disk = self.workshop.disk_with("with-keys", &[&self.uki], Some(&keys))?;
+            let disk = self.workshop.disk_with("with-keys", &[&self.usual()?.uki], Some(&keys))?;
             return Machine::new(&dir, &disk, Path::new(EMPTY_VARIABLES));
         }
         let variables = match boot {
@@ -184,7 +206,7 @@ impl<'w> Boots<'w> {
             Boot::Bare => self.workshop.open_variables()?,
             _ => self.variables.clone(),
         };
-        let machine = Machine::new(&dir, &self.disk, &variables)?;
+        let machine = Machine::new(&dir, &self.usual()?.disk, &variables)?;
         self.change(boot, &machine.disk())?;
         Ok(machine)
     }
@@ -194,7 +216,7 @@ impl<'w> Boots<'w> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
             Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
-            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled => Ok(()),
+            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled | Boot::Containers => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
@@ -223,12 +245,12 @@ impl<'w> Boots<'w> {
                 let forged = self.workshop.file("wrong-root.efi");
                 let stub = self.workshop.stub()?;
                 let key = &self.workshop.keys().boot;
-                forge::with_command_line(&self.uki, &stub, key, &forge::another_root, &forged)?;
+                forge::with_command_line(&self.usual()?.uki, &stub, key, &forge::another_root, &forged)?;
                 esp::put_uki(disk, &format!("{NEWEST}+1.efi"), &forged)
             }
             Boot::Tampered => {
                 let changed = self.workshop.file("tampered.efi");
-                forge::with_changed_byte(&self.uki, &changed)?;
+                forge::with_changed_byte(&self.usual()?.uki, &changed)?;
                 esp::remove_ukis(disk)?;
                 esp::put_uki(disk, "tampered.efi", &changed)
             }
@@ -265,7 +287,7 @@ impl<'w> Boots<'w> {
     fn add_unsigned_files(&self, disk: &Path) -> Result<()> {
         let evil = self.workshop.file("evil");
         fs::write(&evil, "nobody signed this")?;
-        let stem = self.uki.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = self.usual()?.uki.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         for path in [
             "loader/credentials/evil.cred".to_owned(),
             "loader/extensions/evil.sysext.raw".to_owned(),

@@ -39,9 +39,10 @@ fn an_image_without_a_seal_is_refused_by_name_where_the_client_says_the_name() -
 }
 
 #[test]
-fn containers_of_images_without_names_are_refused_where_every_image_needs_a_seal() -> Result<()> {
-    for engine in [Engine::V1_6, Engine::V1_7] {
-        is_refused(engine, "default = \"sealed\"\n", &["every image needs a seal here"])?;
+fn where_the_client_says_no_name_the_image_is_judged_by_the_one_that_containerd_has() -> Result<()> {
+    let of_registry = "[[namespace]]\nprefix = \"HOST\"\nrequire = \"sealed\"\n";
+    for (engine, rules) in [(Engine::V1_6, "default = \"sealed\"\n"), (Engine::V1_7, of_registry)] {
+        is_refused(engine, rules, &["shell:1", "must be sealed"])?;
     }
     Ok(())
 }

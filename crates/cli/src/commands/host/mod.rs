@@ -4,6 +4,7 @@ mod check;
 mod disk;
 mod input;
 mod keep;
+mod refuse;
 mod status;
 
 use std::path::Path;
@@ -29,7 +30,8 @@ use crate::error::CommandResult;
       --certificate packs.crt --key boot.key --cert boot.crt
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
-  sealpack host keep")]
+  sealpack host keep
+  sealpack host refuse")]
 pub(crate) struct Host {
     #[command(subcommand)]
     command: HostCommand,
@@ -43,6 +45,7 @@ enum HostCommand {
     Disk(disk::Disk),
     Status(status::Status),
     Keep(keep::Keep),
+    Refuse(refuse::Refuse),
 }
 
 impl Host {
@@ -54,6 +57,7 @@ impl Host {
             HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
+            HostCommand::Refuse(command) => command.run(context),
         }
     }
 }

@@ -27,12 +27,15 @@ impl Status {
         let kernel = Kernel::new();
         let found = find_out(&kernel)?;
         let running = match &found {
-            Ok(status) => running(context, &status.boot.image),
+            Ok(status) => known(context, &status.boot.image),
             Err(_) => None,
         };
+        let refused = found.as_ref().ok().and_then(HostStatus::refused);
+        let refused = refused.and_then(|refused| known(context, &refused.started?.image));
         let state = show::host_status::State {
             status: found.as_ref(),
             running: running.as_ref(),
+            refused: refused.as_ref(),
             broker: &Broker::default().version(&kernel).map_err(|error| error.to_string()),
             ipe: &IpeState::read(&kernel),
             keyrings: &Keyrings::read(&kernel),
@@ -70,8 +73,8 @@ pub(in crate::commands) fn find_out(kernel: &Kernel) -> Result<Result<HostStatus
     Ok(HostStatus::of(&Seen::look(Path::new("/"), kernel), root.as_ref()))
 }
 
-/// What the host's store knows of the image. It need not be readable for whoever asks.
-fn running(context: &Context, image: &ObjectId) -> Option<RunningImage> {
+/// What the host's store knows of an image. It need not be readable for whoever asks.
+fn known(context: &Context, image: &ObjectId) -> Option<RunningImage> {
     let opened = store_of_host(context).open_for_reading();
     let found = opened.and_then(|(_lock, store)| RunningImage::find(&store, image));
     match found {

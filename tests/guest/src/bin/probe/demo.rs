@@ -1,6 +1,6 @@
-//! For the demo: what root tries on this host, and what becomes of it.
+//! For the demo: containers on this host, what root tries there, and what becomes of it.
 
-use crate::checks::tools;
+use crate::checks::{containers, tools};
 use anyhow::Result;
 use sealpack_guest::report::Row;
 use sealpack_guest::root::{AREAS, Tried, Went};
@@ -11,7 +11,7 @@ const SHOWN: usize = 2;
 /// A row for each, with the hardening that is there for it.
 pub(crate) fn rows() -> Result<Vec<Row>> {
     let tools = tools()?;
-    let mut rows = Vec::new();
+    let mut rows = containers::rows()?;
     for area in AREAS {
         let tried = (area.attempts)(&tools)?;
         let why = match area.hardening {

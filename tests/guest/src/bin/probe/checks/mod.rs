@@ -2,6 +2,7 @@
 
 mod attacks;
 mod boots;
+pub(crate) mod containers;
 mod fallback;
 mod keeping;
 mod modules;
@@ -30,6 +31,12 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_keeps_etc" => keeping::etc,
         "host_policy_update" => updates::policy,
         "host_revocation_survives_reboot" => updates::survives,
+        "host_containers_run" => containers::run,
+        "host_containers_pod" => containers::pod,
+        "host_containers_unsealed" => containers::unsealed,
+        "host_containers_copy" => containers::copy,
+        "host_containers_bind" => containers::bind,
+        "host_containers_share" => containers::share,
         "host_falls_back" => fallback::falls_back,
         _ => return attacks::find(name),
     })

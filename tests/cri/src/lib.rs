@@ -1,9 +1,10 @@
 //! What Kubernetes asks of containerd: a client of CRI, the container runtime interface, over its unix socket.
 
-pub(crate) mod messages;
+pub mod connection;
+pub mod messages;
 
-use crate::grpc::{Connection, Empty, said};
 use anyhow::{Context, Result};
+use connection::{Connection, Empty, said};
 use messages::{
     ContainerConfig, ContainerName, ContainerSecurity, ContainerStatsResponse, CreateContainerRequest,
     ExecSyncRequest, Executed, FilesystemUsage, Identifier, ImageFsInfoResponse, ImageSpec, LinuxContainer,
@@ -11,11 +12,11 @@ use messages::{
     RunPodSandboxRequest, Stats,
 };
 use prost::Message;
-use sealpack_tests::containerd::Containerd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// A client of one containerd.
-pub(crate) struct Client {
+pub struct Client {
     connection: Connection,
     /// What cgroups of pods are below, and their logs.
     cgroup: String,
@@ -23,19 +24,21 @@ pub(crate) struct Client {
 }
 
 /// A pod that runs.
-pub(crate) struct Pod {
-    pub(crate) id: String,
+pub struct Pod {
+    /// Its identifier.
+    pub id: String,
     config: PodConfig,
 }
 
 impl Client {
     /// Connects, and waits until the plugin is there that answers.
-    pub(crate) fn connect(containerd: &Containerd) -> Result<Self> {
-        let connection = Connection::new(&containerd.socket())?;
-        let enclosure = containerd.enclosure();
-        let logs = enclosure.data("logs").display().to_string();
-        let cgroup = format!("/{}", enclosure.name());
-        let mut client = Self { connection, cgroup, logs };
+    ///
+    /// # Errors
+    /// If nobody listens on `socket`, or the plugin does not come up.
+    pub fn connect(socket: &Path, cgroup: &str, logs: &Path) -> Result<Self> {
+        let connection = Connection::new(socket)?;
+        let logs = logs.display().to_string();
+        let mut client = Self { connection, cgroup: cgroup.to_owned(), logs };
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             match client.connection.call::<_, Empty>("runtime.v1.RuntimeService/Version", Empty {}) {
@@ -58,26 +61,26 @@ impl Client {
     }
 
     /// Pulls an image; answers with what it is called then.
-    pub(crate) fn pull(&mut self, image: &str) -> Result<String> {
+    pub fn pull(&mut self, image: &str) -> Result<String> {
         let request = PullImageRequest { image: Some(spec(image)), sandbox_config: None };
         let answer: Identifier = self.ask("runtime.v1.ImageService/PullImage", request)?;
         Ok(answer.id)
     }
 
     /// Removes an image by name.
-    pub(crate) fn remove_image(&mut self, image: &str) -> Result<()> {
+    pub fn remove_image(&mut self, image: &str) -> Result<()> {
         let request = RemoveImageRequest { image: Some(spec(image)) };
         self.ask::<Empty>("runtime.v1.ImageService/RemoveImage", request).map(drop)
     }
 
     /// What images take.
-    pub(crate) fn image_filesystem(&mut self) -> Result<FilesystemUsage> {
+    pub fn image_filesystem(&mut self) -> Result<FilesystemUsage> {
         let answer: ImageFsInfoResponse = self.ask("runtime.v1.ImageService/ImageFsInfo", Empty {})?;
         answer.images.into_iter().next().context("there is no filesystem of images")
     }
 
     /// Starts a pod in the machine's network.
-    pub(crate) fn run_pod(&mut self, name: &str) -> Result<Pod> {
+    pub fn run_pod(&mut self, name: &str) -> Result<Pod> {
         let metadata = PodName { name: name.to_owned(), uid: name.to_owned(), namespace: "test".to_owned() };
         let security = PodSecurity { namespaces: Some(NamespaceOption { network: NODE }) };
         let linux = LinuxPod { cgroup_parent: self.cgroup.clone(), security: Some(security) };
@@ -90,7 +93,7 @@ impl Client {
     }
 
     /// Makes a container in a pod; answers with its identifier.
-    pub(crate) fn create(&mut self, pod: &Pod, name: &str, image: &str, command: &[&str]) -> Result<String> {
+    pub fn create(&mut self, pod: &Pod, name: &str, image: &str, command: &[&str]) -> Result<String> {
         let security = ContainerSecurity { namespaces: Some(NamespaceOption { network: NODE }) };
         let config = ContainerConfig {
             metadata: Some(ContainerName { name: name.to_owned() }),
@@ -109,33 +112,33 @@ impl Client {
     }
 
     /// Starts a container.
-    pub(crate) fn start(&mut self, container: &str) -> Result<()> {
+    pub fn start(&mut self, container: &str) -> Result<()> {
         self.simple("StartContainer", container)
     }
 
     /// Runs a command in a container to its end.
-    pub(crate) fn execute(&mut self, container: &str, command: &[&str]) -> Result<Executed> {
+    pub fn execute(&mut self, container: &str, command: &[&str]) -> Result<Executed> {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let request = ExecSyncRequest { container: container.to_owned(), command, timeout_seconds: 60 };
         self.ask("runtime.v1.RuntimeService/ExecSync", request)
     }
 
     /// What a container takes.
-    pub(crate) fn stats(&mut self, container: &str) -> Result<Stats> {
+    pub fn stats(&mut self, container: &str) -> Result<Stats> {
         let request = Identifier { id: container.to_owned() };
         let answer: ContainerStatsResponse = self.ask("runtime.v1.RuntimeService/ContainerStats", request)?;
         answer.stats.context("there are no figures of the container")
     }
 
     /// Ends and removes a container.
-    pub(crate) fn remove(&mut self, container: &str) -> Result<()> {
+    pub fn remove(&mut self, container: &str) -> Result<()> {
         // Without a time: at once.
         self.simple("StopContainer", container)?;
         self.simple("RemoveContainer", container)
     }
 
     /// Ends and removes a pod.
-    pub(crate) fn remove_pod(&mut self, pod: &Pod) -> Result<()> {
+    pub fn remove_pod(&mut self, pod: &Pod) -> Result<()> {
         self.simple("StopPodSandbox", &pod.id)?;
         self.simple("RemovePodSandbox", &pod.id)
     }

@@ -1,200 +1,202 @@
 //! The messages of CRI's `runtime.v1` (k8s.io/cri-api, `pkg/apis/runtime/v1/api.proto`) with those of their fields that the
 //! tests use: a message may have any others.
 
+#![allow(missing_docs, reason = "their names are those of the protocol, where they are explained")]
+
 use prost::Message;
 
 /// `NamespaceMode.NODE`: the machine's own.
-pub(super) const NODE: i32 = 2;
+pub const NODE: i32 = 2;
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct NamespaceOption {
+pub struct NamespaceOption {
     #[prost(int32, tag = "1")]
-    pub(super) network: i32,
+    pub network: i32,
 }
 
 /// `LinuxSandboxSecurityContext`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PodSecurity {
+pub struct PodSecurity {
     #[prost(message, optional, tag = "1")]
-    pub(super) namespaces: Option<NamespaceOption>,
+    pub namespaces: Option<NamespaceOption>,
 }
 
 /// `LinuxPodSandboxConfig`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LinuxPod {
+pub struct LinuxPod {
     #[prost(string, tag = "1")]
-    pub(super) cgroup_parent: String,
+    pub cgroup_parent: String,
     #[prost(message, optional, tag = "2")]
-    pub(super) security: Option<PodSecurity>,
+    pub security: Option<PodSecurity>,
 }
 
 /// `PodSandboxMetadata`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PodName {
+pub struct PodName {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub name: String,
     #[prost(string, tag = "2")]
-    pub(super) uid: String,
+    pub uid: String,
     #[prost(string, tag = "3")]
-    pub(super) namespace: String,
+    pub namespace: String,
 }
 
 /// `PodSandboxConfig`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PodConfig {
+pub struct PodConfig {
     #[prost(message, optional, tag = "1")]
-    pub(super) metadata: Option<PodName>,
+    pub metadata: Option<PodName>,
     #[prost(string, tag = "3")]
-    pub(super) log_directory: String,
+    pub log_directory: String,
     #[prost(message, optional, tag = "8")]
-    pub(super) linux: Option<LinuxPod>,
+    pub linux: Option<LinuxPod>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct RunPodSandboxRequest {
+pub struct RunPodSandboxRequest {
     #[prost(message, optional, tag = "1")]
-    pub(super) config: Option<PodConfig>,
+    pub config: Option<PodConfig>,
 }
 
 /// Requests and answers whose only field is an identifier or a name: a sandbox's, a container's, an image's.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Identifier {
+pub struct Identifier {
     #[prost(string, tag = "1")]
-    pub(super) id: String,
+    pub id: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ImageSpec {
+pub struct ImageSpec {
     #[prost(string, tag = "1")]
-    pub(super) image: String,
+    pub image: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PullImageRequest {
+pub struct PullImageRequest {
     #[prost(message, optional, tag = "1")]
-    pub(super) image: Option<ImageSpec>,
+    pub image: Option<ImageSpec>,
     #[prost(message, optional, tag = "3")]
-    pub(super) sandbox_config: Option<PodConfig>,
+    pub sandbox_config: Option<PodConfig>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct RemoveImageRequest {
+pub struct RemoveImageRequest {
     #[prost(message, optional, tag = "1")]
-    pub(super) image: Option<ImageSpec>,
+    pub image: Option<ImageSpec>,
 }
 
 /// `ContainerMetadata`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ContainerName {
+pub struct ContainerName {
     #[prost(string, tag = "1")]
-    pub(super) name: String,
+    pub name: String,
 }
 
 /// `LinuxContainerSecurityContext`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ContainerSecurity {
+pub struct ContainerSecurity {
     #[prost(message, optional, tag = "3")]
-    pub(super) namespaces: Option<NamespaceOption>,
+    pub namespaces: Option<NamespaceOption>,
 }
 
 /// `LinuxContainerConfig`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct LinuxContainer {
+pub struct LinuxContainer {
     #[prost(message, optional, tag = "2")]
-    pub(super) security: Option<ContainerSecurity>,
+    pub security: Option<ContainerSecurity>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ContainerConfig {
+pub struct ContainerConfig {
     #[prost(message, optional, tag = "1")]
-    pub(super) metadata: Option<ContainerName>,
+    pub metadata: Option<ContainerName>,
     #[prost(message, optional, tag = "2")]
-    pub(super) image: Option<ImageSpec>,
+    pub image: Option<ImageSpec>,
     #[prost(string, repeated, tag = "3")]
-    pub(super) command: Vec<String>,
+    pub command: Vec<String>,
     #[prost(string, tag = "11")]
-    pub(super) log_path: String,
+    pub log_path: String,
     #[prost(message, optional, tag = "15")]
-    pub(super) linux: Option<LinuxContainer>,
+    pub linux: Option<LinuxContainer>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct CreateContainerRequest {
+pub struct CreateContainerRequest {
     #[prost(string, tag = "1")]
-    pub(super) pod: String,
+    pub pod: String,
     #[prost(message, optional, tag = "2")]
-    pub(super) config: Option<ContainerConfig>,
+    pub config: Option<ContainerConfig>,
     #[prost(message, optional, tag = "3")]
-    pub(super) sandbox_config: Option<PodConfig>,
+    pub sandbox_config: Option<PodConfig>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ExecSyncRequest {
+pub struct ExecSyncRequest {
     #[prost(string, tag = "1")]
-    pub(super) container: String,
+    pub container: String,
     #[prost(string, repeated, tag = "2")]
-    pub(super) command: Vec<String>,
+    pub command: Vec<String>,
     #[prost(int64, tag = "3")]
-    pub(super) timeout_seconds: i64,
+    pub timeout_seconds: i64,
 }
 
 /// What a command in a container printed, and how it ended: `ExecSyncResponse`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Executed {
+pub struct Executed {
     #[prost(bytes = "vec", tag = "1")]
-    pub(crate) stdout: Vec<u8>,
+    pub stdout: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    pub(crate) stderr: Vec<u8>,
+    pub stderr: Vec<u8>,
     #[prost(int32, tag = "3")]
-    pub(crate) exit_code: i32,
+    pub exit_code: i32,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct UInt64Value {
+pub struct UInt64Value {
     #[prost(uint64, tag = "1")]
-    pub(crate) value: u64,
+    pub value: u64,
 }
 
 /// `FilesystemIdentifier`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Filesystem {
+pub struct Filesystem {
     #[prost(string, tag = "1")]
-    pub(crate) mountpoint: String,
+    pub mountpoint: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct FilesystemUsage {
+pub struct FilesystemUsage {
     #[prost(message, optional, tag = "2")]
-    pub(crate) filesystem: Option<Filesystem>,
+    pub filesystem: Option<Filesystem>,
     #[prost(message, optional, tag = "3")]
-    pub(crate) used_bytes: Option<UInt64Value>,
+    pub used_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub(crate) inodes_used: Option<UInt64Value>,
+    pub inodes_used: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ImageFsInfoResponse {
+pub struct ImageFsInfoResponse {
     #[prost(message, repeated, tag = "1")]
-    pub(super) images: Vec<FilesystemUsage>,
+    pub images: Vec<FilesystemUsage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct MemoryUsage {
+pub struct MemoryUsage {
     #[prost(message, optional, tag = "2")]
-    pub(crate) working_set_bytes: Option<UInt64Value>,
+    pub working_set_bytes: Option<UInt64Value>,
 }
 
 /// `ContainerStats`.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Stats {
+pub struct Stats {
     #[prost(message, optional, tag = "3")]
-    pub(crate) memory: Option<MemoryUsage>,
+    pub memory: Option<MemoryUsage>,
     #[prost(message, optional, tag = "4")]
-    pub(crate) writable_layer: Option<FilesystemUsage>,
+    pub writable_layer: Option<FilesystemUsage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ContainerStatsResponse {
+pub struct ContainerStatsResponse {
     #[prost(message, optional, tag = "1")]
-    pub(super) stats: Option<Stats>,
+    pub stats: Option<Stats>,
 }

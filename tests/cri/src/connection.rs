@@ -14,17 +14,17 @@ const CALL_MAX: Duration = Duration::from_secs(120);
 
 /// A message without fields that anybody looks at.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Empty {}
+pub struct Empty {}
 
 /// A connection, on which each call waits for its answer.
-pub(crate) struct Connection {
+pub struct Connection {
     runtime: tokio::runtime::Runtime,
     channel: Grpc<Channel>,
 }
 
 impl Connection {
     /// Connects to a server that listens already.
-    pub(crate) fn new(socket: &Path) -> Result<Self> {
+    pub fn new(socket: &Path) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
         let channel = runtime.block_on(endpoint.timeout(CALL_MAX).connect())?;
@@ -32,7 +32,7 @@ impl Connection {
     }
 
     /// Calls a method by its whole name, as in `runtime.v1.ImageService/PullImage`.
-    pub(crate) fn call<Q, A>(&mut self, method: &str, request: Q) -> Result<A, Status>
+    pub fn call<Q, A>(&mut self, method: &str, request: Q) -> Result<A, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -47,7 +47,7 @@ impl Connection {
     }
 
     /// Calls a method that answers with a stream of messages; answers with all of them.
-    pub(crate) fn list<Q, A>(&mut self, method: &str, request: Q) -> Result<Vec<A>, Status>
+    pub fn list<Q, A>(&mut self, method: &str, request: Q) -> Result<Vec<A>, Status>
     where
         Q: Message + 'static,
         A: Message + Default + 'static,
@@ -72,6 +72,6 @@ fn path(method: &str) -> PathAndQuery {
 }
 
 /// A status, as an error of a test.
-pub(crate) fn said(status: &Status) -> anyhow::Error {
+pub fn said(status: &Status) -> anyhow::Error {
     anyhow!("{:?}: {}", status.code(), status.message())
 }
