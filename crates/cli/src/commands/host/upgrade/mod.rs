@@ -89,7 +89,7 @@ pub(crate) struct Rollback {
 impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
-        let desk = Desk::open(context, common.host.place(), false)?;
+        let desk = Desk::open_to_bring(context, common.host.place())?;
         let allowed =
             Allowed { words: common.allow_words, older: self.allow_older, label: common.uki.clone() };
         match self.apply {
@@ -102,7 +102,7 @@ impl Upgrade {
 impl Switch {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
-        let desk = Desk::open(context, common.host.place(), false)?;
+        let desk = Desk::open_to_bring(context, common.host.place())?;
         let allowed = Allowed { words: common.allow_words, older: true, label: common.uki.clone() };
         desk.bring(order(Some(self.source), &common, allowed))
     }
@@ -120,7 +120,7 @@ fn order(source: Option<Source>, common: &CommonArgs, allowed: Allowed) -> Order
 
 impl Rollback {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, self.host.place(), true)?;
+        let desk = Desk::open(context, self.host.place())?;
         let (boots, facts) = desk.parts();
         let (plan, fallback) = back_to(boots, facts)?;
         desk.check_is_there(&fallback)?;
