@@ -70,7 +70,7 @@ fn a_store_without_room_is_named_before_a_layer_is_fetched() -> Result<()> {
     let output = command.output()?;
     let said = crate::said(&output);
     if said.contains("unshare:") || said.contains("mount:") {
-        skip(&format!("no small filesystem can be made here: {said}"));
+        skip(format!("no small filesystem can be made here: {said}"));
         return Ok(());
     }
     ensure!(output.status.code() == Some(1), "{said}");

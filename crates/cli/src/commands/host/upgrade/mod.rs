@@ -43,7 +43,8 @@ struct CommonArgs {
 /// tries; what runs stays there to be fallen back to. Nothing restarts: the next start is of the new version. Whether the UKI is
 /// signed by somebody whom the firmware knows, the firmware judges.
 ///
-/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says.
+/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says. Exit status 3: the image or its UKI
+/// is not what was signed, or more than this host may take; nothing was written then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host upgrade
