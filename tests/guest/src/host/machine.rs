@@ -1,5 +1,6 @@
 //! The machine of a sealed host: firmware with Secure Boot on, which keeps its variables from the system that runs.
 
+use super::rescue::DAMAGED;
 use super::task::{SERIAL, Task};
 use crate::emulator::{self, Ended, Limits};
 use crate::report::Line;
@@ -38,9 +39,15 @@ pub struct Start {
     pub until_shown: Option<String>,
     /// A second disk, of which nothing is changed.
     pub second_disk: Option<PathBuf>,
+    /// A disk that is to be mended, with the serial number [`DAMAGED`].
+    pub damaged_disk: Option<PathBuf>,
     /// The registry that it reaches at [`containers::SERVER`](super::containers::SERVER), by its host's name and port here. The
     /// machine has no network without.
     pub registry: Option<String>,
+    /// Whether all that it writes to its disk is logged, in [`Machine::writes`], beside what the disk was before.
+    pub logs_writes: bool,
+    /// How long it may run, where that is not as long as usual.
+    pub time: Option<Duration>,
     /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
     pub clock: Option<String>,
 }
@@ -52,9 +59,7 @@ impl Machine {
     /// If something cannot be copied.
     pub fn new(dir: &Path, disk: &Path, variables: &Path) -> Result<Self> {
         let machine = Self::at(dir);
-        let mut copy = Command::new("cp");
-        copy.args(["--sparse=always", "--reflink=auto"]).arg(disk).arg(machine.disk());
-        sealpack_tests::command::run(&mut copy)?;
+        copy(disk, &machine.disk())?;
         fs::copy(variables, machine.variables())
             .with_context(|| format!("cannot copy {}", variables.display()))?;
         Ok(machine)
@@ -70,6 +75,16 @@ impl Machine {
         self.dir.join("disk")
     }
 
+    /// What its disk was before a start whose writes are logged.
+    pub fn disk_before(&self) -> PathBuf {
+        self.dir.join("disk-before")
+    }
+
+    /// The [log](crate::power::log) of the writes of that start.
+    pub fn writes(&self) -> PathBuf {
+        self.dir.join("writes")
+    }
+
     fn variables(&self) -> PathBuf {
         self.dir.join("variables")
     }
@@ -80,25 +95,30 @@ impl Machine {
     /// If QEMU cannot be started. A machine that hangs or dies is no error here.
     pub fn run(&self, start: &Start, mut watch: impl FnMut(&Line)) -> Result<Ended> {
         let _turn = emulator::turn()?;
+        if start.logs_writes {
+            copy(&self.disk(), &self.disk_before())?;
+            fs::write(self.writes(), "")?;
+        }
+        let limits = Limits { time: start.time.unwrap_or(LIMITS.time), ..LIMITS };
         let shown = |console: &str| {
             let text = start.until_shown.as_ref()?;
             console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
         };
         let mut before = String::new();
         for _ in 1..TRIES {
-            let mut ended = emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)?;
+            let mut ended = emulator::run(self.started(start)?, &self.dir, limits, shown, &mut watch)?;
             if start.reboots || !died_before_its_first_process(&ended.log) {
                 ended.log.insert_str(0, &before);
                 return Ok(ended);
             }
             before += &ended.log;
         }
-        emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)
+        emulator::run(self.started(start)?, &self.dir, limits, shown, &mut watch)
     }
 
     /// QEMU, with all that is asked for.
     fn started(&self, start: &Start) -> Result<Command> {
-        let mut qemu = self.qemu();
+        let mut qemu = self.qemu(start.logs_writes);
         let task = self.dir.join("task");
         if let Some(wanted) = &start.task {
             wanted.write(&task)?;
@@ -113,6 +133,11 @@ impl Machine {
         if let Some(second) = &start.second_disk {
             let drive = format!("if=none,id=second,format=raw,snapshot=on,file={}", second.display());
             qemu.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"]);
+        }
+        if let Some(damaged) = &start.damaged_disk {
+            let drive = format!("if=none,id=damaged,format=raw,cache=unsafe,file={}", damaged.display());
+            qemu.args(["-drive", &drive]);
+            qemu.args(["-device", &format!("virtio-blk-pci,drive=damaged,serial={DAMAGED}")]);
         }
         if let Some(registry) = &start.registry {
             // Each connection to that address, and to no other, is one of a program here.
@@ -130,7 +155,7 @@ impl Machine {
         Ok(qemu)
     }
 
-    fn qemu(&self) -> Command {
+    fn qemu(&self, logs_writes: bool) -> Command {
         let drive = |options: &str, path: &Path| format!("{options},format=raw,file={}", path.display());
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-machine", "q35,smm=on", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
@@ -140,11 +165,36 @@ impl Machine {
             .args(["-global", "ICH9-LPC.disable_s3=1"])
             .args(["-drive", &drive("if=pflash,readonly=on", Path::new(FIRMWARE))])
             .args(["-drive", &drive("if=pflash", &self.variables())])
-            .args(["-drive", &drive("if=none,id=disk,cache=unsafe", &self.disk())])
+            .args(self.drive(logs_writes))
             .args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"])
             .args(["-device", "virtio-rng-pci"]);
         qemu
     }
+
+    /// The disk, called so. What is flushed need not get to the disk of the machine that emulates it, but into the log.
+    fn drive(&self, logs_writes: bool) -> Vec<String> {
+        if !logs_writes {
+            let drive = format!("if=none,id=disk,cache=unsafe,format=raw,file={}", self.disk().display());
+            return vec!["-drive".to_owned(), drive];
+        }
+        let file = |name: &str, path: &Path| {
+            format!("driver=file,node-name={name},cache.no-flush=on,filename={}", path.display())
+        };
+        let nodes = [
+            file("file", &self.disk()),
+            "driver=raw,node-name=raw,cache.no-flush=on,file=file".to_owned(),
+            file("writes", &self.writes()),
+            "driver=blklogwrites,node-name=disk,file=raw,log=writes".to_owned(),
+        ];
+        nodes.into_iter().flat_map(|node| ["-blockdev".to_owned(), node]).collect()
+    }
+}
+
+/// Copies a disk, holes as holes.
+fn copy(disk: &Path, target: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    copy.args(["--sparse=always", "--reflink=auto"]).arg(disk).arg(target);
+    sealpack_tests::command::run(&mut copy).map(drop)
 }
 
 /// Whether the kernel ended with a panic without having run anything.

@@ -20,6 +20,9 @@ const DISK_BYTES: usize = 64 * 1024;
 pub struct Task {
     /// The names of the checks, in their order.
     pub checks: Vec<String>,
+    /// What to do in each start of the machine, in the place of that: it starts again after each but the last, and after one
+    /// that failed not at all.
+    pub phases: Vec<Vec<String>>,
     /// Whether every hardening is off, and attacks have to succeed.
     pub is_bare: bool,
     /// Whether to tell figures, before them.
@@ -33,6 +36,7 @@ impl Task {
     pub fn checks(names: &[&str]) -> Self {
         Self {
             checks: names.iter().map(|&name| name.to_owned()).collect(),
+            phases: Vec::new(),
             is_bare: false,
             figures: false,
             demo: false,

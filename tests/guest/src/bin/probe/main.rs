@@ -12,7 +12,7 @@ use sealpack_guest::attempt;
 use sealpack_guest::host::figures::REACHED;
 use sealpack_guest::host::task::{DEVICE, Task};
 use sealpack_guest::report::{Line, Outcome, Row};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -22,15 +22,27 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
         _ => {
-            if let Err(error) = serve() {
+            let next = serve().unwrap_or_else(|error| {
                 println!("the checks cannot run: {error:#}");
-            }
-            turn_off()
+                Next::PowerOff
+            });
+            turn(next)
         }
     }
 }
 
-fn serve() -> Result<()> {
+/// What the machine does when all is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    PowerOff,
+    /// It starts again, for what comes then.
+    Reboot,
+}
+
+/// Which phase of the task it is: a number, in a file that stays.
+const PHASE: &str = "/data/sealpack-probe.phase";
+
+fn serve() -> Result<Next> {
     let task = Task::read(Path::new(DEVICE))?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
     if task.figures {
@@ -45,11 +57,11 @@ fn serve() -> Result<()> {
     }
     // Until no unit is starting any more, this one's included; how it ended is what a check looks at.
     Command::new("systemctl").args(["is-system-running", "--wait"]).status()?;
-    for name in &task.checks {
-        writeln!(report, "{}", Line::Begin(name.clone()))?;
-        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
-        println!("--- {name}: {outcome:?}");
-        writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    let phase = phase()?;
+    let is_good = check_all(task.phases.get(phase).unwrap_or(&task.checks), &mut report)?;
+    if is_good && phase + 1 < task.phases.len() {
+        fs::write(PHASE, (phase + 1).to_string())?;
+        return Ok(Next::Reboot);
     }
     if task.demo {
         for row in demo::rows()? {
@@ -58,11 +70,35 @@ fn serve() -> Result<()> {
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;
-    Ok(())
+    Ok(Next::PowerOff)
 }
 
-fn turn_off() -> ExitCode {
-    match Command::new("systemctl").arg("poweroff").status() {
+fn phase() -> Result<usize> {
+    match fs::read_to_string(PHASE) {
+        Ok(number) => Ok(number.parse()?),
+        Err(_) => Ok(0),
+    }
+}
+
+/// Runs the checks, and tells whether all were good.
+fn check_all(names: &[String], report: &mut File) -> Result<bool> {
+    let mut is_good = true;
+    for name in names {
+        writeln!(report, "{}", Line::Begin(name.clone()))?;
+        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        println!("--- {name}: {outcome:?}");
+        is_good &= outcome == Outcome::Ok;
+        writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    }
+    Ok(is_good)
+}
+
+fn turn(next: Next) -> ExitCode {
+    let verb = match next {
+        Next::PowerOff => "poweroff",
+        Next::Reboot => "reboot",
+    };
+    match Command::new("systemctl").arg(verb).status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
