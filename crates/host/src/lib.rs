@@ -14,6 +14,7 @@ pub mod signing;
 pub mod status;
 pub mod systemd;
 pub mod uki;
+pub mod upgrade;
 mod version;
 
 pub use kept_policies::{KeepPolicyError, keep_policy};

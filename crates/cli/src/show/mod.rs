@@ -25,3 +25,4 @@ pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;
 pub(crate) mod uki;
+pub(crate) mod upgrade;

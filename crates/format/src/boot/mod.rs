@@ -5,6 +5,7 @@
 //! the initramfs has the signed one as a file, any other is refused ([`check_unchanged`]), and what it may say is
 //! narrow ([`CommandLine`]).
 
+pub mod artifact;
 mod changed;
 mod command_line;
 mod deadline;
