@@ -354,6 +354,9 @@ pub const ALL: &[Check] = &[
         "host_upgrade",
         "an update comes from the registry with the pack that it adds and no other, is started, and blessed",
     ),
+    fleet("host_gc_keeps_fallback", "what the fallback needs stays when all goes that nothing needs"),
+    fleet("host_switch", "the host goes to an image of another name, which is started and blessed"),
+    fleet("host_rollback", "the host goes back to what ran before"),
     fleet(
         "host_bad_update_falls_back",
         "an update whose start a unit of the administrator's finds bad is not blessed; the one before runs again, and tells which it was, and why",

@@ -2,7 +2,7 @@
 
 use super::rescue::DAMAGED;
 use super::task::{SERIAL, Task};
-use crate::emulator::{self, Ended, Limits};
+use crate::emulator::{self, Ended, Limits, Stall};
 use crate::report::Line;
 use anyhow::{Context, Result};
 use std::fs;
@@ -14,7 +14,8 @@ use std::time::Duration;
 const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 
 /// How long a machine may run, and report nothing. What it boots until it reports takes half a minute.
-const LIMITS: Limits = Limits { time: Duration::from_secs(10 * 60), silence: Duration::from_secs(4 * 60) };
+const LIMITS: Limits =
+    Limits { time: Duration::from_secs(10 * 60), silence: Duration::from_secs(4 * 60), stall: None };
 
 /// How often a machine is started whose kernel dies before it has done anything of ours: emulated, with two processors on a
 /// machine that is busy, kernels do (an int3 that nobody expects while code is patched, a timer that seems not to work).
@@ -44,10 +45,10 @@ pub struct Start {
     /// The registry that it reaches at [`containers::SERVER`](super::containers::SERVER), by its host's name and port here. The
     /// machine has no network without.
     pub registry: Option<String>,
-    /// Whether all that it writes to its disk is logged, in [`Machine::writes`], beside what the disk was before.
+    /// Whether all that it writes to its disk is logged, in [`Machine::writes`].
     pub logs_writes: bool,
-    /// How long it may run, where that is not as long as usual.
-    pub time: Option<Duration>,
+    /// How long it may show nothing new on its console until a kernel runs its first program.
+    pub stalls_after: Option<Duration>,
     /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
     pub clock: Option<String>,
 }
@@ -75,7 +76,7 @@ impl Machine {
         self.dir.join("disk")
     }
 
-    /// What its disk was before a start whose writes are logged.
+    /// What its disk was when that was [kept](Self::keep).
     pub fn disk_before(&self) -> PathBuf {
         self.dir.join("disk-before")
     }
@@ -83,6 +84,26 @@ impl Machine {
     /// The [log](crate::power::log) of the writes of that start.
     pub fn writes(&self) -> PathBuf {
         self.dir.join("writes")
+    }
+
+    /// Keeps its disk and its firmware's variables as they are now.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn keep(&self) -> Result<()> {
+        copy(&self.disk(), &self.disk_before())?;
+        fs::copy(self.variables(), self.dir.join("variables-before"))?;
+        Ok(())
+    }
+
+    /// Has both again as they were when they were kept.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn restore(&self) -> Result<()> {
+        copy(&self.disk_before(), &self.disk())?;
+        fs::copy(self.dir.join("variables-before"), self.variables())?;
+        Ok(())
     }
 
     fn variables(&self) -> PathBuf {
@@ -96,10 +117,10 @@ impl Machine {
     pub fn run(&self, start: &Start, mut watch: impl FnMut(&Line)) -> Result<Ended> {
         let _turn = emulator::turn()?;
         if start.logs_writes {
-            copy(&self.disk(), &self.disk_before())?;
             fs::write(self.writes(), "")?;
         }
-        let limits = Limits { time: start.time.unwrap_or(LIMITS.time), ..LIMITS };
+        let stall = start.stalls_after.map(|after| Stall { after, counts: ran_nothing });
+        let limits = Limits { stall, ..LIMITS };
         let shown = |console: &str| {
             let text = start.until_shown.as_ref()?;
             console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
@@ -197,9 +218,14 @@ fn copy(disk: &Path, target: &Path) -> Result<()> {
     sealpack_tests::command::run(&mut copy).map(drop)
 }
 
+/// Whether a kernel was started that has run nothing.
+pub(super) fn ran_nothing(console: &str) -> bool {
+    !console.contains("Run /init as init process")
+}
+
 /// Whether the kernel ended with a panic without having run anything.
 fn died_before_its_first_process(console: &str) -> bool {
-    console.contains("Kernel panic - not syncing") && !console.contains("Run /init as init process")
+    console.contains("Kernel panic - not syncing") && ran_nothing(console)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use sealpack_guest::attempt;
 use sealpack_guest::host::figures::REACHED;
 use sealpack_guest::host::task::{DEVICE, Task};
 use sealpack_guest::report::{Line, Outcome, Row};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -35,12 +35,9 @@ fn main() -> ExitCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     PowerOff,
-    /// It starts again, for what comes then.
+    /// It starts again.
     Reboot,
 }
-
-/// Which phase of the task it is: a number, in a file that stays.
-const PHASE: &str = "/data/sealpack-probe.phase";
 
 fn serve() -> Result<Next> {
     let task = Task::read(Path::new(DEVICE))?;
@@ -57,11 +54,11 @@ fn serve() -> Result<Next> {
     }
     // Until no unit is starting any more, this one's included; how it ended is what a check looks at.
     Command::new("systemctl").args(["is-system-running", "--wait"]).status()?;
-    let phase = phase()?;
-    let is_good = check_all(task.phases.get(phase).unwrap_or(&task.checks), &mut report)?;
-    if is_good && phase + 1 < task.phases.len() {
-        fs::write(PHASE, (phase + 1).to_string())?;
-        return Ok(Next::Reboot);
+    for name in &task.checks {
+        writeln!(report, "{}", Line::Begin(name.clone()))?;
+        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        println!("--- {name}: {outcome:?}");
+        writeln!(report, "{}", Line::End(name.clone(), outcome))?;
     }
     if task.demo {
         for row in demo::rows()? {
@@ -70,27 +67,7 @@ fn serve() -> Result<Next> {
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;
-    Ok(Next::PowerOff)
-}
-
-fn phase() -> Result<usize> {
-    match fs::read_to_string(PHASE) {
-        Ok(number) => Ok(number.parse()?),
-        Err(_) => Ok(0),
-    }
-}
-
-/// Runs the checks, and tells whether all were good.
-fn check_all(names: &[String], report: &mut File) -> Result<bool> {
-    let mut is_good = true;
-    for name in names {
-        writeln!(report, "{}", Line::Begin(name.clone()))?;
-        let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
-        println!("--- {name}: {outcome:?}");
-        is_good &= outcome == Outcome::Ok;
-        writeln!(report, "{}", Line::End(name.clone(), outcome))?;
-    }
-    Ok(is_good)
+    Ok(if task.reboots { Next::Reboot } else { Next::PowerOff })
 }
 
 fn turn(next: Next) -> ExitCode {

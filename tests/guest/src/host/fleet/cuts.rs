@@ -25,6 +25,15 @@ const DATA_CUTS: usize = 20;
 /// So many cuts before and after the one that has the new UKI started are among them.
 const AROUND: usize = 3;
 
+/// Keeps what the disk was before the start whose writes were logged.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub(super) fn keep(machine: &Machine) -> Result<()> {
+    let before = machine.disk_before();
+    fs::rename(&before, before.with_extension("update")).context("the disk before the update is gone")
+}
+
 /// Where the partitions are.
 struct Parts {
     esp: Range<u64>,
@@ -79,12 +88,13 @@ impl<'r> Run<'r> {
         let dir = workshop.file("fleet-cuts");
         fs::create_dir(&dir)?;
         let known = [&fleet.first, &fleet.second].into_iter().chain(&fleet.others).cloned().collect();
-        let (before, log) = (machine.disk_before(), Log::read(&machine.writes())?);
+        let before = machine.disk_before().with_extension("update");
+        let log = Log::read(&machine.writes())?;
         let parts = Parts::of(&before)?;
         Ok(Self { workshop, fleet, known, dir, before, log, parts })
     }
 
-    /// The number of steps after which a UKI can be started. Once it is there, it stays.
+    /// The number of steps after which a UKI can be started. Once it is there, it stays: nothing else happens in that start.
     fn published(&self, uki: &Known) -> Result<usize> {
         let cuts = self.esp_cuts(Some(Loss::Nothing));
         let is_there = |cut: &Cut| -> Result<bool> { Ok(self.bootable(*cut, "search")?.contains(&uki.name)) };
@@ -174,7 +184,7 @@ impl<'r> Run<'r> {
             registry: Some(self.fleet.registry.host()),
             ..Start::default()
         };
-        let ended = machine.run(&start, |_| {})?;
+        let ended = super::run::tried(&machine, &start, |_| {})?;
         let good = Line::End(AFTER_POWER_CUT.to_owned(), Outcome::Ok);
         ensure!(ended.lines.contains(&good), "{:?}\n{}", ended.lines, ended.log);
         Ok(())

@@ -1,4 +1,4 @@
-//! A sealed host that is kept up to date from a registry, through several of its starts in one run of the machine.
+//! A sealed host that is kept up to date from a registry, through several of its starts.
 //!
 //! What it is to do in each start are [`PHASES`]; the checks are in `src/bin/probe/checks/fleet`. Its keys change on the way:
 //! what it is made of is signed by the keys of before, what comes next by both, and then by those that follow only.
@@ -14,6 +14,9 @@ pub use versions::Version;
 
 /// What the image is called that the host is made of, and that its first update has.
 pub const STABLE: &str = "127.0.0.1:5000/host:stable";
+
+/// What the host is switched to.
+pub const OTHER: &str = "127.0.0.1:5000/other:1";
 
 /// An image whose start is not good.
 pub const BAD: &str = "127.0.0.1:5000/bad:1";
@@ -40,13 +43,19 @@ pub const DENIED: &str = "dbx-old.update";
 /// The boot loader.
 pub const LOADER: &str = "loader.efi";
 
-/// What is done in each start, in order. Those that are no checks by themselves are what a later one needs.
+/// What is done in each start, in order; in one with nothing the host starts again by itself. Those that are no checks by themselves are what a later one needs.
 pub const PHASES: &[&[&str]] = &[
     // The first version.
     &["fleet_takes_new_keys", "fleet_upgrades"],
+    // The second.
+    &["host_upgrade", "host_gc_keeps_fallback", "fleet_switches"],
+    // The other one.
+    &["host_switch", "fleet_rolls_back"],
     // The second, which is then told to be started with the new keys only, and to go to a bad version.
-    &["host_upgrade", "fleet_drops_old_keys", "fleet_takes_a_bad_version"],
-    // The bad one has no probe. The second again.
+    &["host_rollback", "fleet_drops_old_keys", "fleet_takes_a_bad_version"],
+    // The bad one, which has no probe.
+    &[],
+    // The second again.
     &["host_bad_update_falls_back", "host_key_rotation"],
 ];
 

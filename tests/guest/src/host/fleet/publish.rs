@@ -3,7 +3,7 @@
 use super::super::build::{Workshop, with_key};
 use super::super::{containers::REGISTRY, esp, image};
 use super::versions::{Version, setup};
-use super::{BAD, BOTH, DENIED, GIVEN, LOADER, NEW_ONLY, STABLE, firmware};
+use super::{BAD, BOTH, DENIED, GIVEN, LOADER, NEW_ONLY, OTHER, STABLE, firmware};
 use crate::host::keys::Keys;
 use crate::keys::Key;
 use crate::power::esp::Known;
@@ -15,6 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Where the image has systemd-boot.
+const BOOT_LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+
 /// What there is.
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -24,6 +27,8 @@ pub(super) struct Fleet {
     pub(super) first: Known,
     /// The UKI of its first update.
     pub(super) second: Known,
+    /// The boot loader, signed by the new key only.
+    pub(super) loader: PathBuf,
     /// Those of the others.
     pub(super) others: Vec<Known>,
     /// Where all but the first one are.
@@ -43,10 +48,11 @@ pub(super) fn make(workshop: &Workshop) -> Result<Fleet> {
     let (first, disk) = maker.first()?;
     maker.give(&disk)?;
     let registry = Registry::start(&workshop.file("fleet-registry"))?;
-    let second = maker.publish(&registry, &disk, Version::Second, STABLE)?;
-    let others = [(Version::Bad, BAD)];
-    let others = others.map(|(version, name)| maker.publish(&registry, &disk, version, name));
-    Ok(Fleet { disk, first, second, others: others.into_iter().collect::<Result<_>>()?, registry })
+    let second = maker.publish(&registry, Version::Second, STABLE)?;
+    let others = [(Version::Other, OTHER), (Version::Bad, BAD)];
+    let others = others.map(|(version, name)| maker.publish(&registry, version, name));
+    let others = others.into_iter().collect::<Result<_>>()?;
+    Ok(Fleet { disk, first, second, loader: maker.loader()?, others, registry })
 }
 
 struct Maker<'w> {
@@ -82,8 +88,8 @@ impl Maker<'_> {
         Ok((self.known(STABLE, &uki)?, disk))
     }
 
-    /// A later one, with its seal, in the registry under the name by which the host has it, and its UKI on the disk.
-    fn publish(&self, registry: &Registry, disk: &Path, version: Version, name: &str) -> Result<Known> {
+    /// A later one, with its seal and its UKI, in the registry under the name by which the host has it.
+    fn publish(&self, registry: &Registry, version: Version, name: &str) -> Result<Known> {
         let here = name.replace(REGISTRY, &registry.host());
         let source = self.image(version)?.source();
         self.workshop.sealpack(&["copy", &source, &format!("docker://{here}")])?;
@@ -102,7 +108,7 @@ impl Maker<'_> {
             sign_again(&uki, &self.old.boot, &again)?;
             fs::rename(again, &uki)?;
         }
-        esp::put(disk, &format!("{GIVEN}/{}.efi", version.word()), &uki)?;
+        self.workshop.sealpack(&["host", "push", &here, &uki.to_string_lossy()])?;
         self.known(&here, &uki)
     }
 
@@ -153,6 +159,15 @@ impl Maker<'_> {
         let both = self.file(LOADER);
         sign_again(&loader, &new.boot, &both)?;
         esp::put(disk, &format!("{GIVEN}/{LOADER}"), &both)
+    }
+
+    /// The boot loader of the image, signed by the new key only.
+    fn loader(&self) -> Result<PathBuf> {
+        let (unsigned, signed) = (self.file("unsigned-loader"), self.file("new-loader"));
+        let found = run(self.workshop.command().args(["cat", STABLE, BOOT_LOADER]))?;
+        fs::write(&unsigned, found.stdout)?;
+        sign_again(&unsigned, &self.new.boot, &signed)?;
+        Ok(signed)
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Version {
     First,
     /// Its first update.
     Second,
+    /// An image of another name.
+    Other,
     /// One whose start is not good.
     Bad,
 }
@@ -25,6 +27,7 @@ impl Version {
         match self {
             Self::First => "first",
             Self::Second => "second",
+            Self::Other => "other",
             Self::Bad => "bad",
         }
     }

@@ -4,7 +4,7 @@ use super::{boots, stdout};
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use sealpack_guest::host::fleet::{
-    BAD, BOTH, COMPLAINT, DENIED, GIVEN, LOADER, NEW_ONLY, STABLE, VERSION_FILE, Version,
+    BAD, BOTH, COMPLAINT, DENIED, GIVEN, LOADER, NEW_ONLY, OTHER, STABLE, VERSION_FILE, Version,
 };
 use sealpack_guest::host::task::Task;
 use sealpack_tests::schema;
@@ -40,24 +40,14 @@ pub(super) fn takes_new_keys(_: &Task) -> Result<()> {
 /// Brings the update: the pack of the layer that differs, and no other.
 pub(super) fn upgrades(_: &Task) -> Result<()> {
     let before = packs()?;
-    bring(STABLE, Version::Second, "+3")?;
+    stdout("sealpack", &["host", "upgrade", STABLE])?;
     let new: Vec<String> = packs()?.difference(&before).cloned().collect();
     ensure!(new.len() == PACKS_OF_AN_UPDATE, "not one pack is new: {new:?}");
     ensure!(ukis()?.len() == 2, "there are not two UKIs: {:?}", ukis()?);
+    // Once more, there is nothing to do.
+    stdout("sealpack", &["host", "upgrade", STABLE])?;
+    ensure!(ukis()?.len() == 2, "there are not two UKIs: {:?}", ukis()?);
     Ok(())
-}
-
-/// Brings an image and its UKI as docs/sealed-hosts.md does.
-fn bring(name: &str, version: Version, tries: &str) -> Result<()> {
-    stdout("sealpack", &["pull", "--require", "sealed", name])?;
-    // The number of the newest is the highest.
-    let number = 99_999_999_990 + version as u64;
-    let (given, new) =
-        (format!("/efi/{GIVEN}/{}.efi", version.word()), format!("{UKIS}/sealed_{number}.new"));
-    fs::copy(given, &new)?;
-    stdout("sync", &["--file-system", "/efi"])?;
-    fs::rename(new, format!("{UKIS}/sealed_{number}{tries}.efi"))?;
-    stdout("sync", &["--file-system", "/efi"]).map(drop)
 }
 
 /// The update runs, is blessed, and nothing has failed.
@@ -66,9 +56,52 @@ pub(super) fn upgraded(task: &Task) -> Result<()> {
     boots::boots(task)?;
     is_blessed()?;
     let host = status()?;
-    ensure!(host["names"] == serde_json::json!([STABLE]), "{host:#}");
+    is_called(&host, STABLE)?;
     ensure!(host["last_refused"].is_null(), "{host:#}");
     Ok(())
+}
+
+/// What the fallback needs stays when all that nothing needs goes.
+pub(super) fn keeps_fallback(_: &Task) -> Result<()> {
+    let before = packs()?;
+    stdout("sealpack", &["gc", "--keep-previous", "0"])?;
+    let gone: Vec<String> = before.difference(&packs()?).cloned().collect();
+    ensure!(gone.is_empty(), "gc has removed packs of the fallback: {gone:?}");
+    ensure!(ukis()?.len() == 2, "there are not two UKIs: {:?}", ukis()?);
+    Ok(())
+}
+
+/// Goes to an image of another name.
+pub(super) fn switches(_: &Task) -> Result<()> {
+    stdout("sealpack", &["host", "switch", OTHER]).map(drop)
+}
+
+/// That image runs; what it was started from is signed by the new keys only, and where the kernel has a keyring for packs
+/// alone, only the new one is there.
+pub(super) fn switched(task: &Task) -> Result<()> {
+    is(Version::Other)?;
+    boots::boots(task)?;
+    is_blessed()?;
+    is_called(&status()?, OTHER)?;
+    let keys = fs::read_to_string("/proc/keys")?;
+    if keys.lines().any(|line| line.contains(" keyring ") && line.contains(".dm-verity:")) {
+        let packs = keys_of(".dm-verity")?;
+        ensure!(packs.iter().any(|key| key.contains("host-packs-next:")), "{packs:?}");
+        ensure!(!packs.iter().any(|key| key.contains("host-packs:")), "{packs:?}");
+    }
+    Ok(())
+}
+
+/// Goes back to what ran before.
+pub(super) fn rolls_back(_: &Task) -> Result<()> {
+    stdout("sealpack", &["host", "rollback"]).map(drop)
+}
+
+/// What ran before runs.
+pub(super) fn rolled_back(task: &Task) -> Result<()> {
+    is(Version::Second)?;
+    boots::boots(task)?;
+    is_called(&status()?, STABLE)
 }
 
 /// From the next start on the firmware trusts the new keys only.
@@ -82,7 +115,14 @@ pub(super) fn drops_old_keys(_: &Task) -> Result<()> {
 
 /// Goes to the version whose start is not good, with one try.
 pub(super) fn takes_a_bad_version(_: &Task) -> Result<()> {
-    bring(BAD, Version::Bad, "+1")
+    let before = ukis()?;
+    stdout("sealpack", &["host", "switch", BAD])?;
+    let new: Vec<String> = ukis()?.difference(&before).cloned().collect();
+    let [new] = &new[..] else { anyhow::bail!("there is not one new UKI: {new:?}") };
+    let once = new.replace("+3.efi", "+1.efi");
+    ensure!(*new != once, "its tries are not counted: {new}");
+    fs::rename(format!("{UKIS}/{new}"), format!("{UKIS}/{once}"))?;
+    Ok(File::open(UKIS)?.sync_all()?)
 }
 
 /// The bad version was tried and left, and `host status` tells which and why.
@@ -93,7 +133,8 @@ pub(super) fn falls_back(task: &Task) -> Result<()> {
     ensure!(names.iter().any(|name| name.ends_with("+0-1.efi")), "none has failed: {names:?}");
     let host = status()?;
     let refused = &host["refused"];
-    ensure!(refused["step"] == "boot-complete" && refused["names"] == serde_json::json!([BAD]), "{host:#}");
+    ensure!(refused["step"] == "boot-complete", "{host:#}");
+    is_called(refused, BAD)?;
     let why = format!("site-check.service has failed (exit-code, status 7): {COMPLAINT}");
     ensure!(refused["reason"].as_str().is_some_and(|reason| reason.contains(&why)), "{host:#}");
     let text = stdout("sealpack", &["host", "status"])?;
@@ -114,7 +155,8 @@ pub(super) fn keys_rotated(_: &Task) -> Result<()> {
 /// After a power cut: the host is up, whichever version it is, and the update can be brought to its end.
 pub(super) fn survives_power_cut(task: &Task) -> Result<()> {
     boots::boots(task)?;
-    stdout("sealpack", &["fsck"])?;
+    stdout("sealpack", &["host", "upgrade", STABLE])?;
+    ensure!(ukis()?.len() == 2, "there are not two UKIs: {:?}", ukis()?);
     status().map(drop)
 }
 
@@ -153,6 +195,13 @@ fn is_blessed() -> Result<()> {
     stdout("systemctl", &["start", "systemd-bless-boot.service"])?;
     let names = ukis()?;
     ensure!(names.iter().all(|name| !name.contains('+')), "something still counts its tries: {names:?}");
+    Ok(())
+}
+
+/// The name is among those of what is shown.
+fn is_called(shown: &Value, name: &str) -> Result<()> {
+    let names = shown["names"].as_array().with_context(|| format!("no names in {shown:#}"))?;
+    ensure!(names.iter().any(|other| other == name), "{name} is not among {names:?}");
     Ok(())
 }
 
