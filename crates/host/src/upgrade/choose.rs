@@ -128,8 +128,11 @@ pub fn choose(
         if allowed.label.as_ref().is_some_and(|label| *label != candidate.label) {
             continue;
         }
-        match judge(&candidate, target, host, allowed) {
-            Ok(chosen) => fit.push(chosen),
+        match judge(&candidate.bytes, target, host, allowed) {
+            Ok(Judged { uki, without, is_by_others }) => {
+                let Candidate { label, bytes } = candidate;
+                fit.push(Chosen { label, bytes, uki, without, is_by_others });
+            }
             Err(why) => unfit.push((candidate.label, why)),
         }
     }
@@ -156,8 +159,15 @@ fn named(chosen: &Chosen) -> String {
     format!("{} (signed by {})", chosen.label, signers.join(" and "))
 }
 
-fn judge(candidate: &Candidate, target: &Target, host: &Host, allowed: &Allowed) -> Result<Chosen, Unfit> {
-    let uki = UkiFile::parse(&candidate.bytes)?;
+/// What of a UKI that can be taken is not in the file.
+struct Judged {
+    uki: UkiFile,
+    without: Vec<String>,
+    is_by_others: bool,
+}
+
+fn judge(bytes: &[u8], target: &Target, host: &Host, allowed: &Allowed) -> Result<Judged, Unfit> {
+    let uki = UkiFile::parse(bytes)?;
     uki.signed.clone()?;
     uki.check_starts(&target.image, &target.root_hash)?;
     let version = uki.epoch().ok_or(Unfit::NoVersion)?;
@@ -173,8 +183,7 @@ fn judge(candidate: &Candidate, target: &Target, host: &Host, allowed: &Allowed)
         return Err(Unfit::Words { words: more });
     }
     let is_by_others = !uki.signers.iter().any(|signer| host.signers.contains(signer));
-    let (label, bytes) = (candidate.label.clone(), candidate.bytes.clone());
-    Ok(Chosen { label, bytes, uki, without, is_by_others })
+    Ok(Judged { uki, without, is_by_others })
 }
 
 /// How a command line differs from a host's, besides the image.

@@ -43,7 +43,8 @@ struct CommonArgs {
 /// tries; what runs stays there to be fallen back to. Nothing restarts: the next start is of the new version. Whether the UKI is
 /// signed by somebody whom the firmware knows, the firmware judges.
 ///
-/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says.
+/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says. Exit status 3: the image or its UKI
+/// is not what was signed, or more than this host may take; nothing was written then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host upgrade
@@ -89,7 +90,7 @@ pub(crate) struct Rollback {
 impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
-        let desk = Desk::open(context, common.host.place(), false)?;
+        let desk = Desk::open_to_bring(context, common.host.place())?;
         let allowed =
             Allowed { words: common.allow_words, older: self.allow_older, label: common.uki.clone() };
         match self.apply {
@@ -102,7 +103,7 @@ impl Upgrade {
 impl Switch {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
-        let desk = Desk::open(context, common.host.place(), false)?;
+        let desk = Desk::open_to_bring(context, common.host.place())?;
         let allowed = Allowed { words: common.allow_words, older: true, label: common.uki.clone() };
         desk.bring(order(Some(self.source), &common, allowed))
     }
@@ -120,7 +121,7 @@ fn order(source: Option<Source>, common: &CommonArgs, allowed: Allowed) -> Order
 
 impl Rollback {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let desk = Desk::open(context, self.host.place(), true)?;
+        let desk = Desk::open(context, self.host.place())?;
         let (boots, facts) = desk.parts();
         let (plan, fallback) = back_to(boots, facts)?;
         desk.check_is_there(&fallback)?;

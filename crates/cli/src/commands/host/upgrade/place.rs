@@ -76,7 +76,7 @@ impl HostPlace {
         Err(UpgradeError::Forbidden { path, reason }.into())
     }
 
-    /// Its EFI system partition, which can be written.
+    /// Its EFI system partition.
     pub(super) fn esp(&self) -> Result<Esp, CommandError> {
         let path = self.below(MOUNTED_AT);
         let looked = Filesystem::look(&path).map_err(UpgradeError::from)?;
@@ -85,9 +85,7 @@ impl HostPlace {
             true => looked,
             false => Filesystem { is_mounted: true, is_fat: true, ..looked },
         };
-        let esp = Esp::open(&path, looked).map_err(UpgradeError::from)?;
-        esp.check_room(0, &[]).map_err(UpgradeError::from)?;
-        Ok(esp)
+        Ok(Esp::open(&path, looked).map_err(UpgradeError::from)?)
     }
 
     pub(super) fn variables(&self) -> PathBuf {

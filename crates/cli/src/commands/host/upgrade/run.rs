@@ -51,14 +51,15 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn open(
-        context: &'a Context,
-        place: HostPlace,
-        may_be_kept: bool,
-    ) -> Result<Self, CommandError> {
-        if !may_be_kept {
-            place.check_allowed()?;
-        }
+    /// For who brings something: an administrator may say no, and the ESP has to be writable.
+    pub(super) fn open_to_bring(context: &'a Context, place: HostPlace) -> Result<Self, CommandError> {
+        place.check_allowed()?;
+        let desk = Self::open(context, place)?;
+        desk.esp.check_writable().map_err(UpgradeError::from)?;
+        Ok(desk)
+    }
+
+    pub(super) fn open(context: &'a Context, place: HostPlace) -> Result<Self, CommandError> {
         let esp = place.esp()?;
         let facts = place.facts(&esp)?;
         let held = place.hold()?;
@@ -75,6 +76,9 @@ impl<'a> Desk<'a> {
 
     /// Brings an image with its UKI, and has it start next, or wait.
     pub(super) fn bring(&self, order: Order<'_>) -> CommandResult {
+        self.context.output.when_interrupted(
+            "what was fetched is kept, and what was started before is started still; the same command goes on from there",
+        );
         self.place.check_clock(&self.host, &self.store)?;
         let source = order.source.map_or_else(|| self.usual_source(), Ok)?;
         let environment = Environment::of_process(std::env::var_os);
