@@ -106,7 +106,8 @@ impl Machine {
         Ok(())
     }
 
-    fn variables(&self) -> PathBuf {
+    /// Its firmware's variables.
+    pub fn variables(&self) -> PathBuf {
         self.dir.join("variables")
     }
 

@@ -25,13 +25,16 @@ const DATA_CUTS: usize = 20;
 /// So many cuts before and after the one that has the new UKI started are among them.
 const AROUND: usize = 3;
 
-/// Keeps what the disk was before the start whose writes were logged.
+/// Keeps what the disk was before the start whose writes were logged, and what the firmware knew then: the new keys, which it
+/// was given before the update.
 ///
 /// # Errors
-/// If it cannot be renamed.
+/// If they cannot be kept.
 pub(super) fn keep(machine: &Machine) -> Result<()> {
     let before = machine.disk_before();
-    fs::rename(&before, before.with_extension("update")).context("the disk before the update is gone")
+    fs::rename(&before, before.with_extension("update")).context("the disk before the update is gone")?;
+    let variables = machine.variables();
+    fs::copy(&variables, variables.with_extension("update")).context("the variables are gone").map(drop)
 }
 
 /// Where the partitions are.
@@ -46,7 +49,7 @@ struct Parts {
 ///
 /// # Errors
 /// What is not good, and at which cut.
-pub(super) fn judge(workshop: &Workshop, fleet: &Fleet, machine: &Machine, variables: &Path) -> Result<()> {
+pub(super) fn judge(workshop: &Workshop, fleet: &Fleet, machine: &Machine) -> Result<()> {
     let run = Run::new(workshop, fleet, machine)?;
     let published = run.published(&fleet.second)?;
     let steps = run.log.steps().len();
@@ -67,7 +70,8 @@ pub(super) fn judge(workshop: &Workshop, fleet: &Fleet, machine: &Machine, varia
         workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("it panicked"))?)
     })?;
     for (name, cut) in [("old", Cut::at(published - 1)), ("new", Cut::at(published))] {
-        run.boot(name, cut, variables).with_context(|| format!("the {name} one, {cut:?}"))?;
+        run.boot(name, cut, &machine.variables().with_extension("update"))
+            .with_context(|| format!("the {name} one, {cut:?}"))?;
     }
     Ok(())
 }

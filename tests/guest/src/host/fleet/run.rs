@@ -71,7 +71,7 @@ pub fn run(
         judge(ROTATION, &mut ended, judged);
     }
     if names.contains(&POWER_CUT) && is_good("fleet_upgrades", &ended) {
-        let judged = cuts::judge(workshop, &fleet, &machine, variables);
+        let judged = cuts::judge(workshop, &fleet, &machine);
         judge(POWER_CUT, &mut ended, judged);
     }
     Ok(ended)
