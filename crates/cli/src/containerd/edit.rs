@@ -21,6 +21,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) root: &'a str,
     /// The machine's platform, as containerd calls it: `linux/amd64`.
     pub(crate) platform: &'a str,
+    /// The image that pods are kept by, if it is to be another one.
+    pub(crate) pause: Option<&'a str>,
 }
 
 /// Why a file is left alone.
@@ -63,21 +65,33 @@ pub(crate) fn edit(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(),
         // In a file of version 2, too: of that, 2.x takes the next one over only where there are runtimes in it.
         let images = table(document, &["plugins", "io.containerd.cri.v1.images"])?;
         set(images, "snapshotter", SNAPSHOTTER);
+        if let Some(pause) = wanted.pause {
+            set(
+                table(document, &["plugins", "io.containerd.cri.v1.images", "pinned_images"])?,
+                "sandbox",
+                pause,
+            );
+        }
     }
     if file < 3 {
         let cri = table(document, &["plugins", "io.containerd.grpc.v1.cri", "containerd"])?;
         set(cri, "snapshotter", SNAPSHOTTER);
         set(cri, "disable_snapshot_annotations", false);
+        if let Some(pause) = wanted.pause {
+            set(table(document, &["plugins", "io.containerd.grpc.v1.cri"])?, "sandbox_image", pause);
+        }
     }
     Ok(())
 }
 
 /// The version of the file, which an empty one gets.
 fn file_version(document: &mut DocumentMut, containerd: Version) -> Result<i64, EditError> {
-    let newest = if containerd.is_second() { 3 } else { 2 };
+    let newest = containerd.newest_file();
     if document.is_empty() {
-        document.insert("version", value(newest));
-        return Ok(newest);
+        // What is asked for here is the same in files of version 4.
+        let new = newest.min(3);
+        document.insert("version", value(new));
+        return Ok(new);
     }
     let file = match document.get("version") {
         Some(version) => version.as_integer().ok_or_else(|| EditError::Kind("version".to_owned()))?,
@@ -94,6 +108,9 @@ fn proxies(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(), EditErr
     let proxy = table(document, &["proxy_plugins", SNAPSHOTTER])?;
     set(proxy, "type", "snapshot");
     set(proxy, "address", wanted.socket);
+    if wanted.version.takes_layers_as_they_are() {
+        capable(proxy)?;
+    }
     if !wanted.version.has_differs() {
         return Ok(());
     }
@@ -103,6 +120,21 @@ fn proxies(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(), EditErr
     let proxy = table(document, &["proxy_plugins", DIFFER])?;
     set(proxy, "type", "diff");
     set(proxy, "address", wanted.socket);
+    Ok(())
+}
+
+/// A layer's parent need not be known before it is committed.
+fn capable(proxy: &mut dyn TableLike) -> Result<(), EditError> {
+    const KEY: &str = "capabilities";
+    let Some(item) = proxy.get_mut(KEY) else {
+        proxy.insert(KEY, value(Array::from_iter(["rebase"])));
+        return Ok(());
+    };
+    let kind = || EditError::Kind(format!("proxy_plugins.{SNAPSHOTTER}.{KEY}"));
+    let capabilities = item.as_array_mut().ok_or_else(kind)?;
+    if !capabilities.iter().any(|capability| capability.as_str() == Some("rebase")) {
+        capabilities.push("rebase");
+    }
     Ok(())
 }
 
@@ -209,6 +241,7 @@ mod tests {
             socket: "/run/s.sock",
             root: "/var/lib/sealpack",
             platform: "linux/amd64",
+            pause: None,
         }
     }
 
@@ -245,6 +278,33 @@ mod tests {
             second.matches("[[plugins.\"io.containerd.transfer.v1.local\".unpack_config]]").count(),
             2
         );
+        for version in ["2.1", "2.3"] {
+            assert!(!new(wanted(version)).contains("rebase"), "{version} fetches what is known then");
+        }
+        let newest = new(wanted("2.4"));
+        assert!(
+            newest.contains("capabilities = [\"rebase\"]") && newest.starts_with("version = 3\n"),
+            "{newest}"
+        );
+        let has_some = "version = 4\n[proxy_plugins.sealpack]\ncapabilities = [\"other\"]\n";
+        let has_both = edited(has_some, "2.4").unwrap();
+        assert!(has_both.contains("capabilities = [\"other\", \"rebase\"]"), "{has_both}");
+        assert!(matches!(edited(has_some, "2.2"), Err(EditError::NewFile { file: 4, .. })));
+    }
+
+    #[test]
+    fn the_image_that_pods_are_kept_by_is_named_where_each_version_looks_for_it() {
+        let with_pause = |version| new(Wanted { pause: Some("r.example/pause:1"), ..wanted(version) });
+        let old = with_pause("1.7");
+        assert!(
+            old.contains("[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"r.example/pause:1\""),
+            "{old}"
+        );
+        let second = with_pause("2.1");
+        let pinned =
+            "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"r.example/pause:1\"";
+        assert!(second.contains(pinned), "{second}");
+        assert!(!new(wanted("1.7")).contains("sandbox") && !new(wanted("2.1")).contains("sandbox"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sealpack_node::standing::{IpeState, Keyrings};
 use serde_json::{Value, json};
 
 use super::standing::{ipe_json, ipe_text, keyring_json};
-use super::{parts, refused};
+use super::{boots, parts, refused};
 use crate::error::CommandResult;
 use crate::output::{Output, count};
 
@@ -15,6 +15,8 @@ pub(crate) struct State<'s> {
     pub(crate) running: Option<&'s RunningImage>,
     /// What the store knows of the image whose boot was refused last.
     pub(crate) refused: Option<&'s RunningImage>,
+    /// What the ESP has, of a sealed host.
+    pub(crate) boots: Option<&'s boots::Seen>,
     /// The version of the broker, if there is one; in words, why it does not answer.
     pub(crate) broker: &'s Result<Option<String>, String>,
     pub(crate) ipe: &'s Result<IpeState, String>,
@@ -82,6 +84,7 @@ fn facts(status: &Status, state: &State<'_>) -> Vec<(&'static str, String)> {
     };
     facts.push(("broker", broker));
     facts.push(("/etc", format!("writes to {}", boot.etc.name())));
+    facts.extend(state.boots.into_iter().flat_map(boots::lines));
     facts.push(("last refused", refused_text(status, state.refused)));
     facts
 }
@@ -133,6 +136,9 @@ fn json_of(state: &State<'_>) -> Value {
         "why_not": state.status.err().map(ToString::to_string),
         "host": state.status.ok().map(|status| {
             let mut host = parts::with(host_json(status), image_json(state.running));
+            if let Some(seen) = state.boots {
+                host = parts::with(host, json!({ "boots": boots::json_of(seen) }));
+            }
             if let Some(refused) = host["refused"].as_object_mut() {
                 refused.insert("names".to_owned(), json!(state.refused.map(|image| &image.names)));
             }
@@ -245,6 +251,7 @@ mod tests {
             status: Ok(&status),
             running: Some(&running),
             refused: Some(&running),
+            boots: Some(&Err("no ESP".to_owned())),
             broker: &broker,
             ipe: &ipe,
             keyrings: &keyrings,
@@ -288,6 +295,7 @@ mod tests {
             "{value:#}"
         );
         assert_eq!(value["host"]["refused"]["names"], json!(["site/host:3"]));
+        assert_eq!(names(&value["host"]["boots"]), names(&definition["properties"]["boots"]["properties"]));
         let of_hardening = &definition["properties"]["hardening"]["items"]["properties"];
         assert_eq!(names(&value["host"]["hardening"][0]), names(of_hardening));
         let on: Vec<&Value> =

@@ -1,6 +1,7 @@
 //! What commands show of each kind of thing, as text for people and as JSON for machines: one file for each.
 
 pub(crate) mod anchors;
+pub(crate) mod boots;
 pub(crate) mod checked;
 pub(crate) mod collected;
 pub(crate) mod composefs;

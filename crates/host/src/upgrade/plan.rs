@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sealpack_format::boot::BootParameters;
+use sha2::{Digest, Sha256};
 
 use super::choose::Chosen;
 use super::error::UpgradeError;
@@ -53,11 +54,11 @@ pub struct Plan {
 /// # Errors
 /// [`UpgradeError::Failed`], [`UpgradeError::PutBack`]; [`UpgradeError::Unnameable`].
 pub fn to(boots: &Boots, facts: &Facts, chosen: &Chosen, again: bool) -> Result<Plan, UpgradeError> {
-    let boot = chosen.uki.command_line.boot();
-    let there = boots.entries.iter().position(|entry| entry.starts(boot) && entry.release.is_some());
+    let sha256: [u8; 32] = Sha256::digest(&chosen.bytes).into();
+    let there = boots.entries.iter().position(|entry| entry.sha256 == sha256 && entry.release.is_some());
     let (mut plan, new) = match there {
         Some(index) => present(boots, index, again)?,
-        None => absent(boots, chosen),
+        None => absent(boots, chosen, sha256),
     };
     if plan.state == State::ToDo {
         let is_other = |entry: &&Entry| {
@@ -113,16 +114,17 @@ fn present(boots: &Boots, index: usize, again: bool) -> Result<(Plan, Entry), Up
 }
 
 /// With a UKI that is to be written. Answers with what its entry will be.
-fn absent(boots: &Boots, chosen: &Chosen) -> (Plan, Entry) {
+fn absent(boots: &Boots, chosen: &Chosen, sha256: [u8; 32]) -> (Plan, Entry) {
     let remove = not_needed(boots);
     let stays = |stem: &str| {
         let name = FileName { stem: stem.to_owned(), counter: None };
         boots.entries.iter().any(|entry| entry.name.is_of(&name) && !remove.contains(entry))
     };
     let usual = format!("sealed_{}", chosen.uki.epoch().unwrap_or_default());
-    let root = chosen.uki.command_line.boot().root_hash.to_string();
+    let [first, second, third, fourth, ..] = sha256;
     let stem = match stays(&usual) {
-        true => format!("{usual}_{}", root.get(..8).unwrap_or_default()),
+        // Of another image of that epoch, or of the same with another command line, say, or another signer.
+        true => format!("{usual}_{first:02x}{second:02x}{third:02x}{fourth:02x}"),
         false => usual,
     };
     let name = FileName { stem: stem.clone(), counter: Some(Counter::NEW) };
@@ -130,6 +132,7 @@ fn absent(boots: &Boots, chosen: &Chosen) -> (Plan, Entry) {
         file_name: name.to_string(),
         name,
         size_bytes: chosen.bytes.len() as u64,
+        sha256,
         release: Some(chosen.uki.release.clone()),
         uki: Ok(chosen.uki.clone()),
     };
@@ -198,8 +201,13 @@ impl Plan {
     /// # Errors
     /// As [`Esp::check_room`].
     pub fn check_room(&self, esp: &Esp, chosen: &Chosen) -> Result<(), UpgradeError> {
-        let size_bytes = self.write.as_ref().map_or(0, |_| chosen.bytes.len() as u64);
-        Ok(esp.check_room(size_bytes, &self.remove.iter().collect::<Vec<_>>())?)
+        match self.write {
+            Some(_) => {
+                let removed: Vec<&Entry> = self.remove.iter().collect();
+                Ok(esp.check_room(chosen.bytes.len() as u64, &removed)?)
+            }
+            None => Ok(esp.check_writable()?),
+        }
     }
 
     /// Does it: each step is on the disk, or in the firmware, before the next. Answers with the name of the UKI, where one

@@ -2,6 +2,10 @@
 
 use super::Fleet;
 use anyhow::{Result, ensure};
+use sealpack_tests::command::find;
+use sealpack_tests::{paths, program, skip};
+use std::fs;
+use std::process::Command;
 
 #[test]
 fn gc_keeps_what_ukis_start_though_its_name_means_another_image_now() -> Result<()> {
@@ -24,5 +28,49 @@ fn gc_keeps_what_ukis_start_though_its_name_means_another_image_now() -> Result<
     fleet.expect(&["pull", &fleet.name()])?;
     let gone = fleet.expect(&["gc", "--keep-previous", "0"])?;
     ensure!(gone["removed"]["packs"]["count"] == 1, "{gone:#}");
+    Ok(())
+}
+
+#[test]
+fn an_image_that_somebody_has_removed_is_brought_again_though_its_uki_is_there() -> Result<()> {
+    let fleet = Fleet::new()?;
+    fleet.publish(2)?;
+    let first = fleet.expect(&["host", "upgrade"])?;
+    let manifest = first["manifest"].as_str().unwrap_or_default();
+    let name = fleet.name().trim_end_matches(":latest").to_owned();
+    fleet.expect(&["rm", &fleet.name(), &format!("{name}@{manifest}")])?;
+    fleet.expect(&["gc", "--keep-previous", "0"])?;
+    let again = fleet.expect(&["host", "upgrade", &fleet.name()])?;
+    ensure!(again["state"] == "next" && again["added"]["packs"] == 1, "{again:#}");
+    fleet.expect(&["fsck"]).map(drop)
+}
+
+#[test]
+fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<()> {
+    let Some(analyze) = find("systemd-analyze") else {
+        skip("systemd-analyze is not installed");
+        return Ok(());
+    };
+    let from = paths::workspace().join("contrib/systemd");
+    let place = tempfile::tempdir()?;
+    let mut units = Vec::new();
+    for name in ["sealpack-upgrade", "sealpack-gc"] {
+        for kind in ["service", "timer"] {
+            let file = format!("{name}.{kind}");
+            // The program need not be installed here.
+            let program = program::under_test()?;
+            let text = fs::read_to_string(from.join(&file))?;
+            fs::write(place.path().join(&file), text.replace("/usr/bin/sealpack", crate::text(&program)?))?;
+            units.push(place.path().join(file));
+        }
+    }
+    let output = Command::new(analyze).args(["verify", "--man=no"]).args(&units).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // What it says of other units is not about these.
+    ensure!(!said.contains("sealpack"), "{said}");
+    let preset = fs::read_to_string(from.join("80-sealpack.preset"))?;
+    for name in ["sealpack-upgrade", "sealpack-gc"] {
+        ensure!(preset.lines().any(|line| line == format!("disable {name}.timer")), "{preset}");
+    }
     Ok(())
 }

@@ -1,15 +1,16 @@
-use std::error::Error;
 use std::path::Path;
 
 use sealpack_format::boot::data;
 use sealpack_host::assess::{self, Assessed};
-use sealpack_host::esp::{Boots, Esp, Facts, Filesystem, LoaderVariables, MOUNTED_AT, firmware};
+use sealpack_host::esp::firmware;
 use sealpack_host::status::Status;
+use sealpack_host::upgrade::UpgradeError;
 use sealpack_kernel::Kernel;
 use sealpack_kernel::directory::Directory;
 use sealpack_node::refused_boot;
 
 use super::find_out;
+use super::status::boots;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::show;
@@ -66,16 +67,8 @@ impl Refuse {
 }
 
 /// Whether a restart comes to what runs, which has no try left: there is nothing better.
-fn is_last_resort(status: &Status) -> Result<bool, Box<dyn Error>> {
-    let place = Path::new(MOUNTED_AT);
-    let filesystem = Filesystem::look(place)?;
-    let esp = Esp::open(place, filesystem)?;
-    let facts = Facts {
-        variables: LoaderVariables::read(Path::new(firmware::VARIABLES))?,
-        configured: esp.configured_default()?,
-        booted: Some(status.boot.clone()),
-    };
-    let boots = Boots::of(esp.entries()?, &facts);
+fn is_last_resort(status: &Status) -> Result<bool, UpgradeError> {
+    let boots = boots(status)?;
     Ok(boots.running.is_some()
         && boots.running == boots.next
         && boots.next().is_some_and(|next| next.is_spent()))

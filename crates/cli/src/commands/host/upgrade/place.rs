@@ -10,7 +10,7 @@ use sealpack_format::boot::{CommandLine, data};
 use sealpack_host::esp::firmware::VARIABLES;
 use sealpack_host::esp::{Boots, Entry, Esp, Facts, Filesystem, LoaderVariables, MOUNTED_AT};
 use sealpack_host::status::RunningImage;
-use sealpack_host::upgrade::{Host, Staged, UpgradeError, check_clock};
+use sealpack_host::upgrade::{FirmwareKeys, Host, Staged, UpgradeError, check_clock};
 use sealpack_kernel::Kernel;
 use sealpack_node::place::StorePlace;
 use sealpack_node::seals;
@@ -76,7 +76,7 @@ impl HostPlace {
         Err(UpgradeError::Forbidden { path, reason }.into())
     }
 
-    /// Its EFI system partition, which can be written.
+    /// Its EFI system partition.
     pub(super) fn esp(&self) -> Result<Esp, CommandError> {
         let path = self.below(MOUNTED_AT);
         let looked = Filesystem::look(&path).map_err(UpgradeError::from)?;
@@ -85,9 +85,7 @@ impl HostPlace {
             true => looked,
             false => Filesystem { is_mounted: true, is_fat: true, ..looked },
         };
-        let esp = Esp::open(&path, looked).map_err(UpgradeError::from)?;
-        esp.check_room(0, &[]).map_err(UpgradeError::from)?;
-        Ok(esp)
+        Ok(Esp::open(&path, looked).map_err(UpgradeError::from)?)
     }
 
     pub(super) fn variables(&self) -> PathBuf {
@@ -132,7 +130,8 @@ impl HostPlace {
         let image = command_line.as_ref().map(|line| line.boot().image);
         let running = image.map(|image| RunningImage::find(store, &image)).transpose()?.flatten();
         let epoch = uki.and_then(sealpack_host::uki::UkiFile::epoch).or(running.and_then(|it| it.epoch));
-        Ok(Host { command_line, epoch, signers: uki.map(|uki| uki.signers.clone()).unwrap_or_default() })
+        let signers = uki.map(|uki| uki.signers.clone()).unwrap_or_default();
+        Ok(Host { command_line, epoch, signers, firmware: FirmwareKeys::read(&self.variables()) })
     }
 
     /// That the clock is not behind what runs.
