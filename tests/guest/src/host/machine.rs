@@ -41,6 +41,8 @@ pub struct Start {
     /// The registry that it reaches at [`containers::SERVER`](super::containers::SERVER), by its host's name and port here. The
     /// machine has no network without.
     pub registry: Option<String>,
+    /// How long it may run, where that is not as long as usual.
+    pub time: Option<Duration>,
     /// The date that its clock has at the start, such as `1998-01-02`; today's otherwise.
     pub clock: Option<String>,
 }
@@ -84,16 +86,17 @@ impl Machine {
             let text = start.until_shown.as_ref()?;
             console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))
         };
+        let limits = Limits { time: start.time.unwrap_or(LIMITS.time), ..LIMITS };
         let mut before = String::new();
         for _ in 1..TRIES {
-            let mut ended = emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)?;
+            let mut ended = emulator::run(self.started(start)?, &self.dir, limits, shown, &mut watch)?;
             if start.reboots || !died_before_its_first_process(&ended.log) {
                 ended.log.insert_str(0, &before);
                 return Ok(ended);
             }
             before += &ended.log;
         }
-        emulator::run(self.started(start)?, &self.dir, LIMITS, shown, &mut watch)
+        emulator::run(self.started(start)?, &self.dir, limits, shown, &mut watch)
     }
 
     /// QEMU, with all that is asked for.

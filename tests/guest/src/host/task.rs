@@ -24,6 +24,8 @@ pub struct Task {
     pub is_bare: bool,
     /// Whether to tell figures, before them.
     pub figures: bool,
+    /// How many starts of containers to time, of each kind.
+    pub starts: u32,
     /// Whether to show what root tries, for the demo, after them.
     pub demo: bool,
 }
@@ -35,6 +37,7 @@ impl Task {
             checks: names.iter().map(|&name| name.to_owned()).collect(),
             is_bare: false,
             figures: false,
+            starts: 0,
             demo: false,
         }
     }
