@@ -134,7 +134,10 @@ pub enum Error {
     #[error("target snapshot {0} already exists: the store has its layers")]
     TargetExists(String),
     /// The store lost what a snapshot consists of.
-    #[error("the store does not hold the layers of {0} any more; remove the image, and pull it again")]
+    #[error(
+        "the store has lost layers of {0}, which come back in a moment if containerd still has their blobs; else remove the \
+         image, and pull it again"
+    )]
     ChainLost(String),
     /// A layer that is to be applied to something else than a snapshot of this snapshotter.
     #[error("these mounts are not those of a snapshot of sealpack's")]
