@@ -112,6 +112,10 @@ pub(super) fn of_upgrade(error: &UpgradeError) -> Option<&'static str> {
 fn of_unfit(unfit: &[(String, Unfit)]) -> Option<&'static str> {
     unfit.iter().find_map(|(_, why)| match why {
         Unfit::Words { .. } => Some("--allow-words takes it all the same: what it says is signed"),
+        Unfit::Stranger { .. } => Some(
+            "sign it with a key that the firmware knows too, or have the firmware know this one first (docs/keys.md); \
+             --allow-signer takes it all the same",
+        ),
         Unfit::Older { .. } => Some("--allow-older takes it all the same"),
         Unfit::Other(_) | Unfit::Newer { .. } => {
             Some("`sealpack host build --push` publishes one of this image, where the boot key is")

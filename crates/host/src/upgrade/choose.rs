@@ -7,6 +7,7 @@ use sealpack_format::{ObjectId, RootHash};
 use sealpack_trust::key::Certificate;
 
 use super::error::NoChoice;
+use super::firmware_keys::FirmwareKeys;
 use crate::uki::{NotUki, UkiFile};
 
 /// A UKI that was found beside an image.
@@ -40,6 +41,8 @@ pub struct Host {
     pub epoch: Option<u64>,
     /// Who signed the UKI that it was started from: the firmware knows one of them.
     pub signers: Vec<Certificate>,
+    /// Whom else it knows, as far as it tells.
+    pub firmware: FirmwareKeys,
 }
 
 /// What somebody has asked for, which is refused otherwise.
@@ -49,6 +52,8 @@ pub struct Allowed {
     pub words: bool,
     /// An older version than that which runs.
     pub older: bool,
+    /// One that nobody signed whom the firmware knows.
+    pub signer: bool,
     /// The UKI of this label, whichever others there are.
     pub label: Option<String>,
 }
@@ -64,7 +69,8 @@ pub struct Chosen {
     pub uki: UkiFile,
     /// Words of the host's command line that it has not.
     pub without: Vec<String>,
-    /// Whether nobody signed it who signed what runs: then it is not known that the firmware starts it.
+    /// Whether nobody signed it who signed what runs, or whom the firmware says that it knows: then it is not known that
+    /// the firmware starts it.
     pub is_by_others: bool,
 }
 
@@ -100,6 +106,12 @@ pub enum Unfit {
         /// The one that runs.
         running: u64,
     },
+    /// The firmware does not start it.
+    #[error("the firmware knows nobody who signed it: {}", signers.join(" and "))]
+    Stranger {
+        /// Who did.
+        signers: Vec<String>,
+    },
     /// Its command line says more.
     #[error("its command line has words that this host's has not: {}", words.join(" "))]
     Words {
@@ -108,7 +120,8 @@ pub enum Unfit {
     },
 }
 
-/// Takes one of the UKIs that were found beside an image: one that is signed, starts just this image, is no older than
+/// Takes one of the UKIs that were found beside an image: one that is signed, by somebody whom the firmware knows as far as it
+/// tells, starts just this image, is no older than
 /// what runs, and says nothing more on its command line than the host's does. Of several, the one is taken that somebody
 /// signed who signed what runs.
 ///
@@ -136,8 +149,10 @@ pub fn choose(
             Err(why) => unfit.push((candidate.label, why)),
         }
     }
-    if fit.iter().any(|chosen| !chosen.is_by_others) {
-        fit.retain(|chosen| !chosen.is_by_others);
+    // Who signed what runs is known for sure.
+    let is_by_same = |chosen: &Chosen| chosen.uki.signers.iter().any(|it| host.signers.contains(it));
+    if fit.iter().any(is_by_same) {
+        fit.retain(is_by_same);
     }
     let image = target.name.clone();
     match (fit.len(), fit.pop()) {
@@ -182,7 +197,13 @@ fn judge(bytes: &[u8], target: &Target, host: &Host, allowed: &Allowed) -> Resul
     if !more.is_empty() && !allowed.words {
         return Err(Unfit::Words { words: more });
     }
-    let is_by_others = !uki.signers.iter().any(|signer| host.signers.contains(signer));
+    let takes = host.firmware.takes(&uki.signers);
+    if takes == Some(false) && !allowed.signer {
+        let signers = uki.signers.iter().map(|signer| signer.subject().to_owned()).collect();
+        return Err(Unfit::Stranger { signers });
+    }
+    let is_by_others =
+        !takes.unwrap_or_else(|| uki.signers.iter().any(|signer| host.signers.contains(signer)));
     Ok(Judged { uki, without, is_by_others })
 }
 

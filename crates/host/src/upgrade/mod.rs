@@ -6,6 +6,7 @@
 mod choose;
 mod clock;
 mod error;
+mod firmware_keys;
 mod names;
 mod plan;
 mod staged;
@@ -15,6 +16,7 @@ mod tests;
 pub use choose::{Allowed, Candidate, Chosen, Host, Target, Unfit, choose};
 pub use clock::check_clock;
 pub use error::{NoChoice, UpgradeError};
+pub use firmware_keys::FirmwareKeys;
 pub use names::{keep_names, let_go_names};
 pub use plan::{Change, Plan, State, back_to, to};
 pub use staged::Staged;

@@ -43,7 +43,7 @@ fn target(image: u8) -> Target {
 
 fn host(image: u8) -> Result<Host> {
     let command_line = Some(CommandLine::new(boot(image), ["quiet"])?);
-    Ok(Host { command_line, epoch: Some(image.into()), signers: Vec::new() })
+    Ok(Host { command_line, epoch: Some(image.into()), ..Host::default() })
 }
 
 /// Why the UKI is not taken for the image of number 2 by a host that runs number 1.

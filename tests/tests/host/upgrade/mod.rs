@@ -192,9 +192,35 @@ impl Fleet {
         Ok(files)
     }
 
+    /// The firmware has Secure Boot on, and that certificate of the workshop's in `db`.
+    pub(super) fn firmware_knows(&self, certificate: &str) -> Result<()> {
+        let pem = self.workshop.path(certificate);
+        let der = stdout_bytes(Command::new("openssl").args(["x509", "-outform", "der", "-in"]).arg(pem))?;
+        // EFI_SIGNATURE_LIST with one entry (UEFI specification, 32.4.1), behind the attributes.
+        let mut list = vec![7, 0, 0, 0];
+        list.extend([
+            0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72,
+        ]);
+        for number in [28 + 16 + der.len(), 0, 16 + der.len()] {
+            list.extend(u32::try_from(number)?.to_le_bytes());
+        }
+        list.extend([0; 16]);
+        list.extend(der);
+        let variables = self.variables();
+        fs::write(variables.join("db-d719b2cb-3d3a-4596-a3bc-dad00e67656f"), list)?;
+        let on = variables.join("SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+        Ok(fs::write(on, [6, 0, 0, 0, 1])?)
+    }
+
     pub(super) fn variable(&self, name: &str) -> PathBuf {
         self.variables().join(format!("{name}-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"))
     }
+}
+
+fn stdout_bytes(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(output.stdout)
 }
 
 fn below(directory: &Path, files: &mut Files) -> Result<()> {

@@ -3,8 +3,10 @@
 use super::Fleet;
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::refusal::Exit;
+use sealpack_tests::skip;
 use std::fs;
 use std::fs::File;
+use std::process::Command;
 
 const UPGRADE: [&str; 2] = ["host", "upgrade"];
 
@@ -30,8 +32,66 @@ fn an_image_without_a_uki_or_with_one_that_is_not_its_own_is_refused() -> Result
     fleet.refuses(Exit::Refused, &UPGRADE, &["it is no UKI of a sealed host", "begin with MZ"])
 }
 
+#[test]
+fn a_uki_that_says_it_is_larger_than_any_is_not_fetched() -> Result<()> {
+    let fleet = Fleet::new()?;
+    fleet.seal(&fleet.name(), 2)?;
+    forge_sized(&fleet, b"MZ", 257 << 20, "1")?;
+    fleet.refuses(Exit::Failed, &UPGRADE, &["268435456", "is passed over", "no UKI is published beside"])?;
+    let large = fleet.workshop.path("large.efi");
+    File::create(&large)?.set_len(257 << 20)?;
+    fleet.workshop.fails(
+        Exit::Failed,
+        &["host", "push", &fleet.name(), "large.efi"],
+        &["large.efi: it has 269484032 bytes, and hosts take 268435456 at most"],
+    )
+}
+
+#[test]
+fn a_store_without_room_is_named_before_a_layer_is_fetched() -> Result<()> {
+    let fleet = Fleet::new()?;
+    fleet.publish(2)?;
+    let data = fleet.path("data");
+    // The data partition becomes one on which 16 KiB are left, where only this command sees it.
+    let script = "mkdir \"$1.small\" && mount -t tmpfs none \"$1.small\" && cp -a \"$1/.\" \"$1.small/\" \
+        && used=$(du -sk \"$1.small\" | cut -f 1) && mount -o \"remount,size=$((used + 16))k\" \"$1.small\" \
+        && mount --bind \"$1.small\" \"$1\" && shift && exec \"$@\"";
+    let upgrade = fleet.command(&UPGRADE)?;
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-euc", script, "sh"]).arg(&data);
+    command.arg(upgrade.get_program()).args(upgrade.get_args()).current_dir(fleet.workshop.path(""));
+    for (name, value) in upgrade.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let asked = fleet.registry.requests().len();
+    let output = command.output()?;
+    let said = crate::said(&output);
+    if said.contains("unshare:") || said.contains("mount:") {
+        skip(format!("no small filesystem can be made here: {said}"));
+        return Ok(());
+    }
+    ensure!(output.status.code() == Some(1), "{said}");
+    for words in ["bytes", "data/store", "sealpack gc"] {
+        ensure!(said.contains(words), "{words:?} is not said: {said}");
+    }
+    let layers = fleet.registry.requests().split_off(asked);
+    let fetched = layers.iter().filter(|request| request.target.contains("/blobs/")).count();
+    // The seal, its bundle, the image's config, and the UKI with its empty config.
+    ensure!(fetched <= 5, "{fetched} blobs were fetched: {said}");
+    ensure!(fleet.ukis()? == ["sealed_1.efi"], "the ESP was changed");
+    Ok(())
+}
+
 /// Puts bytes beside the image as a UKI, as anybody can who may write there.
 fn forge(fleet: &Fleet, bytes: &[u8], created: &str) -> Result<()> {
+    forge_sized(fleet, bytes, bytes.len(), created)
+}
+
+/// The same with a size that need not be true.
+fn forge_sized(fleet: &Fleet, bytes: &[u8], size: usize, created: &str) -> Result<()> {
     let registry = &fleet.registry;
     let manifest = registry.manifest("site/host", "latest").context("the image")?;
     let layer = registry.put_blob_in("site/host", bytes);
@@ -41,7 +101,7 @@ fn forge(fleet: &Fleet, bytes: &[u8], created: &str) -> Result<()> {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "artifactType": "application/vnd.sealpack.uki.v1",
         "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
-        "layers": [{"mediaType": "application/vnd.sealpack.uki.v1.pe", "digest": layer, "size": bytes.len()}],
+        "layers": [{"mediaType": "application/vnd.sealpack.uki.v1.pe", "digest": layer, "size": size}],
         "subject": {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "digest": sealpack_test_registry::digest_of(&manifest),

@@ -2,6 +2,7 @@
 
 use super::{Fleet, changed};
 use anyhow::{Context, Result, ensure};
+use sealpack_tests::refusal::Exit;
 use std::fs;
 
 #[test]
@@ -88,7 +89,7 @@ fn an_upgrade_is_brought_first_and_written_later_without_asking_anybody() -> Res
     ensure!(fs::read(fleet.uki("sealed_2+3.efi"))? == fleet.workshop.read("sealed_2.efi")?);
     ensure!(!fleet.path("data/boot/staged.efi").exists());
     fleet.refuses(
-        sealpack_tests::refusal::Exit::Failed,
+        Exit::Failed,
         &["host", "upgrade", "--apply"],
         &["no upgrade was brought before", "--download-only"],
     )
@@ -112,6 +113,25 @@ fn of_two_signers_ukis_the_one_is_taken_whose_signer_signed_what_runs() -> Resul
     let said = crate::said(&output);
     ensure!(output.status.success(), "{said}");
     ensure!(said.contains("signed by CN=other") && said.contains("whether the firmware starts it"), "{said}");
+    // Where the firmware tells, it is refused before it is written.
+    let fleet = Fleet::new()?;
+    fleet.firmware_knows("boot.crt")?;
+    fleet.publish(2)?;
+    fleet.expect(&["host", "upgrade"])?;
+    fleet.restart_well("sealed_2+3.efi")?;
+    fleet.workshop.key("other", "rsa2048")?;
+    fs::copy(fleet.workshop.path("other.key"), fleet.workshop.path("boot.key"))?;
+    fs::copy(fleet.workshop.path("other.crt"), fleet.workshop.path("boot.crt"))?;
+    fleet.publish(3)?;
+    fleet.refuses(
+        Exit::Refused,
+        &["host", "upgrade"],
+        &["the firmware knows nobody who signed it: CN=other", "--allow-signer"],
+    )?;
+    fleet.firmware_knows("other.crt")?;
+    let output = fleet.command(&["host", "upgrade"])?.output()?;
+    let said = crate::said(&output);
+    ensure!(output.status.success() && !said.contains("warning"), "{said}");
     Ok(())
 }
 

@@ -23,6 +23,9 @@ struct CommonArgs {
     /// Take a UKI whose command line has words that this host's has not.
     #[arg(long)]
     allow_words: bool,
+    /// Take a UKI of whose signers the firmware has no certificate, by what it tells.
+    #[arg(long)]
+    allow_signer: bool,
     /// Also one that did not come up in its tries, or that somebody went back from.
     #[arg(long)]
     retry: bool,
@@ -40,10 +43,11 @@ struct CommonArgs {
 /// The image is pulled by the rules of the trust store, and has to be sealed. Its UKI comes from beside it, and is compared
 /// with the seal before anything is written: it starts just this image with the sealed root hash, is no older than what
 /// runs, and its command line says nothing more than this host's. It is written to the EFI system partition with three
-/// tries; what runs stays there to be fallen back to. Nothing restarts: the next start is of the new version. Whether the UKI is
-/// signed by somebody whom the firmware knows, the firmware judges.
+/// tries; what runs stays there to be fallen back to. Nothing restarts: the next start is of the new version. Whose signature
+/// it takes, the firmware decides; a UKI of somebody whom its variables do not name is refused.
 ///
-/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says.
+/// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says. Exit status 3: the image or its UKI
+/// is not what was signed, or more than this host may take; nothing was written then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host upgrade
@@ -90,8 +94,7 @@ impl Upgrade {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
         let desk = Desk::open_to_bring(context, common.host.place())?;
-        let allowed =
-            Allowed { words: common.allow_words, older: self.allow_older, label: common.uki.clone() };
+        let allowed = common.allowed(self.allow_older);
         match self.apply {
             true => desk.apply(&allowed, common.retry),
             false => desk.bring(order(self.source, &common, allowed)),
@@ -103,8 +106,14 @@ impl Switch {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let common = self.common;
         let desk = Desk::open_to_bring(context, common.host.place())?;
-        let allowed = Allowed { words: common.allow_words, older: true, label: common.uki.clone() };
+        let allowed = common.allowed(true);
         desk.bring(order(Some(self.source), &common, allowed))
+    }
+}
+
+impl CommonArgs {
+    fn allowed(&self, older: bool) -> Allowed {
+        Allowed { words: self.allow_words, older, signer: self.allow_signer, label: self.uki.clone() }
     }
 }
 

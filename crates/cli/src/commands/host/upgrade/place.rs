@@ -10,7 +10,7 @@ use sealpack_format::boot::{CommandLine, data};
 use sealpack_host::esp::firmware::VARIABLES;
 use sealpack_host::esp::{Boots, Entry, Esp, Facts, Filesystem, LoaderVariables, MOUNTED_AT};
 use sealpack_host::status::RunningImage;
-use sealpack_host::upgrade::{Host, Staged, UpgradeError, check_clock};
+use sealpack_host::upgrade::{FirmwareKeys, Host, Staged, UpgradeError, check_clock};
 use sealpack_kernel::Kernel;
 use sealpack_node::place::StorePlace;
 use sealpack_node::seals;
@@ -130,7 +130,8 @@ impl HostPlace {
         let image = command_line.as_ref().map(|line| line.boot().image);
         let running = image.map(|image| RunningImage::find(store, &image)).transpose()?.flatten();
         let epoch = uki.and_then(sealpack_host::uki::UkiFile::epoch).or(running.and_then(|it| it.epoch));
-        Ok(Host { command_line, epoch, signers: uki.map(|uki| uki.signers.clone()).unwrap_or_default() })
+        let signers = uki.map(|uki| uki.signers.clone()).unwrap_or_default();
+        Ok(Host { command_line, epoch, signers, firmware: FirmwareKeys::read(&self.variables()) })
     }
 
     /// That the clock is not behind what runs.
