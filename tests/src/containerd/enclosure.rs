@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 /// What the first process does: /run and the directory of other tests' mounts become its own, and then it reaps.
 ///
-/// Mounts of other tests that were copied with the namespace would keep their devices busy. crun does not start containers
-/// where cgroups of both versions are.
+/// Mounts of other tests that were copied with the namespace would keep their devices busy; the one with the data stays. crun does not
+/// start containers where cgroups of both versions are.
 const FIRST: &str = r#"
     set -e
     while read -r _ _ _ _ place _; do
+        case $3/ in "$place"/*) continue ;; esac
         case $place in "$1"/*|"$2"/*) umount --lazy "$place" 2>/dev/null || : ;; esac
     done < /proc/self/mountinfo
     mount -t tmpfs -o mode=755 tmpfs /run
@@ -65,7 +66,7 @@ impl Enclosure {
         let mut first = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--pid", "--mount"])
             .args(["--propagation", "slave", "--mount-proc", "sh", "-c", FIRST, "sh"])
-            .args([paths::target(), std::env::temp_dir()])
+            .args([paths::target(), std::env::temp_dir(), data.path().to_owned()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
