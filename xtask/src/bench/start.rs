@@ -59,3 +59,45 @@ fn stripped_mib(strip: &OsStr, program: &Path, place: &Path) -> Result<f64> {
     let bytes = std::fs::metadata(&stripped).context("strip has written nothing")?.len();
     Ok(bytes as f64 / f64::from(1 << 20))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::ensure;
+    use sealpack_tests::{paths, skip};
+    use std::time::SystemTime;
+
+    /// When the newest of the program's sources was changed, by what cargo notes beside it.
+    fn newest_source(program: &Path) -> Result<SystemTime> {
+        let noted = std::fs::read_to_string(program.with_extension("d"))?;
+        let (_, sources) = noted.split_once(": ").context("no sources")?;
+        let changed = |path: &str| std::fs::metadata(path).and_then(|file| file.modified());
+        let profile = paths::workspace().join("Cargo.toml");
+        let mut newest = changed(profile.to_str().context("the workspace's path is no text")?)?;
+        for source in sources.split_whitespace() {
+            newest = newest.max(changed(source)?);
+        }
+        Ok(newest)
+    }
+
+    #[test]
+    fn a_release_that_is_there_is_no_larger_than_it_may_be() -> Result<()> {
+        let program = paths::target().join("release/sealpack");
+        let Ok(built) = std::fs::metadata(&program).and_then(|file| file.modified()) else {
+            skip("no release was built whose size could be looked at");
+            return Ok(());
+        };
+        if newest_source(&program).map_or(true, |newest| newest > built) {
+            skip("the release that was built is of other sources");
+            return Ok(());
+        }
+        let Some(strip) = find("strip") else {
+            skip("strip is not installed");
+            return Ok(());
+        };
+        let place = tempfile::tempdir()?;
+        let mib = stripped_mib(strip.as_ref(), &program, place.path())?;
+        ensure!(mib < MIB_AT_MOST, "the program has {mib:.2} MiB, and may have {MIB_AT_MOST}");
+        Ok(())
+    }
+}
