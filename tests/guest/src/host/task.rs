@@ -20,6 +20,8 @@ const DISK_BYTES: usize = 64 * 1024;
 pub struct Task {
     /// The names of the checks, in their order.
     pub checks: Vec<String>,
+    /// Whether the machine starts again when all is done, and is not turned off.
+    pub reboots: bool,
     /// Whether every hardening is off, and attacks have to succeed.
     pub is_bare: bool,
     /// Whether to tell figures, before them.
@@ -33,6 +35,7 @@ impl Task {
     pub fn checks(names: &[&str]) -> Self {
         Self {
             checks: names.iter().map(|&name| name.to_owned()).collect(),
+            reboots: false,
             is_bare: false,
             figures: false,
             demo: false,

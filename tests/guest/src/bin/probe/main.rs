@@ -22,15 +22,24 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
         _ => {
-            if let Err(error) = serve() {
+            let next = serve().unwrap_or_else(|error| {
                 println!("the checks cannot run: {error:#}");
-            }
-            turn_off()
+                Next::PowerOff
+            });
+            turn(next)
         }
     }
 }
 
-fn serve() -> Result<()> {
+/// What the machine does when all is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    PowerOff,
+    /// It starts again.
+    Reboot,
+}
+
+fn serve() -> Result<Next> {
     let task = Task::read(Path::new(DEVICE))?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
     if task.figures {
@@ -58,11 +67,15 @@ fn serve() -> Result<()> {
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;
-    Ok(())
+    Ok(if task.reboots { Next::Reboot } else { Next::PowerOff })
 }
 
-fn turn_off() -> ExitCode {
-    match Command::new("systemctl").arg("poweroff").status() {
+fn turn(next: Next) -> ExitCode {
+    let verb = match next {
+        Next::PowerOff => "poweroff",
+        Next::Reboot => "reboot",
+    };
+    match Command::new("systemctl").arg(verb).status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
