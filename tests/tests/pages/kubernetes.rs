@@ -133,6 +133,9 @@ impl Cluster {
             }
             shell.env("PATH", format!("{}:{path}", own.display()));
             shell.env("HOME", self.desk.path()).env("SEALPACK_STORE", self.desk.path().join("store"));
+            let trust = self.desk.path().join("trust.d");
+            fs::create_dir_all(&trust)?;
+            shell.env("SEALPACK_TRUST", trust);
         } else {
             let own = self.enclosure.data("bin").display().to_string();
             let path = format!("{own}:{}", self.engine.programs()?.search_path());

@@ -192,13 +192,21 @@ impl Workshop {
     /// # Errors
     /// If a package cannot be had, or `sealpack` fails.
     pub fn disk_for_containers(&self) -> Result<PathBuf> {
+        self.disk_for_containers_without(&[])
+    }
+
+    /// The same without these hardenings.
+    ///
+    /// # Errors
+    /// As [`disk_for_containers`](Self::disk_for_containers).
+    pub fn disk_for_containers_without(&self, off: &[&str]) -> Result<PathBuf> {
         let certificate = self.keys.packs.certificate();
         let dir = self.file("containers-image");
         let image = image::write_for_containers(self.generation, &self.programs, certificate, &dir)?;
         let image = image.context("there is no such kernel")?;
         self.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", containers::IMAGE])?;
         self.seal(containers::IMAGE)?;
-        let uki = Uki { image: Some(containers::IMAGE), name: Some("containers"), ..Uki::default() };
+        let uki = Uki { image: Some(containers::IMAGE), name: Some("containers"), off, ..Uki::default() };
         self.disk_of("containers-disk", &[containers::IMAGE, updates::TOOL], &[&self.uki(&uki)?], None)
     }
 

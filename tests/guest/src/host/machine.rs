@@ -45,6 +45,8 @@ pub struct Start {
     /// The registry that it reaches at [`containers::SERVER`](super::containers::SERVER), by its host's name and port here. The
     /// machine has no network without.
     pub registry: Option<String>,
+    /// How long it may run, where that is not as long as usual.
+    pub time: Option<Duration>,
     /// Whether all that it writes to its disk is logged, in [`Machine::writes`].
     pub logs_writes: bool,
     /// How long it may show nothing new on its console until a kernel runs its first program.
@@ -121,7 +123,7 @@ impl Machine {
             fs::write(self.writes(), "")?;
         }
         let stall = start.stalls_after.map(|after| Stall { after, counts: ran_nothing });
-        let limits = Limits { stall, ..LIMITS };
+        let limits = Limits { stall, time: start.time.unwrap_or(LIMITS.time), ..LIMITS };
         let shown = |console: &str| {
             let text = start.until_shown.as_ref()?;
             console.contains(text.as_str()).then(|| format!("it has shown {text:?}"))

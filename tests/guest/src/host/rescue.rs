@@ -47,7 +47,10 @@ fn tools() -> Result<Image> {
 pub(super) fn disk(workshop: &Workshop) -> Result<PathBuf> {
     // The ESP that is damaged has the same label, and is to be left alone.
     let fstab = "/data/var /var none bind 0 0\n/data/home /home none bind 0 0\n";
-    let setup = vec![directory("etc/"), Entry::new("etc/fstab", Member::File(fstab.into()))];
+    let mut setup: Vec<Entry> = ["etc/", "etc/systemd/", "etc/systemd/system/"].map(directory).into();
+    setup.push(Entry::new("etc/fstab", Member::File(fstab.into())));
+    let masked = Member::Symlink("/dev/null".to_owned());
+    setup.push(Entry::new("etc/systemd/system/systemd-bless-boot.service", masked));
     let (generation, programs) = (workshop.generation(), workshop.programs());
     let image = image::write_of(generation, programs, &[tools()?], &[setup], &workshop.file("rescue-image"))?;
     let image = image.context("there is no such kernel")?;

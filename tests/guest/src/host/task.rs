@@ -26,6 +26,8 @@ pub struct Task {
     pub is_bare: bool,
     /// Whether to tell figures, before them.
     pub figures: bool,
+    /// How many starts of containers to time, of each kind.
+    pub starts: u32,
     /// Whether to show what root tries, for the demo, after them.
     pub demo: bool,
 }
@@ -38,6 +40,7 @@ impl Task {
             reboots: false,
             is_bare: false,
             figures: false,
+            starts: 0,
             demo: false,
         }
     }

@@ -6,6 +6,7 @@
 mod checks;
 mod demo;
 mod figures;
+mod starts;
 
 use anyhow::{Context, Result, bail};
 use sealpack_guest::attempt;
@@ -42,11 +43,10 @@ enum Next {
 fn serve() -> Result<Next> {
     let task = Task::read(Path::new(DEVICE))?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
+    let row =
+        |name: &str, said: String| Line::Row(Row { tried: name.to_owned(), said, explained: String::new() });
     if task.figures {
         // At once: what is measured is when this is here.
-        let row = |name: &str, said: String| {
-            Line::Row(Row { tried: name.to_owned(), said, explained: String::new() })
-        };
         writeln!(report, "{}", row(REACHED, String::new()))?;
         for (name, value) in figures::all()? {
             writeln!(report, "{}", row(name, value.to_string()))?;
@@ -59,6 +59,11 @@ fn serve() -> Result<Next> {
         let outcome = attempt(name).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         println!("--- {name}: {outcome:?}");
         writeln!(report, "{}", Line::End(name.clone(), outcome))?;
+    }
+    if task.starts > 0 {
+        starts::time(task.starts, |kind, time| {
+            Ok(writeln!(report, "{}", row(kind, time.as_secs_f64().to_string()))?)
+        })?;
     }
     if task.demo {
         for row in demo::rows()? {

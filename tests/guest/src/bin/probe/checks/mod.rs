@@ -60,7 +60,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
 }
 
 /// What a program prints, which has to succeed.
-fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("cannot start {program}"))?;
     ensure!(output.status.success(), "{program} {arguments:?}: {output:?}");
@@ -68,6 +68,6 @@ fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
 }
 
 /// A file's text, without blanks around it.
-fn read(path: &str) -> Result<String> {
+pub(crate) fn read(path: &str) -> Result<String> {
     Ok(fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned())
 }
