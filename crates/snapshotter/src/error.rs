@@ -202,6 +202,12 @@ pub enum Error {
          which image they are of"
     )]
     Nameless,
+    /// A container of an image that must have a seal, and is not what containerd calls so.
+    #[error(
+        "image {0} must be sealed, and the container has other layers than what containerd calls {0} now, or what that is \
+         cannot be read; pull the image, and make the container anew"
+    )]
+    OtherImage(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -219,6 +225,7 @@ impl Error {
             Self::Refused { .. } => Some("rules"),
             Self::Rules { .. } => Some("seal_unavailable"),
             Self::Nameless => Some("nameless"),
+            Self::OtherImage(_) => Some("other_image"),
             Self::MediaType(_) => Some("media_type"),
             Self::Layer { .. } if self.code() == Code::FailedPrecondition => Some("layer"),
             Self::Merge(_) => Some("layers"),
@@ -240,7 +247,9 @@ impl Error {
                 Code::InvalidArgument
             }
             Self::NotOurs | Self::OnDirectory(_) => Code::Unimplemented,
-            Self::MediaType(_) | Self::Refused { .. } | Self::Nameless => Code::FailedPrecondition,
+            Self::MediaType(_) | Self::Refused { .. } | Self::Nameless | Self::OtherImage(_) => {
+                Code::FailedPrecondition
+            }
             Self::Rules { .. } => Code::Unavailable,
             Self::ChainLost(_) => Code::DataLoss,
             Self::Layer { source, .. } => of_layer(source),

@@ -96,16 +96,36 @@ impl Rules {
         store: &Store,
         image: &ImageOf,
     ) -> Result<Option<ImageRecord>, Error> {
-        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(None) };
-        if asked.requirement < Requirement::Sealed {
-            return Ok(None);
-        }
-        if let Some(record) = sealed_record(store, image)? {
-            judge_stored(store, &record, &asked.gate)?;
-            return Ok(Some(record));
-        }
+        let asked = match self.here(store, image)? {
+            Here::Settled(record) => return Ok(record),
+            Here::Asks(asked) => asked,
+        };
         self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
         sealed_record(store, image)
+    }
+
+    /// Whether a container of an image may be made, as far as that is known without asking a registry.
+    pub(crate) fn is_good_here(&self, store: &Store, image: &ImageOf) -> bool {
+        matches!(self.here(store, image), Ok(Here::Settled(_)))
+    }
+
+    /// What there is to say of a container of an image without asking a registry.
+    fn here(&self, store: &Store, image: &ImageOf) -> Result<Here, Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(Here::Settled(None)) };
+        if asked.requirement < Requirement::Sealed {
+            return Ok(Here::Settled(None));
+        }
+        let Some(record) = sealed_record(store, image)? else { return Ok(Here::Asks(Box::new(asked))) };
+        judge_stored(store, &record, &asked.gate)?;
+        Ok(Here::Settled(Some(record)))
+    }
+
+    /// Whether an image of that name must have a seal.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where it must not be used at all.
+    pub(crate) fn needs_seal(&self, store: &Store, reference: &str) -> Result<bool, Error> {
+        Ok(self.asked(store, reference)?.is_some_and(|asked| asked.requirement >= Requirement::Sealed))
     }
 
     /// Asks the registry for the image's seals, and the rules what they are worth.
@@ -188,6 +208,14 @@ struct Asked {
     reference: Reference,
     requirement: Requirement,
     gate: Gate,
+}
+
+/// What is known of an image here.
+enum Here {
+    /// It is good; with its record, if it needs a seal.
+    Settled(Option<ImageRecord>),
+    /// A seal is needed, which the store has not.
+    Asks(Box<Asked>),
 }
 
 /// The image's record under its name, if it has a seal there.

@@ -46,3 +46,35 @@ fn where_the_client_says_no_name_the_image_is_judged_by_the_one_that_containerd_
     }
     Ok(())
 }
+
+/// That a container is judged by the name that it has for its image, which is also there under another one.
+fn is_judged_by_its_own_name(engine: Engine) -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    let served = Served::start(engine)?;
+    let containerd = served.containerd();
+    containerd.pull(&image)?;
+    for (other, require, words) in [
+        ("refused.example/shell:1", "refuse", "refused.example/shell:1"),
+        ("127.0.0.1:1/shell:1", "sealed", "127.0.0.1:1/shell:1"),
+    ] {
+        let prefix = other.split('/').next().unwrap_or_default();
+        served.set_rules(&format!("[[namespace]]\nprefix = \"{prefix}\"\nrequire = \"{require}\"\n"))?;
+        containerd.said(["images", "tag", &image, other])?;
+        assert_eq!(containerd.run(&image, "one", &["/bin/cat", "greeting"])?, "hello from a layer");
+        let run = containerd.run_arguments(&["--rm"], other, "two", &["/bin/cat", "greeting"]);
+        let ran = attempt(&mut containerd.ctr(run))?;
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        ensure!(!ran.status.success(), "{other} ran on {engine:?}");
+        ensure!(said.contains(words) && said.contains("sealpack"), "{engine:?} says: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_layers_of_an_image_that_may_run_do_not_let_another_run_that_may_not() -> Result<()> {
+    Engine::ALL.into_iter().try_for_each(is_judged_by_its_own_name)
+}
