@@ -68,6 +68,11 @@ pub const FOR_CONTAINERS: &[Package] = &[
         purpose: "has programs use libraries of their own release",
     },
     Package { name: "util-linux", program: "nsenter", purpose: "namespaces for containerd to run in" },
+    Package {
+        name: "systemd",
+        program: "systemd-socket-activate",
+        purpose: "starts the snapshotter with its socket, and reads its units",
+    },
 ];
 
 /// What the tests of sealed hosts need besides.

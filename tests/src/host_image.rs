@@ -101,6 +101,14 @@ impl HostImage {
     /// # Errors
     /// If that cannot be written.
     pub fn layout(&self, dir: &Path) -> Result<Image> {
+        self.layout_below(dir, &[])
+    }
+
+    /// The same, with a layer above it for each of these files.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn layout_below(&self, dir: &Path, files_above: &[(&str, &[u8])]) -> Result<Image> {
         let mut directories = BTreeSet::new();
         for path in self.files.keys() {
             directories.extend(path.match_indices('/').map(|(at, _)| format!("{}/", &path[..at])));
@@ -108,7 +116,11 @@ impl HostImage {
         let directories = directories.into_iter().map(|path| Entry::new(path, Member::Directory));
         let files = self.files.iter().map(|(path, content)| Entry::new(path, Member::File(content.clone())));
         let entries: Vec<Entry> = directories.chain(files).collect();
-        images::at(dir, &[(archive(&entries), Packing::Gzip)])
+        let above = files_above
+            .iter()
+            .map(|(path, content)| archive(&[Entry::new(*path, Member::File(content.to_vec()))]));
+        let layers = [archive(&entries)].into_iter().chain(above).map(|layer| (layer, Packing::Gzip));
+        images::at(dir, &layers.collect::<Vec<_>>())
     }
 }
 

@@ -19,7 +19,10 @@ const WITHOUT: [&str; 4] = ["cat", "compat", "generate", "run"];
 
 /// Verbs for which the kernel must have IPE or the host be a sealed one, and some that need root, which are tried all the
 /// same.
-const BY_THE_KERNEL: [&str; 5] = ["mount", "umount", "policy load", "policy activate", "host keep"];
+const BY_THE_KERNEL: [&str; 6] =
+    ["mount", "umount", "policy load", "policy activate", "host keep", "host refuse"];
+/// The verbs whose documents are looked at where there is a host for them: `host/upgrade`.
+const OF_HOSTS: [&str; 3] = ["host upgrade", "host switch", "host rollback"];
 
 /// A store, a trust store and a place for files.
 struct Desk {
@@ -112,7 +115,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
 
     let with_documents: BTreeSet<String> = verbs()?.into_iter().collect();
     let mut seen = desk.seen.into_inner();
-    seen.extend(BY_THE_KERNEL.map(str::to_owned));
+    seen.extend(BY_THE_KERNEL.into_iter().chain(OF_HOSTS).map(str::to_owned));
     ensure!(seen == with_documents, "not tried: {:?}", with_documents.difference(&seen));
     Ok(())
 }
@@ -181,6 +184,7 @@ fn ukis(desk: &Desk) -> Result<()> {
     desk.seen.borrow_mut().insert("host check".to_owned());
     let disk = ["host", "--uki", "signed.efi", "--size", "1GiB", "-o", "disk.img"];
     desk.prints("host disk", &[&disk[..], &key].concat())?;
+    desk.prints("host push", &["host", "signed.efi", "--to", "oci:host:latest"])?;
     desk.prints("rm", &["host"]).map(drop)
 }
 

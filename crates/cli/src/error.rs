@@ -180,6 +180,7 @@ from_library! {
     sealpack_gate::Error => |error| error.is_verification(),
     sealpack_host::disk::DiskError => |error| error.is_verification(),
     sealpack_host::image::ImageFileError => |error| error.is_verification(),
+    sealpack_host::upgrade::UpgradeError => |error| error.is_verification(),
     sealpack_host::uki::UkiError => |error| error.is_verification(),
     sealpack_host::signing::ProgramSigningError => |error| error.is_verification(),
 }

@@ -17,6 +17,7 @@ pub mod remark;
 pub mod rollback;
 pub mod seal;
 pub mod seals;
+pub mod uki;
 pub mod usable;
 pub mod verify;
 

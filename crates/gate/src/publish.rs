@@ -26,8 +26,8 @@ const DEPTH_MAX: usize = 3;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The image is not where its seal is to be put.
-    #[error("{target} has no image {manifest}, so that nobody would find the seal there")]
+    /// The image is not where something is to be put beside it.
+    #[error("{target} has no image {manifest}, so that nobody would find there what is said of it")]
     NoImage {
         /// Where.
         target: String,
@@ -35,13 +35,15 @@ pub enum PublishError {
         manifest: BlobDigest,
     },
     /// The place's name means another image by now.
-    #[error("{target} is another image there now, {now}; the seal is for {manifest}, which the store has")]
+    #[error(
+        "{target} is another image there now, {now}; what is published is for {manifest}, which the store has"
+    )]
     Stale {
         /// The place.
         target: String,
         /// What its name means.
         now: BlobDigest,
-        /// The manifest of the image that the seal is for.
+        /// The manifest of the image that it is for.
         manifest: BlobDigest,
     },
     /// The key does not sign.
@@ -52,7 +54,7 @@ pub enum PublishError {
     Composefs(#[from] DraftError),
 }
 
-/// Where a seal is to be put.
+/// Where something is to be put beside an image.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Where; without one, where the image was pulled from.
@@ -61,7 +63,7 @@ pub struct Place {
     pub stale: bool,
 }
 
-/// A place that has been looked at, and that can have the seal of an image. Nothing else publishes.
+/// A place that has been looked at, and that has the image. Nothing else publishes.
 #[derive(Debug)]
 pub struct Ready {
     to: Target,
@@ -72,7 +74,7 @@ pub struct Ready {
     now: Option<BlobDigest>,
 }
 
-/// A seal that was published.
+/// Something that was published beside its image.
 #[derive(Debug)]
 pub struct Published {
     /// The place as people name it.
@@ -127,11 +129,20 @@ impl Ready {
         if let Some(elsewhere) = self.without_names(seal) {
             remarks(Remark::NoNameThere { place: elsewhere.name() });
         }
+        self.put(&artifact(self.subject.clone(), seal), remarks)
+    }
+
+    /// The image that it is put beside.
+    pub(crate) const fn subject(&self) -> &Descriptor {
+        &self.subject
+    }
+
+    /// Puts an artifact beside the image.
+    pub(crate) fn put(&self, artifact: &Artifact, remarks: Remarks<'_>) -> Result<Published, Error> {
         if let Some(now) = self.now {
             let (target, manifest) = (self.target.description(), self.subject.digest);
             remarks(Remark::Stale { target, now, manifest });
         }
-        let artifact = artifact(self.subject.clone(), seal);
         let pushed = artifact.push(self.target.as_ref(), Naming::Digest)?;
         Ok(Published {
             target: self.target.description(),

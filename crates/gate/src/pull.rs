@@ -6,11 +6,14 @@ use sealpack_node::place::StorePlace;
 use sealpack_node::trust_store::TrustStore;
 use sealpack_oci::budget::Limits;
 use sealpack_oci::environment::Environment;
+use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::platform::Platform;
 use sealpack_oci::pull::{self, Observer, Pulled, Rebuilt};
 use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
+use sealpack_oci::transport::ImageSource;
 use sealpack_store::{ObjectForm, Store};
+use sealpack_trust::seal::SealedPack;
 
 use crate::gate::{Demand, Gate, asked_for};
 use crate::remark::{Remark, Remarks};
@@ -78,6 +81,19 @@ impl Admitted {
     }
 }
 
+/// An image that the trust store has nothing against, of which nothing but manifest, config and seals was fetched.
+#[derive(Debug)]
+pub struct Looked<'a> {
+    wanted: &'a Wanted,
+    place: &'a StorePlace,
+    source: Box<dyn ImageSource>,
+    name: Reference,
+    /// The store, if there is one.
+    present: Option<Store>,
+    found: Found,
+    admission: Admission,
+}
+
 /// Brings an image into the store that is in `place`, or that is made there now, if the trust store has nothing against it.
 ///
 /// # Errors
@@ -88,10 +104,25 @@ pub fn pull(
     wanted: &Wanted,
     place: &StorePlace,
     trust: &TrustStore,
-    (client, environment): (&ClientOptions, &Environment),
+    way: (&ClientOptions, &Environment),
     observer: &dyn Observer,
     remarks: Remarks<'_>,
 ) -> Result<Admitted, Error> {
+    look(wanted, place, trust, way, remarks)?.bring(observer, remarks)
+}
+
+/// Looks at an image, and asks the trust store about it.
+///
+/// # Errors
+///
+/// As of [`pull`], as far as that can be known before a layer is fetched.
+pub fn look<'a>(
+    wanted: &'a Wanted,
+    place: &'a StorePlace,
+    trust: &TrustStore,
+    (client, environment): (&ClientOptions, &Environment),
+    remarks: Remarks<'_>,
+) -> Result<Looked<'a>, Error> {
     let source = wanted.source.open(client, environment)?;
     let name = wanted.name.clone().or_else(|| source.default_name());
     let name = name.ok_or_else(|| Error::NoName { from: wanted.source.to_string() })?;
@@ -118,22 +149,69 @@ pub fn pull(
         true => claims::add_artifacts(source.as_ref(), &mut found.image, &mut *remarks)?,
     }
     admission.passed_over().iter().for_each(|seal| remarks(Remark::PassedOver(seal.clone())));
-    let store = present.map_or_else(|| place.open_or_create(wanted.algorithm), Ok)?;
-    let check = |rebuilt: &Rebuilt<'_>| admission.check(&store, rebuilt);
-    let request = pull::Request {
-        name: &name,
-        pulled_as: Some(asked_for),
-        index: found.index(),
-        objects: form(wanted, &store, &admission),
-        limits: wanted.limits,
-        // Whoever may write to a registry may put a claim beside an image; a good seal is by somebody with a key.
-        refuse_wrong_claims: admission.chosen().is_none(),
-        word: pull::Word::Of(&check),
-    };
-    let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
-    let wrong = pulled.composefs.iter().filter(|checked| checked.outcome.is_refusal());
-    wrong.for_each(|checked| remarks(Remark::WrongClaim { why: checked.to_string() }));
-    Ok(Admitted { pulled, admission })
+    Ok(Looked { wanted, place, source, name, present, found, admission })
+}
+
+impl Looked<'_> {
+    /// The image's manifest.
+    #[must_use]
+    pub const fn manifest(&self) -> &Descriptor {
+        &self.found.image.manifest
+    }
+
+    /// The name that the image gets.
+    #[must_use]
+    pub const fn name(&self) -> &Reference {
+        &self.name
+    }
+
+    /// Where the image is.
+    #[must_use]
+    pub fn source(&self) -> &dyn ImageSource {
+        self.source.as_ref()
+    }
+
+    /// What the trust store said of its seals.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How many bytes the store gets of a sealed image, which says so: its metadata image, and the packs that are not
+    /// there. Something more is needed while they are made.
+    #[must_use]
+    pub fn needed_bytes(&self) -> Option<u64> {
+        let (store, statement) = (self.present.as_ref()?, self.admission.chosen()?.seal.statement());
+        let metadata = statement.metadata_of(store.algorithm())?.size_bytes;
+        let is_new = |pack: &&SealedPack| !store.pack_path(&pack.root_hash).exists();
+        let packs: u64 = statement.packs().iter().filter(is_new).map(|pack| pack.size_bytes).sum();
+        Some(packs.saturating_add(metadata))
+    }
+
+    /// Brings the image into the store.
+    ///
+    /// # Errors
+    ///
+    /// As of [`pull`].
+    pub fn bring(self, observer: &dyn Observer, remarks: Remarks<'_>) -> Result<Admitted, Error> {
+        let Self { wanted, place, source, name, present, found, admission } = self;
+        let store = present.map_or_else(|| place.open_or_create(wanted.algorithm), Ok)?;
+        let check = |rebuilt: &Rebuilt<'_>| admission.check(&store, rebuilt);
+        let request = pull::Request {
+            name: &name,
+            pulled_as: Some(asked_for(&wanted.source, &name)),
+            index: found.index(),
+            objects: form(wanted, &store, &admission),
+            limits: wanted.limits,
+            // Whoever may write to a registry may put a claim beside an image; a good seal is by somebody with a key.
+            refuse_wrong_claims: admission.chosen().is_none(),
+            word: pull::Word::Of(&check),
+        };
+        let pulled = pull::pull(&store, source.as_ref(), &found.image, &request, observer)?;
+        let wrong = pulled.composefs.iter().filter(|checked| checked.outcome.is_refusal());
+        wrong.for_each(|checked| remarks(Remark::WrongClaim { why: checked.to_string() }));
+        Ok(Admitted { pulled, admission })
+    }
 }
 
 /// The form of the objects, where it is not that of the image before: a seal counts in packs.

@@ -60,14 +60,19 @@ pub enum Remark {
         /// The repository.
         place: String,
     },
-    /// A seal is published where the name means another image by now, on purpose.
+    /// Something is published where the name means another image by now, on purpose.
     Stale {
         /// The place.
         target: String,
         /// What its name means.
         now: BlobDigest,
-        /// The manifest of the image that the seal is for.
+        /// The manifest of the image that it is for.
         manifest: BlobDigest,
+    },
+    /// Something that is listed as a UKI of an image is none that can be fetched.
+    NoUki {
+        /// Why not, with its digest.
+        why: String,
     },
 }
 
@@ -91,6 +96,7 @@ impl fmt::Display for Remark {
             Self::MoreArtifacts { number } => {
                 write!(f, "{number} more composefs artifacts are not looked at")
             }
+            Self::NoUki { why } => write!(f, "remark: {why}; it is passed over"),
             Self::NoArtifact { why } => write!(f, "{why}; it is passed over"),
             Self::WrongClaim { why } => {
                 write!(f, "warning: {why}; the image is as its seal says, which counts more")
@@ -111,7 +117,7 @@ impl fmt::Display for Remark {
             ),
             Self::Stale { target, now, manifest } => write!(
                 f,
-                "remark: {target} is another image there now, {now}; the seal is for {manifest}, which the store has"
+                "remark: {target} is another image there now, {now}; what is published is for {manifest}, which the store has"
             ),
         }
     }

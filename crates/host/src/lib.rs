@@ -1,6 +1,7 @@
 //! What a sealed host is made of: its UKI with the initramfs in it, its disk, and what its image has to contain; and what
 //! it is while it runs.
 
+pub mod assess;
 pub mod check;
 pub mod disk;
 pub mod esp;
@@ -13,6 +14,7 @@ pub mod signing;
 pub mod status;
 pub mod systemd;
 pub mod uki;
+pub mod upgrade;
 mod version;
 
 pub use kept_policies::{KeepPolicyError, keep_policy};

@@ -104,6 +104,17 @@ pub fn check_is_signed(program: &Image<'_>) -> Result<(), UnsignedError> {
     Err(refusal)
 }
 
+/// Whose signatures of just these bytes a program has, by the certificates that they carry.
+#[must_use]
+pub fn signers(program: &Image<'_>) -> Vec<Certificate> {
+    let parts = program.signed_parts();
+    let signer = |signature: &[u8]| {
+        let parsed = ImageSignature::parse(without_padding(signature)).ok()?;
+        parsed.verify(&parts, &parsed.certificates()).ok().cloned()
+    };
+    program.signatures().into_iter().filter_map(signer).collect()
+}
+
 /// Without the bytes behind it that align the next one, which some programs that sign count in (X.690, section 8.1.3).
 fn without_padding(der: &[u8]) -> &[u8] {
     let length = match *der {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sealpack_format::ObjectId;
 use sealpack_kernel::Kernel;
 use sealpack_store::{GcOptions, GcReport, LockKind, Store, objects_of_image};
 
@@ -9,7 +10,7 @@ use crate::Error;
 use crate::remark::{Remark, Remarks};
 
 /// What is collected.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Collection {
     /// Only find out what would be removed.
     pub dry_run: bool,
@@ -17,6 +18,8 @@ pub struct Collection {
     pub keep_previous: usize,
     /// How long to wait for others that use the store.
     pub wait: Duration,
+    /// Metadata images that stay, named or not, with what they need.
+    pub keep: Vec<ObjectId>,
 }
 
 /// Removes what no image needs; devices that nobody uses any more go first. What is mounted stays, named or not.
@@ -30,7 +33,7 @@ pub fn collect(
     collection: Collection,
     remarks: Remarks<'_>,
 ) -> Result<GcReport, Error> {
-    let Collection { dry_run, keep_previous, wait } = collection;
+    let Collection { dry_run, keep_previous, wait, keep } = collection;
     // What names need takes long to find out, and nobody has to wait for that.
     let mut options = GcOptions { dry_run, keep_previous, wait, ..GcOptions::default() };
     let marked = store.mark(&options, &objects_of_image, &())?;
@@ -44,7 +47,7 @@ pub fn collect(
         remarks(Remark::HiddenMounts { processes: in_use.unreadable_processes });
     }
     let is_here = |id: &_| store.metadata_image_path(id).exists();
-    options.keep_images = in_use.images.into_iter().filter(is_here).collect();
+    options.keep_images = in_use.images.into_iter().chain(keep).filter(is_here).collect();
     options.keep_packs = sealpack_mount::root_hashes_in_use(kernel)?;
     Ok(store.gc_locked(&lock, &options, marked, &objects_of_image, &())?)
 }

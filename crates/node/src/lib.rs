@@ -15,6 +15,7 @@ pub mod naming;
 pub mod new_files;
 pub mod place;
 pub mod policy;
+pub mod refused_boot;
 pub mod remark;
 pub mod revoked;
 pub mod seals;

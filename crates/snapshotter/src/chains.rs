@@ -116,6 +116,17 @@ pub(crate) fn try_held(store: &Store, id: &ChainId) -> Result<Option<Chain>, Err
     }
 }
 
+/// The chain with that ID, if it is held and the store has all its layers.
+pub(crate) fn whole(store: &Store, id: &ChainId) -> Result<Option<Chain>, Error> {
+    let Some(chain) = try_held(store, id)? else { return Ok(None) };
+    for layer in &chain.layers {
+        if !store.has_layer(layer, chain.objects)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(chain))
+}
+
 /// The chain with that ID, which must be held.
 pub(crate) fn held(store: &Store, id: &ChainId) -> Result<Chain, Error> {
     try_held(store, id)?.ok_or_else(|| Error::ChainLost(id.to_string()))

@@ -134,7 +134,10 @@ pub enum Error {
     #[error("target snapshot {0} already exists: the store has its layers")]
     TargetExists(String),
     /// The store lost what a snapshot consists of.
-    #[error("the store does not hold the layers of {0} any more; remove the image, and pull it again")]
+    #[error(
+        "the store has lost layers of {0}, which come back in a moment if containerd still has their blobs; else remove the \
+         image, and pull it again"
+    )]
     ChainLost(String),
     /// A layer that is to be applied to something else than a snapshot of this snapshotter.
     #[error("these mounts are not those of a snapshot of sealpack's")]
@@ -196,6 +199,16 @@ pub enum Error {
         /// Why not.
         source: Box<sealpack_gate::Error>,
     },
+    /// Too many wait for registries already.
+    #[error(
+        "image {image} needs a seal, and too many wait for what {registry} and others say already; try again"
+    )]
+    Busy {
+        /// Its name.
+        image: String,
+        /// The registry that it would have to be asked of.
+        registry: String,
+    },
     /// Every image needs a seal, and nobody said which image this is.
     #[error(
         "every image needs a seal here, the store has no sealed one of these layers, and the client does not say \
@@ -223,7 +236,7 @@ impl Error {
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         match self {
             Self::Refused { .. } => Some("rules"),
-            Self::Rules { .. } => Some("seal_unavailable"),
+            Self::Rules { .. } | Self::Busy { .. } => Some("seal_unavailable"),
             Self::Nameless => Some("nameless"),
             Self::OtherImage(_) => Some("other_image"),
             Self::MediaType(_) => Some("media_type"),
@@ -250,7 +263,7 @@ impl Error {
             Self::MediaType(_) | Self::Refused { .. } | Self::Nameless | Self::OtherImage(_) => {
                 Code::FailedPrecondition
             }
-            Self::Rules { .. } => Code::Unavailable,
+            Self::Rules { .. } | Self::Busy { .. } => Code::Unavailable,
             Self::ChainLost(_) => Code::DataLoss,
             Self::Layer { source, .. } => of_layer(source),
             Self::Merge(_) | Self::OtherLayer { .. } => Code::FailedPrecondition,

@@ -27,6 +27,18 @@ pub enum Event {
         /// The snapshot.
         snapshot: String,
     },
+    /// Layers that the store had lost are there again, from containerd's blobs.
+    Recovered {
+        /// The snapshot.
+        snapshot: String,
+    },
+    /// Layers that the store has lost cannot be had from containerd.
+    Lost {
+        /// The snapshot.
+        snapshot: String,
+        /// Why.
+        why: String,
+    },
     /// A layer that containerd had unpacked stays a directory.
     Stays {
         /// The snapshot.

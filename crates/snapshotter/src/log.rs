@@ -66,6 +66,14 @@ pub(crate) fn event(from: Level, event: &Event) {
         Event::TakenIn { snapshot } => {
             (Level::Info, "took in what containerd had unpacked", vec![("snapshot", snapshot.clone())])
         }
+        Event::Recovered { snapshot } => {
+            (Level::Info, "has layers again that were lost", vec![("snapshot", snapshot.clone())])
+        }
+        Event::Lost { snapshot, why } => (
+            Level::Error,
+            "layers are lost; remove the image, and pull it again",
+            vec![("snapshot", snapshot.clone()), ("why", why.clone())],
+        ),
         Event::Stays { snapshot, why } => (
             Level::Warning,
             "what containerd unpacked stays a directory",

@@ -39,9 +39,8 @@ impl Served {
     /// # Errors
     /// As [`Served::start`].
     pub fn start_in(enclosure: Enclosure, engine: Engine, pause: &str) -> Result<Self> {
-        let (socket, root) = (socket(&enclosure), store(&enclosure));
-        let proxy = Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true };
-        Self::start_with(enclosure, engine, Setting::proxy(proxy).pause(pause))
+        let setting = Setting::proxy(proxy(&enclosure)).pause(pause);
+        Self::start_with(enclosure, engine, setting, start_alone)
     }
 
     /// Starts both, containerd with what `sealpack containerd configure` makes of a configuration without sealpack.
@@ -51,11 +50,26 @@ impl Served {
     pub fn start_configured(engine: Engine) -> Result<Self> {
         let enclosure = Enclosure::new()?;
         let setting = Setting::edited_by(settings(&enclosure));
-        Self::start_with(enclosure, engine, setting)
+        Self::start_with(enclosure, engine, setting, start_alone)
     }
 
-    fn start_with(enclosure: Enclosure, engine: Engine, setting: Setting) -> Result<Self> {
-        let process = start_alone(&enclosure)?;
+    /// Starts both, the snapshotter as systemd does it with a socket unit: when somebody connects.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_by_socket(engine: Engine) -> Result<Self> {
+        let enclosure = Enclosure::new()?;
+        let setting = Setting::proxy(proxy(&enclosure));
+        Self::start_with(enclosure, engine, setting, start_by_socket)
+    }
+
+    fn start_with(
+        enclosure: Enclosure,
+        engine: Engine,
+        setting: Setting,
+        start: impl FnOnce(&Enclosure) -> Result<Inside>,
+    ) -> Result<Self> {
+        let process = start(&enclosure)?;
         let containerd = Containerd::start_in(enclosure, engine, setting)?;
         Ok(Self { process: Some(process), containerd })
     }
@@ -68,6 +82,11 @@ impl Served {
     /// containerd, to be ended and started.
     pub fn containerd_mut(&mut self) -> &mut Containerd {
         &mut self.containerd
+    }
+
+    /// The snapshotter's socket.
+    pub fn socket(&self) -> PathBuf {
+        socket(self.containerd.enclosure())
     }
 
     /// The store that images are in.
@@ -133,6 +152,15 @@ impl Served {
     /// As [`Served::start`].
     pub fn begin(&mut self) -> Result<()> {
         self.process = Some(start_alone(self.containerd.enclosure())?);
+        Ok(())
+    }
+
+    /// Starts the snapshotter again, as systemd does it with a socket unit.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn begin_by_socket(&mut self) -> Result<()> {
+        self.process = Some(start_by_socket(self.containerd.enclosure())?);
         Ok(())
     }
 
@@ -212,18 +240,37 @@ fn write_settings(enclosure: &Enclosure) -> Result<()> {
     Ok(fs::write(settings(enclosure), text)?)
 }
 
+/// What containerd is told of the snapshotter of an enclosure.
+fn proxy(enclosure: &Enclosure) -> Proxy {
+    let (socket, root) = (socket(enclosure), store(enclosure));
+    Proxy { name: "sealpack".to_owned(), socket, root, has_differ: true }
+}
+
 /// Starts the snapshotter of an enclosure without a containerd, and waits until it answers.
 ///
 /// # Errors
 /// If it does not within a minute; what it printed is in the error.
 pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
-    fs::create_dir_all(enclosure.data("trust.d"))?;
-    write_settings(enclosure)?;
     let mut command = enclosure.command(program::snapshotter_under_test()?);
     program::isolate(&mut command);
     // What a variable says counts more than the settings.
     command.env_remove("SEALPACK_TRUST").env("SEALPACK_CONFIG", settings(enclosure));
     command.env("HOME", enclosure.data("home"));
+    start_by(enclosure, command)
+}
+
+/// The same with a socket that is there first and is passed to the program when somebody connects, as systemd does it.
+fn start_by_socket(enclosure: &Enclosure) -> Result<Inside> {
+    let mut command = enclosure.command("systemd-socket-activate");
+    // It passes no variables on but those that it is told of.
+    command.arg("--listen").arg(socket(enclosure)).arg(program::snapshotter_under_test()?);
+    command.arg("--config").arg(settings(enclosure));
+    start_by(enclosure, command)
+}
+
+fn start_by(enclosure: &Enclosure, mut command: Command) -> Result<Inside> {
+    fs::create_dir_all(enclosure.data("trust.d"))?;
+    write_settings(enclosure)?;
     let mut process = enclosure.start(&mut command, "snapshotter")?;
     let deadline = Instant::now() + START_MAX;
     while UnixStream::connect(socket(enclosure)).is_err() {

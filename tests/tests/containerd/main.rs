@@ -4,10 +4,12 @@ mod commits;
 mod full;
 mod kills;
 mod pods;
+mod refused;
 mod served;
 mod snapshotter;
 mod stock;
 mod together;
+mod units;
 
 use anyhow::Result;
 use sealpack_tests::containerd::images;

@@ -1,6 +1,7 @@
 //! Images and containers whose snapshots are sealpack's.
 
 mod ended;
+mod lost;
 mod rules;
 mod sealed;
 

@@ -3,8 +3,10 @@
 mod built;
 mod check;
 mod disk;
+mod pushed;
 mod refused;
 mod signed;
+mod upgrade;
 
 use anyhow::{Result, ensure};
 use sealpack_format::pe::Image as Program;

@@ -1,16 +1,18 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sealpack_kernel::Kernel;
 use sealpack_node::collect::{Collection, collect};
 
+use super::host;
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::show;
 
 /// Remove what no image needs.
 ///
-/// Mounted images are kept, named or not, and of each name the image that had it before. Waits for commands that
-/// use the store.
+/// Mounted images are kept, named or not, and of each name the image that had it before; on a sealed host also those that
+/// UKIs on its EFI system partition start, each with a name by its digest. Waits for commands that use the store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack gc --dry-run
@@ -26,13 +28,18 @@ pub(crate) struct Gc {
     /// How long to wait for others that use the store, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
+    /// Keep what UKIs start that are on the EFI system partition mounted there [default: /efi for the store of a sealed
+    /// host].
+    #[arg(long, value_name = "DIR")]
+    esp: Option<PathBuf>,
 }
 
 impl Gc {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let store = context.open()?;
-        let Self { dry_run, keep_previous, wait } = self;
-        let collection = Collection { dry_run, keep_previous, wait: Duration::from_secs(wait) };
+        let keep = host::keep_for_boot(context, &store, self.esp.as_deref(), self.dry_run)?;
+        let Self { dry_run, keep_previous, wait, .. } = self;
+        let collection = Collection { dry_run, keep_previous, wait: Duration::from_secs(wait), keep };
         if !dry_run && rustix::process::geteuid().is_root() {
             super::run::swept(context);
         }

@@ -74,10 +74,12 @@ pub(crate) fn edit(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(),
 
 /// The version of the file, which an empty one gets.
 fn file_version(document: &mut DocumentMut, containerd: Version) -> Result<i64, EditError> {
-    let newest = if containerd.is_second() { 3 } else { 2 };
+    let newest = containerd.newest_file();
     if document.is_empty() {
-        document.insert("version", value(newest));
-        return Ok(newest);
+        // What is asked for here is the same in files of version 4.
+        let new = newest.min(3);
+        document.insert("version", value(new));
+        return Ok(new);
     }
     let file = match document.get("version") {
         Some(version) => version.as_integer().ok_or_else(|| EditError::Kind("version".to_owned()))?,
@@ -94,6 +96,9 @@ fn proxies(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(), EditErr
     let proxy = table(document, &["proxy_plugins", SNAPSHOTTER])?;
     set(proxy, "type", "snapshot");
     set(proxy, "address", wanted.socket);
+    if wanted.version.takes_layers_as_they_are() {
+        capable(proxy)?;
+    }
     if !wanted.version.has_differs() {
         return Ok(());
     }
@@ -103,6 +108,21 @@ fn proxies(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(), EditErr
     let proxy = table(document, &["proxy_plugins", DIFFER])?;
     set(proxy, "type", "diff");
     set(proxy, "address", wanted.socket);
+    Ok(())
+}
+
+/// A layer's parent need not be known before it is committed.
+fn capable(proxy: &mut dyn TableLike) -> Result<(), EditError> {
+    const KEY: &str = "capabilities";
+    let Some(item) = proxy.get_mut(KEY) else {
+        proxy.insert(KEY, value(Array::from_iter(["rebase"])));
+        return Ok(());
+    };
+    let kind = || EditError::Kind(format!("proxy_plugins.{SNAPSHOTTER}.{KEY}"));
+    let capabilities = item.as_array_mut().ok_or_else(kind)?;
+    if !capabilities.iter().any(|capability| capability.as_str() == Some("rebase")) {
+        capabilities.push("rebase");
+    }
     Ok(())
 }
 
@@ -245,6 +265,18 @@ mod tests {
             second.matches("[[plugins.\"io.containerd.transfer.v1.local\".unpack_config]]").count(),
             2
         );
+        for version in ["2.1", "2.3"] {
+            assert!(!new(wanted(version)).contains("rebase"), "{version} fetches what is known then");
+        }
+        let newest = new(wanted("2.4"));
+        assert!(
+            newest.contains("capabilities = [\"rebase\"]") && newest.starts_with("version = 3\n"),
+            "{newest}"
+        );
+        let has_some = "version = 4\n[proxy_plugins.sealpack]\ncapabilities = [\"other\"]\n";
+        let has_both = edited(has_some, "2.4").unwrap();
+        assert!(has_both.contains("capabilities = [\"other\", \"rebase\"]"), "{has_both}");
+        assert!(matches!(edited(has_some, "2.2"), Err(EditError::NewFile { file: 4, .. })));
     }
 
     #[test]

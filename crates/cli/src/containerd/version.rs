@@ -54,6 +54,21 @@ impl Version {
         self.major > 1
     }
 
+    /// Whether layers that the store has need not be fetched while it unpacks in parallel. 2.2 and 2.3 unpack so, and fetch
+    /// them.
+    pub(super) const fn takes_layers_as_they_are(self) -> bool {
+        self.major > 2 || (self.major == 2 && self.minor >= 4)
+    }
+
+    /// The newest version of its configuration file.
+    pub(super) const fn newest_file(self) -> i64 {
+        match (self.major, self.minor) {
+            (1, _) => 2,
+            (2, 0..=2) => 3,
+            _ => 4,
+        }
+    }
+
     /// Whether it was tried with sealpack.
     pub(crate) const fn is_tried(self) -> bool {
         matches!((self.major, self.minor), (1, 6 | 7) | (2, 0 | 1))

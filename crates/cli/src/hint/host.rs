@@ -1,10 +1,12 @@
 //! What to do about sealed hosts.
 
 use sealpack_host::disk::{BOOT_LOADER, DiskError};
+use sealpack_host::esp::EspError;
 use sealpack_host::image::ImageFileError;
 use sealpack_host::modules::ModulesError;
 use sealpack_host::signing::ProgramSigningError;
 use sealpack_host::uki::{KernelError, UkiError};
+use sealpack_host::upgrade::{NoChoice, Unfit, UpgradeError};
 use sealpack_trust::authenticode::ImageSignatureError;
 
 /// The advice for a UKI that is not made.
@@ -67,6 +69,59 @@ pub(super) fn of_disk(error: &DiskError) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// The advice for a host that stays with what it has.
+pub(super) fn of_upgrade(error: &UpgradeError) -> Option<&'static str> {
+    Some(match error {
+        UpgradeError::UnderWay { .. } => "wait for it to end",
+        UpgradeError::Forbidden { .. } => "who put the file there removes it when that is over",
+        UpgradeError::ClockBehind { .. } => "set the clock: `timedatectl` shows whether it is kept",
+        UpgradeError::Failed { .. } => {
+            "`sealpack host status` says why the last boot was refused; --retry gives it its tries back"
+        }
+        UpgradeError::PutBack { .. } => "--retry has it started next again; a newer version is taken without",
+        UpgradeError::NoFallback { .. } => "`sealpack host switch` brings another image",
+        UpgradeError::FallbackMissing { .. } => "`sealpack pull` brings it back, by its digest",
+        UpgradeError::NotStaged => "`sealpack host upgrade --download-only` brings one",
+        UpgradeError::StagedDamaged { .. } => "`sealpack host upgrade --download-only` brings it again",
+        UpgradeError::NoChoice(NoChoice::None { .. }) => {
+            "`sealpack host build --push` publishes it, or `sealpack host push`, where the boot key is"
+        }
+        UpgradeError::NoChoice(NoChoice::Several { .. }) => "--uki DIGEST takes one of them",
+        UpgradeError::NoChoice(NoChoice::Unfit { unfit, .. }) => return of_unfit(unfit),
+        UpgradeError::Esp(EspError::NotMounted { .. }) => {
+            "mount it: docs/sealed-hosts.md has the line for /etc/fstab; its label is ESP"
+        }
+        UpgradeError::Esp(EspError::ReadOnly { .. }) => {
+            "where the kernel has made it so, it is damaged: the kernel's log says why, fsck.fat mends it"
+        }
+        UpgradeError::Esp(EspError::Full { .. }) => {
+            "remove from it what is no UKI, or a UKI that is not needed"
+        }
+        UpgradeError::Esp(EspError::Exists { .. }) => "fsck.fat tells whether a power cut left it twice",
+        UpgradeError::Firmware(_) => {
+            "efivarfs has to be mounted at /sys/firmware/efi/efivars, and root may write it"
+        }
+        UpgradeError::Store(error) => return super::of_store(error),
+        _ => return None,
+    })
+}
+
+/// The advice where no UKI is fit: that for the first that something can be done about.
+fn of_unfit(unfit: &[(String, Unfit)]) -> Option<&'static str> {
+    unfit.iter().find_map(|(_, why)| match why {
+        Unfit::Words { .. } => Some("--allow-words takes it all the same: what it says is signed"),
+        Unfit::Stranger { .. } => Some(
+            "sign it with a key that the firmware knows too, or have the firmware know this one first (docs/keys.md); \
+             --allow-signer takes it all the same",
+        ),
+        Unfit::Older { .. } => Some("--allow-older takes it all the same"),
+        Unfit::Other(_) | Unfit::Newer { .. } => {
+            Some("`sealpack host build --push` publishes one of this image, where the boot key is")
+        }
+        _ => None,
+    })
 }
 
 const fn of_kernel(error: &KernelError) -> Option<&'static str> {

@@ -51,6 +51,9 @@ pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<sealpack_host::uki::UkiError>() {
         return host::of_uki(error);
     }
+    if let Some(error) = error.downcast_ref::<sealpack_host::upgrade::UpgradeError>() {
+        return host::of_upgrade(error).map(str::to_owned);
+    }
     if let Some(error) = error.downcast_ref::<sealpack_host::disk::DiskError>() {
         return host::of_disk(error);
     }

@@ -4,8 +4,8 @@ use sealpack_host::status::{HardeningState, NotSealed, RunningImage, Shown, Stat
 use sealpack_node::standing::{IpeState, Keyrings};
 use serde_json::{Value, json};
 
-use super::parts;
 use super::standing::{ipe_json, ipe_text, keyring_json};
+use super::{boots, parts, refused};
 use crate::error::CommandResult;
 use crate::output::{Output, count};
 
@@ -13,6 +13,10 @@ use crate::output::{Output, count};
 pub(crate) struct State<'s> {
     pub(crate) status: Result<&'s Status, &'s NotSealed>,
     pub(crate) running: Option<&'s RunningImage>,
+    /// What the store knows of the image whose boot was refused last.
+    pub(crate) refused: Option<&'s RunningImage>,
+    /// What the ESP has, of a sealed host.
+    pub(crate) boots: Option<&'s boots::Seen>,
     /// The version of the broker, if there is one; in words, why it does not answer.
     pub(crate) broker: &'s Result<Option<String>, String>,
     pub(crate) ipe: &'s Result<IpeState, String>,
@@ -80,8 +84,21 @@ fn facts(status: &Status, state: &State<'_>) -> Vec<(&'static str, String)> {
     };
     facts.push(("broker", broker));
     facts.push(("/etc", format!("writes to {}", boot.etc.name())));
-    facts.push(("last refused", status.last_refused.clone().unwrap_or_else(|| "no boot".to_owned())));
+    facts.extend(state.boots.into_iter().flat_map(boots::lines));
+    facts.push(("last refused", refused_text(status, state.refused)));
     facts
+}
+
+/// The boot that was refused last: why, and what was started, in a line each.
+fn refused_text(status: &Status, image: Option<&RunningImage>) -> String {
+    let Some(refused) = status.refused() else {
+        return status.last_refused.clone().unwrap_or_else(|| "no boot".to_owned());
+    };
+    let started = refused.started.as_ref().map(|started| match image {
+        Some(image) => format!("\n  {:<15} {}, Linux {}", "", image.names.join(", "), started.release),
+        None => format!("\n  {:<15} {started}", ""),
+    });
+    format!("{refused}{}", started.unwrap_or_default())
 }
 
 /// A hardening; where it is not in force, what root can do.
@@ -117,7 +134,16 @@ fn json_of(state: &State<'_>) -> Value {
     json!({
         "sealed": state.status.is_ok(),
         "why_not": state.status.err().map(ToString::to_string),
-        "host": state.status.ok().map(|status| parts::with(host_json(status), image_json(state.running))),
+        "host": state.status.ok().map(|status| {
+            let mut host = parts::with(host_json(status), image_json(state.running));
+            if let Some(seen) = state.boots {
+                host = parts::with(host, json!({ "boots": boots::json_of(seen) }));
+            }
+            if let Some(refused) = host["refused"].as_object_mut() {
+                refused.insert("names".to_owned(), json!(state.refused.map(|image| &image.names)));
+            }
+            host
+        }),
         "broker": {
             "broker_version": state.broker.as_ref().ok(),
             "problem": state.broker.as_ref().err(),
@@ -148,6 +174,7 @@ pub(crate) fn host_json(status: &Status) -> Value {
         "policy_update": status.report.as_ref().and_then(|report| report.policy_update.as_ref()),
         "kept_policies": kept,
         "last_refused": status.last_refused,
+        "refused": status.refused().as_ref().map(refused::json_of),
     })
 }
 
@@ -169,7 +196,7 @@ fn hardening_json(state: &HardeningState) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
-    use sealpack_format::boot::{BootParameters, Hardening};
+    use sealpack_format::boot::{BootParameters, Hardening, RefusedBoot, Started};
     use sealpack_format::{ObjectId, RootHash};
 
     use super::*;
@@ -189,9 +216,22 @@ mod tests {
                 hardening(Hardening::ForeignAbi, Shown::On, true),
             ],
             secure_boot: Some(false),
-            last_refused: Some("mount: the root hash is another one".to_owned()),
+            last_refused: Some(refused().text().trim_end().to_owned()),
             report: None,
             kept_policies: ["host-0.0.2.p7b"].iter().filter_map(|name| name_of(name)).collect(),
+        }
+    }
+
+    fn refused() -> RefusedBoot {
+        RefusedBoot {
+            step: "boot-complete".to_owned(),
+            why: "site.service has failed".to_owned(),
+            advice: "mend it".to_owned(),
+            started: Some(Started {
+                image: ObjectId::sha256([0xef; 32]),
+                root_hash: RootHash::new([0x12; 32]),
+                release: "6.12.1".to_owned(),
+            }),
         }
     }
 
@@ -210,6 +250,8 @@ mod tests {
         let state = State {
             status: Ok(&status),
             running: Some(&running),
+            refused: Some(&running),
+            boots: Some(&Err("no ESP".to_owned())),
             broker: &broker,
             ipe: &ipe,
             keyrings: &keyrings,
@@ -223,7 +265,7 @@ mod tests {
         for words in [
             "sealed host, booted from site/host:3\n",
             "  Secure Boot     off: the firmware starts whatever it finds\n",
-            "  last refused    mount: the root hash is another one\n",
+            "  last refused    boot refused, boot-complete: site.service has failed. To do: mend it\n                  site/host:3, Linux 6.12.1\n",
             "  kept policies   host-0.0.2\n",
             "  broker          is not there: no more enforced mounts",
             "  on       lockdown          as the kernel says\n  OFF",
@@ -247,6 +289,13 @@ mod tests {
         let value = with_state(|_, state| json_of(state));
         let definition = &schema["$defs"]["sealed_host"];
         assert_eq!(names(&value["host"]), names(&definition["properties"]));
+        assert_eq!(
+            names(&value["host"]["refused"]),
+            names(&schema["$defs"]["refused_boot"]["properties"]),
+            "{value:#}"
+        );
+        assert_eq!(value["host"]["refused"]["names"], json!(["site/host:3"]));
+        assert_eq!(names(&value["host"]["boots"]), names(&definition["properties"]["boots"]["properties"]));
         let of_hardening = &definition["properties"]["hardening"]["items"]["properties"];
         assert_eq!(names(&value["host"]["hardening"][0]), names(of_hardening));
         let on: Vec<&Value> =

@@ -1,6 +1,7 @@
 //! What commands show of each kind of thing, as text for people and as JSON for machines: one file for each.
 
 pub(crate) mod anchors;
+pub(crate) mod boots;
 pub(crate) mod checked;
 pub(crate) mod collected;
 pub(crate) mod composefs;
@@ -20,7 +21,9 @@ pub(crate) mod parts;
 pub(crate) mod policy;
 pub(crate) mod pulled;
 pub(crate) mod records;
+pub(crate) mod refused;
 pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod standing;
 pub(crate) mod uki;
+pub(crate) mod upgrade;

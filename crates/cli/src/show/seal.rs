@@ -136,8 +136,8 @@ pub(crate) fn sealed_text(sealed: &Sealed) -> String {
     format!("{name}: sealed as {names}, epoch {epoch}; {signed}\n{published}")
 }
 
-/// A seal that was published, for machines.
-fn published_json(published: &Published) -> Value {
+/// What was published beside an image, for machines.
+pub(super) fn published_json(published: &Published) -> Value {
     json!({
         "target": published.target,
         "referrer": published.referrer.digest,

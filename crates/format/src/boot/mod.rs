@@ -5,6 +5,7 @@
 //! the initramfs has the signed one as a file, any other is refused ([`check_unchanged`]), and what it may say is
 //! narrow ([`CommandLine`]).
 
+pub mod artifact;
 mod changed;
 mod command_line;
 mod deadline;
@@ -17,6 +18,7 @@ mod order;
 mod parameters;
 mod pattern;
 mod places;
+mod refusal;
 mod refused;
 mod report;
 #[cfg(test)]
@@ -33,4 +35,5 @@ pub use order::{Module, ModuleGroup, ModuleOrder, OrderError};
 pub use parameters::{BootParameters, Etc};
 pub use pattern::{DevicePattern, DevicePatternError};
 pub use places::{data, host, initramfs};
+pub use refusal::{BOOT_COMPLETE, NotRefusal, RefusedBoot, Started};
 pub use report::{BootReport, ReportError};

@@ -20,7 +20,7 @@ const DIRECTORIES: [(&str, u32); 5] =
 ///
 /// # Errors
 /// If a sealed host cannot start from it.
-pub(super) fn sealed(store: &Store, record: &ImageRecord) -> Result<SealedImage, DiskError> {
+pub fn sealed(store: &Store, record: &ImageRecord) -> Result<SealedImage, DiskError> {
     if record.objects != ObjectForm::Packs {
         return Err(DiskError::NotInPacks(record.name.clone()));
     }
@@ -28,8 +28,7 @@ pub(super) fn sealed(store: &Store, record: &ImageRecord) -> Result<SealedImage,
     seals::check(store, record, &seal)?;
     let metadata = seal.statement().metadata_of(record.metadata_image.algorithm());
     let root_hash = metadata.ok_or_else(|| DiskError::Unsealed(record.name.clone()))?.root_hash;
-    let sealed_unix_seconds = seal.statement().created().unix_seconds();
-    Ok(SealedImage { record: record.clone(), root_hash, sealed_unix_seconds })
+    Ok(SealedImage { record: record.clone(), root_hash, created: seal.statement().created() })
 }
 
 /// Writes all of it below `target`, which must not be there. Every byte of the images is verified.

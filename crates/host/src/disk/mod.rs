@@ -19,6 +19,7 @@ use sealpack_format::pe::Image;
 use sealpack_node::new_files;
 use sealpack_store::{ImageRecord, Store};
 
+pub use content::sealed;
 pub use error::DiskError;
 pub use ext4::Tools;
 
@@ -28,7 +29,8 @@ use crate::uki::GivenFile;
 use esp::EspFile;
 use ext4::Filesystem;
 use number::Number;
-use uki::{SealedImage, Uki};
+pub use uki::SealedImage;
+use uki::Uki;
 use work::Work;
 
 /// Where an image has systemd-boot: Debian and others install it there.
@@ -156,7 +158,7 @@ impl Parts<'_> {
             label: self.label,
             number: identity.number("data filesystem"),
             // Everything on it is as old as the newest seal.
-            time: self.images.iter().map(|image| image.sealed_unix_seconds).max().unwrap_or(0),
+            time: self.images.iter().map(|image| image.created.unix_seconds()).max().unwrap_or(0),
         };
         filesystem.write(tools, &tree)?;
         disk.sync_all().map_err(DiskError::io("write", path))

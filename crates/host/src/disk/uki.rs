@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use sealpack_format::RootHash;
 use sealpack_format::boot::BootParameters;
 use sealpack_store::ImageRecord;
+use sealpack_trust::timestamp::Timestamp;
 
 use super::error::DiskError;
 use super::esp::EspFile;
 use crate::esp::{Counter, FileName};
 use crate::uki::{NotUki, UkiFile};
 
-/// An image that is to be on the disk, with the root hash that its seal has of its metadata image.
+/// An image that a host can start from, with the root hash that its seal has of its metadata image.
 #[derive(Debug)]
-pub(super) struct SealedImage {
-    pub(super) record: ImageRecord,
-    pub(super) root_hash: RootHash,
+pub struct SealedImage {
+    /// What the store knows of it.
+    pub record: ImageRecord,
+    /// The root hash of its metadata image.
+    pub root_hash: RootHash,
     /// When its seal was made.
-    pub(super) sealed_unix_seconds: u64,
+    pub created: Timestamp,
 }
 
 /// A UKI in a file.

@@ -104,7 +104,12 @@ fn running(entries: &[Entry], facts: &Facts) -> Option<usize> {
     let is_selected = |entry: &Entry| {
         selected.as_ref().is_some_and(|selected| entry.name.is_of(selected)) && entry.starts(booted)
     };
-    entries.iter().position(is_selected).or_else(|| entries.iter().position(|entry| entry.starts(booted)))
+    // What was started has a try counted.
+    let may_run = |entry: &Entry| {
+        entry.starts(booted) && entry.name.counter.is_none_or(|counter| counter.done.is_some())
+    };
+    let first = |is: &dyn Fn(&Entry) -> bool| entries.iter().position(is);
+    first(&is_selected).or_else(|| first(&may_run)).or_else(|| first(&|entry| entry.starts(booted)))
 }
 
 /// Which of some entries, by their numbers, systemd-boot takes (`config_select_default_entry`, src/boot/boot.c).

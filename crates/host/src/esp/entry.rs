@@ -15,6 +15,8 @@ pub struct Entry {
     pub name: FileName,
     /// How many bytes it has.
     pub size_bytes: u64,
+    /// The SHA-256 of them, by which two are the same.
+    pub sha256: [u8; 32],
     /// What systemd-boot orders it by; `None` for what it passes over, such as a file that is not whole.
     pub release: Option<Release>,
     /// What it is. One that is no UKI of a sealed host may be started by systemd-boot all the same.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, RenameFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use sealpack_kernel::directory::Directory;
+use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 use super::error::EspError;
@@ -156,7 +157,8 @@ impl Esp {
         // Removed meanwhile.
         let Some(bytes) = self.read(&file_name)? else { return Ok(None) };
         let (size_bytes, release, uki) = (bytes.len() as u64, release_of(&bytes), UkiFile::parse(&bytes));
-        Ok(Some(Entry { file_name, name, size_bytes, release, uki }))
+        let sha256 = Sha256::digest(&bytes).into();
+        Ok(Some(Entry { file_name, name, size_bytes, sha256, release, uki }))
     }
 
     /// What is in the file of a UKI; `None` if it is not there.
@@ -171,7 +173,18 @@ impl Esp {
         Ok(Some(bytes))
     }
 
-    /// That it can be written to, and a UKI of so many bytes fits, when the files called `removed` are gone.
+    /// That it can be written to.
+    ///
+    /// # Errors
+    /// [`EspError::ReadOnly`].
+    pub fn check_writable(&self) -> Result<(), EspError> {
+        match self.filesystem.is_read_only {
+            true => Err(EspError::ReadOnly { path: self.path.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// That it can be written to, and a UKI of so many bytes fits, when the files of `removed` are gone.
     ///
     /// # Errors
     /// [`EspError::ReadOnly`], [`EspError::Full`]; what the system says.
@@ -186,13 +199,6 @@ impl Esp {
             return Err(EspError::Full { path: self.path.clone(), free_bytes, needed_bytes });
         }
         Ok(())
-    }
-
-    fn check_writable(&self) -> Result<(), EspError> {
-        match self.filesystem.is_read_only {
-            true => Err(EspError::ReadOnly { path: self.path.clone() }),
-            false => Ok(()),
-        }
     }
 
     /// Writes a UKI, whole and flushed or not at all, under a name that counts its tries, and reads it again. Answers with

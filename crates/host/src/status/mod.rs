@@ -11,7 +11,9 @@ mod seen;
 mod tests;
 
 use sealpack_format::ObjectId;
-use sealpack_format::boot::{BootParameters, BootReport, CommandLine, CommandLineError, KeptPolicy};
+use sealpack_format::boot::{
+    BootParameters, BootReport, CommandLine, CommandLineError, KeptPolicy, RefusedBoot,
+};
 
 pub use hardening::{HardeningState, Shown};
 pub use running::RunningImage;
@@ -75,6 +77,12 @@ impl Status {
         let report = seen.report.as_ref().ok().and_then(|text| text.parse().ok());
         let kept_policies = seen.kept_policies.clone();
         Ok(Self { boot, hardenings, secure_boot, last_refused, report, kept_policies })
+    }
+
+    /// The boot that was refused last, taken apart; `None` where there is none, or its record is some other text.
+    #[must_use]
+    pub fn refused(&self) -> Option<RefusedBoot> {
+        self.last_refused.as_ref().and_then(|text| text.parse().ok())
     }
 
     /// The hardenings that are not as the signed command line says: it wants them, and the kernel does not show them.

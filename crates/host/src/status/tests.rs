@@ -200,7 +200,13 @@ fn the_firmware_and_the_last_refused_boot_are_told() {
     let reason = "sealpack: mount: the root hash is another one\n";
     let status = judged(&Seen { refused: text(reason), ..sealed() });
     assert_eq!(status.last_refused.as_deref(), Some(reason.trim_end()));
+    assert_eq!(status.refused(), None);
     assert_eq!(judged(&Seen { refused: text("\n"), ..sealed() }).last_refused, None);
+    let status = judged(&Seen {
+        refused: text("boot refused, image: a pack is missing. To do: pull it\n"),
+        ..sealed()
+    });
+    assert_eq!(status.refused().map(|refused| refused.why).as_deref(), Some("a pack is missing"));
 }
 
 #[test]

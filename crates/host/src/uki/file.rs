@@ -2,9 +2,11 @@
 
 use sealpack_format::boot::{CommandLine, CommandLineError};
 use sealpack_format::pe;
+use sealpack_format::{ObjectId, RootHash};
+use sealpack_trust::key::Certificate;
 
 use super::release::Release;
-use crate::signing::{UnsignedError, check_is_signed};
+use crate::signing::{UnsignedError, check_is_signed, signers};
 
 /// What a UKI says of itself; all of it is signed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,29 @@ pub struct UkiFile {
     pub kernel: Option<String>,
     /// Whether it has a signature of just these bytes; whether the firmware takes that, only the firmware knows.
     pub signed: Result<(), UnsignedError>,
+    /// Whose signatures of these bytes it has, as far as they carry a certificate that is read here.
+    pub signers: Vec<Certificate>,
+}
+
+/// Why a UKI is not the one of an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OtherImage {
+    /// It starts another image.
+    #[error("it starts the metadata image {names}, and the image's is {image}")]
+    Image {
+        /// What its command line names.
+        names: ObjectId,
+        /// The image's.
+        image: ObjectId,
+    },
+    /// It names the image with another root hash than the seal.
+    #[error("it expects the root hash {names}, and the image's seal says {sealed}")]
+    RootHash {
+        /// What its command line names.
+        names: RootHash,
+        /// What the seal says.
+        sealed: RootHash,
+    },
 }
 
 /// Why a file is no UKI of a sealed host.
@@ -58,7 +83,23 @@ impl UkiFile {
             release: Release::parse(release),
             kernel: kernel.map(|text| text.trim_end_matches('\0').to_owned()),
             signed: check_is_signed(&image),
+            signers: signers(&image),
         })
+    }
+
+    /// That it starts the image with that metadata image, whose seal has that root hash.
+    ///
+    /// # Errors
+    /// [`OtherImage`].
+    pub fn check_starts(&self, image: &ObjectId, sealed: &RootHash) -> Result<(), OtherImage> {
+        let boot = self.command_line.boot();
+        if boot.image != *image {
+            return Err(OtherImage::Image { names: boot.image, image: *image });
+        }
+        if boot.root_hash != *sealed {
+            return Err(OtherImage::RootHash { names: boot.root_hash, sealed: *sealed });
+        }
+        Ok(())
     }
 
     /// The epoch of the seal of the image that it was made of (`IMAGE_VERSION`); `None` where that is no number, as in

@@ -22,7 +22,7 @@ use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::key::Certificate;
 
 pub use error::UkiError;
-pub use file::{NotUki, UkiFile, release_of};
+pub use file::{NotUki, OtherImage, UkiFile, release_of};
 pub use kernel::{Configuration, Kernel, KernelError};
 pub use release::Release;
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
-use sealpack_format::boot::{Deadline, data};
+use sealpack_format::boot::{Deadline, RefusedBoot, Started, data};
 use sealpack_kernel::capabilities::CapabilitySet;
 use sealpack_kernel::directory::Directory;
 use sealpack_kernel::{Errno, Forked, Kernel};
@@ -47,12 +47,12 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Has the machine start again unless this process has executed another program by the deadline. `subject` is what is
-    /// started, for the record.
+    /// Has the machine start again unless this process has executed another program by the deadline. `started` is what that
+    /// is, for the record.
     ///
     /// # Errors
     /// There can be no process for it.
-    pub(super) fn start(kernel: &Kernel, deadline: Deadline, subject: &str) -> Result<Self, Failure> {
+    pub(super) fn start(kernel: &Kernel, deadline: Deadline, started: &Started) -> Result<Self, Failure> {
         let end = Instant::now() + deadline.duration();
         let pair = UnixStream::pair().map_err(|error| Failure::new(format!("a pair of sockets: {error}")))?;
         let (heard, line) = pair;
@@ -60,7 +60,7 @@ impl Watched {
         match kernel.fork()? {
             Forked::Child => {
                 drop(line);
-                std::process::exit(watch(kernel, &kept, heard, end, deadline, subject))
+                std::process::exit(watch(kernel, &kept, heard, end, deadline, started))
             }
             Forked::Parent { .. } => Ok(Self { line }),
         }
@@ -113,22 +113,23 @@ fn watch(
     heard: UnixStream,
     end: Instant,
     deadline: Deadline,
-    subject: &str,
+    started: &Started,
 ) -> i32 {
     if let Err(error) = give_up(kernel) {
         kept.say(Matters::Warning, &format!("the deadline's process keeps its rights: {error}"));
     }
     let Some(step) = overdue(&heard, end) else { return 0 };
     let why = format!("all steps may take {deadline} s together, and this one is not done");
-    let line = refusal::line(&step, &why, ADVICE);
-    kept.say(Matters::Alert, &format!("{line}. Starting again"));
+    let refused =
+        RefusedBoot { step: step.clone(), why, advice: ADVICE.to_owned(), started: Some(started.clone()) };
+    kept.say(Matters::Alert, &format!("{refused}. Starting again"));
     // What touches disks may never come back: it is another process that does it. In the last step the data partition has
     // no name any more.
     if step != Step::Switch.name()
         && let Ok(Forked::Child) = kernel.fork()
     {
         drop(heard);
-        record(kernel, &line, subject);
+        record(kernel, &refused);
         return 0;
     }
     std::thread::sleep(SHOWN_FOR);
@@ -189,9 +190,9 @@ fn is_closed(end: &UnixStream) -> bool {
 }
 
 /// Records it where the data partition is mounted by now.
-fn record(kernel: &Kernel, line: &str, subject: &str) {
+fn record(kernel: &Kernel, refused: &RefusedBoot) {
     if let Ok(data) = Directory::open(Path::new(data::MOUNTED_AT)) {
-        refusal::record(&data, line, subject);
+        refusal::record(&data, refused);
     }
     kernel.sync();
 }

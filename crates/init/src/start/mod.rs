@@ -28,7 +28,7 @@ mod updates;
 use std::convert::Infallible;
 use std::path::Path;
 
-use sealpack_format::boot::{self, BootParameters};
+use sealpack_format::boot::{self, BootParameters, Started};
 use sealpack_kernel::Kernel;
 use sealpack_kernel::directory::Directory;
 
@@ -62,7 +62,7 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
     let parameters = progress.step(Step::CommandLine, || command_line::read(initramfs))?;
     // What came so far touches no device.
     let watched = progress.step(Step::Deadline, || {
-        deadline::Watched::start(kernel, parameters.deadline, &subject(&parameters))
+        deadline::Watched::start(kernel, parameters.deadline, &started(&parameters))
     })?;
     progress.watch(watched);
     progress.step(Step::Modules, || {
@@ -73,7 +73,7 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
 
     let data = progress.step(Step::Data, || {
         let data = data::mount(kernel, &parameters.data_label)?;
-        refusal::record_at(again(&data.root)?, subject(&parameters));
+        refusal::record_at(again(&data.root)?, started(&parameters));
         Ok(data)
     })?;
     let policy = progress.step(Step::PolicyUpdates, || {
@@ -101,9 +101,9 @@ fn run(kernel: &Kernel) -> Result<Infallible, Refusal> {
 }
 
 /// What is started, for the record of a refusal.
-fn subject(parameters: &BootParameters) -> String {
+fn started(parameters: &BootParameters) -> Started {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    format!("image {}, root hash {}, Linux {release}", parameters.image, parameters.root_hash)
+    Started { image: parameters.image, root_hash: parameters.root_hash, release }
 }
 
 /// The same directory once more.

@@ -1,13 +1,13 @@
 //! A boot that is refused: it says why, and the machine starts again.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use sealpack_format::boot::data;
+use sealpack_format::boot::{RefusedBoot, Started};
 use sealpack_kernel::Kernel;
 use sealpack_kernel::directory::Directory;
+use sealpack_node::refused_boot;
 
 use super::failure::Failure;
 use super::step::Step;
@@ -22,14 +22,11 @@ static RECORD: OnceLock<Record> = OnceLock::new();
 /// How long the reason stands on the screen before the machine starts again.
 pub(super) const SHOWN_FOR: Duration = Duration::from_secs(3);
 
-/// The largest record, in bytes.
-const RECORD_MAX_BYTES: usize = 4096;
-
 /// Where a refusal is recorded, and of what.
 #[derive(Debug)]
 struct Record {
     data: Directory,
-    subject: String,
+    started: Started,
 }
 
 /// A step that failed.
@@ -39,18 +36,24 @@ pub(crate) struct Refusal {
     pub(super) failure: Failure,
 }
 
-/// One line: the step, what failed, what to do.
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Refusal {
+    /// The record of it.
+    fn record(&self, started: Option<Started>) -> RefusedBoot {
         let Failure { why, advice } = &self.failure;
-        let why = why.trim_end().replace(":\n", ": ").replace('\n', "; ");
-        f.write_str(&line(self.step.name(), &why, advice.unwrap_or(self.step.advice())))
+        RefusedBoot {
+            step: self.step.name().to_owned(),
+            why: why.clone(),
+            advice: advice.unwrap_or(self.step.advice()).to_owned(),
+            started,
+        }
     }
 }
 
-/// What is said of a boot that is refused.
-pub(super) fn line(step: &str, why: &str, advice: &str) -> String {
-    format!("boot refused, {step}: {why}. To do: {advice}")
+/// One line: the step, what failed, what to do.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record(None).fmt(f)
+    }
 }
 
 /// From now on a refusal in this process names `step`.
@@ -58,10 +61,10 @@ pub(super) fn at(step: Step) {
     *NOW.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(step);
 }
 
-/// From now on a refusal is recorded on the data partition, with `subject`: what was to be started.
-pub(super) fn record_at(data: Directory, subject: String) {
+/// From now on a refusal is recorded on the data partition, with what was to be `started`.
+pub(super) fn record_at(data: Directory, started: Started) {
     // It is set once; a second data partition there is not.
-    _ = RECORD.set(Record { data, subject });
+    _ = RECORD.set(Record { data, started });
 }
 
 /// Has a panic end as any other failure does. The processes that are forked of this one end by themselves.
@@ -81,8 +84,8 @@ pub(super) fn take_panics() {
 /// Says why, where it will be found, and starts the machine again.
 pub(super) fn refuse(kernel: &Kernel, refusal: &Refusal) -> ! {
     kernel_log::write(Matters::Alert, &format!("{refusal}. Starting again"));
-    if let Some(Record { data, subject }) = RECORD.get() {
-        record(data, &refusal.to_string(), subject);
+    if let Some(Record { data, started }) = RECORD.get() {
+        record(data, &refusal.record(Some(started.clone())));
     }
     kernel.sync();
     std::thread::sleep(SHOWN_FOR);
@@ -96,25 +99,11 @@ pub(super) fn refuse(kernel: &Kernel, refusal: &Refusal) -> ! {
 }
 
 /// Records what was said on the data partition.
-pub(super) fn record(data: &Directory, line: &str, subject: &str) {
-    if let Err(error) = write_record(data, &format!("{line}\n{subject}\n")) {
+pub(super) fn record(data: &Directory, refused: &RefusedBoot) {
+    if let Err(error) = refused_boot::keep(data, refused) {
         let text = format!("the reason cannot be kept on the data partition: {error}");
         kernel_log::write(Matters::Warning, &text);
     }
-}
-
-/// Writes the record over that of an earlier boot, whole or not at all.
-fn write_record(data: &Directory, text: &str) -> io::Result<()> {
-    let (directory, name) = data::REFUSED.split_once('/').ok_or(io::ErrorKind::InvalidInput)?;
-    let directory = data.make_sub(directory, 0o755)?;
-    let temporary = format!("{name}.new");
-    directory.remove_all(&temporary)?;
-    let mut file = directory.create(&temporary, 0o644)?;
-    file.write_all(&text.as_bytes()[..text.floor_char_boundary(RECORD_MAX_BYTES)])?;
-    file.sync_all()?;
-    directory.rename(&temporary, &directory, name)?;
-    directory.sync()?;
-    data.sync()
 }
 
 #[cfg(test)]
@@ -130,35 +119,5 @@ mod tests {
         );
         let failure = Failure::new("x").advised("do that");
         assert!(Refusal { step: Step::Data, failure }.to_string().ends_with("x. To do: do that"));
-    }
-
-    #[test]
-    fn a_record_replaces_the_one_before_and_is_bounded() {
-        let place = tempfile::tempdir().unwrap();
-        let data = Directory::open(place.path()).unwrap();
-        // What a power cut left.
-        std::fs::create_dir(place.path().join("boot")).unwrap();
-        std::fs::write(place.path().join("boot/refused.new"), "half").unwrap();
-        write_record(&data, "first\n").unwrap();
-        let read = || std::fs::read_to_string(place.path().join("boot/refused")).unwrap();
-        assert_eq!(read(), "first\n");
-        write_record(&data, &"é".repeat(4000)).unwrap();
-        assert_eq!(read(), "é".repeat(2048));
-        assert_eq!(std::fs::read_dir(place.path().join("boot")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_link_in_place_of_the_record_is_replaced_and_not_followed() {
-        let place = tempfile::tempdir().unwrap();
-        let target = place.path().join("target");
-        std::fs::write(&target, "theirs").unwrap();
-        let boot = place.path().join("boot");
-        std::fs::create_dir(&boot).unwrap();
-        for name in ["refused", "refused.new"] {
-            std::os::unix::fs::symlink(&target, boot.join(name)).unwrap();
-        }
-        write_record(&Directory::open(place.path()).unwrap(), "ours\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&target).unwrap(), "theirs");
-        assert!(std::fs::symlink_metadata(boot.join("refused")).unwrap().is_file());
     }
 }

@@ -1,4 +1,4 @@
-//! What is done when nobody waits for it: layers that containerd unpacked are taken in.
+//! What is done when nobody waits for it: layers that containerd unpacked are taken in, and those that the store has lost.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::content::Blobs;
 use crate::event::{Event, Observer};
-use crate::snapshots::{Snapshotter, TakenIn};
+use crate::snapshots::{Recovered, Snapshotter, TakenIn};
 use crate::{Code, Error};
 
 /// How long after a look for a layer's blob the next one comes, at first; it doubles.
@@ -22,7 +22,7 @@ const LOOKS_MAX: u32 = 11;
 /// Begins with it, in a thread of its own that ends when `snapshotter` is gone.
 pub(super) fn start(snapshotter: &Arc<Snapshotter>, blobs: Blobs, observer: Observer) -> std::io::Result<()> {
     let (sender, arrived) = mpsc::channel();
-    snapshotter.tell_of_unpacked(sender);
+    snapshotter.tell_of_layers(sender);
     let snapshotter = Arc::downgrade(snapshotter);
     let work = move || Afterwards { blobs, observer, looks: HashMap::new() }.run(&snapshotter, &arrived);
     std::thread::Builder::new().name("afterwards".to_owned()).spawn(work).map(drop)
@@ -54,16 +54,21 @@ impl Afterwards {
     /// Takes in what can be, and answers with when to look again.
     fn look(&mut self, snapshotter: &Snapshotter) -> Option<Duration> {
         loop {
-            let waiting = snapshotter.unpacked();
-            self.looks.retain(|name, _| waiting.contains(name));
+            let (lost, waiting) = (snapshotter.lost(), snapshotter.unpacked());
+            self.looks.retain(|name, _| lost.contains(name) || waiting.contains(name));
             let now = Instant::now();
             let is_due = |name: &&String| match self.looks.get(*name) {
                 Some((_, at)) => at.is_some_and(|at| at <= now),
                 None => true,
             };
             // Those on top of it can be taken in only after it, so that they are asked for anew.
-            let Some(name) = waiting.iter().find(is_due).cloned() else { break };
-            self.take_in(snapshotter, name);
+            if let Some(name) = lost.iter().find(is_due).cloned() {
+                self.recover(snapshotter, name);
+            } else if let Some(name) = waiting.iter().find(is_due).cloned() {
+                self.take_in(snapshotter, name);
+            } else {
+                break;
+            }
         }
         let now = Instant::now();
         self.looks.values().filter_map(|(_, at)| *at).min().map(|at| at.saturating_duration_since(now))
@@ -81,12 +86,31 @@ impl Afterwards {
             }
             Err(error) => error.to_string(),
         };
-        let (looks, at) = self.looks.entry(name.clone()).or_default();
-        *at = (*looks < LOOKS_MAX).then(|| Instant::now() + (FIRST_WAIT * 2_u32.pow(*looks)).min(WAIT_MAX));
-        *looks += 1;
-        if at.is_none() {
+        if self.is_last_look(&name) {
             (self.observer)(&Event::Stays { snapshot: name, why });
         }
+    }
+
+    fn recover(&mut self, snapshotter: &Snapshotter, name: String) {
+        let why = match snapshotter.recover(&name, &self.blobs) {
+            Ok(Recovered::Done) => return (self.observer)(&Event::Recovered { snapshot: name }),
+            Err(Error::NotFound(_)) => return,
+            // At the machine's start containerd comes later.
+            Err(error) if is_passing(&error) && !self.is_last_look(&name) => return,
+            Ok(Recovered::NoBlob(layer)) => format!("containerd has no blob of layer {layer}"),
+            Ok(Recovered::Unknown) => "which layers it had is not known any more".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.looks.insert(name.clone(), (LOOKS_MAX, None));
+        (self.observer)(&Event::Lost { snapshot: name, why });
+    }
+
+    /// Counts a look in vain; whether there is to be no other one.
+    fn is_last_look(&mut self, name: &str) -> bool {
+        let (looks, at) = self.looks.entry(name.to_owned()).or_default();
+        *at = (*looks < LOOKS_MAX).then(|| Instant::now() + (FIRST_WAIT * 2_u32.pow(*looks)).min(WAIT_MAX));
+        *looks += 1;
+        at.is_none()
     }
 }
 

@@ -3,9 +3,10 @@
 use sealpack_format::DiffId;
 use sealpack_store::{Chain, ChainId};
 
-use super::Snapshotter;
+use super::{Snapshotter, check_new, is_extraction};
 use crate::chains::{held, in_one_form, try_held};
 use crate::error::Error;
+use crate::mounts::{self, Mount};
 use crate::state::{Change, Kind, Labels, Layered, Row, State, Usage};
 
 /// The label with the chain ID of the snapshot that containerd would like to have.
@@ -15,12 +16,20 @@ impl Snapshotter {
     /// Commits the snapshot that containerd would like to have, if the store has its layers, or finds it among those that
     /// there are: one for each chain and parent, which containerd looks for by its label and parent.
     ///
+    /// A containerd that unpacks layers in parallel says the parent only when it commits. Of a chain of several layers it gets
+    /// an active snapshot then that has the layer already, and what to mount for it.
+    ///
     /// # Errors
     /// [`Error::TargetExists`] when it is there then: containerd takes that for an answer.
-    pub(super) fn refuse_known(&self, parent: &str, labels: &Labels) -> Result<(), Error> {
+    pub(super) fn answer_known(
+        &self,
+        key: &str,
+        parent: &str,
+        labels: &Labels,
+    ) -> Result<Option<Mount>, Error> {
         // Another text than a chain ID is not one of ours.
         let Some(target) = labels.get(TARGET).and_then(|target| target.parse::<ChainId>().ok()) else {
-            return Ok(());
+            return Ok(None);
         };
         let exists = || Error::TargetExists(target.to_string());
         let there = find(&self.state(), &target, parent);
@@ -31,10 +40,13 @@ impl Snapshotter {
         let _holding = self.hold();
         let Some(chain) = self.hold_known(&target, parent)? else {
             self.metrics.asked_for_chain(None);
-            return Ok(());
+            return Ok(None);
         };
         let (layered, usage) = self.highest_of(target, &chain)?;
         self.metrics.asked_for_chain(Some(usage.size_bytes));
+        if parent.is_empty() && chain.layers.len() > 1 && is_extraction(key) {
+            return self.stage(key, labels.clone(), layered).map(Some);
+        }
         let mut state = self.state();
         if find(&state, &target, parent).is_some() {
             return Err(exists());
@@ -46,6 +58,24 @@ impl Snapshotter {
         let row = Row::new(id, Kind::Committed, parent.to_owned(), Labels::new());
         state.change(Change::default().put(name, row.committed(labels.clone(), usage, Some(layered))))?;
         Err(exists())
+    }
+
+    /// Makes an active snapshot that has its layers already, and gets its parent when it is committed. That its mount is
+    /// read-only tells containerd (2.4 and later) to fetch and apply nothing; an older one applies the layer once more, which
+    /// changes nothing.
+    fn stage(&self, key: &str, labels: Labels, layered: Layered) -> Result<Mount, Error> {
+        let mut state = self.state();
+        check_new(&state, key, "")?;
+        let id = state.new_id();
+        self.directories.make(id, None)?;
+        let mut row = Row::new(id, Kind::Active, String::new(), labels);
+        row.layered = Some(layered);
+        if let Err(error) = state.change(Change::default().put(key, row)) {
+            drop(state);
+            _ = self.directories.remove(id);
+            return Err(error);
+        }
+        Ok(mounts::of(&[], None, &self.directories.content(id)))
     }
 
     /// The layers of a chain, held, if the store has all of them.

@@ -6,7 +6,8 @@ use std::sync::{PoisonError, RwLockReadGuard, TryLockError};
 use sealpack_store::{Chain, ChainId, ObjectForm};
 
 use super::Snapshotter;
-use crate::chains::{held, try_held};
+use super::unpacked::chain_of_name;
+use crate::chains::{held, in_one_form, try_held};
 use crate::error::Error;
 use crate::state::{Kind, Layered, Row, State, Unpacked, Usage};
 
@@ -43,15 +44,16 @@ impl Snapshotter {
     /// written to besides.
     ///
     /// `onto`, if it is not empty, is the parent that it gets only now: then its layer is that one's with this one on top.
-    pub(super) fn layered_on(&self, active: &Row, onto: &str) -> Result<Option<Layered>, Error> {
+    pub(super) fn layered_on(&self, active: &Row, name: &str, onto: &str) -> Result<Option<Layered>, Error> {
         let Some(layered) = active.layered else { return Ok(None) };
         if !self.directories.is_empty(active.id)? {
             return Ok(None);
         }
-        let parent = match onto {
-            "" => return Ok(Some(layered)),
-            onto => below(&self.state(), onto)?,
-        };
+        // One that had all its layers from the beginning needs none of its parent's.
+        if onto.is_empty() || chain_of_name(name) == Some(layered.chain) {
+            return Ok(Some(layered));
+        }
+        let parent = below(&self.state(), onto)?;
         let Some(Below::Layers(parent)) = parent.first().copied() else {
             return Err(Error::OnDirectory(onto.to_owned()));
         };
@@ -60,7 +62,15 @@ impl Snapshotter {
         if layered.chain != chain && try_held(&self.store, &chain)?.is_none() {
             let Chain { mut layers, objects, .. } = held(&self.store, &parent)?;
             layers.push(layered.layer);
-            self.store.hold_chain(&Chain::new(layers, objects))?;
+            let staging = self.store.stage()?;
+            // It was applied before anybody knew in which form those below it are.
+            let form = match self.store.has_layer(&layered.layer, objects)? {
+                true => objects,
+                false => {
+                    in_one_form(&staging, &layers)?.ok_or_else(|| Error::ChainLost(chain.to_string()))?
+                }
+            };
+            self.store.hold_chain(&Chain::new(layers, form))?;
         }
         Ok(Some(Layered { chain, ..layered }))
     }

@@ -1,8 +1,10 @@
 //! What was lost: chains that the store does not hold any more, rows that cannot be read, a database that is gone. What the
 //! store still has is put together again; the rest is told by name.
 
+use std::collections::HashMap;
+
 use sealpack_format::DiffId;
-use sealpack_store::{Chain, ChainId};
+use sealpack_store::{Chain, ChainId, ObjectForm};
 
 use super::unpacked::chain_of_name;
 use super::{Kind, Notice, Snapshotter};
@@ -31,10 +33,11 @@ impl Snapshotter {
                 notices.push(Notice::LayersLost { name, layer: layered.layer });
             }
         }
+        self.note_lost(&notices);
         Ok(notices)
     }
 
-    /// The rows whose chains the store does not hold, one for each chain.
+    /// The rows whose chains the store does not hold, or has not all layers of; one for each chain.
     fn not_held(&self) -> Result<Vec<(String, Layered)>, Error> {
         let mut chains: std::collections::BTreeMap<String, (String, Layered)> = self
             .state()
@@ -44,16 +47,37 @@ impl Snapshotter {
                 Some((layered.chain.to_string(), (name.to_owned(), layered)))
             })
             .collect();
+        let mut known = HashMap::new();
         for chain in self.store.held_chains()? {
-            if try_held(&self.store, &chain)?.is_some() {
+            let Some(held) = try_held(&self.store, &chain)? else { continue };
+            if self.has_packs(&held, &mut known)? {
                 chains.remove(&chain.to_string());
             }
         }
         Ok(chains.into_values().collect())
     }
 
+    /// Whether the packs of a chain are there, where it is kept in packs. What else may be gone, or damaged, would take long to
+    /// find out at each start: it is noticed when it is used.
+    fn has_packs(&self, chain: &Chain, known: &mut HashMap<DiffId, bool>) -> Result<bool, Error> {
+        if chain.objects != ObjectForm::Packs {
+            return Ok(true);
+        }
+        for layer in &chain.layers {
+            let is_there = match known.get(layer) {
+                Some(is_there) => *is_there,
+                None => self.store.names_pack(layer)?,
+            };
+            known.insert(*layer, is_there);
+            if !is_there {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Holds a chain of these layers, or of those that an image says, if the store has all of them.
-    fn hold_again(&self, chain: &ChainId, layers: Option<Vec<DiffId>>) -> Result<bool, Error> {
+    pub(super) fn hold_again(&self, chain: &ChainId, layers: Option<Vec<DiffId>>) -> Result<bool, Error> {
         let layers = match layers.filter(|layers| ChainId::of(layers).as_ref() == Some(chain)) {
             Some(layers) => layers,
             None => match self.index.layers(&self.store, chain)? {
@@ -91,7 +115,7 @@ impl Snapshotter {
 }
 
 /// The layers of a snapshot as the rows below it say them, the lowest first.
-fn layers_of(state: &State, name: &str) -> Option<Vec<DiffId>> {
+pub(super) fn layers_of(state: &State, name: &str) -> Option<Vec<DiffId>> {
     let ancestry = state.ancestry(name).ok()?;
     ancestry.iter().rev().map(|(_, row)| Some(row.layered?.layer)).collect()
 }

@@ -12,10 +12,12 @@ mod known;
 mod layers;
 mod lost;
 mod named;
+mod recovered;
 #[cfg(test)]
 mod tests;
 mod unpacked;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -26,6 +28,7 @@ use sealpack_store::Store;
 pub use apply::{Applied, Blob, Given, Target};
 pub use info::Info;
 pub use named::{Images, Named};
+pub use recovered::Recovered;
 pub use unpacked::{Blobs, TakenIn};
 
 use crate::bases::{Based, Bases};
@@ -56,8 +59,10 @@ pub struct Snapshotter {
     /// Whether containerd lets this apply layers, rather than to mount snapshots and unpack them itself.
     applies: AtomicBool,
     metrics: Arc<Metrics>,
-    /// Who wants to know of layers that containerd has unpacked.
-    hears_of_unpacked: Mutex<Option<Sender<()>>>,
+    /// Snapshots whose layers the store has lost, as far as it was noticed.
+    lost: Mutex<BTreeSet<String>>,
+    /// Who wants to know of layers that containerd has unpacked, and of those that are lost.
+    hears_of_layers: Mutex<Option<Sender<()>>>,
     /// Who wants to know of layers that were committed.
     hears_of_committed: Mutex<Option<Sender<String>>>,
     /// Who knows what images are called.
@@ -110,7 +115,8 @@ impl std::fmt::Display for Notice {
             }
             Self::LayersLost { name, layer } => write!(
                 f,
-                "the store has lost layer {layer}, or one below it, of snapshot {name}: remove its image, and pull it again"
+                "the store has lost layer {layer}, or one below it, of snapshot {name}: it comes back if containerd still has \
+                 the blob; else remove its image, and pull it again"
             ),
             Self::Forgotten { directories, chains } => write!(
                 f,
@@ -153,7 +159,8 @@ impl Snapshotter {
             holding: RwLock::default(),
             applies: AtomicBool::new(false),
             metrics,
-            hears_of_unpacked: Mutex::default(),
+            lost: Mutex::default(),
+            hears_of_layers: Mutex::default(),
             hears_of_committed: Mutex::default(),
             images: OnceLock::new(),
             known_images: Mutex::default(),
@@ -168,9 +175,16 @@ impl Snapshotter {
         self.bases.tell(observer);
     }
 
-    /// Has `sender` hear when there may be more in [`unpacked`](Self::unpacked).
-    pub fn tell_of_unpacked(&self, sender: Sender<()>) {
-        *self.hears_of_unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    /// Has `sender` hear when there may be more in [`unpacked`](Self::unpacked) or [`lost`](Self::lost).
+    pub fn tell_of_layers(&self, sender: Sender<()>) {
+        *self.hears_of_layers.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    }
+
+    fn tell(&self) {
+        if let Some(hears) = &*self.hears_of_layers.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Whoever does not hear it finds it at the next start.
+            _ = hears.send(());
+        }
     }
 
     /// Has `sender` hear of each snapshot of a layer that is committed, of which containers may be made soon.
@@ -222,13 +236,16 @@ impl Snapshotter {
             layers::below(&state, parent)?
         };
         let is_extraction = kind == Kind::Active && is_extraction(key);
-        self.check_rules(key, parent, is_extraction.then_some(&labels))?;
-        if is_extraction || is_of_target(key, &labels) {
-            self.refuse_known(parent, &labels)?;
+        self.noticed(parent, self.check_rules(key, parent, is_extraction.then_some(&labels)))?;
+        if kind == Kind::Active
+            && (is_extraction || is_of_target(key, &labels))
+            && let Some(mount) = self.answer_known(key, parent, &labels)?
+        {
+            return Ok(vec![mount]);
         }
         // What is mounted now stays until there is a row that needs it.
         let holding = self.hold();
-        let lowers = self.lowers(&below, is_extraction)?;
+        let lowers = self.noticed(parent, self.lowers(&below, is_extraction))?;
         let mut state = self.state();
         check_new(&state, key, parent)?;
         if layers::below(&state, parent)? != below {
@@ -284,7 +301,7 @@ impl Snapshotter {
         if !is_extraction(key) {
             self.check_started(key, &row.parent)?;
         }
-        let lowers = self.lowers(&below, is_extraction(key))?;
+        let lowers = self.noticed(&row.parent, self.lowers(&below, is_extraction(key)))?;
         Ok(vec![self.mount(&row, &lowers)])
     }
 
@@ -312,9 +329,10 @@ impl Snapshotter {
     /// [`Error::Exists`]; [`Error::NotFound`]; [`Error::Kind`]; [`Error::OtherParent`]; as [`prepare`](Self::prepare).
     pub fn commit(&self, name: &str, key: &str, labels: Labels, onto: &str) -> Result<(), Error> {
         wanted(name, "name")?;
+        self.restore(onto)?;
         let active = self.committable(&self.state(), name, key, onto)?;
         let _holding = self.hold();
-        let layered = self.layered_on(&active, onto)?;
+        let layered = self.layered_on(&active, name, onto)?;
         // Takes long for large ones. Whoever writes meanwhile breaks containerd's rules, and only the figure is wrong.
         let usage = match &layered {
             Some(layered) => self.usage_of(layered)?,
@@ -328,10 +346,8 @@ impl Snapshotter {
         let waits = row.unpacked.is_some();
         state.change(Change::default().remove(key).put(name, row))?;
         drop(state);
-        if waits && let Some(hears) = &*self.hears_of_unpacked.lock().unwrap_or_else(PoisonError::into_inner)
-        {
-            // Whoever does not hear it finds it at the next start.
-            _ = hears.send(());
+        if waits {
+            self.tell();
         }
         if layered.is_some()
             && let Some(hears) = &*self.hears_of_committed.lock().unwrap_or_else(PoisonError::into_inner)

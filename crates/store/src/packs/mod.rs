@@ -71,6 +71,19 @@ impl Store {
         self.root.at(pack_record_path(diff_id))
     }
 
+    /// Whether a layer has its pack, or needs none, as far as a look at the file's name tells: not whether it is undamaged.
+    ///
+    /// # Errors
+    /// Failures of the system; damage of the layer's record is an answer.
+    pub fn names_pack(&self, diff_id: &DiffId) -> Result<bool> {
+        let record = match self.pack_record(diff_id) {
+            Err(Error::PackRecordDamaged { .. }) => return Ok(false),
+            other => other?,
+        };
+        let is_there = |pack: PackDescriptor| self.pack_path(&pack.root_hash).exists();
+        Ok(record.is_some_and(|record| record.pack.is_none_or(is_there)))
+    }
+
     pub(crate) fn pack_record(&self, diff_id: &DiffId) -> Result<Option<PackRecord>> {
         let path = pack_record_path(diff_id);
         let Some(json) = self.root.read_at_most(&path, RECORD_MAX_BYTES)? else { return Ok(None) };

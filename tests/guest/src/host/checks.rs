@@ -323,6 +323,10 @@ pub const ALL: &[Check] = &[
         "host_containers_pod",
         "a pod and its container come from sealed images that CRI pulls, enforced; what is copied in it is denied, an unsealed image refused",
     ),
+    container(
+        "host_containers_alone",
+        "without containerd, `sealpack run` pulls and runs a sealed image enforced, within limits of memory, processes and processor time, and what is copied there is denied",
+    ),
     container("host_containers_unsealed", "a container of an image without a seal is refused, and says why"),
     container(
         "host_containers_copy",

@@ -104,6 +104,12 @@ fn write_over(
 /// Keeps files of `/etc` for the next boot.
 const KEEP_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-keep.service");
 
+/// Ends a start that is not good.
+const REFUSE_UNIT: &str = include_str!("../../../../contrib/systemd/sealpack-refuse.service");
+
+/// Has that done where the target is not reached.
+const BOOT_COMPLETE: &str = include_str!("../../../../contrib/systemd/boot-complete.target.d/sealpack.conf");
+
 /// Has `sealpack` use the store that the host is booted from.
 const STORE_LINK: &str = include_str!("../../../../contrib/tmpfiles.d/sealpack-host.conf");
 
@@ -119,6 +125,11 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
         Entry::new("usr/lib/tmpfiles.d/sealpack-host.conf", Member::File(STORE_LINK.into())),
     ];
     entries.extend(unit("sealpack-keep.service", KEEP_UNIT));
+    let units = "usr/lib/systemd/system";
+    let file = |path: &str, text: &str| Entry::new(format!("{units}/{path}"), Member::File(text.into()));
+    entries.push(file("sealpack-refuse.service", REFUSE_UNIT));
+    entries.push(directory(&format!("{units}/boot-complete.target.d/")));
+    entries.push(file("boot-complete.target.d/sealpack.conf", BOOT_COMPLETE));
     Ok(entries)
 }
 

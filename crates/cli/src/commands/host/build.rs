@@ -9,6 +9,7 @@ use sealpack_node::policy::GivenPolicy;
 use sealpack_trust::key::{Certificate, PublicKeyKind};
 
 use super::input;
+use super::push::PublishArgs;
 use crate::args::BootSigningArgs;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
@@ -22,7 +23,7 @@ use crate::show;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host build host:3 -o . --policy p.p7b --policy-cert policy.crt \\
-      --certificate packs.crt --key boot.key --cert boot.crt
+      --certificate packs.crt --key boot.key --cert boot.crt --push
   sealpack host build host:3 -o unsigned.efi --policy p.p7b --policy-cert policy.crt \\
       --certificate packs.crt --unsigned
   sbsign --key boot.key --cert boot.crt --output sealed_3.efi unsigned.efi")]
@@ -78,6 +79,11 @@ pub(crate) struct Build {
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
+    /// Publish the UKI beside the image, where hosts find it.
+    #[arg(long, conflicts_with = "unsigned")]
+    push: bool,
+    #[command(flatten)]
+    publish: PublishArgs,
 }
 
 impl Build {
@@ -119,7 +125,10 @@ impl Build {
         let path = self.place(&uki);
         new_files::write_all(&[NewFile { path: &path, bytes, mode: 0o644 }], self.force)?;
         let signer = key.as_ref().map(|key| key.certificate.subject());
-        show::uki::built(context.output, &record, &uki, &path, bytes.len(), signer)
+        let publish = || self.publish.publish(context, &store, &record, &path, bytes);
+        let published = self.push.then(publish).transpose()?;
+        let file = show::uki::File { path: &path, size_bytes: bytes.len(), signer };
+        show::uki::built(context.output, &record, &uki, &file, published.as_ref())
     }
 
     /// Where the UKI goes.

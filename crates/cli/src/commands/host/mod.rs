@@ -4,7 +4,10 @@ mod check;
 mod disk;
 mod input;
 mod keep;
+mod push;
+mod refuse;
 mod status;
+mod upgrade;
 
 use std::path::Path;
 
@@ -15,6 +18,7 @@ use sealpack_node::place::StorePlace;
 use sealpack_node::seals::packs_of;
 
 pub(in crate::commands) use status::find_out;
+pub(in crate::commands) use upgrade::keep_for_boot;
 
 use crate::context::{Context, LOCK_WAIT};
 use crate::error::CommandResult;
@@ -27,9 +31,12 @@ use crate::error::CommandResult;
   sealpack host check host:1
   sealpack host build host:1 -o sealed_1.efi --policy p.p7b --policy-cert policy.crt \\
       --certificate packs.crt --key boot.key --cert boot.crt
+  sealpack host push host:1 sealed_1.efi
   sealpack host disk host:1 --uki sealed_1.efi -o disk.img --key boot.key --cert boot.crt
   sealpack host status
-  sealpack host keep")]
+  sealpack host upgrade
+  sealpack host keep
+  sealpack host refuse")]
 pub(crate) struct Host {
     #[command(subcommand)]
     command: HostCommand,
@@ -39,10 +46,15 @@ pub(crate) struct Host {
 enum HostCommand {
     Build(Box<build::Build>),
     Attach(attach::Attach),
+    Push(Box<push::Push>),
     Check(check::Check),
     Disk(disk::Disk),
     Status(status::Status),
     Keep(keep::Keep),
+    Upgrade(Box<upgrade::Upgrade>),
+    Switch(Box<upgrade::Switch>),
+    Rollback(upgrade::Rollback),
+    Refuse(refuse::Refuse),
 }
 
 impl Host {
@@ -50,10 +62,15 @@ impl Host {
         match self.command {
             HostCommand::Build(command) => command.run(context),
             HostCommand::Attach(command) => command.run(context),
+            HostCommand::Push(command) => command.run(context),
             HostCommand::Check(command) => command.run(context),
             HostCommand::Disk(command) => command.run(context),
             HostCommand::Status(command) => command.run(context),
             HostCommand::Keep(command) => command.run(context),
+            HostCommand::Upgrade(command) => command.run(context),
+            HostCommand::Switch(command) => command.run(context),
+            HostCommand::Rollback(command) => command.run(context),
+            HostCommand::Refuse(command) => command.run(context),
         }
     }
 }

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use sealpack_format::ObjectId;
+use sealpack_host::esp::{Boots, Esp, Facts, Filesystem, LoaderVariables, MOUNTED_AT, firmware};
 use sealpack_host::status::{NotSealed, RunningImage, Seen, Status as HostStatus};
+use sealpack_host::upgrade::UpgradeError;
 use sealpack_kernel::Kernel;
 use sealpack_mount::{Broker, enforcement_in_force, mounted};
 use sealpack_node::standing::{IpeState, Keyrings};
@@ -13,7 +15,8 @@ use crate::show;
 
 /// Say what this host was booted from, and what its kernel enforces.
 ///
-/// Each hardening is shown as the kernel has it, beside what the signed command line switched off. Exit status 3: the host
+/// Each hardening is shown as the kernel has it, beside what the signed command line switched off; of the UKIs on the EFI
+/// system partition, which one runs, which comes next, and which is fallen back to. Exit status 3: the host
 /// is not a sealed one, IPE does not enforce, or a hardening is not in force that the command line does not switch off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -27,12 +30,17 @@ impl Status {
         let kernel = Kernel::new();
         let found = find_out(&kernel)?;
         let running = match &found {
-            Ok(status) => running(context, &status.boot.image),
+            Ok(status) => known(context, &status.boot.image),
             Err(_) => None,
         };
+        let refused = found.as_ref().ok().and_then(HostStatus::refused);
+        let refused = refused.and_then(|refused| known(context, &refused.started?.image));
+        let boots = found.as_ref().ok().map(|status| boots(status).map_err(|error| error.to_string()));
         let state = show::host_status::State {
             status: found.as_ref(),
             running: running.as_ref(),
+            refused: refused.as_ref(),
+            boots: boots.as_ref(),
             broker: &Broker::default().version(&kernel).map_err(|error| error.to_string()),
             ipe: &IpeState::read(&kernel),
             keyrings: &Keyrings::read(&kernel),
@@ -49,6 +57,20 @@ impl Status {
             false => Err(lacks(&lacking)),
         }
     }
+}
+
+/// What the ESP of this host has.
+pub(super) fn boots(status: &HostStatus) -> Result<Boots, UpgradeError> {
+    let place = Path::new(MOUNTED_AT);
+    // It is only read.
+    let looked = Filesystem { is_read_only: true, ..Filesystem::look(place)? };
+    let esp = Esp::open(place, looked)?;
+    let facts = Facts {
+        variables: LoaderVariables::read(Path::new(firmware::VARIABLES))?,
+        configured: esp.configured_default()?,
+        booted: Some(status.boot.clone()),
+    };
+    Ok(Boots::of(esp.entries()?, &facts))
 }
 
 fn lacks(names: &[&str]) -> CommandError {
@@ -70,8 +92,8 @@ pub(in crate::commands) fn find_out(kernel: &Kernel) -> Result<Result<HostStatus
     Ok(HostStatus::of(&Seen::look(Path::new("/"), kernel), root.as_ref()))
 }
 
-/// What the host's store knows of the image. It need not be readable for whoever asks.
-fn running(context: &Context, image: &ObjectId) -> Option<RunningImage> {
+/// What the host's store knows of an image. It need not be readable for whoever asks.
+fn known(context: &Context, image: &ObjectId) -> Option<RunningImage> {
     let opened = store_of_host(context).open_for_reading();
     let found = opened.and_then(|(_lock, store)| RunningImage::find(&store, image));
     match found {

@@ -50,8 +50,9 @@ pub const PROGRAM: &str = "/bin/wait";
 /// How the name of that library's file begins.
 pub const LIBRARY: &str = "libc.so.6";
 
-/// The packages that the image has besides. containerd wants runc too, which Debian's is not what runs under a policy.
-const PACKAGES: [&str; 3] = ["containerd", "crun", "libyajl2"];
+/// The packages that the image has besides. containerd wants runc too, which Debian's is not what runs under a policy. The last one
+/// has the profile of system calls.
+const PACKAGES: [&str; 4] = ["containerd", "crun", "libyajl2", "golang-github-containers-common"];
 
 /// What `docs/containerd.md` has installed.
 const SERVICE: &str = include_str!("../../../../../contrib/systemd/sealpack-snapshotter.service");

@@ -63,6 +63,26 @@ pub(super) fn pod(_: &Task) -> Result<()> {
     client.remove_pod(&pod)
 }
 
+/// By `sealpack run`, which is a container engine of its own.
+pub(super) fn alone(_: &Task) -> Result<()> {
+    let image = format!("{REGISTRY}/{POD}");
+    let run = |options: &[&str], script: &str| -> Result<Output> {
+        let start = ["run", "--quiet", "--require", "enforced"];
+        // The shell is the image's entrypoint.
+        let words = [&start, options, &[&image, "--", "-c", script]].concat();
+        Command::new("sealpack").args(words).output().context("cannot start sealpack")
+    };
+    let limits = ["--pull", "--memory", "64m", "--pids", "20", "--cpus", "0.5"];
+    let of = "/sys/fs/cgroup";
+    let said = run(&limits, &format!("cat /name; echo; cat {of}/memory.max {of}/pids.max {of}/cpu.max"))?;
+    let (memory, processes, processors) = (64 << 20, 20, "50000 100000");
+    let wanted = format!("{POD}\n{memory}\n{processes}\n{processors}");
+    ensure!(succeeded(&said).as_deref() == Some(&wanted), "{said:?}");
+    ensure!(run(&[], "exit 7")?.status.code() == Some(7), "the status is not passed on");
+    // From a filesystem that says nothing against it.
+    denied(&run(&["--tmpfs", "/x:exec"], "cp /bin/busybox /x/alone && /x/alone true")?, "/x/alone")
+}
+
 /// That the snapshotter has said so of an image.
 fn mounted_enforced(image: &str) -> Result<()> {
     let log = stdout("journalctl", &["--unit=sealpack-snapshotter", "--output=cat"])?;

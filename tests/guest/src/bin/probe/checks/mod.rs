@@ -33,6 +33,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_revocation_survives_reboot" => updates::survives,
         "host_containers_run" => containers::run,
         "host_containers_pod" => containers::pod,
+        "host_containers_alone" => containers::alone,
         "host_containers_unsealed" => containers::unsealed,
         "host_containers_copy" => containers::copy,
         "host_containers_bind" => containers::bind,
