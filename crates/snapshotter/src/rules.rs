@@ -103,7 +103,7 @@ impl Rules {
         image: &ImageOf,
     ) -> Result<Option<ImageRecord>, Error> {
         let asked = match self.here(store, image)? {
-            Here::Settled(record) => return Ok(record),
+            Here::Settled(record) => return Ok(record.map(|record| *record)),
             Here::Asks(asked) => asked,
         };
         let _asking = self.asking.begin(&asked.reference)?;
@@ -124,7 +124,7 @@ impl Rules {
         }
         let Some(record) = sealed_record(store, image)? else { return Ok(Here::Asks(Box::new(asked))) };
         judge_stored(store, &record, &asked.gate)?;
-        Ok(Here::Settled(Some(record)))
+        Ok(Here::Settled(Some(Box::new(record))))
     }
 
     /// Whether an image of that name must have a seal.
@@ -258,7 +258,7 @@ impl Drop for Asks<'_> {
 /// What is known of an image here.
 enum Here {
     /// It is good; with its record, if it needs a seal.
-    Settled(Option<ImageRecord>),
+    Settled(Option<Box<ImageRecord>>),
     /// A seal is needed, which the store has not.
     Asks(Box<Asked>),
 }

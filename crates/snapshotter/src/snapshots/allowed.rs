@@ -124,8 +124,15 @@ impl Snapshotter {
             Some(record) => Some(record.manifest),
             None => self.manifest_of(images.as_ref(), namespace, &plain, &chain)?,
         };
-        let image = ImageOf { manifest: manifest.ok_or_else(other)?, reference: plain };
-        self.rules.check_container(&self.store, &image).map(drop)
+        let manifest = manifest.ok_or_else(other)?;
+        // CRI has one of an image's names, which need not be the one that was asked for: they all run the same.
+        let mut names = self.images_of(namespace, &chain)?;
+        names.retain(|it| it.manifest == manifest && it.reference != plain);
+        names.insert(0, ImageOf { manifest, reference: plain });
+        match self.judge_names(&names) {
+            Judged::Refused(refusal) => Err(*refusal),
+            Judged::Good | Judged::None => Ok(()),
+        }
     }
 
     /// What the rules say of names. One that is good is enough: which of them a client means, it does not say.

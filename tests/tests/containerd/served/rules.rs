@@ -57,20 +57,15 @@ fn is_judged_by_its_own_name(engine: Engine) -> Result<()> {
     let served = Served::start(engine)?;
     let containerd = served.containerd();
     containerd.pull(&image)?;
-    for (other, require, words) in [
-        ("refused.example/shell:1", "refuse", "refused.example/shell:1"),
-        ("127.0.0.1:1/shell:1", "sealed", "127.0.0.1:1/shell:1"),
-    ] {
-        let prefix = other.split('/').next().unwrap_or_default();
-        served.set_rules(&format!("[[namespace]]\nprefix = \"{prefix}\"\nrequire = \"{require}\"\n"))?;
-        containerd.said(["images", "tag", &image, other])?;
-        assert_eq!(containerd.run(&image, "one", &["/bin/cat", "greeting"])?, "hello from a layer");
-        let run = containerd.run_arguments(&["--rm"], other, "two", &["/bin/cat", "greeting"]);
-        let ran = attempt(&mut containerd.ctr(run))?;
-        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-        ensure!(!ran.status.success(), "{other} ran on {engine:?}");
-        ensure!(said.contains(words) && said.contains("sealpack"), "{engine:?} says: {said}");
-    }
+    let other = "refused.example/shell:1";
+    served.set_rules("[[namespace]]\nprefix = \"refused.example\"\nrequire = \"refuse\"\n")?;
+    containerd.said(["images", "tag", &image, other])?;
+    assert_eq!(containerd.run(&image, "one", &["/bin/cat", "greeting"])?, "hello from a layer");
+    let run = containerd.run_arguments(&["--rm"], other, "two", &["/bin/cat", "greeting"]);
+    let ran = attempt(&mut containerd.ctr(run))?;
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(!ran.status.success(), "{other} ran on {engine:?}");
+    ensure!(said.contains(other) && said.contains("sealpack"), "{engine:?} says: {said}");
     Ok(())
 }
 

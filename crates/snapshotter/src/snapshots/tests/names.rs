@@ -43,6 +43,13 @@ impl Has {
         self
     }
 
+    /// An image that is there, by another name.
+    fn tagged(mut self, image: &str, name: &str) -> Self {
+        let target = self.named.iter().find(|named| named.reference == image).unwrap().target.clone();
+        self.named.push(Named { reference: name.to_owned(), target });
+        self
+    }
+
     fn running(mut self, container: &str, image: &str) -> Self {
         self.containers.insert(container.to_owned(), image.to_owned());
         self
@@ -208,11 +215,13 @@ fn a_container_is_not_started_of_an_image_that_has_the_layers_of_another_and_not
         .with("docker.io/bad/app:1", &[&base])
         .with("127.0.0.1:1/sealed/app:1", &[&base])
         .with("127.0.0.1:1/sealed/moved:1", &[&base, &top])
+        .tagged("docker.io/good/base:1", "127.0.0.1:1/sealed/the-same:1")
         .running("a", "docker.io/good/base:1")
         .running("b", "docker.io/bad/app:1")
         .running("c", "127.0.0.1:1/sealed/app:1")
         .running("d", "127.0.0.1:1/sealed/moved:1")
-        .running("e", "127.0.0.1:1/sealed/gone:1");
+        .running("e", "127.0.0.1:1/sealed/gone:1")
+        .running("f", "127.0.0.1:1/sealed/the-same:1");
     machine.ask_of_images(has);
     let mounts = |container: &str| {
         let key = format!("ns/9/{container}");
@@ -224,6 +233,8 @@ fn a_container_is_not_started_of_an_image_that_has_the_layers_of_another_and_not
     };
     mounts("a").unwrap();
     mounts("of nobody yet").unwrap();
+    // It runs the same as the good one.
+    mounts("f").unwrap();
     let refused = |container: &str, code: Code, image: &str| {
         let refused = mounts(container).unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
