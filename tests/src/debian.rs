@@ -68,6 +68,7 @@ pub const FOR_CONTAINERS: &[Package] = &[
         purpose: "has programs use libraries of their own release",
     },
     Package { name: "util-linux", program: "nsenter", purpose: "namespaces for containerd to run in" },
+    Package { name: "curl", program: "curl", purpose: "reads the snapshotter's metrics" },
     Package {
         name: "systemd",
         program: "systemd-socket-activate",

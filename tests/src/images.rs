@@ -14,7 +14,7 @@
 //! The first four need the superuser to build, and minutes; the others need neither, nor do the few that show
 //! one thing each: [`oddities_in_pieces`], [`gaps`], [`opaque_marker_first`] and [`opaque_marker_last`],
 //! [`huge_layer`], [`large_layer`], [`million_entries`], [`thousands_of_entries`], [`five_layers`], [`five_layers_later`],
-//! [`small`] and [`fleet`].
+//! [`small`] and [`fleet`]; and of the first four are [`services`] and [`rebuilt`], what many images have in common.
 
 mod generated;
 pub mod handmade;
@@ -25,6 +25,8 @@ use crate::{bootstrap, command, paths, tree_diff};
 use anyhow::{Context, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use tree_diff::EPOCH_SECONDS;
 
 /// Makes an image unless it is there, and says where it is.
 pub type Build = fn() -> Result<Image>;
@@ -187,6 +189,59 @@ pub fn small() -> Result<Image> {
         let layer = |layer| layout.add_layer(generated::files(layer, 20, 6000), Packing::Gzip);
         layout.add_image("latest", &[layer("one")?, layer("two")?])
     })
+}
+
+/// Ten images named `0` to `9`, as services are made on a few systems that have a common base: each has 300 files in a layer of its
+/// own, over the layers of [`python`], [`tools`] or [`capabilities`].
+///
+/// # Errors
+/// As [`python`].
+pub fn services() -> Result<Vec<Image>> {
+    let systems = [python()?, tools()?, capabilities()?];
+    let layers = systems.iter().map(Image::layer_blobs).collect::<Result<Vec<_>>>()?;
+    ten("services", &format!("1 {layers:?}"), |layout| {
+        let below =
+            systems.iter().map(|system| layout.link_layers(&Layout::open(system.dir()), system.tag()));
+        let below = below.collect::<Result<Vec<_>>>()?;
+        for number in 0..TEN {
+            let own = layout
+                .add_layer(generated::files(&format!("own-{number}"), 300, 16 * 1024), Packing::Gzip)?;
+            let layers = [below[number % below.len()].clone(), vec![own]].concat();
+            layout.add_image(&number.to_string(), &layers)?;
+        }
+        Ok(())
+    })
+}
+
+/// Ten images named `0` to `9` that have the base's files, each packed at another time, as a build without a fixed one does it: no two
+/// layers are equal.
+///
+/// # Errors
+/// As [`python`].
+pub fn rebuilt() -> Result<Vec<Image>> {
+    let root = base()?.join("root");
+    ten("rebuilt", &format!("1 {}", crate::debian::codename()?), |layout| {
+        let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
+        let layer = work.path().join("layer.tar");
+        for number in 0..TEN {
+            let mut tar = Command::new("tar");
+            tar.args(["--create", "--numeric-owner", "--sort=name", "--xattrs", "--xattrs-include=*"]);
+            tar.arg(format!("--mtime=@{}", EPOCH_SECONDS as usize + number));
+            command::run(tar.arg("--file").arg(&layer).arg("--directory").arg(&root).arg("."))?;
+            let layer = layout.add_layer(File::open(&layer)?, Packing::Zstd)?;
+            layout.add_image(&number.to_string(), &[layer])?;
+        }
+        Ok(())
+    })
+}
+
+/// How many images are in a family of those that figures are quoted for.
+const TEN: usize = 10;
+
+/// So many images of one layout, which is built once and kept.
+fn ten(name: &str, stamp: &str, build: impl FnOnce(&Layout) -> Result<()>) -> Result<Vec<Image>> {
+    let built = cached(name, stamp, |dir| build(&Layout::create(dir)?))?;
+    Ok((0..TEN).map(|number| Image::in_layout(built.dir.clone(), &number.to_string())).collect())
 }
 
 /// As many images as are asked for, in one layout at `dir`, which is created: `image-0` and so on. Each has `own` small files in

@@ -97,6 +97,14 @@ fn host_target() -> Result<String> {
     Ok(host.context("rustc does not say what it compiles for")?.to_owned())
 }
 
+/// Builds what takes the place of crictl in tests, and returns its path.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_crictl() -> Result<PathBuf> {
+    build_program("sealpack-test-cri", "crictl", Profile::Dev)
+}
+
 /// Builds one of the programs of this package and returns its path.
 ///
 /// # Errors

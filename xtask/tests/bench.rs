@@ -37,6 +37,16 @@ fn every_benchmark_runs_and_its_report_is_compared_with_itself() -> Result<()> {
             ensure!(samples.len() == 1 && samples[0]["wall"].as_f64() > Some(0.0), "{name}: {row}");
         }
     }
+    if sealpack_tests::containerd::why_not().is_none() {
+        for name in ["containers-pull", "containers-first", "containers-second", "containers-prepare"] {
+            let table = named(name).with_context(|| format!("no table {name}"))?;
+            let rows = table["rows"].as_array().context("no rows")?;
+            let names: Vec<_> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+            ensure!(names == ["overlayfs", "sealpack", "erofs"], "{name} has the rows {names:?}");
+        }
+        let take = named("containers-take").context("no table containers-take")?;
+        ensure!(take["goals"].as_array().is_some_and(|goals| goals.len() == 4), "{take}");
+    }
     let goals: Vec<&Value> = tables.iter().filter_map(|table| table["goals"].as_array()).flatten().collect();
     for what in
         ["the floor", "blocked", "sealpack images: peak", "1,000,000 entries, packs: time", "stripped"]

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 
 /// How long whoever works on the store alone is waited for.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
 
 /// How many digits of a chain ID are in a name.
 const CHAIN_HEX: usize = 32;

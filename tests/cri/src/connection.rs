@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -20,6 +21,7 @@ pub struct Empty {}
 pub struct Connection {
     runtime: tokio::runtime::Runtime,
     channel: Grpc<Channel>,
+    namespace: Option<AsciiMetadataValue>,
 }
 
 impl Connection {
@@ -28,7 +30,12 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
         let channel = runtime.block_on(endpoint.timeout(CALL_MAX).connect())?;
-        Ok(Self { runtime, channel: Grpc::new(channel) })
+        Ok(Self { runtime, channel: Grpc::new(channel), namespace: None })
+    }
+
+    /// Has all calls be about what is in one of containerd's namespaces.
+    pub fn in_namespace(self, name: &str) -> Result<Self> {
+        Ok(Self { namespace: Some(name.parse()?), ..self })
     }
 
     /// Calls a method by its whole name, as in `runtime.v1.ImageService/PullImage`.
@@ -38,11 +45,12 @@ impl Connection {
         A: Message + Default + 'static,
     {
         let path = path(method);
-        let Self { runtime, channel } = self;
+        let request = self.request(request);
+        let Self { runtime, channel, .. } = self;
         runtime.block_on(async {
             channel.ready().await.map_err(|error| Status::new(Code::Unavailable, error.to_string()))?;
             let codec = tonic_prost::ProstCodec::<Q, A>::default();
-            Ok(channel.unary(Request::new(request), path, codec).await?.into_inner())
+            Ok(channel.unary(request, path, codec).await?.into_inner())
         })
     }
 
@@ -53,17 +61,26 @@ impl Connection {
         A: Message + Default + 'static,
     {
         let path = path(method);
-        let Self { runtime, channel } = self;
+        let request = self.request(request);
+        let Self { runtime, channel, .. } = self;
         runtime.block_on(async {
             channel.ready().await.map_err(|error| Status::new(Code::Unavailable, error.to_string()))?;
             let codec = tonic_prost::ProstCodec::<Q, A>::default();
-            let answer = channel.server_streaming(Request::new(request), path, codec).await?;
+            let answer = channel.server_streaming(request, path, codec).await?;
             let (mut stream, mut messages) = (answer.into_inner(), Vec::new());
             while let Some(message) = stream.message().await? {
                 messages.push(message);
             }
             Ok(messages)
         })
+    }
+
+    fn request<Q>(&self, message: Q) -> Request<Q> {
+        let mut request = Request::new(message);
+        if let Some(namespace) = &self.namespace {
+            request.metadata_mut().insert("containerd-namespace", namespace.clone());
+        }
+        request
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod messages;
+pub mod snapshots;
 
 use anyhow::{Context, Result};
 use connection::{Connection, Empty, said};

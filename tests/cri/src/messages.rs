@@ -200,3 +200,36 @@ pub struct ContainerStatsResponse {
     #[prost(message, optional, tag = "1")]
     pub stats: Option<Stats>,
 }
+
+/// `PodSandbox`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Listed {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(message, optional, tag = "2")]
+    pub metadata: Option<PodName>,
+}
+
+/// `ListPodSandboxResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedPods {
+    #[prost(message, repeated, tag = "1")]
+    pub pods: Vec<Listed>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedContainer {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(message, optional, tag = "3")]
+    pub metadata: Option<ContainerName>,
+    #[prost(int32, tag = "6")]
+    pub state: i32,
+}
+
+/// `ListContainersResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ListedContainers {
+    #[prost(message, repeated, tag = "1")]
+    pub containers: Vec<ListedContainer>,
+}

@@ -43,6 +43,15 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
     /// Without a line of its report, or one on its console that `is_done` is asked about.
     pub(crate) silence: Duration,
+    /// Without anything new on its console.
+    pub(crate) stall: Option<Stall>,
+}
+
+/// How long a console may stand still, as long as this is true of what it has shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stall {
+    pub(crate) after: Duration,
+    pub(crate) counts: fn(&str) -> bool,
 }
 
 /// Runs a machine that lacks only its serial ports: the first is the console, on the second it reports. The files of both
@@ -70,14 +79,22 @@ pub(crate) fn run(
     let mut reader = Reader { file: File::open(&report)?, partial: String::new(), lines: Vec::new() };
     let mut shown = Shown { file: File::open(&console)?, text: String::new() };
     let mut reported = started;
+    let mut showed = started;
     let ended_by_us = loop {
         if reader.read(&mut watch)? > 0 {
             reported = Instant::now();
         }
-        if shown.read()? > 0
-            && let Some(why) = is_done(&shown.text)
+        if shown.read()? > 0 {
+            showed = Instant::now();
+            if let Some(why) = is_done(&shown.text) {
+                break Some(why);
+            }
+        }
+        if let Some(Stall { after, counts }) = limits.stall
+            && showed.elapsed() > after
+            && counts(&shown.text)
         {
-            break Some(why);
+            break Some(format!("its console stood still for {} s", after.as_secs()));
         }
         if running.0.try_wait()?.is_some() {
             break None;

@@ -17,7 +17,8 @@ const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 
 /// How long a machine may run, and report nothing. A check that takes longer than its own limit is ended by the guest, if the
 /// guest still can.
-const LIMITS: Limits = Limits { time: Duration::from_secs(15 * 60), silence: Duration::from_secs(4 * 60) };
+const LIMITS: Limits =
+    Limits { time: Duration::from_secs(15 * 60), silence: Duration::from_secs(4 * 60), stall: None };
 
 /// A machine that is ready to be started, its files in a directory of its own.
 #[derive(Debug)]

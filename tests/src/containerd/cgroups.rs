@@ -31,6 +31,17 @@ fn is_abandoned(name: &str) -> bool {
     process.is_some_and(|process| !Path::new("/proc").join(process).exists())
 }
 
+/// The bytes of the page cache that are on the account of a group, by its path below a hierarchy.
+pub(super) fn page_cache_bytes(group: &str) -> Option<u64> {
+    let counted = |hierarchy: PathBuf| {
+        let counts = fs::read_to_string(hierarchy.join(group).join("memory.stat")).ok()?;
+        // Of version 2, and of version 1 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst).
+        let bytes = |line: &str| line.strip_prefix("file ").or(line.strip_prefix("cache "))?.parse().ok();
+        counts.lines().find_map(bytes)
+    };
+    hierarchies().into_iter().find_map(counted)
+}
+
 /// Where groups are made: of version 1, of version 2, or of both.
 fn hierarchies() -> Vec<PathBuf> {
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What a test's containerd is told: everything that it would otherwise keep in places of the machine's own.
 
 use super::{Enclosure, Engine, Runtime};
+use crate::unpacked::{Unpacked, is_library};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -17,7 +18,12 @@ pub struct Setting {
     pub pause: String,
     /// The settings by which `sealpack containerd configure` is to edit the file.
     pub edited_by: Option<PathBuf>,
+    /// Where programs are looked for that a snapshotter of containerd's own needs besides.
+    pub tools: Option<PathBuf>,
 }
+
+/// containerd's snapshotter of EROFS images, and its differ that makes them.
+const EROFS: &str = "erofs";
 
 /// Where another program answers as snapshotter and as differ.
 #[derive(Clone, Debug)]
@@ -42,7 +48,24 @@ impl Setting {
             proxy: None,
             pause,
             edited_by: None,
+            tools: None,
         }
+    }
+
+    /// With containerd's own snapshotter of EROFS images, which is new in 2.1. It needs a newer mkfs.erofs than machines of
+    /// Debian 12 have: that of the release which has the containerd, unpacked beside it.
+    ///
+    /// # Errors
+    /// If Debian's package cannot be fetched or unpacked.
+    pub fn erofs() -> anyhow::Result<Self> {
+        let unpacked = Unpacked {
+            name: "erofs-utils",
+            suite: "sid",
+            packages: &["erofs-utils"],
+            follow: is_library,
+            relink: true,
+        };
+        Ok(Self { tools: Some(unpacked.root()?.join("usr/bin")), ..Self::stock(EROFS) })
     }
 
     /// With another program's snapshotter.
@@ -86,6 +109,11 @@ impl Setting {
         }
         if let Some(proxy) = &self.proxy {
             proxy.write(&mut text, engine)?;
+        }
+        if self.snapshotter == EROFS {
+            // Immutable files would be left when the test has ended.
+            writeln!(text, "[plugins.\"io.containerd.snapshotter.v1.erofs\"]\nset_immutable = false")?;
+            write_differ(&mut text, engine, (EROFS, EROFS))?;
         }
         Ok(text)
     }
@@ -189,34 +217,52 @@ impl Proxy {
             "#
         )?;
         // 1.6 cannot have another program's differ: it panics.
-        let has_differ = self.has_differ && engine != Engine::V1_6;
-        if has_differ {
-            writeln!(
-                text,
-                r#"
-                [proxy_plugins.{name}-diff]
-                type = "diff"
-                address = "{socket}"
-                [plugins."io.containerd.service.v1.diff-service"]
-                default = ["{name}-diff", "walking"]
-                "#
-            )?;
+        if !self.has_differ || engine == Engine::V1_6 {
+            return write_unpacking(text, engine, (name, WALKING));
         }
-        if engine.is_second() {
-            let platform = format!("linux/{}", crate::layout::architecture());
-            let differ = if has_differ { format!("{name}-diff") } else { "walking".to_owned() };
-            for (snapshotter, differ) in [(name.as_str(), differ), ("overlayfs", "walking".to_owned())] {
-                writeln!(
-                    text,
-                    r#"
-                    [[plugins."io.containerd.transfer.v1.local".unpack_config]]
-                    platform = "{platform}"
-                    snapshotter = "{snapshotter}"
-                    differ = "{differ}"
-                    "#
-                )?;
-            }
-        }
-        Ok(())
+        writeln!(
+            text,
+            r#"
+            [proxy_plugins.{name}-diff]
+            type = "diff"
+            address = "{socket}"
+            "#
+        )?;
+        write_differ(text, engine, (name, &format!("{name}-diff")))
     }
+}
+
+/// The differ that containerd unpacks with by itself.
+const WALKING: &str = "walking";
+
+/// That layers are applied by a differ of one's own, for a snapshotter.
+fn write_differ(text: &mut String, engine: Engine, (snapshotter, differ): (&str, &str)) -> std::fmt::Result {
+    writeln!(
+        text,
+        r#"
+        [plugins."io.containerd.service.v1.diff-service"]
+        default = ["{differ}", "{WALKING}"]
+        "#
+    )?;
+    write_unpacking(text, engine, (snapshotter, differ))
+}
+
+/// The same for the service by which 2.x unpacks what it has transferred.
+fn write_unpacking(text: &mut String, engine: Engine, ours: (&str, &str)) -> std::fmt::Result {
+    if !engine.is_second() {
+        return Ok(());
+    }
+    let platform = format!("linux/{}", crate::layout::architecture());
+    for (snapshotter, differ) in [ours, ("overlayfs", WALKING)] {
+        writeln!(
+            text,
+            r#"
+            [[plugins."io.containerd.transfer.v1.local".unpack_config]]
+            platform = "{platform}"
+            snapshotter = "{snapshotter}"
+            differ = "{differ}"
+            "#
+        )?;
+    }
+    Ok(())
 }

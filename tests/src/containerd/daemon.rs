@@ -1,7 +1,7 @@
 //! A containerd that runs for one test.
 
 use super::engine::Programs;
-use super::{Enclosure, Engine, Inside, Setting};
+use super::{Enclosure, Engine, Inside, Setting, cgroups};
 use crate::command::{attempt, run};
 use crate::program;
 use anyhow::{Context, Result, bail};
@@ -69,7 +69,7 @@ impl Containerd {
     pub fn begin(&mut self) -> Result<()> {
         let mut command = self.enclosure.command(self.programs.path("containerd"));
         command.arg("--config").arg(self.enclosure.data("config.toml"));
-        command.env("PATH", self.programs.search_path());
+        command.env("PATH", self.search_path());
         let mut process = self.enclosure.start(&mut command, "containerd")?;
         let deadline = Instant::now() + START_MAX;
         while UnixStream::connect(self.socket()).is_err() {
@@ -81,6 +81,12 @@ impl Containerd {
         }
         self.process = Some(process);
         Ok(())
+    }
+
+    fn search_path(&self) -> String {
+        let programs = self.programs.search_path();
+        let tools = self.setting.tools.as_ref();
+        tools.map_or_else(|| programs.clone(), |tools| format!("{}:{programs}", tools.display()))
     }
 
     /// Ends the daemon, and not its containers, by SIGKILL.
@@ -184,6 +190,15 @@ impl Containerd {
         let whom = [image, container];
         let words = start.iter().chain(options).chain(&whom).chain(command);
         words.map(|word| (*word).to_owned()).collect()
+    }
+
+    /// The bytes of the page cache that a container has touched before any other has.
+    ///
+    /// # Errors
+    /// If the kernel does not count memory by cgroups, or there is no such container.
+    pub fn page_cache_bytes(&self, container: &str) -> Result<u64> {
+        let group = format!("{}/{container}", self.enclosure.name());
+        cgroups::page_cache_bytes(&group).with_context(|| format!("no cgroup {group} counts memory"))
     }
 
     /// The snapshots that containerd's snapshotter has, by key.

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 /// What the first process does: /run and the directory of other tests' mounts become its own, and then it reaps.
 ///
-/// Mounts of other tests that were copied with the namespace would keep their devices busy. crun does not start containers
-/// where cgroups of both versions are.
+/// Mounts of other tests that were copied with the namespace would keep their devices busy; the one with the data stays. crun does not
+/// start containers where cgroups of both versions are.
 const FIRST: &str = r#"
     set -e
     while read -r _ _ _ _ place _; do
+        case $3/ in "$place"/*) continue ;; esac
         case $place in "$1"/*|"$2"/*) umount --lazy "$place" 2>/dev/null || : ;; esac
     done < /proc/self/mountinfo
     mount -t tmpfs -o mode=755 tmpfs /run
@@ -47,17 +48,25 @@ impl Enclosure {
     /// # Errors
     /// If they cannot be made: it needs the superuser.
     pub fn new() -> Result<Self> {
+        fs::create_dir_all(paths::fixtures())?;
+        Self::new_in(&paths::fixtures())
+    }
+
+    /// The same with the data in a directory that is there.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_in(place: &Path) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         cgroups::sweep();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}{}-{number}", cgroups::PREFIX, std::process::id());
-        fs::create_dir_all(paths::fixtures())?;
-        let data = tempfile::Builder::new().prefix("containerd-").tempdir_in(paths::fixtures())?;
+        let data = tempfile::Builder::new().prefix("containerd-").tempdir_in(place)?;
         let sockets = tempfile::Builder::new().prefix("sealpack-").tempdir()?;
         let mut first = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--pid", "--mount"])
             .args(["--propagation", "slave", "--mount-proc", "sh", "-c", FIRST, "sh"])
-            .args([paths::target(), std::env::temp_dir()])
+            .args([paths::target(), std::env::temp_dir(), data.path().to_owned()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -114,6 +123,23 @@ impl Enclosure {
         let child = command.stdout(file.try_clone()?).stderr(file).spawn();
         let child = child.with_context(|| format!("cannot start {}", crate::command::display(command)))?;
         Ok(Inside { child, name: name.to_owned(), log })
+    }
+
+    /// The processors' time that all have used that run in it, and those that they waited for.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let ours = fs::read_link(format!("/proc/{}/ns/pid", self.number))?;
+        let mut ticks = 0;
+        for entry in fs::read_dir("/proc")? {
+            let process = entry?.path();
+            // What goes meanwhile is waited for by somebody else.
+            if fs::read_link(process.join("ns/pid")).is_ok_and(|namespace| namespace == ours) {
+                ticks += ticks_of(&fs::read_to_string(process.join("stat")).unwrap_or_default());
+            }
+        }
+        Ok(Duration::from_secs(ticks) / TICKS_PER_SECOND)
     }
 
     /// How many filesystems are mounted in it below `path`.
@@ -227,6 +253,16 @@ impl Drop for Inside {
     }
 }
 
+/// The unit of times in /proc/PID/stat (USER_HZ, 100 on all of Linux's architectures that Debian has).
+const TICKS_PER_SECOND: u32 = 100;
+
+/// The time of a process and of the children that it waited for, of user and kernel, by its /proc/PID/stat (proc(5)).
+fn ticks_of(stat: &str) -> u64 {
+    // The name before may have anything in it; the state is the third field.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().skip(11).take(4).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
 /// The only child of a process, if it has one.
 fn child_of(number: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).ok()?;
@@ -250,4 +286,16 @@ fn is_gone(number: u32) -> bool {
         |stat: &str| stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
     // Looked at after the first one's state, which then starts no more.
     is_dead(&stat) && fs::read_dir(format!("/proc/{number}/task")).map_or(0, Iterator::count) <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_process_is_its_own_and_that_of_its_children() {
+        let stat = "7 (a) (b) S 1 7 7 0 -1 4194560 10 20 30 40 1 20 300 4000 20 0 5 0 99 1000 10";
+        assert_eq!(ticks_of(stat), 4321);
+        assert_eq!(ticks_of(""), 0);
+    }
 }

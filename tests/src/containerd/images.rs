@@ -58,6 +58,23 @@ pub fn family() -> Result<Vec<Image>> {
     Ok((0..FAMILY).map(|number| Image::in_layout(built.dir().to_owned(), &number.to_string())).collect())
 }
 
+/// Three images of the same files, each packed at another time: their layers differ.
+///
+/// # Errors
+/// As [`pause`].
+pub fn rebuilt() -> Result<Vec<Image>> {
+    const TIMES: [&str; 3] = ["1600000001", "1600000002", "1600000003"];
+    let built = images::cached("shell-rebuilt", "1", |dir| {
+        let layout = Layout::create(dir)?;
+        for time in TIMES {
+            let entries: Vec<Entry> = shell_entries()?.into_iter().map(|entry| entry.mtime(time)).collect();
+            layout.add_image_with(time, &[layer(&layout, &entries)?], &json!({"Entrypoint": ["/bin/sh"]}))?;
+        }
+        Ok(())
+    })?;
+    Ok(TIMES.map(|time| Image::in_layout(built.dir().to_owned(), time)).to_vec())
+}
+
 /// As many layers as an image may have: a shell, and over it files each of which says so in its own layer, `/layers/1` and
 /// so on, and one that every layer has anew, `/newest`.
 ///
@@ -92,8 +109,12 @@ fn layer(layout: &Layout, entries: &[Entry]) -> Result<Layer> {
     layout.add_layer(archive(entries).as_slice(), Packing::Gzip)
 }
 
-/// Busybox by all the names that tests call, and a user besides root.
 fn shell_layer(layout: &Layout) -> Result<Layer> {
+    layer(layout, &shell_entries()?)
+}
+
+/// Busybox by all the names that tests call, and a user besides root.
+fn shell_entries() -> Result<Vec<Entry>> {
     let mut entries = vec![
         Entry::new("./", Member::Directory),
         Entry::new("bin/", Member::Directory),
@@ -110,5 +131,5 @@ fn shell_layer(layout: &Layout) -> Result<Layer> {
     {
         entries.push(Entry::new(format!("bin/{name}"), Member::Symlink("busybox".to_owned())));
     }
-    layer(layout, &entries)
+    Ok(entries)
 }

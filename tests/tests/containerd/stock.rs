@@ -11,9 +11,13 @@ fn works(engine: Engine, runtime: Runtime) -> Result<()> {
     if !can_run() {
         return Ok(());
     }
+    works_with(engine, Setting::stock("overlayfs").runtime(runtime))
+}
+
+fn works_with(engine: Engine, setting: Setting) -> Result<()> {
     let registry = registry()?;
     let image = format!("{}/shell:1", registry.host());
-    let containerd = Containerd::start(engine, Setting::stock("overlayfs").runtime(runtime))?;
+    let containerd = Containerd::start(engine, setting)?;
     containerd.pull(&image)?;
     assert_eq!(containerd.snapshots()?.len(), 2);
     let said = containerd.run(&image, "one", &["/bin/sh", "-c", "cat greeting; id -u"])?;
@@ -52,6 +56,14 @@ fn containerd_1_7_runs_containers_by_crun() -> Result<()> {
 #[test]
 fn containerd_2_runs_containers_by_crun() -> Result<()> {
     works(Engine::V2, Runtime::Crun)
+}
+
+#[test]
+fn containerd_2_runs_containers_of_its_own_erofs_images() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    works_with(Engine::V2, Setting::erofs()?)
 }
 
 #[test]

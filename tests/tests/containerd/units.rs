@@ -19,8 +19,8 @@ fn systemd_understands_the_units() -> Result<()> {
     let mut units = Vec::new();
     for entry in fs::read_dir(paths::workspace().join("contrib/systemd"))? {
         let entry = entry?;
-        // Directories have what is added to others' units.
-        if !entry.file_type()?.is_file() {
+        // The rest is what is added to others' units, and what is enabled by itself.
+        if !entry.path().extension().is_some_and(|kind| kind == "service" || kind == "socket") {
             continue;
         }
         // The programs need not be installed here.

@@ -41,7 +41,9 @@ fn an_image_that_says_nothing_to_start_needs_a_command() -> Result<()> {
     desk.add("odd", &json!({ "Cmd": "sh" }), &entries(&["odd"])?)?;
     desk.refuses(125, &["odd"], &["odd", "no config that a container can be made of", "invalid type"])?;
     desk.add("unstoppable", &json!({ "Cmd": ["sh"], "StopSignal": "SIGNOTHING" }), &entries(&["other"])?)?;
-    desk.refuses(125, &["unstoppable"], &["stop signal", "SIGNOTHING"])
+    desk.refuses(125, &["unstoppable"], &["stop signal", "SIGNOTHING"])?;
+    desk.add("foreign", &json!({ "Cmd": ["sh"], "User": "nobody:staff" }), &entries(&["more"])?)?;
+    desk.refuses(125, &["foreign"], &["no user \"nobody\"", "/etc/passwd", "hint: a number"])
 }
 
 #[test]
@@ -96,6 +98,37 @@ fn a_runtime_that_is_none_or_fails_is_told() -> Result<()> {
         "what failed is in nobody's way"
     );
     Ok(())
+}
+
+#[test]
+fn a_machine_without_a_runtime_is_told_what_to_install() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let desk = Desk::new()?;
+    // A machine that has neither: nothing is where programs are, for this command.
+    let nothing = desk.dir.path().join("nothing");
+    fs::create_dir(&nothing)?;
+    let hide = "for place in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do mount --bind \"$NOTHING\" $place; done";
+    let run = desk.command(&["box"]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-euc", &format!("{hide}; exec \"$@\""), "sh"]);
+    command.arg(run.get_program()).args(run.get_args()).env("NOTHING", &nothing);
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = sealpack_tests::command::attempt(&mut command)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(125), "{}: {said}", output.status);
+    for word in
+        ["no container runtime: neither crun nor runc is installed", "hint: install the package crun or runc"]
+    {
+        ensure!(said.contains(word), "{word:?} is not in {said}");
+    }
+    desk.has_nothing_left()
 }
 
 /// Rules can have become stricter since an image came in.

@@ -125,6 +125,8 @@ impl Site {
         for place in OWN {
             fs::create_dir_all(home.join(place.trim_start_matches('/')))?;
         }
+        // A trust store that is named has to be there; the usual one, which it stands for, has not.
+        fs::create_dir_all(home.join("etc/sealpack/trust.d"))?;
         let path = std::env::var("PATH").context("there is a path")?;
         let mut shell = Command::new("sh");
         shell.args(["-euc", &self.here(machine, text)]).current_dir(self.dir.path().join("work"));
@@ -133,6 +135,17 @@ impl Site {
         shell.env("SEALPACK_STORE", home.join("var/lib/sealpack"));
         shell.env("SEALPACK_TRUST", home.join("etc/sealpack/trust.d"));
         command::attempt(&mut shell)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // What a command that failed has left mounted; else there is nothing, and umount says so.
+        for machine in ["desk", "host"] {
+            let _ = command::attempt(
+                Command::new("umount").arg("--quiet").arg(self.machine(machine).join("mnt")),
+            );
+        }
     }
 }
 

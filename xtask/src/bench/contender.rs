@@ -16,6 +16,7 @@ const ROUNDS_KEPT: usize = 2;
 
 type Prepare = dyn Fn(&Path) -> Result<()>;
 type Commands = dyn Fn(&Path) -> Vec<Command>;
+type Others = dyn Fn() -> Result<Duration>;
 
 /// A program to measure.
 pub(crate) struct Contender {
@@ -24,6 +25,8 @@ pub(crate) struct Contender {
     pub(crate) prepare: Box<Prepare>,
     /// The commands that are timed, one after the other, given the directory.
     pub(crate) commands: Box<Commands>,
+    /// The processors' time that others have used so far who do something for the commands, such as a daemon.
+    pub(crate) others: Box<Others>,
     /// In how many rounds at most: one that is slow, and that no goal is about, need not be in all.
     pub(crate) rounds: usize,
 }
@@ -46,8 +49,14 @@ impl Contender {
             name: name.into(),
             prepare: Box::new(|_| Ok(())),
             commands: Box::new(commands),
+            others: Box::new(|| Ok(Duration::ZERO)),
             rounds: usize::MAX,
         }
+    }
+
+    /// The same, with what must be there before the clock starts.
+    pub(crate) fn prepared_by(self, prepare: impl Fn(&Path) -> Result<()> + 'static) -> Self {
+        Self { prepare: Box::new(prepare), ..self }
     }
 
     /// The same, in a few rounds only.
@@ -60,10 +69,12 @@ impl Contender {
         (self.prepare)(dir)?;
         // What earlier runs have left to write must not count here.
         run(&mut Command::new("sync"))?;
+        let before = (self.others)()?;
         let mut sample = Sample::default();
         for command in (self.commands)(dir) {
             sample.add(measure(setting, &command, dir)?);
         }
+        sample.processor += (self.others)()?.saturating_sub(before);
         Ok(sample)
     }
 }

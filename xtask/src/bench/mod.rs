@@ -41,7 +41,7 @@ struct Benchmark {
     run: fn(&Setting) -> Result<Vec<Table>>,
 }
 
-const ALL: [Benchmark; 13] = [
+const ALL: [Benchmark; 14] = [
     Benchmark {
         name: "pull",
         measures: "pulls into an empty store beside their floor and the peers",
@@ -74,8 +74,13 @@ const ALL: [Benchmark; 13] = [
     Benchmark { name: "seal", measures: "what a seal costs", run: seal::run },
     Benchmark {
         name: "containers",
-        measures: "pulls and containers through containerd beside its overlayfs",
+        measures: "pulls and containers through containerd beside its overlayfs and EROFS",
         run: containers::run,
+    },
+    Benchmark {
+        name: "container-starts",
+        measures: "containers on a sealed host, enforced beside unenforced",
+        run: containers::enforced::run,
     },
     Benchmark { name: "host", measures: "a sealed host's start beside a plain one's", run: host::run },
     Benchmark { name: "compat", measures: "the composefs tools, ours and the C ones", run: compat::run },

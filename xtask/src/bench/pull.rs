@@ -77,19 +77,15 @@ fn contenders(setting: &Setting, image: &Image, cfsctl: Option<Cfsctl>) -> Resul
             command.arg(dir.join("streams")).args(&layers);
             command
         }),
-        Contender {
-            name: TAR.into(),
-            prepare: Box::new(|dir| Ok(fs::create_dir(dir.join("tree"))?)),
-            commands: Box::new(move |dir| {
-                let extract = |layer: &PathBuf| {
-                    let mut command = Command::new("tar");
-                    command.arg("--directory").arg(dir.join("tree")).arg("-xzf").arg(layer);
-                    command
-                };
-                for_tar.iter().map(extract).collect()
-            }),
-            rounds: usize::MAX,
-        },
+        Contender::several(TAR, move |dir| {
+            let extract = |layer: &PathBuf| {
+                let mut command = Command::new("tar");
+                command.arg("--directory").arg(dir.join("tree")).arg("-xzf").arg(layer);
+                command
+            };
+            for_tar.iter().map(extract).collect()
+        })
+        .prepared_by(|dir| Ok(fs::create_dir(dir.join("tree"))?)),
         Contender::several("gzip -dc into sha256sum, one layer after the other", move |_| {
             let sum = |layer: &PathBuf| {
                 let mut command = Command::new("sh");
@@ -113,14 +109,9 @@ fn ours(setting: &Setting, image: &Image, objects: &'static str) -> impl Fn(&Pat
 
 fn of_cfsctl(cfsctl: Cfsctl, image: Image) -> Contender {
     let for_prepare = cfsctl.clone();
-    Contender {
-        name: CFSCTL.into(),
-        prepare: Box::new(move |dir| {
-            run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop)
-        }),
-        commands: Box::new(move |dir| vec![cfsctl.pull(&dir.join("repository"), &image)]),
-        rounds: usize::MAX,
-    }
+    Contender::simple(CFSCTL, move |dir| cfsctl.pull(&dir.join("repository"), &image)).prepared_by(
+        move |dir| run_command(&mut for_prepare.init(&dir.join("repository"), Algorithm::Sha256)).map(drop),
+    )
 }
 
 /// Where umoci is installed.

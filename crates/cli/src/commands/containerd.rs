@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sealpack_format::reference::Reference;
 use sealpack_node::new_files::{NewFile, write_all};
 use sealpack_node::settings::Settings;
 use sealpack_store::location;
@@ -48,7 +49,7 @@ impl Containerd {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack containerd configure
-  sealpack containerd configure --write
+  sealpack containerd configure --write --pause registry.example.org/pause:1
   sealpack containerd configure --program /usr/local/bin/containerd --write --file /etc/containerd/config.toml")]
 struct Configure {
     /// Edit the file.
@@ -60,6 +61,9 @@ struct Configure {
     /// containerd.
     #[arg(long, value_name = "PROGRAM", default_value = "containerd")]
     program: PathBuf,
+    /// Have pods kept by this pause image, such as a sealed one.
+    #[arg(long, value_name = "IMAGE")]
+    pause: Option<Reference>,
 }
 
 /// The snapshotter's socket, where the settings say nothing of it.
@@ -79,7 +83,9 @@ impl Configure {
         let store = context.store.clone().or(settings.store).unwrap_or_else(|| location::SYSTEM.into());
         let (socket, root) = (text(&socket)?, text(&store)?);
         let platform = sealpack_oci::platform::Platform::host().to_string();
-        let wanted = Wanted { version, socket: &socket, root: &root, platform: &platform };
+        let pause = self.pause.as_ref().map(ToString::to_string);
+        let pause = pause.as_deref();
+        let wanted = Wanted { version, socket: &socket, root: &root, platform: &platform, pause };
         if !self.write {
             return show::containerd::configuration(context.output, version, &new(wanted));
         }

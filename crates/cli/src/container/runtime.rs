@@ -115,35 +115,34 @@ pub(crate) fn installed() -> Vec<Runtime> {
 /// The runtime to use: the one that is named, by path or name, or the first that works here.
 pub(crate) fn choose(kernel: &Kernel, named: Option<&Path>) -> Result<Runtime, CommandError> {
     let is_enforced = sealpack_mount::enforcement_in_force(kernel).is_ok();
-    let works = |runtime: &Runtime| !is_enforced || runtime.under_policy() != UnderPolicy::CopiesItself;
-    let refused = |runtime: &Runtime| {
-        CommandError::refused(format_args!(
-            "{runtime} ({}) cannot make containers here: it executes a copy of itself in memory, which the kernel's policy \
-             denies",
-            runtime.path.display()
-        ))
-        .hint("crun, and runc before 1.1.15 and from 1.2.0 on, can; `sealpack doctor` lists what is installed")
-    };
     if let Some(named) = named {
         let has_directory = named.components().count() > 1;
         let path = if has_directory { Some(named.to_owned()) } else { find(&named.to_string_lossy()) };
         let path = path.ok_or_else(|| {
             CommandError::failed(format_args!("there is no runtime {} in $PATH", named.display()))
         })?;
-        let runtime = Runtime::at(path)?;
-        return if works(&runtime) { Ok(runtime) } else { Err(refused(&runtime)) };
+        return first_that_works(&[Runtime::at(path)?], is_enforced);
     }
-    let installed = installed();
-    match installed.iter().find(|runtime| works(runtime)) {
-        Some(runtime) => Ok(runtime.clone()),
-        None => Err(installed.first().map_or_else(
-            || {
-                CommandError::failed("there is no container runtime: neither crun nor runc is installed")
-                    .hint("install the package crun or runc, or name another runtime with --runtime")
-            },
-            refused,
-        )),
+    first_that_works(&installed(), is_enforced)
+}
+
+/// The first of those that are installed which can make containers here.
+fn first_that_works(installed: &[Runtime], is_enforced: bool) -> Result<Runtime, CommandError> {
+    let works = |runtime: &&Runtime| !is_enforced || runtime.under_policy() != UnderPolicy::CopiesItself;
+    if let Some(runtime) = installed.iter().find(works) {
+        return Ok(runtime.clone());
     }
+    let Some(runtime) = installed.first() else {
+        return Err(CommandError::failed(
+            "there is no container runtime: neither crun nor runc is installed",
+        )
+        .hint("install the package crun or runc, or name another runtime with --runtime"));
+    };
+    Err(CommandError::refused(format_args!(
+        "{runtime} ({}) cannot make containers here: it executes a copy of itself in memory, which the kernel's policy denies",
+        runtime.path.display()
+    ))
+    .hint("crun, and runc before 1.1.15 and from 1.2.0 on, can; `sealpack doctor` lists what is installed"))
 }
 
 /// A program by name.
@@ -167,6 +166,23 @@ mod tests {
         assert_eq!(told("crun version 1.8.1\n"), Some(("crun".into(), "1.8.1".into())));
         assert_eq!(told("youki 0.5.3\n"), Some(("youki".into(), "0.5.3".into())));
         assert_eq!((told(""), told("bash, version"), told("runc version unknown")), (None, None, None));
+    }
+
+    #[test]
+    fn a_runtime_that_cannot_work_is_refused_by_name_only_where_a_policy_is_enforced() {
+        let of = |name: &str, version: &str| Runtime {
+            path: format!("/usr/sbin/{name}").into(),
+            name: name.into(),
+            version: version.into(),
+        };
+        let (copies, works) = (of("runc", "1.1.15"), of("crun", "1.21"));
+        assert_eq!(first_that_works(std::slice::from_ref(&copies), false).unwrap().name, "runc");
+        assert_eq!(first_that_works(&[copies.clone(), works], true).unwrap().name, "crun");
+        let refused = first_that_works(&[copies], true).unwrap_err();
+        assert_eq!(refused.exit_status(), 3);
+        assert!(refused.message().starts_with("runc 1.1.15 (/usr/sbin/runc) cannot make containers here"));
+        assert!(refused.hint_text().is_some_and(|hint| hint.contains("crun")));
+        assert_eq!(first_that_works(&[], true).unwrap_err().exit_status(), 1);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) root: &'a str,
     /// The machine's platform, as containerd calls it: `linux/amd64`.
     pub(crate) platform: &'a str,
+    /// The image that pods are kept by, if it is to be another one.
+    pub(crate) pause: Option<&'a str>,
 }
 
 /// Why a file is left alone.
@@ -63,11 +65,21 @@ pub(crate) fn edit(document: &mut DocumentMut, wanted: Wanted<'_>) -> Result<(),
         // In a file of version 2, too: of that, 2.x takes the next one over only where there are runtimes in it.
         let images = table(document, &["plugins", "io.containerd.cri.v1.images"])?;
         set(images, "snapshotter", SNAPSHOTTER);
+        if let Some(pause) = wanted.pause {
+            set(
+                table(document, &["plugins", "io.containerd.cri.v1.images", "pinned_images"])?,
+                "sandbox",
+                pause,
+            );
+        }
     }
     if file < 3 {
         let cri = table(document, &["plugins", "io.containerd.grpc.v1.cri", "containerd"])?;
         set(cri, "snapshotter", SNAPSHOTTER);
         set(cri, "disable_snapshot_annotations", false);
+        if let Some(pause) = wanted.pause {
+            set(table(document, &["plugins", "io.containerd.grpc.v1.cri"])?, "sandbox_image", pause);
+        }
     }
     Ok(())
 }
@@ -229,6 +241,7 @@ mod tests {
             socket: "/run/s.sock",
             root: "/var/lib/sealpack",
             platform: "linux/amd64",
+            pause: None,
         }
     }
 
@@ -277,6 +290,21 @@ mod tests {
         let has_both = edited(has_some, "2.4").unwrap();
         assert!(has_both.contains("capabilities = [\"other\", \"rebase\"]"), "{has_both}");
         assert!(matches!(edited(has_some, "2.2"), Err(EditError::NewFile { file: 4, .. })));
+    }
+
+    #[test]
+    fn the_image_that_pods_are_kept_by_is_named_where_each_version_looks_for_it() {
+        let with_pause = |version| new(Wanted { pause: Some("r.example/pause:1"), ..wanted(version) });
+        let old = with_pause("1.7");
+        assert!(
+            old.contains("[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"r.example/pause:1\""),
+            "{old}"
+        );
+        let second = with_pause("2.1");
+        let pinned =
+            "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"r.example/pause:1\"";
+        assert!(second.contains(pinned), "{second}");
+        assert!(!new(wanted("1.7")).contains("sandbox") && !new(wanted("2.1")).contains("sandbox"));
     }
 
     #[test]

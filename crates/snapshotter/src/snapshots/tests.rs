@@ -427,6 +427,21 @@ fn pulled_again(machine: &Machine, layer: &[u8]) -> (usize, Applied) {
 }
 
 #[test]
+fn a_store_that_another_program_has_to_itself_is_named_and_nothing_is_left() {
+    let machine = Machine::new();
+    let opened = std::cell::Cell::new(0);
+    let (name, _) = pulled(&machine, "", &tar("base", &[1; 5000]), &opened);
+    let store = machine.store();
+    let lock = store.lock(sealpack_store::LockKind::Exclusive, std::time::Duration::ZERO).unwrap();
+    let error = machine.view("ns/9/v", &name, Labels::new()).unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(error.to_string().contains(store.path().to_str().unwrap()), "{error}");
+    assert_eq!(directories(&machine), 0);
+    drop(lock);
+    machine.view("ns/9/v", &name, Labels::new()).unwrap();
+}
+
+#[test]
 fn a_layer_that_is_not_what_was_said_leaves_nothing() {
     let machine = Machine::new();
     let mounts = machine.prepare("ns/1/extract-1 x", "", Labels::new()).unwrap();

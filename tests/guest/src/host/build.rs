@@ -94,6 +94,16 @@ impl Workshop {
         self.sealpack_signing(&["seal", "--replace", image], &self.keys.packs)
     }
 
+    /// The kernel of its hosts.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The programs that go into them.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// The keys.
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -166,7 +176,7 @@ impl Workshop {
     /// # Errors
     /// If `sealpack` fails.
     pub fn disk(&self, name: &str, ukis: &[&Path]) -> Result<PathBuf> {
-        self.disk_of(name, IMAGE, ukis, None)
+        self.disk_of(name, &[IMAGE, updates::TOOL], ukis, None)
     }
 
     /// The same, with keys for firmware that has none.
@@ -174,7 +184,7 @@ impl Workshop {
     /// # Errors
     /// As [`disk`](Self::disk).
     pub fn disk_with(&self, name: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
-        self.disk_of(name, IMAGE, ukis, keys)
+        self.disk_of(name, &[IMAGE, updates::TOOL], ukis, keys)
     }
 
     /// Makes a host that runs containers, and its disk.
@@ -182,14 +192,22 @@ impl Workshop {
     /// # Errors
     /// If a package cannot be had, or `sealpack` fails.
     pub fn disk_for_containers(&self) -> Result<PathBuf> {
+        self.disk_for_containers_without(&[])
+    }
+
+    /// The same without these hardenings.
+    ///
+    /// # Errors
+    /// As [`disk_for_containers`](Self::disk_for_containers).
+    pub fn disk_for_containers_without(&self, off: &[&str]) -> Result<PathBuf> {
         let certificate = self.keys.packs.certificate();
         let dir = self.file("containers-image");
         let image = image::write_for_containers(self.generation, &self.programs, certificate, &dir)?;
         let image = image.context("there is no such kernel")?;
         self.sealpack(&["pull", "--objects", "packs", &image.source(), "--name", containers::IMAGE])?;
         self.seal(containers::IMAGE)?;
-        let uki = Uki { image: Some(containers::IMAGE), name: Some("containers"), ..Uki::default() };
-        self.disk_of("containers-disk", containers::IMAGE, &[&self.uki(&uki)?], None)
+        let uki = Uki { image: Some(containers::IMAGE), name: Some("containers"), off, ..Uki::default() };
+        self.disk_of("containers-disk", &[containers::IMAGE, updates::TOOL], &[&self.uki(&uki)?], None)
     }
 
     /// What containers are made of, in a registry.
@@ -200,10 +218,17 @@ impl Workshop {
         containers::publish(&self.programs, &self.keys.packs, &self.file("published"))
     }
 
-    fn disk_of(&self, name: &str, image: &str, ukis: &[&Path], keys: Option<&Path>) -> Result<PathBuf> {
+    /// Makes a disk with these UKIs and images, and perhaps keys for firmware that has none.
+    pub(super) fn disk_of(
+        &self,
+        name: &str,
+        images: &[&str],
+        ukis: &[&Path],
+        keys: Option<&Path>,
+    ) -> Result<PathBuf> {
         let file = self.file(name);
         let mut disk = self.command();
-        disk.args(["host", "disk", image, updates::TOOL, "--size", SIZE, "--output"]).arg(&file);
+        disk.args(["host", "disk"]).args(images).args(["--size", SIZE, "--output"]).arg(&file);
         for uki in ukis {
             disk.arg("--uki").arg(uki);
         }
@@ -304,7 +329,7 @@ impl Workshop {
         run(with_key(self.command().args(arguments), key)).map(drop)
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut sealpack = start(&self.programs.sealpack);
         sealpack.arg("--store").arg(&self.store);
         sealpack

@@ -47,11 +47,15 @@ pub enum Boot {
     Enrolled,
     /// A host that has containerd, beside a registry.
     Containers,
+    /// One that is kept up to date from a registry, through several starts.
+    Fleet,
+    /// A rescue image on a disk of its own, beside a host that does not start any more.
+    Rescue,
 }
 
 impl Boot {
     /// All, in their order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Sealed,
         Self::Later,
         Self::Bare,
@@ -72,6 +76,8 @@ impl Boot {
         Self::Shim,
         Self::Enrolled,
         Self::Containers,
+        Self::Fleet,
+        Self::Rescue,
     ];
 
     /// Whether it shows anything on that kernel which it does not show on another one: what the first process, the boot
@@ -95,7 +101,8 @@ impl Boot {
             | Self::Page
             | Self::Shim
             | Self::Enrolled
-            | Self::Containers => generation == Generation::V6_12,
+            | Self::Containers
+            | Self::Rescue => generation == Generation::V6_12,
             _ => true,
         }
     }
@@ -122,6 +129,8 @@ impl Boot {
             Self::Shim => "shim",
             Self::Enrolled => "enrolled",
             Self::Containers => "containers",
+            Self::Fleet => "fleet",
+            Self::Rescue => "rescue",
         }
     }
 }
@@ -178,6 +187,11 @@ const fn attack(name: &'static str, shows: &'static str) -> Check {
 
 const fn container(name: &'static str, shows: &'static str) -> Check {
     Check { name, judge: Judge::Probe(&[Boot::Containers]), shows }
+}
+
+/// What a host does that is kept up to date.
+const fn fleet(name: &'static str, shows: &'static str) -> Check {
+    Check { name, judge: Judge::Probe(&[Boot::Fleet]), shows }
 }
 
 const fn console(name: &'static str, boot: Boot, shows: &'static str) -> Check {
@@ -340,4 +354,28 @@ pub const ALL: &[Check] = &[
         "host_containers_share",
         "a page of a shared library is the same frame of memory in two containers, and what they write to is not",
     ),
+    fleet(
+        "host_upgrade",
+        "an update comes from the registry with the pack that it adds and no other, is started, and blessed",
+    ),
+    fleet("host_gc_keeps_fallback", "what the fallback needs stays when all goes that nothing needs"),
+    fleet("host_switch", "the host goes to an image of another name, which is started and blessed"),
+    fleet("host_rollback", "the host goes back to what ran before"),
+    fleet(
+        "host_bad_update_falls_back",
+        "an update whose start a unit of the administrator's finds bad is not blessed; the one before runs again, and tells which it was, and why",
+    ),
+    fleet(
+        "host_key_rotation",
+        "boot, policy and packs keys are changed by root of a running host: what both signed runs before and after, what the old ones signed does not",
+    ),
+    fleet(
+        "host_upgrade_power_cut",
+        "a power cut at any write of an update leaves whole UKIs, a good store, and a host that starts",
+    ),
+    Check {
+        name: "host_rescue",
+        judge: Judge::Probe(&[Boot::Rescue]),
+        shows: "a sealed rescue image on another disk mends a host's ESP and store by the commands of docs/sealed-hosts.md",
+    },
 ];

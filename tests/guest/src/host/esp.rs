@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use sealpack_tests::command::{run, stdout};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -54,4 +56,22 @@ fn mtools(program: &str, disk: &Path) -> Command {
     let mut command = Command::new(program);
     command.arg("-i").arg(format!("{}@@{START}", disk.display()));
     command
+}
+
+/// Has the two tables differ, by a cluster that belongs to no file (FAT32: the reserved sectors at 14, a table's at 36).
+///
+/// # Errors
+/// If the disk cannot be changed.
+pub fn damage(disk: &Path) -> Result<()> {
+    let file = File::options().read(true).write(true).open(disk)?;
+    let start = 1 << 20;
+    let number = |at: u64| -> Result<u64> {
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, start + at)?;
+        Ok(u64::from(u32::from_le_bytes(bytes)))
+    };
+    let (reserved, table) = ((number(14)? & 0xffff) * 512, number(36)? * 512);
+    // Half of it is far behind what is used.
+    let entry = table / 2 / 4 * 4;
+    Ok(file.write_all_at(&0x0fff_ffff_u32.to_le_bytes(), start + reserved + entry)?)
 }

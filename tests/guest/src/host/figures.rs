@@ -8,6 +8,7 @@ use crate::kernels::Generation;
 use crate::programs;
 use crate::report::Line;
 use anyhow::{Context, Result, ensure};
+use sealpack_format::boot::Hardening;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -59,6 +60,45 @@ pub fn measure(generation: Generation, runs: usize) -> Result<Figures> {
     let bytes = fs::read(&uki)?;
     let initramfs = sealpack_format::pe::Image::parse(&bytes)?.section(".initrd").map(<[u8]>::len);
     Ok(Figures { sealed, plain, initramfs_bytes: initramfs.context("the UKI has no initramfs")? as u64 })
+}
+
+/// The kinds of starts of containers that are timed, in turns.
+pub const STARTS: [&str; 3] = ["enforced", "the same image, IPE off", "an image without a seal, IPE off"];
+
+/// So long a machine may take for all of them.
+const STARTS_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Boots a host whose root may switch IPE off and on, and has it start `count` containers of each kind; answers with the times by
+/// kind, as [`STARTS`] has them.
+///
+/// # Errors
+/// If something is missing, or the host does not come to the end.
+pub fn container_starts(generation: Generation, count: u32) -> Result<[Vec<Duration>; 3]> {
+    let programs = programs::build_release()?;
+    let work = build::work()?;
+    let workshop = Workshop::new(generation, &programs, work.path())?.context("there is no such kernel")?;
+    let disk = workshop.disk_for_containers_without(&Hardening::ALL.map(Hardening::name))?;
+    let registry = workshop.publish_for_containers()?;
+    let dir = workshop.file("measured");
+    fs::create_dir(&dir)?;
+    let machine = Machine::new(&dir, &disk, &workshop.open_variables()?)?;
+    let task = Task { starts: count, is_bare: true, ..Task::checks(&[]) };
+    let (registry, time) = (Some(registry.host()), Some(STARTS_MAX));
+    let start = Start { task: Some(task), registry, time, ..Start::default() };
+    let ended = machine.run(&start, |_| {})?;
+    ensure!(ended.lines.last() == Some(&Line::Done), "the host did not come to the end:\n{}", ended.log);
+    let of_kind = |kind: &str| -> Result<Vec<Duration>> {
+        let rows = ended.lines.iter().filter_map(|line| match line {
+            Line::Row(row) if row.tried == kind => Some(&row.said),
+            _ => None,
+        });
+        let times: Vec<Duration> =
+            rows.map(|said| Ok(Duration::from_secs_f64(said.parse()?))).collect::<Result<_>>()?;
+        ensure!(times.len() == count as usize, "{} of {count} starts {kind} were timed", times.len());
+        Ok(times)
+    };
+    let [enforced, off, unsealed] = STARTS;
+    Ok([of_kind(enforced)?, of_kind(off)?, of_kind(unsealed)?])
 }
 
 fn boot(workshop: &Workshop, disk: &Path, variables: &Path) -> Result<Booted> {

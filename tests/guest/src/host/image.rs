@@ -79,6 +79,22 @@ pub fn write_for_containers(
     write_over(generation, &[containers::engine()?], &layers, dir)
 }
 
+/// The usual one with the layers of the images `below` between, and more above.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_of(
+    generation: Generation,
+    programs: &Programs,
+    below: &[Image],
+    more: &[Vec<Entry>],
+    dir: &Path,
+) -> Result<Option<Image>> {
+    let mut layers = vec![sealpack(programs)?, probe(programs)?];
+    layers.extend_from_slice(more);
+    write_over(generation, below, &layers, dir)
+}
+
 /// The image of the lower two layers, those of the images `below`, and `layers`.
 fn write_over(
     generation: Generation,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The keys, all made by `sealpack key new`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The firmware's owner's: PK.
     pub platform: Key,
@@ -40,9 +40,18 @@ impl Keys {
         })
     }
 
+    /// Those that follow: others for all that is signed again and again.
+    ///
+    /// # Errors
+    /// If `sealpack` fails.
+    pub fn following(&self, programs: &Programs) -> Result<Self> {
+        let key = |role: &str| Key::for_host(&format!("{role}-next"), programs);
+        Ok(Self { boot: key("boot")?, policy: key("policy")?, packs: key("packs")?, ..self.clone() })
+    }
+
     /// Those that have to be in the firmware's `db`: the kernel takes policies signed by a key that is there only. So it
     /// takes packs before it has the keyring `.dm-verity`.
-    fn db(&self, generation: Generation) -> Vec<&Key> {
+    pub(super) fn db(&self, generation: Generation) -> Vec<&Key> {
         match generation {
             Generation::V6_12 => vec![&self.boot, &self.policy, &self.packs],
             Generation::V7 => vec![&self.boot, &self.policy],

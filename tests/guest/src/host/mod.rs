@@ -12,12 +12,14 @@ pub mod data;
 pub mod demo;
 pub mod esp;
 pub mod figures;
+pub mod fleet;
 pub mod forge;
 pub mod image;
 pub mod keys;
 pub mod machine;
 pub mod page;
 pub mod plain;
+pub mod rescue;
 pub mod run;
 pub mod task;
 pub mod updates;
@@ -28,3 +30,6 @@ use std::path::PathBuf;
 pub fn place() -> PathBuf {
     crate::place().join("host")
 }
+
+/// What systemd-boot says when the firmware does not take a UKI.
+const ACCESS_DENIED: &str = "Access denied";

@@ -116,6 +116,24 @@ fn file(dir: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The unit on the page by which a site says what a good start is.
+///
+/// # Panics
+/// If the page has none.
+pub fn site_check() -> &'static str {
+    let block = blocks().into_iter().find(|block| block.mark == "site-check");
+    block.expect("the page has an example of such a unit").text
+}
+
+/// The commands on the page that mend a damaged host, with /dev/ESP and /dev/DATA for its partitions.
+///
+/// # Panics
+/// If the page has none.
+pub fn rescue() -> String {
+    let block = blocks().into_iter().find(|block| block.mark == "rescue");
+    commands(block.expect("the page says how a host is mended").text)
+}
+
 /// What stands before a block whose commands are run, with a word.
 const MARK: &str = "<!-- test: ";
 

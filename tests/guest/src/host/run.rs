@@ -4,7 +4,7 @@ use super::build::{self, Uki, Workshop};
 use super::checks::{self, Boot, Judge};
 use super::machine::{Machine, Start};
 use super::task::Task;
-use super::{data, esp, forge, updates};
+use super::{ACCESS_DENIED, data, esp, fleet, forge, rescue, updates};
 use crate::emulator::Ended;
 use crate::kernels::Generation;
 use crate::keys::EMPTY_VARIABLES;
@@ -133,6 +133,9 @@ impl<'w> Boots<'w> {
 
     /// Starts the machine of a boot.
     fn start(&self, boot: Boot, names: &[&str], watch: impl FnMut(&Line)) -> Result<Ended> {
+        if boot == Boot::Fleet {
+            return fleet::run(self.workshop, &self.variables, names, watch);
+        }
         let machine = self.machine(boot)?;
         let is_probes =
             |name: &&str| checks::find(name).is_some_and(|check| matches!(check.judge, Judge::Probe(_)));
@@ -146,7 +149,7 @@ impl<'w> Boots<'w> {
                 start.strings = CREDENTIALS.map(|given| format!("io.systemd.credential:{given}")).to_vec();
             }
             // The late one reboots by itself.
-            Boot::Later | Boot::Page | Boot::Late | Boot::Shim | Boot::Full => {}
+            Boot::Later | Boot::Page | Boot::Late | Boot::Shim | Boot::Full | Boot::Fleet => {}
             // The earliest date that the firmware leaves as it is.
             Boot::Bare => start.clock = Some("1998-01-02".to_owned()),
             Boot::WrongRoot | Boot::Enrolled => start.reboots = true,
@@ -155,6 +158,11 @@ impl<'w> Boots<'w> {
             Boot::Appended => {
                 start.strings = vec![format!("io.systemd.stub.kernel-cmdline-extra={APPENDED}")];
                 start.until_shown = Some(REFUSED.to_owned());
+            }
+            Boot::Rescue => {
+                let damaged = self.workshop.file("damaged-disk");
+                rescue::damage(&self.usual()?.disk, &damaged)?;
+                start.damaged_disk = Some(damaged);
             }
             Boot::WholePage => start.until_shown = Some(LOGIN.to_owned()),
             Boot::Containers => {
@@ -196,6 +204,9 @@ impl<'w> Boots<'w> {
         if boot == Boot::Containers {
             return Machine::new(&dir, &self.workshop.disk_for_containers()?, &self.variables);
         }
+        if boot == Boot::Rescue {
+            return Machine::new(&dir, &rescue::disk(self.workshop)?, &self.variables);
+        }
         if boot == Boot::Enrolled {
             let keys = self.workshop.auth_files()?;
             let disk = self.workshop.disk_with("with-keys", &[&self.usual()?.uki], Some(&keys))?;
@@ -216,7 +227,13 @@ impl<'w> Boots<'w> {
         match boot {
             Boot::Sealed => self.add_unsigned_files(disk),
             Boot::Later | Boot::Appended | Boot::TwoData => Ok(()),
-            Boot::Page | Boot::WholePage | Boot::Shim | Boot::Enrolled | Boot::Containers => Ok(()),
+            Boot::Page
+            | Boot::WholePage
+            | Boot::Shim
+            | Boot::Enrolled
+            | Boot::Containers
+            | Boot::Fleet
+            | Boot::Rescue => Ok(()),
             Boot::Bare => {
                 let off = Hardening::ALL.map(Hardening::name);
                 self.put_only(disk, &Uki { name: Some("bare"), off: &off, ..Uki::default() })
@@ -316,9 +333,6 @@ const REFUSALS: &[(&str, &str, &str)] = &[
 
 /// The data partition is waited for 20 s: the deadline is over within that time, whenever that begins.
 const DEADLINE: &str = "19";
-
-/// What systemd-boot says when the firmware does not take a UKI.
-const ACCESS_DENIED: &str = "Access denied";
 
 /// What a host of the page asks for in the end; its name is that of the page's setup.
 const LOGIN: &str = "sealed login:";

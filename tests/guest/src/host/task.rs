@@ -20,10 +20,14 @@ const DISK_BYTES: usize = 64 * 1024;
 pub struct Task {
     /// The names of the checks, in their order.
     pub checks: Vec<String>,
+    /// Whether the machine starts again when all is done, and is not turned off.
+    pub reboots: bool,
     /// Whether every hardening is off, and attacks have to succeed.
     pub is_bare: bool,
     /// Whether to tell figures, before them.
     pub figures: bool,
+    /// How many starts of containers to time, of each kind.
+    pub starts: u32,
     /// Whether to show what root tries, for the demo, after them.
     pub demo: bool,
 }
@@ -33,8 +37,10 @@ impl Task {
     pub fn checks(names: &[&str]) -> Self {
         Self {
             checks: names.iter().map(|&name| name.to_owned()).collect(),
+            reboots: false,
             is_bare: false,
             figures: false,
+            starts: 0,
             demo: false,
         }
     }

@@ -32,6 +32,20 @@ fn gc_keeps_what_ukis_start_though_its_name_means_another_image_now() -> Result<
 }
 
 #[test]
+fn an_image_that_somebody_has_removed_is_brought_again_though_its_uki_is_there() -> Result<()> {
+    let fleet = Fleet::new()?;
+    fleet.publish(2)?;
+    let first = fleet.expect(&["host", "upgrade"])?;
+    let manifest = first["manifest"].as_str().unwrap_or_default();
+    let name = fleet.name().trim_end_matches(":latest").to_owned();
+    fleet.expect(&["rm", &fleet.name(), &format!("{name}@{manifest}")])?;
+    fleet.expect(&["gc", "--keep-previous", "0"])?;
+    let again = fleet.expect(&["host", "upgrade", &fleet.name()])?;
+    ensure!(again["state"] == "next" && again["added"]["packs"] == 1, "{again:#}");
+    fleet.expect(&["fsck"]).map(drop)
+}
+
+#[test]
 fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<()> {
     let Some(analyze) = find("systemd-analyze") else {
         skip("systemd-analyze is not installed");

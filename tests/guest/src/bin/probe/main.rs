@@ -6,6 +6,7 @@
 mod checks;
 mod demo;
 mod figures;
+mod starts;
 
 use anyhow::{Context, Result, bail};
 use sealpack_guest::attempt;
@@ -22,22 +23,30 @@ fn main() -> ExitCode {
     match arguments.get(1).map(String::as_str) {
         Some("check") => run_check(arguments.get(2).map_or("", String::as_str)),
         _ => {
-            if let Err(error) = serve() {
+            let next = serve().unwrap_or_else(|error| {
                 println!("the checks cannot run: {error:#}");
-            }
-            turn_off()
+                Next::PowerOff
+            });
+            turn(next)
         }
     }
 }
 
-fn serve() -> Result<()> {
+/// What the machine does when all is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    PowerOff,
+    /// It starts again.
+    Reboot,
+}
+
+fn serve() -> Result<Next> {
     let task = Task::read(Path::new(DEVICE))?;
     let mut report = File::options().write(true).open("/dev/ttyS1").context("cannot open /dev/ttyS1")?;
+    let row =
+        |name: &str, said: String| Line::Row(Row { tried: name.to_owned(), said, explained: String::new() });
     if task.figures {
         // At once: what is measured is when this is here.
-        let row = |name: &str, said: String| {
-            Line::Row(Row { tried: name.to_owned(), said, explained: String::new() })
-        };
         writeln!(report, "{}", row(REACHED, String::new()))?;
         for (name, value) in figures::all()? {
             writeln!(report, "{}", row(name, value.to_string()))?;
@@ -51,6 +60,11 @@ fn serve() -> Result<()> {
         println!("--- {name}: {outcome:?}");
         writeln!(report, "{}", Line::End(name.clone(), outcome))?;
     }
+    if task.starts > 0 {
+        starts::time(task.starts, |kind, time| {
+            Ok(writeln!(report, "{}", row(kind, time.as_secs_f64().to_string()))?)
+        })?;
+    }
     if task.demo {
         for row in demo::rows()? {
             writeln!(report, "{}", Line::Row(row))?;
@@ -58,11 +72,15 @@ fn serve() -> Result<()> {
     }
     writeln!(report, "{}", Line::Done)?;
     report.flush()?;
-    Ok(())
+    Ok(if task.reboots { Next::Reboot } else { Next::PowerOff })
 }
 
-fn turn_off() -> ExitCode {
-    match Command::new("systemctl").arg("poweroff").status() {
+fn turn(next: Next) -> ExitCode {
+    let verb = match next {
+        Next::PowerOff => "poweroff",
+        Next::Reboot => "reboot",
+    };
+    match Command::new("systemctl").arg(verb).status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }

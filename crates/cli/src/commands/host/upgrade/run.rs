@@ -25,6 +25,10 @@ use crate::error::{CommandError, CommandResult};
 use crate::progress;
 use crate::show::upgrade::{Done, Image, shown};
 
+/// What is left of a command that somebody has ended.
+const STAYS: &str = "what was fetched is kept, and what was started before is started still; the same command goes on \
+                     from there";
+
 /// What somebody wants of an upgrade.
 pub(super) struct Order<'a> {
     /// Where the image is, if that is not where the one that runs came from.
@@ -76,9 +80,7 @@ impl<'a> Desk<'a> {
 
     /// Brings an image with its UKI, and has it start next, or wait.
     pub(super) fn bring(&self, order: Order<'_>) -> CommandResult {
-        self.context.output.when_interrupted(
-            "what was fetched is kept, and what was started before is started still; the same command goes on from there",
-        );
+        self.context.output.when_interrupted(STAYS);
         self.place.check_clock(&self.host, &self.store)?;
         let source = order.source.map_or_else(|| self.usual_source(), Ok)?;
         let environment = Environment::of_process(std::env::var_os);
@@ -97,7 +99,9 @@ impl<'a> Desk<'a> {
         let plan = to(&self.boots, &self.facts, &chosen, order.again)?;
         let image =
             Image { name: target.name.clone(), manifest: looked.manifest().digest, epoch: target.epoch };
-        if plan.state != State::ToDo {
+        // One whose image somebody has removed is brought again.
+        let is_here = RunningImage::record(&self.store, &target.image)?.is_some();
+        if plan.state != State::ToDo && is_here {
             return self.show(&image, &chosen, &plan, None, None);
         }
         self.check_room(&looked, &plan, &chosen, order.download_only)?;

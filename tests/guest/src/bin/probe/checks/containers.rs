@@ -84,7 +84,7 @@ pub(super) fn alone(_: &Task) -> Result<()> {
 }
 
 /// That the snapshotter has said so of an image.
-fn mounted_enforced(image: &str) -> Result<()> {
+pub(crate) fn mounted_enforced(image: &str) -> Result<()> {
     let log = stdout("journalctl", &["--unit=sealpack-snapshotter", "--output=cat"])?;
     let line = log.lines().find(|line| line.contains(&format!(" image={image} mounted=")));
     ensure!(
@@ -266,12 +266,12 @@ fn denied_by_kernel(program: &str) -> Result<()> {
 }
 
 /// The sealed image's name, once containerd has it.
-fn sealed() -> Result<String> {
+pub(crate) fn sealed() -> Result<String> {
     pulled(SEALED)
 }
 
 /// An image's name, once containerd has it.
-fn pulled(name: &str) -> Result<String> {
+pub(crate) fn pulled(name: &str) -> Result<String> {
     let image = format!("{REGISTRY}/{name}");
     stdout("ctr", &["images", "pull", "--plain-http", "--snapshotter", "sealpack", &image])?;
     Ok(image)
@@ -325,7 +325,12 @@ impl Drop for Unmounted {
 }
 
 /// The arguments with which `ctr` runs a container.
-fn arguments<'a>(options: &[&'a str], image: &'a str, name: &'a str, command: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn arguments<'a>(
+    options: &[&'a str],
+    image: &'a str,
+    name: &'a str,
+    command: &[&'a str],
+) -> Vec<&'a str> {
     let start = ["run", "--snapshotter", "sealpack", "--runc-binary", "/usr/bin/crun"];
     [&start, options, &[image, name], command].concat()
 }

@@ -4,8 +4,10 @@ mod attacks;
 mod boots;
 pub(crate) mod containers;
 mod fallback;
+mod fleet;
 mod keeping;
 mod modules;
+mod rescue;
 mod status;
 mod updates;
 
@@ -39,12 +41,26 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "host_containers_bind" => containers::bind,
         "host_containers_share" => containers::share,
         "host_falls_back" => fallback::falls_back,
+        "fleet_takes_new_keys" => fleet::takes_new_keys,
+        "fleet_upgrades" => fleet::upgrades,
+        "host_upgrade" => fleet::upgraded,
+        "host_gc_keeps_fallback" => fleet::keeps_fallback,
+        "fleet_switches" => fleet::switches,
+        "host_switch" => fleet::switched,
+        "fleet_rolls_back" => fleet::rolls_back,
+        "host_rollback" => fleet::rolled_back,
+        "fleet_drops_old_keys" => fleet::drops_old_keys,
+        "fleet_takes_a_bad_version" => fleet::takes_a_bad_version,
+        "host_bad_update_falls_back" => fleet::falls_back,
+        "host_key_rotation" => fleet::keys_rotated,
+        "fleet_survives_power_cut" => fleet::survives_power_cut,
+        "host_rescue" => rescue::mends,
         _ => return attacks::find(name),
     })
 }
 
 /// What a program prints, which has to succeed.
-fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("cannot start {program}"))?;
     ensure!(output.status.success(), "{program} {arguments:?}: {output:?}");
@@ -52,6 +68,6 @@ fn stdout(program: &str, arguments: &[&str]) -> Result<String> {
 }
 
 /// A file's text, without blanks around it.
-fn read(path: &str) -> Result<String> {
+pub(crate) fn read(path: &str) -> Result<String> {
     Ok(fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?.trim().to_owned())
 }
