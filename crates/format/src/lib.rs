@@ -22,5 +22,6 @@ pub mod tar;
 pub mod tree;
 pub mod verity;
 pub mod walk;
+pub mod zeros;
 
 pub use digest::{Algorithm, BlobDigest, DiffId, ObjectId, RootHash};

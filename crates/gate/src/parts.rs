@@ -12,7 +12,7 @@ use sealpack_oci::manifest::{Config, Document, Index, Manifest};
 use sealpack_oci::media_type::MediaKind;
 use sealpack_oci::merge::XattrRule;
 use sealpack_oci::platform::{Platform, StatedPlatform};
-use sealpack_oci::pull::image_id;
+use sealpack_oci::pull::{image_id, image_rule};
 use sealpack_store::{Error as StoreError, ImageRecord, Misfit, ProblemKind, Store};
 
 /// What of an image contradicts the rest of it; nothing of parts that are missing or damaged, which is another problem.
@@ -28,25 +28,57 @@ pub fn misfits(store: &Store, record: &ImageRecord) -> Vec<Misfit> {
 
 /// What the layers of images make, each list of layers merged once.
 #[derive(Default)]
-pub struct MadeAgain(Mutex<HashMap<Vec<DiffId>, Option<ObjectId>>>);
+pub struct MadeAgain {
+    made: Mutex<HashMap<Vec<DiffId>, Option<ObjectId>>>,
+    /// The hashes of the layers' records.
+    records: Mutex<HashMap<DiffId, [u8; 32]>>,
+}
 
 impl MadeAgain {
     /// As [`misfits`]; and whether the metadata image is the one that the layers make, which takes a merge of their records.
+    ///
+    /// That an image came of a merge is remembered of the bytes of the records, which are hashed each time. A record that has
+    /// become another is another one, and merged, also where its own checksum is right.
     #[must_use]
     pub fn misfits(&self, store: &Store, record: &ImageRecord) -> Vec<Misfit> {
         let mut misfits = Misfits(misfits(store, record));
-        let made = self.image_of(store, record.layers.iter().map(|layer| layer.diff_id).collect());
-        if let Some(made) = made.filter(|made| *made != record.metadata_image) {
-            let image = record.metadata_image;
-            misfits.record(format!("it has metadata image {image}, and its layers make {made}"));
+        let layers: Vec<_> = record.layers.iter().map(|layer| layer.diff_id).collect();
+        let image = record.metadata_image;
+        // Hashed before they are read.
+        let fact = self
+            .records_of(store, &layers)
+            .map(|records| store.records_make(&records, &image_rule(XattrRule::default()), &image));
+        if fact.is_some_and(|fact| store.remembers(&fact)) {
+            return misfits.0;
+        }
+        match (self.image_of(store, layers), fact) {
+            (Some(made), Some(fact)) if made == image => store.remember(&fact),
+            (Some(made), _) if made != image => {
+                misfits.record(format!("it has metadata image {image}, and its layers make {made}"));
+            }
+            _ => {}
         }
         misfits.0
+    }
+
+    /// The hashes of the layers' records, where all of them can be read.
+    fn records_of(&self, store: &Store, layers: &[DiffId]) -> Option<Vec<[u8; 32]>> {
+        let known = || self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = |layer: &DiffId| {
+            if let Some(hash) = known().get(layer) {
+                return Some(*hash);
+            }
+            let hash = store.layer_record_hash(layer).ok()??;
+            known().insert(*layer, hash);
+            Some(hash)
+        };
+        layers.iter().map(hash).collect()
     }
 
     /// `None` of layers that cannot be merged: these are missing or damaged themselves.
     fn image_of(&self, store: &Store, layers: Vec<DiffId>) -> Option<ObjectId> {
         // Each change is one insertion; a panic elsewhere leaves the map whole.
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = known().get(&layers) {
             return *made;
         }

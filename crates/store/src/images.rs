@@ -173,6 +173,14 @@ impl Store {
         about.fact("layers make")
     }
 
+    /// The fact that layers whose records have those [hashes](Self::layer_record_hash), the lowest first, make metadata image
+    /// `id` by that `rule`: a text that says all that it depends on besides. It is about bytes alone, and holds for ever.
+    #[must_use]
+    pub fn records_make(&self, records: &[[u8; 32]], rule: &str, id: &ObjectId) -> Fact {
+        let about = About::new().and(rule.as_bytes()).and(id.as_bytes());
+        records.iter().fold(about, |about, record| about.and(record)).fact("records make")
+    }
+
     /// Whether the store has metadata image `id`, undamaged; as [`check_object`](Self::check_object).
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The records of layers. `docs/formats/layer.md` describes what is in them.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sealpack_format::digest::{DiffId, ObjectId};
 use sealpack_format::layer::{LayerEntry, LayerError, LayerItem, LayerKind, LayerReader};
 use sealpack_format::tree::Content;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::facts::About;
@@ -116,6 +117,22 @@ impl Store {
             (false, false) => Held::Undamaged,
             (false, true) => Held::Guarded,
         })
+    }
+
+    /// The SHA-256 of the record of layer `diff_id`, of all its bytes, whatever they are; `None` if the store has none.
+    ///
+    /// # Errors
+    /// Failures of the system.
+    pub fn layer_record_hash(&self, diff_id: &DiffId) -> Result<Option<[u8; 32]>> {
+        let Some(mut file) = self.root.read(layer_path(diff_id))? else { return Ok(None) };
+        let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 * 1024]);
+        loop {
+            let read = file.read(&mut buffer).map_err(|e| Error::io("read", self.layer_path(diff_id), e))?;
+            if read == 0 {
+                return Ok(Some(hash.finalize().into()));
+            }
+            hash.update(&buffer[..read]);
+        }
     }
 
     /// What a fact about layer `diff_id` rests on: its record.

@@ -192,6 +192,36 @@ fn fsck_finds_the_metadata_image_of_another_image() -> Result<()> {
     none_say(&market)
 }
 
+/// What is remembered of a merge is of the bytes of the layers' records, not of the layers that they are named for.
+#[test]
+fn fsck_finds_the_record_of_another_layer_after_it_has_seen_the_right_one() -> Result<()> {
+    let market = pulled()?;
+    let facts = market.node.store().join("facts");
+    let seen = fs::read(&facts)?;
+    none_say(&market)?;
+    ensure!(fs::read(&facts)? == seen && !seen.is_empty(), "the same is remembered again, or nothing is");
+    let top = |name: &str| -> Result<PathBuf> {
+        let record = record_of(&market, name)?;
+        let diff_id = record["layers"][1]["diff_id"].as_str().context("no second layer")?.replace(':', "/");
+        Ok(market.node.store().join("layers").join(diff_id))
+    };
+    let (path, other) = (top("some%2Fapp")?, fs::read(top("other")?)?);
+    let right = fs::read(&path)?;
+    ensure!(right != other);
+    let put = |bytes: &[u8]| {
+        fs::remove_file(&path)?;
+        fs::write(&path, bytes)
+    };
+    // A whole one, its checksum right.
+    put(&other)?;
+    for _ in 0..2 {
+        all_say(&market, &["fsck"], &["wrong_record", "its layers make"])?;
+    }
+    ensure!(fs::read(&facts)? == seen, "what is wrong is remembered");
+    put(&right)?;
+    none_say(&market)
+}
+
 #[test]
 fn a_seal_that_was_swapped_or_taken_away_is_bad() -> Result<()> {
     let market = pulled()?;

@@ -5,12 +5,17 @@ use super::figures::Figure;
 use super::goal::Goal;
 use super::setting::Setting;
 use super::table::Table;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sealpack_tests::command::{find, run as run_command};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 const OURS: &str = "sealpack --version";
 const TRUE: &str = "true";
+
+/// How large the program may be.
+const MIB_AT_MOST: f64 = 12.0;
 
 pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
     let (place, runs) = (setting.directory("start")?, setting.runs(101));
@@ -30,10 +35,8 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
     let mut goals = vec![Goal::ratio(&rows, (OURS, TRUE), Figure::Wall, 2.5)?];
     let mut notes = Vec::new();
     if let Some(strip) = find("strip") {
-        let stripped = place.path().join("stripped");
-        run_command(Command::new(strip).arg("-o").arg(&stripped).arg(&setting.sealpack))?;
-        let mib = std::fs::metadata(stripped)?.len() as f64 / f64::from(1 << 20);
-        goals.push(Goal::bound("the program, stripped", vec![mib], 12.0, "MiB"));
+        let mib = stripped_mib(strip.as_ref(), &setting.sealpack, place.path())?;
+        goals.push(Goal::bound("the program, stripped", vec![mib], MIB_AT_MOST, "MiB"));
     } else {
         notes.push("strip is not installed: the size of the program was not measured.".to_owned());
     }
@@ -47,4 +50,12 @@ pub(crate) fn run(setting: &Setting) -> Result<Vec<Table>> {
         notes,
         ..Table::default()
     }])
+}
+
+/// How many MiB the program has without what only debuggers read, found with `strip` in `place`.
+fn stripped_mib(strip: &OsStr, program: &Path, place: &Path) -> Result<f64> {
+    let stripped = place.join("stripped");
+    run_command(Command::new(strip).arg("-o").arg(&stripped).arg(program))?;
+    let bytes = std::fs::metadata(&stripped).context("strip has written nothing")?.len();
+    Ok(bytes as f64 / f64::from(1 << 20))
 }

@@ -30,6 +30,20 @@ pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     data
 }
 
+/// The bytes of the [data](encode) of a directory whose names have those lengths, in their order.
+pub(super) fn size_bytes(lengths: impl Iterator<Item = usize>) -> usize {
+    let (mut full, mut last) = (0_usize, 0_usize);
+    for length in lengths {
+        let entry = ENTRY_BYTES.saturating_add(length);
+        if last.saturating_add(entry) > BLOCK_BYTES {
+            full = full.saturating_add(BLOCK_BYTES);
+            last = 0;
+        }
+        last = last.saturating_add(entry);
+    }
+    full.saturating_add(last)
+}
+
 /// How many of the entries fit into a block; at least one, as no name is longer than 255 bytes.
 fn fitting(entries: &[Entry]) -> usize {
     let mut bytes = 0_usize;
@@ -112,9 +126,10 @@ mod tests {
 
     #[test]
     fn directories_survive_their_bytes() {
-        for count in [0, 1, 54, 55, 56, 300] {
+        for count in [0, 1, 54, 55, 56, 109, 110, 111, 300] {
             let entries = entries(count);
             let data = encode(&entries);
+            assert_eq!(size_bytes(entries.iter().map(|entry| entry.name.len())), data.len());
             assert_eq!(decode_all(&data), Some(entries), "{count} entries");
         }
         assert_eq!(encode(&entries(54)).len(), 27 + 54 * 74);

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::BLOCK_BYTES;
 use crate::digest::Algorithm;
+use crate::zeros::ZEROS;
 
 /// The hash of one block: 32 bytes, or 64 with SHA-512.
 type BlockDigest = [u8; 64];
@@ -30,13 +31,13 @@ pub(crate) const ZERO_LEAF: [u8; 32] = [
     0x58, 0x05, 0xff, 0x7c, 0xb4, 0x7c, 0x7a, 0x85, 0xda, 0xbd, 0x8b, 0x48, 0x89, 0x2c, 0xa7,
 ];
 
-/// As many blocks of zeros as are hashed at once.
-static ZERO_BLOCKS: [u8; BLOCK_BYTES * BATCH_BLOCKS] = [0; BLOCK_BYTES * BATCH_BLOCKS];
+// No batch is longer than the zeros that it is compared with.
+const _: () = assert!(BLOCK_BYTES * BATCH_BLOCKS <= ZEROS.len());
 
 /// Hashes at most [`BATCH_BLOCKS`] blocks as [`LeafHash`] says, zeros without computing anything:
 /// a few bytes can stand for a terabyte of holes, which must not cost the time of one.
 pub(super) fn hash_batch(hash: LeafHash, blocks: &[u8], digests: &mut [[u8; 32]]) {
-    if ZERO_BLOCKS.get(..blocks.len()) == Some(blocks) {
+    if ZEROS.get(..blocks.len()) == Some(blocks) {
         digests.fill(ZERO_LEAF);
     } else {
         hash(blocks, digests);

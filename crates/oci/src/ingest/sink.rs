@@ -4,6 +4,7 @@ use std::io::Write;
 
 use sealpack_format::limits::INLINE_MAX_BYTES;
 use sealpack_format::tree::Content;
+use sealpack_format::zeros::ZEROS;
 use sealpack_kernel::fsverity::hasher;
 use sealpack_store::{ObjectForm, PackFile, Staging};
 
@@ -17,8 +18,6 @@ const GATHERED_MAX_BYTES: u64 = 1024 * 1024;
 
 /// What an object takes of memory until the layer is in the store: its name, in a table of the staging's or of the pack.
 const OBJECT_MEMORY_BYTES: u64 = 192;
-
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Takes contents, in the order of the tar.
 pub(super) enum Sink<'a> {

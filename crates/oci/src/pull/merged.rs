@@ -12,10 +12,15 @@ use crate::merge::{Merger, XattrRule};
 /// digest: stores remember what came of the rules.
 const RULES: u32 = 1;
 
-/// All that the metadata image of some layers depends on besides them, as a text. What it may take is part of it: another
-/// limit may refuse the image.
+/// All that the metadata image of some layers depends on besides their records, as a text.
+#[must_use]
+pub fn image_rule(xattrs: XattrRule) -> String {
+    format!("rules {RULES}, {xattrs:?}")
+}
+
+/// [`image_rule`], and what the image may take: another limit may refuse it.
 pub(super) fn rule(xattrs: XattrRule, limits: Limits) -> String {
-    format!("rules {RULES}, {xattrs:?}, {limits:?}")
+    format!("{}, {limits:?}", image_rule(xattrs))
 }
 
 /// The image's tree, from the records of its layers, and how much memory it is counted for.

@@ -26,6 +26,7 @@ use sealpack_store::{
 pub use check::{Check, Objection, Rebuilt, Request, Word};
 pub use composefs::image_id;
 pub use error::PullError;
+pub use merged::image_rule;
 pub use observer::{Event, Observer};
 
 use crate::budget::{Budget, Limits};

@@ -75,6 +75,14 @@ struct Follow<'a> {
     needed_by: BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
+/// What is wrong with a layer.
+struct Looked {
+    /// How it and its pack contradict each other.
+    contradiction: Option<String>,
+    /// The objects that it has in files, and which are missing or damaged.
+    lacking: BTreeSet<ObjectId>,
+}
+
 impl Follow<'_> {
     fn add(&mut self, kind: ProblemKind, path: PathBuf, what: String, images: BTreeSet<String>) {
         let images = images.into_iter().collect();
@@ -93,16 +101,22 @@ impl Follow<'_> {
 
     fn layers(&mut self, observer: &dyn Observer) -> Result<u64> {
         let layers = self.inventory.layers.clone();
-        for diff_id in &layers {
-            let names = self.names_of(|record| record.layers.iter().any(|layer| layer.diff_id == *diff_id));
+        let this = &*self;
+        let looked = for_each(self.threads, &layers, Vec::new, |looked: &mut Vec<_>, diff_id| {
             let mut objects = Vec::new();
-            let read = self.store.for_each_object_of_layer(diff_id, |id, _| {
+            let read = this.store.for_each_object_of_layer(diff_id, |id, _| {
                 objects.push(id);
                 Ok(())
             });
-            let path = self.store.layer_path(diff_id);
-            match read {
-                Ok(_) => self.layer(diff_id, objects, names),
+            looked.push((*diff_id, read.map(|_| this.look_at_layer(diff_id, objects))));
+            observer.event(&Event::Advanced { items: 1, bytes: 0 });
+            Ok(())
+        })?;
+        for (diff_id, result) in looked.into_iter().flatten() {
+            let names = self.names_of(|record| record.layers.iter().any(|layer| layer.diff_id == diff_id));
+            let path = self.store.layer_path(&diff_id);
+            match result {
+                Ok(layer) => self.layer(&diff_id, layer, names),
                 Err(Error::LayerDamaged { source, .. }) => {
                     self.add(ProblemKind::DamagedLayer, path, source.to_string(), names);
                 }
@@ -111,23 +125,32 @@ impl Follow<'_> {
                 }
                 Err(error) => return Err(error),
             }
-            observer.event(&Event::Advanced { items: 1, bytes: 0 });
         }
         Ok(layers.len() as u64)
     }
 
-    /// A layer with those objects, in the order of its record.
-    fn layer(&mut self, diff_id: &DiffId, objects: Vec<ObjectId>, names: BTreeSet<String>) {
+    /// What is wrong with a layer with those objects, in the order of its record.
+    fn look_at_layer(&self, diff_id: &DiffId, objects: Vec<ObjectId>) -> Looked {
         let contradiction = self.packs.contradiction(diff_id, &objects);
         let in_pack = contradiction.is_none() && self.packs.objects_of(diff_id).is_some();
+        let lacking = match in_pack {
+            true => BTreeSet::new(),
+            false => objects.into_iter().filter(|id| !self.has(id)).collect(),
+        };
+        Looked { contradiction, lacking }
+    }
+
+    fn layer(
+        &mut self,
+        diff_id: &DiffId,
+        Looked { contradiction, lacking }: Looked,
+        names: BTreeSet<String>,
+    ) {
         if let Some(what) = contradiction {
             let path = self.store.pack_record_path(diff_id);
             self.add(ProblemKind::DamagedPackRecord, path, what, names.clone());
         }
-        if !in_pack {
-            let lacking = objects.into_iter().filter(|id| !self.has(id)).collect();
-            self.lacking(ProblemKind::IncompleteLayer, self.store.layer_path(diff_id), lacking, names);
-        }
+        self.lacking(ProblemKind::IncompleteLayer, self.store.layer_path(diff_id), lacking, names);
     }
 
     fn images(&mut self, objects_of: ObjectsOfImage<'_>, observer: &dyn Observer) -> Result<u64> {

@@ -8,12 +8,13 @@ use super::{PackError, PackObject, PackReader, pieces};
 use crate::digest::Algorithm;
 use crate::erofs::inode::NULL_ADDRESS;
 use crate::verity::{FsVerityHasher, LeafHash};
+use crate::zeros::ZEROS;
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: u64 = BLOCK_STEP * CHUNK_BLOCKS;
 
-/// Bytes of a hole's piece.
-static ZEROS: [u8; 65_536] = [0; 65_536];
+// A chunk is a hole as a whole.
+const _: () = assert!(CHUNK_BYTES == 64 * 1024 && ZEROS.len() == 64 * 1024);
 
 impl<R: Read + Seek> PackReader<R> {
     /// Writes the content of an object to `out`, hashing it with `hash` on the way.

@@ -235,9 +235,12 @@ impl<W: PackOutput, F: Fn() -> io::Result<S> + Clone, S: Read + Write + Seek> Pa
         let Self { mut blocks, inodes, objects, slots, object_bytes, hash, .. } = self;
         let files = u32::try_from(slots.len()).unwrap_or(u32::MAX);
         let slot = |ordinal: u32| slots.get(to_usize(ordinal.into())).copied().unwrap_or(0);
-        let objects = objects.into_iter().map(|(digest, ordinal)| (digest, slot(ordinal)));
-        let directories = Directories::lay_out(objects, blocks.address()?, files);
-        blocks.append_all(hash, &directories.data)?;
+        let placed = objects.iter().map(|(digest, ordinal)| (*digest, slot(*ordinal)));
+        let first_block = blocks.address()?;
+        let directories =
+            Directories::lay_out(placed, first_block, files, |data| blocks.append_all(hash, data))?;
+        // They may be a million.
+        drop((objects, slots));
         let meta_block = blocks.address()?.saturating_sub(1);
         blocks.append_all(hash, &directories.inodes)?;
         let inode_count = u64::from(files).saturating_add(directories.count.into());
