@@ -173,7 +173,11 @@ impl Layout {
         let layers = other.layers(tag)?;
         for layer in &layers {
             let (from, to) = (other.blob_path(&layer.digest), self.blob_path(&layer.digest));
-            std::fs::hard_link(&from, &to).with_context(|| format!("cannot link {}", from.display()))?;
+            match std::fs::hard_link(&from, &to) {
+                // Of an image with the same layer.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => other.with_context(|| format!("cannot link {}", from.display()))?,
+            }
         }
         Ok(layers)
     }

@@ -55,6 +55,8 @@ pub(crate) struct Bases {
     known: Mutex<HashMap<ChainId, Known>>,
     observer: OnceLock<Observer>,
     metrics: Arc<Metrics>,
+    /// What an image may take whose layers came in one by one, each within these limits.
+    pub(crate) limits: Limits,
 }
 
 /// A mount of the right image.
@@ -89,6 +91,7 @@ impl Bases {
             known,
             observer: OnceLock::new(),
             metrics,
+            limits: Limits::USUAL,
         })
     }
 
@@ -128,7 +131,7 @@ impl Bases {
             return Ok(known.path);
         }
         let _lock = store.lock(LockKind::Shared, WAIT)?;
-        let record = image(store, index, chain)?;
+        let record = self.image(store, index, chain)?;
         let path = self.path_of(chain, &record);
         self.make(store, &record, &path)?;
         let known = Known { path: path.clone(), is_sealed: record.statement.is_some() };
@@ -141,7 +144,7 @@ impl Bases {
         let one = self.one(chain);
         let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = store.lock(LockKind::Shared, WAIT)?;
-        image(store, index, chain).map(drop)
+        self.image(store, index, chain).map(drop)
     }
 
     /// What whoever makes something of a chain holds.
@@ -171,6 +174,25 @@ impl Bases {
             observer(&Based { image, path, assurance: achieved.assurance });
         }
         Ok(())
+    }
+
+    /// The image that a chain's layers make: one of the store's with a name, for its seal, or else one of their own.
+    fn image(&self, store: &Store, index: &Index, id: &ChainId) -> Result<ImageRecord, Error> {
+        let chain = held(store, id)?;
+        if let Some(named) = index.image(store, &chain.layers)? {
+            return Ok(named);
+        }
+        let made = match chain.metadata_image {
+            Some(made) if store.metadata_image_path(&made.0).exists() => made,
+            _ => {
+                let staging = store.stage()?;
+                let made = merge_layers(&staging, &chain.layers, self.limits).map_err(Box::new)?;
+                staging.commit()?;
+                store.hold_chain(&chain.clone().with_metadata_image(made.0, made.1))?;
+                made
+            }
+        };
+        Ok(chain.with_metadata_image(made.0, made.1).as_image(id, made.0))
     }
 
     fn known(&self, chain: &ChainId) -> Option<Known> {
@@ -228,23 +250,4 @@ fn is_mounted(path: &Path, image: &ObjectId) -> Result<bool, Error> {
     // The last one is the one that is seen.
     let last = mounted.iter().rev().find(|mounted| mounted.target == path);
     Ok(last.is_some_and(|mounted| mounted.image == *image))
-}
-
-/// The image that a chain's layers make: one of the store's with a name, for its seal, or else one of their own.
-fn image(store: &Store, index: &Index, id: &ChainId) -> Result<ImageRecord, Error> {
-    let chain = held(store, id)?;
-    if let Some(named) = index.image(store, &chain.layers)? {
-        return Ok(named);
-    }
-    let made = match chain.metadata_image {
-        Some(made) if store.metadata_image_path(&made.0).exists() => made,
-        _ => {
-            let staging = store.stage()?;
-            let made = merge_layers(&staging, &chain.layers, Limits::NONE).map_err(Box::new)?;
-            staging.commit()?;
-            store.hold_chain(&chain.clone().with_metadata_image(made.0, made.1))?;
-            made
-        }
-    };
-    Ok(chain.with_metadata_image(made.0, made.1).as_image(id, made.0))
 }

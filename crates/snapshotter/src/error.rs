@@ -199,12 +199,28 @@ pub enum Error {
         /// Why not.
         source: Box<sealpack_gate::Error>,
     },
+    /// Too many wait for registries already.
+    #[error(
+        "image {image} needs a seal, and too many wait for what {registry} and others say already; try again"
+    )]
+    Busy {
+        /// Its name.
+        image: String,
+        /// The registry that it would have to be asked of.
+        registry: String,
+    },
     /// Every image needs a seal, and nobody said which image this is.
     #[error(
         "every image needs a seal here, the store has no sealed one of these layers, and the client does not say \
          which image they are of"
     )]
     Nameless,
+    /// A container of an image that must have a seal, and is not what containerd calls so.
+    #[error(
+        "image {0} must be sealed, and the container has other layers than what containerd calls {0} now, or what that is \
+         cannot be read; pull the image, and make the container anew"
+    )]
+    OtherImage(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] sealpack_store::Error),
@@ -220,8 +236,9 @@ impl Error {
     pub(crate) fn refusal(&self) -> Option<&'static str> {
         match self {
             Self::Refused { .. } => Some("rules"),
-            Self::Rules { .. } => Some("seal_unavailable"),
+            Self::Rules { .. } | Self::Busy { .. } => Some("seal_unavailable"),
             Self::Nameless => Some("nameless"),
+            Self::OtherImage(_) => Some("other_image"),
             Self::MediaType(_) => Some("media_type"),
             Self::Layer { .. } if self.code() == Code::FailedPrecondition => Some("layer"),
             Self::Merge(_) => Some("layers"),
@@ -243,8 +260,10 @@ impl Error {
                 Code::InvalidArgument
             }
             Self::NotOurs | Self::OnDirectory(_) => Code::Unimplemented,
-            Self::MediaType(_) | Self::Refused { .. } | Self::Nameless => Code::FailedPrecondition,
-            Self::Rules { .. } => Code::Unavailable,
+            Self::MediaType(_) | Self::Refused { .. } | Self::Nameless | Self::OtherImage(_) => {
+                Code::FailedPrecondition
+            }
+            Self::Rules { .. } | Self::Busy { .. } => Code::Unavailable,
             Self::ChainLost(_) => Code::DataLoss,
             Self::Layer { source, .. } => of_layer(source),
             Self::Merge(_) | Self::OtherLayer { .. } => Code::FailedPrecondition,

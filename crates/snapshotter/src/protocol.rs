@@ -29,6 +29,11 @@ pub mod containerd {
                 tonic::include_proto!("containerd.services.images.v1");
             }
         }
+        pub mod containers {
+            pub mod v1 {
+                tonic::include_proto!("containerd.services.containers.v1");
+            }
+        }
         pub mod content {
             pub mod v1 {
                 tonic::include_proto!("containerd.services.content.v1");

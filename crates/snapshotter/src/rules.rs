@@ -30,6 +30,10 @@ use crate::state::Labels;
 /// How long a registry's word counts while the layers of an image come in.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
+/// How many threads may wait for what one registry says at once, and for all of them. There are 64: who has an image already is not
+/// to wait for who asks registries that say nothing.
+const ASKED_AT_ONCE: (usize, usize) = (24, 48);
+
 /// How long others that use the store are waited for.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -60,13 +64,14 @@ pub struct Rules {
     environment: Environment,
     /// Images that had a good seal a moment ago.
     good: Mutex<HashMap<ImageOf, Instant>>,
+    asking: Asking,
 }
 
 impl Rules {
     /// Those of `trust`. Seals are asked for with the credentials and by the ways that `client` and `environment` have.
     #[must_use]
     pub fn new(trust: TrustStore, client: ClientOptions, environment: Environment) -> Self {
-        Self { trust, client, environment, good: Mutex::default() }
+        Self { trust, client, environment, good: Mutex::default(), asking: Asking::default() }
     }
 
     /// Refuses layers of an image that must not be here.
@@ -81,6 +86,7 @@ impl Rules {
         if let Some(record) = sealed_record(store, image)? {
             return judge_stored(store, &record, &asked.gate);
         }
+        let _asking = self.asking.begin(&asked.reference)?;
         self.judge_elsewhere(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
         self.good.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), Instant::now());
         Ok(())
@@ -96,16 +102,37 @@ impl Rules {
         store: &Store,
         image: &ImageOf,
     ) -> Result<Option<ImageRecord>, Error> {
-        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(None) };
-        if asked.requirement < Requirement::Sealed {
-            return Ok(None);
-        }
-        if let Some(record) = sealed_record(store, image)? {
-            judge_stored(store, &record, &asked.gate)?;
-            return Ok(Some(record));
-        }
+        let asked = match self.here(store, image)? {
+            Here::Settled(record) => return Ok(record.map(|record| *record)),
+            Here::Asks(asked) => asked,
+        };
+        let _asking = self.asking.begin(&asked.reference)?;
         self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
         sealed_record(store, image)
+    }
+
+    /// Whether a container of an image may be made, as far as that is known without asking a registry.
+    pub(crate) fn is_good_here(&self, store: &Store, image: &ImageOf) -> bool {
+        matches!(self.here(store, image), Ok(Here::Settled(_)))
+    }
+
+    /// What there is to say of a container of an image without asking a registry.
+    fn here(&self, store: &Store, image: &ImageOf) -> Result<Here, Error> {
+        let Some(asked) = self.asked(store, &image.reference)? else { return Ok(Here::Settled(None)) };
+        if asked.requirement < Requirement::Sealed {
+            return Ok(Here::Settled(None));
+        }
+        let Some(record) = sealed_record(store, image)? else { return Ok(Here::Asks(Box::new(asked))) };
+        judge_stored(store, &record, &asked.gate)?;
+        Ok(Here::Settled(Some(Box::new(record))))
+    }
+
+    /// Whether an image of that name must have a seal.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where it must not be used at all.
+    pub(crate) fn needs_seal(&self, store: &Store, reference: &str) -> Result<bool, Error> {
+        Ok(self.asked(store, reference)?.is_some_and(|asked| asked.requirement >= Requirement::Sealed))
     }
 
     /// Asks the registry for the image's seals, and the rules what they are worth.
@@ -190,6 +217,52 @@ struct Asked {
     gate: Gate,
 }
 
+/// Who waits for registries: how many, by the registry.
+#[derive(Debug, Default)]
+struct Asking(Mutex<HashMap<String, usize>>);
+
+impl Asking {
+    /// Begins to ask the registry of an image, until the answer is dropped.
+    fn begin(&self, image: &Reference) -> Result<Asks<'_>, Error> {
+        let mut asking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_one, of_all) = ASKED_AT_ONCE;
+        let all: usize = asking.values().sum();
+        let registry = image.registry().to_owned();
+        if all >= of_all || asking.get(&registry).is_some_and(|one| *one >= of_one) {
+            return Err(Error::Busy { image: image.to_string(), registry });
+        }
+        *asking.entry(registry.clone()).or_default() += 1;
+        drop(asking);
+        Ok(Asks { asking: self, registry })
+    }
+}
+
+/// One who waits for a registry.
+#[derive(Debug)]
+struct Asks<'a> {
+    asking: &'a Asking,
+    registry: String,
+}
+
+impl Drop for Asks<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.asking.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(one) = asking.get_mut(&self.registry) else { return };
+        *one -= 1;
+        if *one == 0 {
+            asking.remove(&self.registry);
+        }
+    }
+}
+
+/// What is known of an image here.
+enum Here {
+    /// It is good; with its record, if it needs a seal.
+    Settled(Option<Box<ImageRecord>>),
+    /// A seal is needed, which the store has not.
+    Asks(Box<Asked>),
+}
+
 /// The image's record under its name, if it has a seal there.
 fn sealed_record(store: &Store, image: &ImageOf) -> Result<Option<ImageRecord>, Error> {
     let Some(reference) = name(&image.reference) else { return Ok(None) };
@@ -224,4 +297,26 @@ fn at_digest(reference: &Reference, image: &ImageOf) -> Reference {
 fn of_gate(image: &str, source: sealpack_gate::Error) -> Error {
     let (image, source) = (image.to_owned(), Box::new(source));
     if source.is_verification() { Error::Refused { image, source } } else { Error::Rules { image, source } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_that_say_nothing_leave_threads_for_others() {
+        let (asking, (of_one, of_all)) = (Asking::default(), ASKED_AT_ONCE);
+        let image = |registry: usize| format!("r{registry}.example/a:1").parse::<Reference>().unwrap();
+        let first: Vec<Asks<'_>> = (0..of_one).map(|_| asking.begin(&image(1)).unwrap()).collect();
+        let refused = asking.begin(&image(1)).unwrap_err();
+        assert_eq!(refused.code(), crate::Code::Unavailable);
+        assert!(refused.to_string().contains("r1.example"), "{refused}");
+        let others: Vec<Asks<'_>> =
+            (of_one..of_all).map(|other| asking.begin(&image(other)).unwrap()).collect();
+        asking.begin(&image(of_all)).unwrap_err();
+        drop(first);
+        asking.begin(&image(1)).unwrap();
+        drop(others);
+        assert_eq!(asking.0.lock().unwrap().values().sum::<usize>(), 0);
+    }
 }

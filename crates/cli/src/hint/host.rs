@@ -83,6 +83,7 @@ pub(super) fn of_upgrade(error: &UpgradeError) -> Option<&'static str> {
         UpgradeError::PutBack { .. } => "--retry has it started next again; a newer version is taken without",
         UpgradeError::NoFallback { .. } => "`sealpack host switch` brings another image",
         UpgradeError::FallbackMissing { .. } => "`sealpack pull` brings it back, by its digest",
+        UpgradeError::Ambiguous { .. } => "rename one of the two: what begins alike cannot be told apart",
         UpgradeError::NotStaged => "`sealpack host upgrade --download-only` brings one",
         UpgradeError::StagedDamaged { .. } => "`sealpack host upgrade --download-only` brings it again",
         UpgradeError::NoChoice(NoChoice::None { .. }) => {
@@ -98,6 +99,9 @@ pub(super) fn of_upgrade(error: &UpgradeError) -> Option<&'static str> {
         }
         UpgradeError::Esp(EspError::Full { .. }) => {
             "remove from it what is no UKI, or a UKI that is not needed"
+        }
+        UpgradeError::Esp(EspError::NoText { .. } | EspError::TooMany { .. }) => {
+            "remove, or rename, what does not belong there"
         }
         UpgradeError::Esp(EspError::Exists { .. }) => "fsck.fat tells whether a power cut left it twice",
         UpgradeError::Firmware(_) => {
@@ -116,6 +120,9 @@ fn of_unfit(unfit: &[(String, Unfit)]) -> Option<&'static str> {
             "sign it with a key that the firmware knows too, or have the firmware know this one first (docs/keys.md); \
              --allow-signer takes it all the same",
         ),
+        Unfit::OtherSigner { .. } => {
+            Some("sign it with the key of what runs too (docs/keys.md); --allow-signer takes it all the same")
+        }
         Unfit::Older { .. } => Some("--allow-older takes it all the same"),
         Unfit::Other(_) | Unfit::Newer { .. } => {
             Some("`sealpack host build --push` publishes one of this image, where the boot key is")

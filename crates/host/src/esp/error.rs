@@ -44,6 +44,20 @@ pub enum EspError {
         /// The file.
         path: PathBuf,
     },
+    /// A name that is no text.
+    #[error("{} has a name that is no UTF-8: which UKI it is cannot be said", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More than anybody needs.
+    #[error("{} has more than {limit} files with names of UKIs", path.display())]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+        /// The most that are looked at.
+        limit: usize,
+    },
     /// The UKI that was to be changed is no longer there.
     #[error("{} is no longer there", path.display())]
     Gone {

@@ -140,17 +140,22 @@ impl Esp {
     /// The files that systemd-boot takes for UKIs, in no order.
     ///
     /// # Errors
-    /// What the system says.
+    /// [`EspError::NoText`], [`EspError::TooMany`]: who does not see all of them cannot say what is needed; what the system
+    /// says.
     pub fn entries(&self) -> Result<Vec<Entry>, EspError> {
         let listed = self.ukis.entries().map_err(EspError::io("list", self.ukis.path()))?;
         let files = listed.into_iter().filter(|(_, kind)| *kind == FileType::RegularFile);
-        let mut names: Vec<String> = files.filter_map(|(name, _)| name.into_string().ok()).collect();
+        let names = files.map(|(name, _)| {
+            name.into_string().map_err(|name| EspError::NoText { path: self.ukis.path().join(name) })
+        });
+        let mut names: Vec<String> = names.collect::<Result<_, _>>()?;
         names.sort();
         let named = names.into_iter().filter_map(|name| Some((FileName::parse(&name)?, name)));
-        named
-            .take(ENTRIES_MAX)
-            .filter_map(|(name, file_name)| self.entry(name, file_name).transpose())
-            .collect()
+        let named: Vec<_> = named.collect();
+        if named.len() > ENTRIES_MAX {
+            return Err(EspError::TooMany { path: self.ukis.path().to_owned(), limit: ENTRIES_MAX });
+        }
+        named.into_iter().filter_map(|(name, file_name)| self.entry(name, file_name).transpose()).collect()
     }
 
     fn entry(&self, name: FileName, file_name: String) -> Result<Option<Entry>, EspError> {
@@ -201,6 +206,18 @@ impl Esp {
         Ok(())
     }
 
+    /// That a UKI can get the name that [`write`](Self::write) gives it, when the files of `removed` are gone.
+    ///
+    /// # Errors
+    /// [`EspError::Exists`]; what the system says.
+    pub fn check_name(&self, stem: &str, removed: &[&Entry]) -> Result<(), EspError> {
+        let name = new_name(stem);
+        match removed.iter().any(|entry| entry.file_name.eq_ignore_ascii_case(&name)) {
+            true => Ok(()),
+            false => self.check_free(&name),
+        }
+    }
+
     /// Writes a UKI, whole and flushed or not at all, under a name that counts its tries, and reads it again. Answers with
     /// the name.
     ///
@@ -209,7 +226,7 @@ impl Esp {
     /// system says. There is no such file then.
     pub fn write(&self, stem: &str, bytes: &[u8]) -> Result<String, EspError> {
         self.check_writable()?;
-        let name = FileName { stem: stem.to_owned(), counter: Some(Counter::NEW) }.to_string();
+        let name = new_name(stem);
         self.check_free(&name)?;
         let written = self.write_whole(&name, bytes);
         if written.is_err() {
@@ -285,4 +302,9 @@ impl Esp {
     fn flush(&self) -> Result<(), EspError> {
         self.ukis.sync().map_err(EspError::io("flush", self.ukis.path()))
     }
+}
+
+/// The name of a UKI that was never tried.
+fn new_name(stem: &str) -> String {
+    FileName { stem: stem.to_owned(), counter: Some(Counter::NEW) }.to_string()
 }

@@ -234,3 +234,22 @@ fn a_directory_of_another_filesystem_is_told_from_an_esp() -> Result<()> {
     assert!(matches!(missing, EspError::NotMounted { .. }), "{missing}");
     Ok(())
 }
+
+#[test]
+fn what_cannot_be_told_of_all_files_is_no_list() -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let (place, esp) = partition(&["sealed_1.efi"])?;
+    // As a FAT shows a name that has no place in the characters that it is mounted with.
+    let strange = std::ffi::OsStr::from_bytes(b"s\xe9aled_2.efi");
+    let strange = place.path().join("EFI/Linux").join(strange);
+    fs::write(&strange, uki_of("host", 2)?)?;
+    ensure!(matches!(esp.entries(), Err(EspError::NoText { path }) if path == strange));
+    fs::remove_file(strange)?;
+    // Names that come before the one that is needed.
+    for number in 0..256 {
+        fs::write(esp.path_of(&format!("a{number}.efi")), b"")?;
+    }
+    let error = esp.entries().err().context("a part of them is told")?;
+    ensure!(matches!(error, EspError::TooMany { limit: 256, .. }), "{error}");
+    Ok(())
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use sealpack_format::boot::{KeptPolicy, data, host};
 use sealpack_kernel::Kernel;
 
@@ -124,7 +125,14 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Unread> {
         _ => Unread::Failed(error.to_string()),
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    // Nobody waits for the other end of a pipe that somebody has put there.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = std::fs::File::from(
+        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?,
+    );
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Unread::Failed("it is no regular file".to_owned()));
+    }
     file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }

@@ -268,3 +268,14 @@ fn what_is_looked_at_is_in_these_files() {
     assert_eq!(kept, ["host-0.0.2", "host-0.0.10"]);
     assert_eq!(status.report.unwrap().policy_update.as_deref(), Some("host-0.0.2.p7b"));
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_record_keeps_nobody_waiting() -> anyhow::Result<()> {
+    let root = tempfile::tempdir()?;
+    let record = root.path().join("data/boot/refused");
+    std::fs::create_dir_all(root.path().join("data/boot"))?;
+    rustix::fs::mknodat(rustix::fs::CWD, &record, rustix::fs::FileType::Fifo, 0o600.into(), 0)?;
+    let seen = Seen::look(root.path(), &sealpack_kernel::Kernel::new());
+    anyhow::ensure!(matches!(seen.refused, Err(Unread::Failed(_))), "{:?}", seen.refused);
+    Ok(())
+}

@@ -112,6 +112,15 @@ pub enum Unfit {
         /// Who did.
         signers: Vec<String>,
     },
+    /// Who signed it did not sign what runs, and the firmware does not tell whom else it knows.
+    #[error(
+        "nobody signed it who signed what runs, and the firmware does not tell whom it knows: {}",
+        shown(signers)
+    )]
+    OtherSigner {
+        /// Who did, as far as that can be read.
+        signers: Vec<String>,
+    },
     /// Its command line says more.
     #[error("its command line has words that this host's has not: {}", words.join(" "))]
     Words {
@@ -197,14 +206,30 @@ fn judge(bytes: &[u8], target: &Target, host: &Host, allowed: &Allowed) -> Resul
     if !more.is_empty() && !allowed.words {
         return Err(Unfit::Words { words: more });
     }
-    let takes = host.firmware.takes(&uki.signers);
-    if takes == Some(false) && !allowed.signer {
-        let signers = uki.signers.iter().map(|signer| signer.subject().to_owned()).collect();
-        return Err(Unfit::Stranger { signers });
-    }
-    let is_by_others =
-        !takes.unwrap_or_else(|| uki.signers.iter().any(|signer| host.signers.contains(signer)));
+    let is_by_others = is_by_others(&uki, host, allowed)?;
     Ok(Judged { uki, without, is_by_others })
+}
+
+/// Whether it is taken though it is not known that the firmware starts it.
+fn is_by_others(uki: &UkiFile, host: &Host, allowed: &Allowed) -> Result<bool, Unfit> {
+    let signers = || uki.signers.iter().map(|signer| signer.subject().to_owned()).collect();
+    let takes = host.firmware.takes(&uki.signers);
+    let is_known = takes.unwrap_or_else(|| uki.signers.iter().any(|signer| host.signers.contains(signer)));
+    match (is_known || allowed.signer, takes) {
+        (true, _) => Ok(!is_known),
+        (false, Some(_)) => Err(Unfit::Stranger { signers: signers() }),
+        // Such firmware may start whatever there is. Where nothing is known of what runs, there is nothing to compare with.
+        (false, None) if host.signers.is_empty() => Ok(true),
+        (false, None) => Err(Unfit::OtherSigner { signers: signers() }),
+    }
+}
+
+fn shown(signers: &[String]) -> String {
+    if signers.is_empty() {
+        "its signature has a form that is not read".to_owned()
+    } else {
+        signers.join(" and ")
+    }
 }
 
 /// How a command line differs from a host's, besides the image.

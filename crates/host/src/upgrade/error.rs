@@ -114,6 +114,14 @@ pub enum UpgradeError {
         /// The file.
         file: String,
     },
+    /// A name whose pattern finds another one first.
+    #[error(
+        "the boot loader cannot be told to start {file}: what it finds by that name is another UKI on the ESP"
+    )]
+    Ambiguous {
+        /// The file.
+        file: String,
+    },
     /// Nothing was staged.
     #[error("no upgrade was brought before")]
     NotStaged,

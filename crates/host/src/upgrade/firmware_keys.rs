@@ -56,7 +56,8 @@ impl FirmwareKeys {
     pub(super) fn takes(&self, signers: &[Certificate]) -> Option<bool> {
         let Self::Certificates(known) = self else { return None };
         let is_known = |signer: &Certificate| {
-            known.iter().any(|it| it == signer || (it.is_authority() && it.subject() == signer.issuer()))
+            // Anybody can write an authority's name into a certificate.
+            known.iter().any(|it| it == signer || signer.is_issued_by(it) == Some(true))
         };
         Some(signers.iter().any(is_known))
     }
@@ -147,6 +148,37 @@ mod tests {
         assert_eq!(keys.takes(&[other.clone(), boot]), Some(true), "one of two will do");
         assert_eq!(keys.takes(&[other, gone]), Some(false));
         assert_eq!(keys.takes(&[]), Some(false));
+    }
+
+    #[test]
+    fn a_certificate_is_an_authoritys_by_its_signature_and_not_by_the_name_in_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let openssl = |arguments: &str| {
+            let arguments = arguments.split(' ');
+            let done =
+                std::process::Command::new("openssl").args(arguments).current_dir(place.path()).output();
+            let done = done.expect("openssl is there");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        };
+        let load = |name: &str| {
+            Certificate::parse(&fs::read(place.path().join(name)).expect("it was made"))
+                .expect("a certificate")
+        };
+        openssl("req -new -newkey rsa:2048 -nodes -keyout boot.key -out boot.csr -subj /CN=boot");
+        for authority in ["known", "hostile"] {
+            openssl(&format!(
+                "req -x509 -newkey rsa:2048 -nodes -keyout {authority}.key -out {authority}.crt -subj /CN=authority"
+            ));
+            openssl(&format!(
+                "x509 -req -in boot.csr -CA {authority}.crt -CAkey {authority}.key -set_serial 1 -out by-{authority}.crt"
+            ));
+        }
+        let known = load("known.crt");
+        assert!(known.is_authority());
+        let keys = read(&[(SECURE_BOOT, &[1]), (DATABASE, &list(X509, &[known.der()]))]);
+        assert_eq!(keys.takes(&[load("by-known.crt")]), Some(true));
+        assert_eq!(keys.takes(&[load("by-hostile.crt")]), Some(false));
+        assert_eq!(keys.takes(&[load("hostile.crt")]), Some(false));
     }
 
     #[test]

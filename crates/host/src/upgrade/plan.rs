@@ -146,7 +146,8 @@ fn not_needed(boots: &Boots) -> Vec<Entry> {
     let base = boots.running.or(boots.next);
     let is_good = |index: &usize| {
         let entry = &boots.entries[*index];
-        Some(*index) != base && entry.release.is_some() && entry.name.counter.is_none()
+        let is_host = entry.uki.is_ok() && entry.release.is_some();
+        Some(*index) != base && is_host && entry.name.counter.is_none()
     };
     let counts = base.is_some_and(|index| boots.entries[index].name.counter.is_some());
     let good = counts.then(|| (0..boots.entries.len()).find(is_good)).flatten();
@@ -158,7 +159,8 @@ fn not_needed(boots: &Boots) -> Vec<Entry> {
     entries.filter(is_ours).cloned().collect()
 }
 
-/// What has to become of the variable so that `wanted` comes next among `entries`.
+/// What has to become of the variable so that `wanted` comes next among `entries`: nothing, where that does; or what is
+/// known to have it come.
 fn change(entries: &[Entry], wanted: &Entry, facts: &Facts) -> Result<Change, UpgradeError> {
     let comes_next = |default: Option<String>| {
         // What is said for one start only passes.
@@ -172,8 +174,12 @@ fn change(entries: &[Entry], wanted: &Entry, facts: &Facts) -> Result<Change, Up
     if comes_next(None) {
         return Ok(Change::Clear);
     }
-    let pattern = wanted.name.pattern();
-    pattern.map(Change::Set).ok_or_else(|| UpgradeError::Unnameable { file: wanted.file_name.clone() })
+    let file = || wanted.file_name.clone();
+    let pattern = wanted.name.pattern().ok_or_else(|| UpgradeError::Unnameable { file: file() })?;
+    match comes_next(Some(pattern.clone())) {
+        true => Ok(Change::Set(pattern)),
+        false => Err(UpgradeError::Ambiguous { file: file() }),
+    }
 }
 
 /// Plans to have the fallback come next.
@@ -196,14 +202,15 @@ pub fn back_to(boots: &Boots, facts: &Facts) -> Result<(Plan, Entry), UpgradeErr
 }
 
 impl Plan {
-    /// That the ESP has room for it.
+    /// That the ESP has room for it, and nothing else of that name.
     ///
     /// # Errors
-    /// As [`Esp::check_room`].
+    /// As [`Esp::check_room`] and [`Esp::check_name`].
     pub fn check_room(&self, esp: &Esp, chosen: &Chosen) -> Result<(), UpgradeError> {
-        match self.write {
-            Some(_) => {
+        match &self.write {
+            Some(stem) => {
                 let removed: Vec<&Entry> = self.remove.iter().collect();
+                esp.check_name(stem, &removed)?;
                 Ok(esp.check_room(chosen.bytes.len() as u64, &removed)?)
             }
             None => Ok(esp.check_writable()?),

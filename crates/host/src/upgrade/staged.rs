@@ -49,7 +49,7 @@ impl Staged {
     /// # Errors
     /// What the system says: no room, most often. The one that waited does so still.
     pub fn put(&self, bytes: &[u8]) -> Result<&Path, UpgradeError> {
-        let written = self.directory.unlink(TEMPORARY).and_then(|_| {
+        let written = self.directory.remove_all(TEMPORARY).and_then(|()| {
             let mut file = self.directory.create(TEMPORARY, 0o600)?;
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -93,9 +93,7 @@ impl Staged {
     /// What the system says.
     pub fn clear(&self) -> Result<(), UpgradeError> {
         let failed = || UpgradeError::io("remove", &self.path);
-        if self.directory.unlink(FILE).map_err(failed())? {
-            self.directory.sync().map_err(failed())?;
-        }
-        Ok(())
+        // Whatever is there: it may be something else by now, and what was written counts all the same.
+        self.directory.remove_all(FILE).and_then(|()| self.directory.sync()).map_err(failed())
     }
 }

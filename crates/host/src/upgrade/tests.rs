@@ -284,3 +284,71 @@ fn a_clock_at_1970_is_behind_any_seal() -> Result<()> {
     check_clock(UNIX_EPOCH + Duration::from_secs(1_795_804_495), sealed)?;
     Ok(())
 }
+
+#[test]
+fn what_others_put_there_is_not_taken_for_the_one_that_came_up_before() -> Result<()> {
+    let machine = Machine::new(2, &["sealed_1.efi", "sealed_2+2-1.efi"])?;
+    // By its name it comes before all of the host's.
+    std::fs::write(machine.esp.path_of("rescue.efi"), program(&[(".osrel", b"ID=a")]))?;
+    assert_eq!(removed(&machine.plan(3, false)?.0), Vec::<&str>::new());
+    Ok(())
+}
+
+#[test]
+fn a_name_that_the_boot_loader_finds_another_one_by_is_no_way_back() -> Result<()> {
+    let machine = Machine::new(2, &["sealed.efi1.efi"])?;
+    std::fs::remove_file(machine.esp.path_of("sealed.efi1.efi"))?;
+    std::fs::write(machine.esp.path_of("sealed.efi"), usual(1)?)?;
+    std::fs::write(machine.esp.path_of("sealed.extra.efi"), usual(2)?)?;
+    let error = back_to(&machine.boots()?, &machine.facts).err().context("it is said to come next")?;
+    ensure!(matches!(&error, UpgradeError::Ambiguous { file } if file == "sealed.efi"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn something_of_the_name_of_the_new_uki_is_named_before_anything_is_removed() -> Result<()> {
+    let machine = Machine::new(2, &["sealed_1.efi", "sealed_2.efi"])?;
+    std::fs::create_dir(machine.esp.path_of("sealed_3+3.efi"))?;
+    let (plan, chosen) = machine.plan(3, false)?;
+    assert_eq!(removed(&plan), ["sealed_1.efi"]);
+    let error = plan.check_room(&machine.esp, &chosen).err().context("there is room")?;
+    assert!(matches!(error, UpgradeError::Esp(crate::esp::EspError::Exists { .. })), "{error}");
+    // What goes before is in nobody's way.
+    std::fs::remove_dir(machine.esp.path_of("sealed_3+3.efi"))?;
+    std::fs::write(machine.esp.path_of("sealed_3+3.efi"), [0; 2000])?;
+    let (plan, chosen) = machine.plan(3, false)?;
+    plan.check_room(&machine.esp, &chosen)?;
+    plan.apply(&machine.esp, Some(&chosen), machine.place.path())?;
+    Ok(())
+}
+
+#[test]
+fn a_signature_that_cannot_be_read_is_nobodys_who_signed_what_runs() -> Result<()> {
+    use sealpack_trust::key::{Certificate, KeyKind, Validity, generate};
+    let validity = Validity::starting(std::time::SystemTime::now(), Duration::from_secs(86_400))?;
+    let boot_key = generate(KeyKind::P256, &"boot".parse()?, &validity)?;
+    let signers = vec![Certificate::parse(boot_key.certificate_pem.as_bytes())?];
+    let host = Host { signers, ..host(1)? };
+    let take = |allowed: &Allowed| {
+        choose(vec![candidate(usual(2)?)], &target(2), &host, allowed).map_err(Into::into)
+    };
+    let error: anyhow::Error = take(&Allowed::default()).err().context("it is taken")?;
+    ensure!(error.to_string().contains("nobody signed it who signed what runs"), "{error}");
+    let chosen = take(&Allowed { signer: true, ..Allowed::default() })?;
+    ensure!(chosen.is_by_others);
+    Ok(())
+}
+
+#[test]
+fn what_is_in_the_place_of_what_waits_is_in_nobodys_way() -> Result<()> {
+    let place = tempfile::tempdir()?;
+    let held = Staged::hold(place.path())?;
+    for name in ["staged.efi", ".staged.new"] {
+        std::fs::create_dir_all(place.path().join(name).join("below"))?;
+    }
+    ensure!(held.get().is_err());
+    held.clear()?;
+    held.put(b"one")?;
+    assert_eq!(held.get()?, b"one");
+    Ok(())
+}

@@ -13,6 +13,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
+use crate::protocol::containerd::services::containers::v1 as containers;
 use crate::protocol::containerd::services::content::v1 as api;
 use crate::protocol::containerd::services::images::v1 as images;
 use crate::snapshots::{Blob, Named};
@@ -87,6 +88,19 @@ impl Content {
         Ok(answer.images.into_iter().filter_map(named).collect())
     }
 
+    /// The image of the container whose own snapshot has that key, if there is such a container.
+    async fn image_of(&self, namespace: &str, key: &str) -> Result<Option<String>, Status> {
+        let mut request = in_namespace(namespace, containers::GetContainerRequest { id: key.to_owned() })?;
+        request.set_timeout(ANSWERS_WITHIN);
+        let mut client = containers::containers_client::ContainersClient::new(self.channel.clone());
+        let container = match client.get(request).await {
+            Err(status) if status.code() == tonic::Code::NotFound => return Ok(None),
+            other => other?.into_inner().container,
+        };
+        let is_its = |container: &containers::Container| container.snapshot_key == key;
+        Ok(container.filter(is_its).map(|container| container.image).filter(|image| !image.is_empty()))
+    }
+
     fn client(&self) -> api::content_client::ContentClient<Channel> {
         api::content_client::ContentClient::new(self.channel.clone())
     }
@@ -118,6 +132,10 @@ impl crate::snapshots::Blobs for Blobs {
 impl crate::snapshots::Images for Blobs {
     fn named(&self, namespace: &str) -> io::Result<Vec<Named>> {
         self.handle.block_on(self.content.images(namespace)).map_err(|status| failed(&status))
+    }
+
+    fn of_container(&self, namespace: &str, key: &str) -> io::Result<Option<String>> {
+        self.handle.block_on(self.content.image_of(namespace, key)).map_err(|status| failed(&status))
     }
 
     fn read(&self, namespace: &str, blob: &BlobDigest) -> io::Result<Box<dyn Read + Send>> {

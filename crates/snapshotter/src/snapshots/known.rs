@@ -115,6 +115,12 @@ impl Snapshotter {
     }
 }
 
+/// Whether a client that is not containerd's own prepares a snapshot to get the layer that it says: whoever does that has the chain ID
+/// in the key, behind a space. A container's key has not, whatever its labels say: these may be a pod's annotations.
+pub(super) fn is_of_target(key: &str, labels: &Labels) -> bool {
+    labels.get(TARGET).is_some_and(|target| key.rsplit_once(' ').is_some_and(|(_, last)| last == target))
+}
+
 /// What the snapshot takes that containerd would find for a chain on a parent, if there is one.
 fn find(state: &State, target: &ChainId, parent: &str) -> Option<Usage> {
     let is_it = |row: &Row| {

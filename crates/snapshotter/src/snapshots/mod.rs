@@ -40,6 +40,7 @@ use crate::mounts::{self, Mount};
 use crate::rules::Rules;
 use crate::state::{Change, Kind, Labels, Row, State, Unpacked, Usage};
 use directories::Directories;
+use known::is_of_target;
 use layers::Below;
 
 /// All snapshots of one containerd.
@@ -237,6 +238,7 @@ impl Snapshotter {
         let is_extraction = kind == Kind::Active && is_extraction(key);
         self.noticed(parent, self.check_rules(key, parent, is_extraction.then_some(&labels)))?;
         if kind == Kind::Active
+            && (is_extraction || is_of_target(key, &labels))
             && let Some(mount) = self.answer_known(key, parent, &labels)?
         {
             return Ok(vec![mount]);
@@ -255,7 +257,9 @@ impl Snapshotter {
         // That of what is not mounted is not needed: nobody writes there.
         let like = lowers.first().filter(|lower| !is_extraction || lower.exists());
         self.directories.make(id, like.map(PathBuf::as_path))?;
-        let row = Row::new(id, kind, parent.to_owned(), labels);
+        let mut row = Row::new(id, kind, parent.to_owned(), labels);
+        // A pod's annotations are labels of its containers' snapshots, where they say nothing of images.
+        row.image = row.image.filter(|_| is_extraction);
         let mount = self.mount(&row, &lowers);
         if let Err(error) = state.change(Change::default().put(key, row)) {
             drop(state);
@@ -283,7 +287,8 @@ impl Snapshotter {
     /// What to mount for a snapshot that is not committed.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Kind`] for a committed one; what stands against mounting its layers.
+    /// [`Error::NotFound`]; [`Error::Kind`] for a committed one; what stands against mounting its layers; [`Error::Refused`],
+    /// [`Error::Rules`] and [`Error::OtherImage`] for a container of an image that must not be used.
     pub fn mounts(&self, key: &str) -> Result<Vec<Mount>, Error> {
         let (row, below) = {
             let state = self.state();
@@ -293,6 +298,9 @@ impl Snapshotter {
             }
             (row.clone(), layers::below(&state, &row.parent)?)
         };
+        if !is_extraction(key) {
+            self.check_started(key, &row.parent)?;
+        }
         let lowers = self.noticed(&row.parent, self.lowers(&below, is_extraction(key)))?;
         Ok(vec![self.mount(&row, &lowers)])
     }

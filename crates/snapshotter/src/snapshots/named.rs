@@ -5,9 +5,8 @@
 //! are in its content store.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::{self, Read};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use sealpack_format::DiffId;
 use sealpack_format::digest::BlobDigest;
@@ -30,6 +29,13 @@ pub trait Images: Send + Sync {
     /// # Errors
     /// When containerd does not say.
     fn named(&self, namespace: &str) -> io::Result<Vec<Named>>;
+
+    /// The name of the image that a container is of whose own snapshot a client calls `key`; `None` where there is no such
+    /// container, or not yet: clients make it after its snapshot.
+    ///
+    /// # Errors
+    /// When containerd does not say.
+    fn of_container(&self, namespace: &str, key: &str) -> io::Result<Option<String>>;
 
     /// Begins to read a manifest or a config.
     ///
@@ -66,26 +72,50 @@ impl Snapshotter {
     pub(super) fn images_of(&self, namespace: &str, chain: &ChainId) -> Result<Vec<ImageOf>, Error> {
         let Some(images) = self.images.get() else { return Ok(Vec::new()) };
         let named = images.named(namespace).map_err(Error::Content)?;
-        let mut known = self.known_images.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|target, _| named.iter().any(|named| named.target.digest == *target));
+        self.known().retain(|target, _| named.iter().any(|named| named.target.digest == *target));
         let mut found = Vec::new();
         for named in &named {
             let Some(reference) = name(&named.reference) else { continue };
-            let made_of = match known.entry(named.target.digest) {
-                Entry::Occupied(known) => *known.get(),
-                // Of what is not there, or is no image for this machine, no container is made.
-                Entry::Vacant(place) => match consists(images.as_ref(), namespace, named) {
-                    Some(made_of) => *place.insert(made_of),
-                    None => continue,
-                },
+            // Of what is not there, or is no image for this machine, no container is made.
+            let Some((manifest, _)) =
+                self.made_of(images.as_ref(), namespace, named).filter(|it| it.1 == *chain)
+            else {
+                continue;
             };
-            if made_of.1 == *chain {
-                let image = ImageOf { reference: named.reference.clone(), manifest: made_of.0 };
-                found.push((reference.tag().is_none(), image));
-            }
+            let image = ImageOf { reference: named.reference.clone(), manifest };
+            found.push((reference.tag().is_none(), image));
         }
         found.sort_by_key(|(is_without_tag, _)| *is_without_tag);
         Ok(found.into_iter().map(|(_, image)| image).collect())
+    }
+
+    /// The manifest of what containerd calls `reference`, if that is an image of exactly the layers of a chain.
+    pub(super) fn manifest_of(
+        &self,
+        images: &dyn Images,
+        namespace: &str,
+        reference: &str,
+        chain: &ChainId,
+    ) -> Result<Option<BlobDigest>, Error> {
+        let named = images.named(namespace).map_err(Error::Content)?;
+        let named = named.iter().find(|named| named.reference == reference);
+        let made_of = named.and_then(|named| self.made_of(images, namespace, named));
+        Ok(made_of.filter(|(_, its)| its == chain).map(|(manifest, _)| manifest))
+    }
+
+    /// What an image consists of, which is read once: its digest says it for good. Nobody waits for another's reading.
+    fn made_of(&self, images: &dyn Images, namespace: &str, named: &Named) -> Option<(BlobDigest, ChainId)> {
+        let target = named.target.digest;
+        let known = self.known().get(&target).copied();
+        known.or_else(|| {
+            let made_of = consists(images, namespace, named)?;
+            self.known().insert(target, made_of);
+            Some(made_of)
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known_images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -371,6 +371,23 @@ fn the_image_of_an_images_highest_layer_is_made_before_anybody_asks() {
 }
 
 #[test]
+fn an_image_takes_no_more_than_its_limits_however_many_layers_it_has() {
+    let mut machine = Machine::new();
+    machine.snapshotter.as_mut().unwrap().bases.limits.members = 2;
+    let opened = std::cell::Cell::new(0);
+    let (first, _) = pulled(&machine, "", &tar("1", &[1; 5000]), &opened);
+    let (second, _) = pulled(&machine, &first, &tar("2", &[2; 5000]), &opened);
+    machine.make_ready(&second).unwrap();
+    let (third, _) = pulled(&machine, &second, &tar("3", &[3; 5000]), &opened);
+    for refused in [machine.make_ready(&third), machine.prepare("ns/9/c", &third, Labels::new()).map(drop)] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert!(refused.to_string().contains("limit of 2"), "{refused}");
+    }
+    machine.prepare("ns/9/c", &second, Labels::new()).unwrap();
+}
+
+#[test]
 fn gc_keeps_the_layers_of_snapshots() {
     let machine = Machine::new();
     let opened = std::cell::Cell::new(0);

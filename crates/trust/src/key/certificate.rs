@@ -311,14 +311,26 @@ impl Certificate {
         (&self.parts.issuer_der, &self.parts.serial_der)
     }
 
+    /// Whether `issuer` has issued it: it says so, and the issuer's key signed it; `None` where that cannot be told here.
+    pub fn is_issued_by(&self, issuer: &Self) -> Option<bool> {
+        match issuer.is_authority() && self.issuer() == issuer.subject() {
+            true => self.is_signed_with(issuer.public_key()),
+            false => Some(false),
+        }
+    }
+
     /// Whether its own key signed it; `None` where that cannot be told here.
     fn signature_verifies(&self) -> Option<bool> {
+        self.is_signed_with(self.public_key())
+    }
+
+    fn is_signed_with(&self, key: &PublicKey) -> Option<bool> {
         let outer = AnyRef::from_der(&self.der).ok()?;
         let mut reader = SliceReader::new(outer.value()).ok()?;
         let signed = reader.tlv_bytes().ok()?;
         let algorithm = AlgorithmIdentifierOwned::decode(&mut reader).ok()?;
         let signature = BitStringRef::decode(&mut reader).ok()?;
-        loadable::is_signed_by(self.public_key(), &algorithm.oid, signed, &signature)
+        loadable::is_signed_by(key, &algorithm.oid, signed, &signature)
     }
 }
 

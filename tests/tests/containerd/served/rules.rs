@@ -46,3 +46,30 @@ fn where_the_client_says_no_name_the_image_is_judged_by_the_one_that_containerd_
     }
     Ok(())
 }
+
+/// That a container is judged by the name that it has for its image, which is also there under another one.
+fn is_judged_by_its_own_name(engine: Engine) -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let registry = registry()?;
+    let image = format!("{}/shell:1", registry.host());
+    let served = Served::start(engine)?;
+    let containerd = served.containerd();
+    containerd.pull(&image)?;
+    let other = "refused.example/shell:1";
+    served.set_rules("[[namespace]]\nprefix = \"refused.example\"\nrequire = \"refuse\"\n")?;
+    containerd.said(["images", "tag", &image, other])?;
+    assert_eq!(containerd.run(&image, "one", &["/bin/cat", "greeting"])?, "hello from a layer");
+    let run = containerd.run_arguments(&["--rm"], other, "two", &["/bin/cat", "greeting"]);
+    let ran = attempt(&mut containerd.ctr(run))?;
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(!ran.status.success(), "{other} ran on {engine:?}");
+    ensure!(said.contains(other) && said.contains("sealpack"), "{engine:?} says: {said}");
+    Ok(())
+}
+
+#[test]
+fn the_layers_of_an_image_that_may_run_do_not_let_another_run_that_may_not() -> Result<()> {
+    Engine::ALL.into_iter().try_for_each(is_judged_by_its_own_name)
+}

@@ -186,6 +186,43 @@ fn an_older_version_than_the_one_that_runs_is_refused() -> Result<()> {
 }
 
 #[test]
+fn an_older_image_under_the_name_that_is_switched_to_is_refused() -> Result<()> {
+    let fleet = Fleet::new()?;
+    let other = fleet.name_of("else");
+    for version in [5, 4] {
+        fleet.seal(&other, version)?;
+        fleet.build(&other, version, &["--push"])?;
+        if version == 5 {
+            fleet.expect(&["host", "switch", &other])?;
+        }
+    }
+    // The registry has the one before again, which was signed as well.
+    fleet.refuses(Exit::Refused, &["host", "switch", &other], &["epoch", "--allow-rollback"])?;
+    let done = fleet.expect(&["host", "switch", &other, "--allow-rollback"])?;
+    ensure!(done["next"] == "sealed_4+3.efi", "{done:#}");
+    Ok(())
+}
+
+#[test]
+fn a_uki_that_anybody_signed_is_refused_where_the_firmware_does_not_tell_whom_it_knows() -> Result<()> {
+    let fleet = Fleet::new()?;
+    fleet.seal(&fleet.name(), 2)?;
+    fleet.build(&fleet.name(), 2, &[])?;
+    let whole = fleet.workshop.read("sealed_2.efi")?;
+    // Changed, and with something behind its signature that looks like another one.
+    let mut changed = whole;
+    *changed.get_mut(5000).context("a byte")? ^= 1;
+    let image = sealpack_format::pe::Image::parse(&changed)?;
+    let forged = sealpack_format::pe::add_signature(&image, b"\x30\x02\x05\x00")?;
+    forge(&fleet, &forged, "1")?;
+    fleet.refuses(Exit::Refused, &UPGRADE, &["nobody signed it who signed what runs", "--allow-signer"])?;
+    // What is on the data partition already is judged alike.
+    fs::write(fleet.path("data/boot/staged.efi"), &forged)?;
+    fleet.expect(&["pull", "--require", "sealed", &fleet.name()])?;
+    fleet.refuses(Exit::Refused, &["host", "upgrade", "--apply"], &["nobody signed it who signed what runs"])
+}
+
+#[test]
 fn no_seal_no_upgrade_whatever_the_rules_allow() -> Result<()> {
     let fleet = Fleet::new()?;
     let other = fleet.name_of("unsealed");
@@ -276,6 +313,14 @@ fn what_waits_is_judged_again_when_it_is_written() -> Result<()> {
     fs::write(&staged, &changed)?;
     fleet.refuses(Exit::Refused, &apply, &["it was changed after it was signed"])?;
     fs::write(&staged, &whole)?;
+    // The store has lost a part of the image.
+    let packs = fleet.path("data/store/packs");
+    let aside = fleet.path("packs-aside");
+    fs::rename(&packs, &aside)?;
+    fs::create_dir(&packs)?;
+    fleet.refuses(Exit::Failed, &apply, &["staged.efi", "has not whole", "--download-only"])?;
+    fs::remove_dir(&packs)?;
+    fs::rename(&aside, &packs)?;
     // Nobody's seals count any more.
     let trust = fleet.path("trust");
     fleet.workshop.succeeds(&["--trust", crate::text(&trust)?, "trust", "remove", "site"])?;

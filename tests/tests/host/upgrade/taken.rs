@@ -106,10 +106,15 @@ fn of_two_signers_ukis_the_one_is_taken_whose_signer_signed_what_runs() -> Resul
     fleet.build(&fleet.name(), 2, &["--push"])?;
     fleet.expect(&["host", "upgrade"])?;
     ensure!(fs::read(fleet.uki("sealed_2+3.efi"))? == first, "the other one was taken");
-    // The other alone is taken too, with a word: only the firmware knows whom it believes.
+    // The other alone is taken on demand only, with a word: only the firmware knows whom it believes.
     fleet.seal(&fleet.name(), 3)?;
     fleet.build(&fleet.name(), 3, &["--push"])?;
-    let output = fleet.command(&["host", "upgrade"])?.output()?;
+    fleet.refuses(
+        Exit::Refused,
+        &["host", "upgrade"],
+        &["nobody signed it who signed what runs", "CN=other", "--allow-signer"],
+    )?;
+    let output = fleet.command(&["host", "upgrade", "--allow-signer"])?.output()?;
     let said = crate::said(&output);
     ensure!(output.status.success(), "{said}");
     ensure!(said.contains("signed by CN=other") && said.contains("whether the firmware starts it"), "{said}");

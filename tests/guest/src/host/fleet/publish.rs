@@ -85,6 +85,9 @@ impl Maker<'_> {
         let mut make = self.workshop.command();
         make.args(["host", "disk", STABLE, "--size", "3GiB", "--output"]).arg(&disk).arg("--uki").arg(&uki);
         run(with_key(&mut make, &self.old.boot))?;
+        // A host that has been good: who counts its tries renames it, and a power cut then is not one of the update.
+        esp::remove_ukis(&disk)?;
+        esp::put_uki(&disk, &uki.file_name().unwrap_or_default().to_string_lossy(), &uki)?;
         Ok((self.known(STABLE, &uki)?, disk))
     }
 

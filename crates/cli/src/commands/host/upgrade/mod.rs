@@ -23,7 +23,8 @@ struct CommonArgs {
     /// Take a UKI whose command line has words that this host's has not.
     #[arg(long)]
     allow_words: bool,
-    /// Take a UKI of whose signers the firmware has no certificate, by what it tells.
+    /// Take a UKI of whose signers the firmware has no certificate, by what it tells; where it does not tell, one that nobody
+    /// signed who signed what runs.
     #[arg(long)]
     allow_signer: bool,
     /// Also one that did not come up in its tries, or that somebody went back from.
@@ -44,7 +45,8 @@ struct CommonArgs {
 /// with the seal before anything is written: it starts just this image with the sealed root hash, is no older than what
 /// runs, and its command line says nothing more than this host's. It is written to the EFI system partition with three
 /// tries; what runs stays there to be fallen back to. Nothing restarts: the next start is of the new version. Whose signature
-/// it takes, the firmware decides; a UKI of somebody whom its variables do not name is refused.
+/// it takes, the firmware decides; a UKI of somebody whom its variables do not name is refused, and where these do not tell, one
+/// of somebody who did not sign what runs.
 ///
 /// A file /etc/sealpack/no-upgrade keeps the host as it is, for the reason that it says. Exit status 3: the image or its UKI
 /// is not what was signed, or more than this host may take; nothing was written then.
@@ -68,13 +70,17 @@ pub(crate) struct Upgrade {
 
 /// Have this host start another image.
 ///
-/// As `host upgrade`, but the image may be any, and its versions are not compared with those of the one that runs.
+/// As `host upgrade`, but the image may be any, and its versions are not compared with those of the one that runs. They are
+/// with those that came in under its own name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack host switch registry.example.org/other-host:1")]
 pub(crate) struct Switch {
     /// Where the image is.
     source: Source,
+    /// Take an image that was sealed before the one that its name had.
+    #[arg(long)]
+    allow_rollback: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -97,7 +103,7 @@ impl Upgrade {
         let allowed = common.allowed(self.allow_older);
         match self.apply {
             true => desk.apply(&allowed, common.retry),
-            false => desk.bring(order(self.source, &common, allowed)),
+            false => desk.bring(order(self.source, &common, allowed, self.allow_older)),
         }
     }
 }
@@ -107,7 +113,7 @@ impl Switch {
         let common = self.common;
         let desk = Desk::open_to_bring(context, common.host.place())?;
         let allowed = common.allowed(true);
-        desk.bring(order(Some(self.source), &common, allowed))
+        desk.bring(order(Some(self.source), &common, allowed, self.allow_rollback))
     }
 }
 
@@ -117,11 +123,12 @@ impl CommonArgs {
     }
 }
 
-fn order(source: Option<Source>, common: &CommonArgs, allowed: Allowed) -> Order<'_> {
+fn order(source: Option<Source>, common: &CommonArgs, allowed: Allowed, allow_rollback: bool) -> Order<'_> {
     Order {
         source,
         registry: &common.registry,
         allowed,
+        allow_rollback,
         again: common.retry,
         download_only: common.download_only,
     }

@@ -35,6 +35,8 @@ pub(super) struct Order<'a> {
     pub(super) source: Option<Source>,
     pub(super) registry: &'a RegistryArgs,
     pub(super) allowed: Allowed,
+    /// Also an image that was sealed before the one that its name had.
+    pub(super) allow_rollback: bool,
     /// Also what did not come up, or was gone back from.
     pub(super) again: bool,
     /// Bring it, and write nothing to the ESP.
@@ -65,8 +67,8 @@ impl<'a> Desk<'a> {
 
     pub(super) fn open(context: &'a Context, place: HostPlace) -> Result<Self, CommandError> {
         let esp = place.esp()?;
-        let facts = place.facts(&esp)?;
         let held = place.hold()?;
+        let facts = place.facts(&esp)?;
         let boots = Boots::of(esp.entries().map_err(UpgradeError::from)?, &facts);
         let store_place = place.store(context);
         let store = store_place.open()?;
@@ -85,7 +87,7 @@ impl<'a> Desk<'a> {
         let source = order.source.map_or_else(|| self.usual_source(), Ok)?;
         let environment = Environment::of_process(std::env::var_os);
         let client = order.registry.client_options(&source, self.context.output);
-        let demand = Demand { sealed: true, allow_rollback: order.allowed.older };
+        let demand = Demand { sealed: true, allow_rollback: order.allow_rollback };
         let wanted = Wanted::new(source, demand);
         let trust = self.context.trust_store();
         let mut remarks = self.context.output.gate_remarks();
@@ -128,6 +130,9 @@ impl<'a> Desk<'a> {
         let record = RunningImage::record(&self.store, &started)?;
         let record =
             record.ok_or_else(|| self.held.damaged(&"starts an image that is no longer in the store"))?;
+        if !self.is_whole(&started)? {
+            return Err(self.held.damaged(&"starts an image that the store has not whole").into());
+        }
         let mut remarks = self.context.output.gate_remarks();
         usable::check(&self.store, &record, true, &self.context.trust_store(), &mut remarks)?;
         let seal = seals::read(&self.store, &record)?;
@@ -151,15 +156,21 @@ impl<'a> Desk<'a> {
     pub(super) fn check_is_there(&self, entry: &Entry) -> CommandResult {
         for image in images([entry]) {
             let unknown = keep_names(&self.store, &BTreeSet::from([image]))?;
-            let record = RunningImage::record(&self.store, &image)?;
-            let packs = record.as_ref().map(|record| seals::packs_of(&self.store, record)).transpose()?;
-            let is_there = |pack: &seals::ImagePack| self.store.pack_path(&pack.sealed.root_hash).exists();
-            if !unknown.is_empty() || !packs.is_some_and(|packs| packs.iter().all(is_there)) {
+            if !unknown.is_empty() || !self.is_whole(&image)? {
                 let (file, image) = (entry.file_name.clone(), image.to_string());
                 return Err(UpgradeError::FallbackMissing { file, image }.into());
             }
         }
         Ok(())
+    }
+
+    /// Whether the store has an image under a name, with all its packs.
+    fn is_whole(&self, image: &sealpack_format::ObjectId) -> Result<bool, CommandError> {
+        let record = RunningImage::record(&self.store, image)?;
+        let packs = record.as_ref().map(|record| seals::packs_of(&self.store, record)).transpose()?;
+        let is_there = |pack: &seals::ImagePack| self.store.pack_path(&pack.sealed.root_hash).exists();
+        let is_metadata_there = self.store.metadata_image_path(image).exists();
+        Ok(is_metadata_there && packs.is_some_and(|packs| packs.iter().all(is_there)))
     }
 
     /// Does what needs no new UKI.
