@@ -80,6 +80,9 @@ pub(super) fn of_upgrade(error: &UpgradeError) -> Option<&'static str> {
         UpgradeError::Failed { .. } => {
             "`sealpack host status` says why the last boot was refused; --retry gives it its tries back"
         }
+        UpgradeError::LastTry { .. } => {
+            "`systemctl status boot-complete.target systemd-bless-boot.service` tells what it waits for"
+        }
         UpgradeError::PutBack { .. } => "--retry has it started next again; a newer version is taken without",
         UpgradeError::NoFallback { .. } => "`sealpack host switch` brings another image",
         UpgradeError::FallbackMissing { .. } => "`sealpack pull` brings it back, by its digest",

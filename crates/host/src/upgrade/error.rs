@@ -88,6 +88,12 @@ pub enum UpgradeError {
         /// The file.
         file: String,
     },
+    /// It runs, and has not come up for good in its last try.
+    #[error("{file} on the ESP is this image's, and runs in its last try: it is not good yet")]
+    LastTry {
+        /// The file.
+        file: String,
+    },
     /// Somebody went back from it.
     #[error("{file} on the ESP is this image's, and somebody went back from it")]
     PutBack {

@@ -52,7 +52,7 @@ pub struct Plan {
 /// that did not come up, or that somebody went back from.
 ///
 /// # Errors
-/// [`UpgradeError::Failed`], [`UpgradeError::PutBack`]; [`UpgradeError::Unnameable`].
+/// [`UpgradeError::Failed`], [`UpgradeError::LastTry`], [`UpgradeError::PutBack`]; [`UpgradeError::Unnameable`].
 pub fn to(boots: &Boots, facts: &Facts, chosen: &Chosen, again: bool) -> Result<Plan, UpgradeError> {
     let sha256: [u8; 32] = Sha256::digest(&chosen.bytes).into();
     let there = boots.entries.iter().position(|entry| entry.sha256 == sha256 && entry.release.is_some());
@@ -100,6 +100,10 @@ fn present(boots: &Boots, index: usize, again: bool) -> Result<(Plan, Entry), Up
     }
     let file = entry.file_name.clone();
     if entry.is_spent() {
+        // Whoever marks it as good looks for the name that it was started by.
+        if boots.running == Some(index) {
+            return Err(UpgradeError::LastTry { file });
+        }
         if !again {
             return Err(UpgradeError::Failed { file });
         }

@@ -202,6 +202,19 @@ fn an_older_one_comes_next_by_the_firmwares_variable_and_loses_it_with_its_tries
 }
 
 #[test]
+fn what_runs_in_its_last_try_keeps_the_name_that_it_was_started_by() -> Result<()> {
+    let machine = Machine::new(2, &["sealed_1.efi", "sealed_2+0-3.efi"])?;
+    for again in [false, true] {
+        let error = machine.plan(2, again).err().context("it has no try left")?;
+        assert!(
+            matches!(error.downcast_ref(), Some(UpgradeError::LastTry { file }) if file == "sealed_2+0-3.efi"),
+            "{error}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn going_back_and_forth_changes_the_variable_and_no_file() -> Result<()> {
     let mut machine = Machine::new(2, &["sealed_1.efi", "sealed_2.efi"])?;
     let (plan, to) = back_to(&machine.boots()?, &machine.facts)?;
