@@ -2,7 +2,7 @@
 
 use super::{boots, stdout};
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags, syncfs};
 use sealpack_guest::host::fleet::{
     BAD, BOTH, COMPLAINT, DENIED, GIVEN, LOADER, NEW_ONLY, OTHER, STABLE, VERSION_FILE, Version,
 };
@@ -34,7 +34,8 @@ pub(super) fn takes_new_keys(_: &Task) -> Result<()> {
     fs::copy(format!("/efi/{GIVEN}/{LOADER}"), new)?;
     File::open(new)?.sync_all()?;
     fs::rename(new, loader)?;
-    Ok(File::open("/efi/EFI/BOOT")?.sync_all()?)
+    // All of it: on FAT, the entry of a file that takes another one's place is written with the file, and not with the directory.
+    Ok(syncfs(File::open("/efi/EFI/BOOT")?)?)
 }
 
 /// Brings the update: the pack of the layer that differs, and no other.
