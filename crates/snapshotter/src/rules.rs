@@ -74,21 +74,45 @@ impl Rules {
         Self { trust, client, environment, good: Mutex::default(), asking: Asking::default() }
     }
 
+    /// The rules as they are now, read once for all that is asked of them in one call.
+    ///
+    /// # Errors
+    /// Where the trust store cannot be read.
+    pub(crate) fn read(&self) -> Result<Current<'_>, Error> {
+        let anchors = self.trust.read(&mut |_| {}).map_err(sealpack_node::Error::from)?;
+        Ok(Current { rules: self, anchors })
+    }
+
+    fn was_good(&self, image: &ImageOf) -> bool {
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
+        good.contains_key(image)
+    }
+}
+
+/// The rules at one moment.
+#[derive(Debug)]
+pub(crate) struct Current<'r> {
+    rules: &'r Rules,
+    anchors: Anchors,
+}
+
+impl Current<'_> {
     /// Refuses layers of an image that must not be here.
     ///
     /// # Errors
     /// [`Error::Refused`], with the reason; [`Error::Rules`] where it cannot be found out whether it has a seal.
     pub(crate) fn check_layer(&self, store: &Store, image: &ImageOf) -> Result<(), Error> {
         let Some(asked) = self.asked(store, &image.reference)? else { return Ok(()) };
-        if asked.requirement < Requirement::Sealed || self.was_good(image) {
+        if asked.requirement < Requirement::Sealed || self.rules.was_good(image) {
             return Ok(());
         }
         if let Some(record) = sealed_record(store, image)? {
             return judge_stored(store, &record, &asked.gate);
         }
-        let _asking = self.asking.begin(&asked.reference)?;
+        let _asking = self.rules.asking.begin(&asked.reference)?;
         self.judge_elsewhere(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
-        self.good.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), Instant::now());
+        self.rules.good.lock().unwrap_or_else(PoisonError::into_inner).insert(image.clone(), Instant::now());
         Ok(())
     }
 
@@ -106,7 +130,7 @@ impl Rules {
             Here::Settled(record) => return Ok(record.map(|record| *record)),
             Here::Asks(asked) => asked,
         };
-        let _asking = self.asking.begin(&asked.reference)?;
+        let _asking = self.rules.asking.begin(&asked.reference)?;
         self.bring(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
         sealed_record(store, image)
     }
@@ -143,7 +167,8 @@ impl Rules {
         asked: &Asked,
     ) -> Result<(), Box<sealpack_gate::Error>> {
         let source = Source::Registry(at_digest(&asked.reference, image));
-        let source = source.open(&self.client, &self.environment).map_err(sealpack_gate::Error::from)?;
+        let source =
+            source.open(&self.rules.client, &self.rules.environment).map_err(sealpack_gate::Error::from)?;
         let found = Found::resolve(source.as_ref(), &Platform::host()).map_err(sealpack_gate::Error::from)?;
         Ok(asked.gate.judge(source.as_ref(), &found, store.algorithm(), &mut |_| {}).map(drop)?)
     }
@@ -153,8 +178,8 @@ impl Rules {
         let source = Source::Registry(at_digest(&asked.reference, image));
         let wanted = Wanted { name: Some(asked.reference.clone()), ..Wanted::new(source, Demand::default()) };
         let place = StorePlace::new(store.path().to_owned(), WAIT);
-        Ok(pull(&wanted, &place, &self.trust, (&self.client, &self.environment), &(), &mut |_| {})
-            .map(drop)?)
+        let Rules { trust, client, environment, .. } = self.rules;
+        Ok(pull(&wanted, &place, trust, (client, environment), &(), &mut |_| {}).map(drop)?)
     }
 
     /// Refuses a container of layers of which nobody said what image they are, where every image needs a seal and the store
@@ -167,22 +192,17 @@ impl Rules {
             let Some(asked) = self.asked(store, &record.name)? else { return Ok(()) };
             return judge_stored(store, record, &asked.gate);
         }
-        match self.anchors()?.rules().default_requirement() {
+        match self.anchors.rules().default_requirement() {
             Requirement::Allow => Ok(()),
             _ => Err(Error::Nameless),
         }
     }
 
     /// Whether there is an image that these rules want anything of.
-    pub(crate) fn demand_anything(&self) -> Result<bool, Error> {
-        let anchors = self.anchors()?;
-        let rules = anchors.rules();
+    pub(crate) fn demand_anything(&self) -> bool {
+        let rules = self.anchors.rules();
         let of_namespaces = rules.namespaces().iter().map(|namespace| namespace.require);
-        Ok(of_namespaces.chain([rules.default_requirement()]).any(|require| require > Requirement::Allow))
-    }
-
-    fn anchors(&self) -> Result<Anchors, Error> {
-        Ok(self.trust.read(&mut |_| {}).map_err(sealpack_node::Error::from)?)
+        of_namespaces.chain([rules.default_requirement()]).any(|require| require > Requirement::Allow)
     }
 
     /// What the rules say of a name; `None` for what is no name, such as the digest of an image that has none.
@@ -190,18 +210,11 @@ impl Rules {
         let Some(reference) = name(reference) else {
             return self.check_nameless(store, None).map(|()| None);
         };
-        let anchors = self.anchors()?;
-        let requirement = anchors.rules().demand(&reference).require;
-        let gate = Gate::new(anchors, Demand::default(), &reference, &reference, Some(store));
+        let requirement = self.anchors.rules().demand(&reference).require;
+        let gate = Gate::new(self.anchors.clone(), Demand::default(), &reference, &reference, Some(store));
         let gate = gate.map_err(|error| of_gate(&reference.to_string(), error))?;
         gate.check_before().map_err(|error| of_gate(&reference.to_string(), error))?;
         Ok(Some(Asked { reference, requirement, gate }))
-    }
-
-    fn was_good(&self, image: &ImageOf) -> bool {
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        good.retain(|_, since| since.elapsed() < REMEMBERED_FOR);
-        good.contains_key(image)
     }
 }
 

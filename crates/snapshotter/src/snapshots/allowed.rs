@@ -1,5 +1,7 @@
 //! Which containers and layers the rules of the trust store allow.
 
+use std::cell::OnceCell;
+
 use sealpack_format::DiffId;
 use sealpack_store::{ChainId, ImageRecord};
 
@@ -8,7 +10,7 @@ use super::apply::namespace_of;
 use super::unpacked::chain_of_name;
 use crate::chains::held;
 use crate::error::Error;
-use crate::rules::{ImageOf, name};
+use crate::rules::{Current, ImageOf, name};
 use crate::state::{Labels, Layered};
 
 impl Snapshotter {
@@ -20,8 +22,8 @@ impl Snapshotter {
         extracted: Option<&Labels>,
     ) -> Result<(), Error> {
         if let Some(labels) = extracted {
-            let image = ImageOf::of_labels(labels);
-            return image.map_or(Ok(()), |image| self.rules.check_layer(&self.store, &image));
+            let Some(image) = ImageOf::of_labels(labels) else { return Ok(()) };
+            return self.rules.read()?.check_layer(&self.store, &image);
         }
         // Nothing to execute comes with it.
         if parent.is_empty() {
@@ -33,66 +35,20 @@ impl Snapshotter {
             let image = ancestry.iter().find_map(|(_, row)| row.image.clone());
             (image, ancestry.first().and_then(|(_, row)| row.layered))
         };
+        let rules = self.rules.read()?;
         let Some(chain) = chain_on(parent, top) else {
             return match image {
-                Some(image) => self.rules.check_container(&self.store, &image).map(drop),
-                None => self.rules.check_nameless(&self.store, None),
+                Some(image) => rules.check_container(&self.store, &image).map(drop),
+                None => rules.check_nameless(&self.store, None),
             };
         };
         // Directories are no sealed image of the store's.
         let layers = top.map(|top| held(&self.store, &top.chain)).transpose()?.map(|chain| chain.layers);
         let record = layers.map(|layers| self.index.image(&self.store, &layers)).transpose()?.flatten();
-        let container = Container { namespace: namespace_of(key), chain, record };
+        let container = Container::new(self, rules, key, chain);
         match image {
-            Some(image) => self.judge_known(&container, &image),
-            None => self.judge_nameless(&container),
-        }
-    }
-
-    /// A container on layers that came in as those of `image`, which may have others above them.
-    fn judge_known(&self, container: &Container<'_>, image: &ImageOf) -> Result<(), Error> {
-        if !self.rules.is_good_here(&self.store, image) && self.is_good_by_another(container, image)? {
-            return Ok(());
-        }
-        let refusal = match self.rules.check_container(&self.store, image) {
-            Ok(Some(sealed)) if chain_of(&sealed) == Some(container.chain) => return Ok(()),
-            Ok(Some(_)) => Some(Error::Nameless),
-            // What one name may do, another may not.
-            Ok(None) if self.rules.demand_anything()? => None,
-            Ok(None) => return Ok(()),
-            Err(refusal) => Some(refusal),
-        };
-        let names = self.images_of(container.namespace, &container.chain)?;
-        if refusal.is_none() && names.contains(image) {
-            return Ok(());
-        }
-        let others: Vec<ImageOf> = names.into_iter().filter(|other| other != image).collect();
-        match (self.judge_names(&others), refusal) {
-            (Judged::Good, _) | (Judged::None, None) => Ok(()),
-            (Judged::Refused(refusal), None | Some(Error::Nameless)) => Err(*refusal),
-            (Judged::None, Some(Error::Nameless)) => {
-                self.rules.check_nameless(&self.store, container.record.as_ref())
-            }
-            (_, Some(refusal)) => Err(refusal),
-        }
-    }
-
-    /// Whether the layers are also those of an image that is good, as is known here: then nobody is asked who may not answer.
-    fn is_good_by_another(&self, container: &Container<'_>, image: &ImageOf) -> Result<bool, Error> {
-        let names = self.images_of(container.namespace, &container.chain)?;
-        Ok(names.iter().any(|other| other != image && self.rules.is_good_here(&self.store, other)))
-    }
-
-    /// A container on layers that came in without a name.
-    fn judge_nameless(&self, container: &Container<'_>) -> Result<(), Error> {
-        let has_seal = container.record.as_ref().is_some_and(|record| record.statement.is_some());
-        if has_seal || !self.rules.demand_anything()? {
-            return self.rules.check_nameless(&self.store, container.record.as_ref());
-        }
-        match self.judge_names(&self.images_of(container.namespace, &container.chain)?) {
-            Judged::Good => Ok(()),
-            Judged::Refused(refusal) => Err(*refusal),
-            Judged::None => self.rules.check_nameless(&self.store, container.record.as_ref()),
+            Some(image) => container.judge_known(&image, record.as_ref()),
+            None => container.judge_nameless(record.as_ref()),
         }
     }
 
@@ -103,47 +59,118 @@ impl Snapshotter {
     /// by then containerd knows.
     pub(super) fn check_started(&self, key: &str, parent: &str) -> Result<(), Error> {
         let Some(images) = self.images.get().filter(|_| !parent.is_empty()) else { return Ok(()) };
-        if !self.rules.demand_anything()? {
+        let rules = self.rules.read()?;
+        if !rules.demand_anything() {
             return Ok(());
         }
-        let namespace = namespace_of(key);
-        let called = images.of_container(namespace, key_of(key)).map_err(Error::Content)?;
+        let called = images.of_container(namespace_of(key), key_of(key)).map_err(Error::Content)?;
         // By what is no name it was judged when it was made.
         let Some((called, plain)) = called.and_then(|called| Some((name(&called)?.to_string(), called)))
         else {
             return Ok(());
         };
-        if !self.rules.needs_seal(&self.store, &plain)? {
+        if !rules.needs_seal(&self.store, &plain)? {
             return Ok(());
         }
         let other = || Error::OtherImage(plain.clone());
         let top = self.state().get(parent)?.layered;
         let chain = chain_on(parent, top).ok_or_else(other)?;
+        let container = Container::new(self, rules, key, chain);
         let stored = self.store.image(&called)?.filter(|record| record.statement.is_some());
         let manifest = match stored.filter(|record| chain_of(record) == Some(chain)) {
             Some(record) => Some(record.manifest),
-            None => self.manifest_of(images.as_ref(), namespace, &plain, &chain)?,
+            None => container.names()?.iter().find(|it| it.reference == plain).map(|it| it.manifest),
         };
         let manifest = manifest.ok_or_else(other)?;
         // CRI has one of an image's names, which need not be the one that was asked for: they all run the same.
-        let mut names = self.images_of(namespace, &chain)?;
-        names.retain(|it| it.manifest == manifest && it.reference != plain);
-        names.insert(0, ImageOf { manifest, reference: plain });
-        match self.judge_names(&names) {
+        let own = ImageOf { manifest, reference: plain.clone() };
+        let others = container.names()?.iter().filter(|it| it.manifest == manifest && it.reference != plain);
+        let names: Vec<&ImageOf> = [&own].into_iter().chain(others).collect();
+        match container.judge_names(&names) {
             Judged::Refused(refusal) => Err(*refusal),
             Judged::Good | Judged::None => Ok(()),
         }
     }
+}
+
+/// A container on layers, and the rules that it is judged by.
+struct Container<'a> {
+    snapshotter: &'a Snapshotter,
+    rules: Current<'a>,
+    /// Of containerd's.
+    namespace: &'a str,
+    /// What it is on.
+    chain: ChainId,
+    /// What containerd calls exactly these layers, once it was asked.
+    names: OnceCell<Vec<ImageOf>>,
+}
+
+impl<'a> Container<'a> {
+    fn new(snapshotter: &'a Snapshotter, rules: Current<'a>, key: &'a str, chain: ChainId) -> Self {
+        Self { snapshotter, rules, namespace: namespace_of(key), chain, names: OnceCell::new() }
+    }
+
+    fn names(&self) -> Result<&[ImageOf], Error> {
+        if let Some(names) = self.names.get() {
+            return Ok(names);
+        }
+        let names = self.snapshotter.images_of(self.namespace, &self.chain)?;
+        Ok(self.names.get_or_init(|| names))
+    }
+
+    /// One whose layers came in as those of `image`, which may have others above them; `record` is the image of the store's that
+    /// consists of them.
+    fn judge_known(&self, image: &ImageOf, record: Option<&ImageRecord>) -> Result<(), Error> {
+        // Then nobody is asked who may not answer.
+        if !self.is_good_here(image) && self.others(image)?.iter().any(|other| self.is_good_here(other)) {
+            return Ok(());
+        }
+        let refusal = match self.check(image) {
+            Ok(Some(sealed)) if chain_of(&sealed) == Some(self.chain) => return Ok(()),
+            Ok(Some(_)) => Some(Error::Nameless),
+            // What one name may do, another may not.
+            Ok(None) if self.rules.demand_anything() => None,
+            Ok(None) => return Ok(()),
+            Err(refusal) => Some(refusal),
+        };
+        if refusal.is_none() && self.names()?.contains(image) {
+            return Ok(());
+        }
+        match (self.judge_names(&self.others(image)?), refusal) {
+            (Judged::Good, _) | (Judged::None, None) => Ok(()),
+            (Judged::Refused(refusal), None | Some(Error::Nameless)) => Err(*refusal),
+            (Judged::None, Some(Error::Nameless)) => self.check_nameless(record),
+            (_, Some(refusal)) => Err(refusal),
+        }
+    }
+
+    /// One whose layers came in without a name.
+    fn judge_nameless(&self, record: Option<&ImageRecord>) -> Result<(), Error> {
+        let has_seal = record.is_some_and(|record| record.statement.is_some());
+        if has_seal || !self.rules.demand_anything() {
+            return self.check_nameless(record);
+        }
+        match self.judge_names(&self.names()?.iter().collect::<Vec<_>>()) {
+            Judged::Good => Ok(()),
+            Judged::Refused(refusal) => Err(*refusal),
+            Judged::None => self.check_nameless(record),
+        }
+    }
+
+    /// containerd's names for the layers, but for one.
+    fn others(&self, image: &ImageOf) -> Result<Vec<&ImageOf>, Error> {
+        Ok(self.names()?.iter().filter(|other| *other != image).collect())
+    }
 
     /// What the rules say of names. One that is good is enough: which of them a client means, it does not say.
-    fn judge_names(&self, images: &[ImageOf]) -> Judged {
+    fn judge_names(&self, images: &[&ImageOf]) -> Judged {
         // Whose registry takes its time holds up nobody else.
-        if images.iter().any(|image| self.rules.is_good_here(&self.store, image)) {
+        if images.iter().any(|image| self.is_good_here(image)) {
             return Judged::Good;
         }
         let mut judged = Judged::None;
         for image in images {
-            match self.rules.check_container(&self.store, image) {
+            match self.check(image) {
                 Ok(_) => return Judged::Good,
                 Err(refusal) if matches!(judged, Judged::None) => judged = Judged::Refused(Box::new(refusal)),
                 Err(_) => {}
@@ -151,16 +178,18 @@ impl Snapshotter {
         }
         judged
     }
-}
 
-/// A container that is to be made.
-struct Container<'a> {
-    /// Of containerd's.
-    namespace: &'a str,
-    /// What it is on.
-    chain: ChainId,
-    /// The image of the store's that consists of that.
-    record: Option<ImageRecord>,
+    fn is_good_here(&self, image: &ImageOf) -> bool {
+        self.rules.is_good_here(&self.snapshotter.store, image)
+    }
+
+    fn check(&self, image: &ImageOf) -> Result<Option<ImageRecord>, Error> {
+        self.rules.check_container(&self.snapshotter.store, image)
+    }
+
+    fn check_nameless(&self, record: Option<&ImageRecord>) -> Result<(), Error> {
+        self.rules.check_nameless(&self.snapshotter.store, record)
+    }
 }
 
 /// What became of some names.

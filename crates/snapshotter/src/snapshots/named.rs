@@ -4,7 +4,7 @@
 //! do, or with another image that has more of them, are known to containerd all the same: the image's manifest and config
 //! are in its content store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -59,8 +59,9 @@ pub struct Named {
     pub target: Descriptor,
 }
 
-/// What images consist of, by the digest of what their names mean: the manifest for this machine, and the chain of its layers.
-pub(super) type Known = HashMap<BlobDigest, (BlobDigest, ChainId)>;
+/// What images consist of, by the namespace and the digest of what their names mean: the manifest for this machine, and the chain
+/// of its layers.
+pub(super) type Known = HashMap<(String, BlobDigest), (BlobDigest, ChainId)>;
 
 impl Snapshotter {
     /// Has `images` asked for the names of layers that came without. Only the first one is asked.
@@ -72,7 +73,8 @@ impl Snapshotter {
     pub(super) fn images_of(&self, namespace: &str, chain: &ChainId) -> Result<Vec<ImageOf>, Error> {
         let Some(images) = self.images.get() else { return Ok(Vec::new()) };
         let named = images.named(namespace).map_err(Error::Content)?;
-        self.known().retain(|target, _| named.iter().any(|named| named.target.digest == *target));
+        let targets: HashSet<BlobDigest> = named.iter().map(|named| named.target.digest).collect();
+        self.known().retain(|(of, target), _| of != namespace || targets.contains(target));
         let mut found = Vec::new();
         for named in &named {
             let Some(reference) = name(&named.reference) else { continue };
@@ -89,23 +91,9 @@ impl Snapshotter {
         Ok(found.into_iter().map(|(_, image)| image).collect())
     }
 
-    /// The manifest of what containerd calls `reference`, if that is an image of exactly the layers of a chain.
-    pub(super) fn manifest_of(
-        &self,
-        images: &dyn Images,
-        namespace: &str,
-        reference: &str,
-        chain: &ChainId,
-    ) -> Result<Option<BlobDigest>, Error> {
-        let named = images.named(namespace).map_err(Error::Content)?;
-        let named = named.iter().find(|named| named.reference == reference);
-        let made_of = named.and_then(|named| self.made_of(images, namespace, named));
-        Ok(made_of.filter(|(_, its)| its == chain).map(|(manifest, _)| manifest))
-    }
-
     /// What an image consists of, which is read once: its digest says it for good. Nobody waits for another's reading.
     fn made_of(&self, images: &dyn Images, namespace: &str, named: &Named) -> Option<(BlobDigest, ChainId)> {
-        let target = named.target.digest;
+        let target = (namespace.to_owned(), named.target.digest);
         let known = self.known().get(&target).copied();
         known.or_else(|| {
             let made_of = consists(images, namespace, named)?;

@@ -3,11 +3,11 @@
 //! Which blob is a layer containerd says of those that it has applied. A containerd that discards the blobs of what it has
 //! unpacked, or that fetched none since the store had the layer, has nothing to give.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::PoisonError;
 
 use sealpack_format::DiffId;
-use sealpack_store::{ChainId, Staging};
+use sealpack_store::{ChainId, ObjectForm};
 
 use super::apply::{Blob, namespace_of};
 use super::lost::layers_of;
@@ -75,9 +75,10 @@ impl Snapshotter {
         let (chain, layers, namespaces) = {
             let state = self.state();
             let chain = state.get(name)?.layered.ok_or_else(|| Error::NotFound(name.to_owned()))?.chain;
-            let own = Some(namespace_of(name)).filter(|_| name.contains('/')).map(str::to_owned);
-            let others = state.rows().map(|(name, _)| name).filter(|name| name.contains('/'));
-            let others: BTreeSet<String> = others.map(|name| namespace_of(name).to_owned()).collect();
+            let of = |name: &str| name.contains('/').then(|| namespace_of(name).to_owned());
+            let mut others: BTreeSet<String> = state.rows().filter_map(|(name, _)| of(name)).collect();
+            // Its own is the likeliest.
+            let own = of(name).and_then(|own| others.take(&own));
             (chain, layers_of(&state, name), own.into_iter().chain(others).collect::<Vec<_>>())
         };
         let _holding = self.hold();
@@ -104,11 +105,20 @@ impl Snapshotter {
         // What is taken in stays there until the chain is held.
         let staging = self.store.stage()?;
         let form = usual_form(&self.store);
+        // Asked once, by whichever layer is missing first.
+        let mut found = None;
         for layer in &layers {
-            let is_there = self.store.has_layer(layer, form)?
-                || self.store.has_layer(layer, sealpack_store::ObjectForm::Files)?;
-            if !is_there && !self.recover_layer(&staging, layer, namespaces, blobs)? {
-                return Ok(Recovered::NoBlob(*layer));
+            if self.store.has_layer(layer, form)? || self.store.has_layer(layer, ObjectForm::Files)? {
+                continue;
+            }
+            let found = match &found {
+                Some(found) => found,
+                None => found.insert(blobs_of(namespaces, blobs)?),
+            };
+            let Some((namespace, blob)) = found.get(layer) else { return Ok(Recovered::NoBlob(*layer)) };
+            let applied = self.taken_in(&staging, blob, form, || blobs.open(namespace, &blob.digest))?;
+            if applied.layer != *layer {
+                return Err(Error::OtherLayer { blob: blob.digest, is: applied.layer, said: *layer });
             }
         }
         match self.hold_again(chain, Some(layers.clone()))? {
@@ -116,25 +126,18 @@ impl Snapshotter {
             false => Ok(layers.last().copied().map_or(Recovered::Unknown, Recovered::NoBlob)),
         }
     }
+}
 
-    /// Takes in the blob of a layer from the first namespace that has it. Answers whether one has.
-    fn recover_layer(
-        &self,
-        staging: &Staging<'_>,
-        layer: &DiffId,
-        namespaces: &[String],
-        blobs: &impl Blobs,
-    ) -> Result<bool, Error> {
-        for namespace in namespaces {
-            let found: Vec<(DiffId, Blob)> = blobs.layers(namespace).map_err(Error::Content)?;
-            let Some((_, blob)) = found.into_iter().find(|(is, _)| is == layer) else { continue };
-            let form = usual_form(&self.store);
-            let applied = self.taken_in(staging, &blob, form, || blobs.open(namespace, &blob.digest))?;
-            if applied.layer != *layer {
-                return Err(Error::OtherLayer { blob: blob.digest, is: applied.layer, said: *layer });
-            }
-            return Ok(true);
+/// The blobs of layers, with the first of these namespaces that has each.
+fn blobs_of<'n>(
+    namespaces: &'n [String],
+    blobs: &impl Blobs,
+) -> Result<HashMap<DiffId, (&'n str, Blob)>, Error> {
+    let mut found = HashMap::new();
+    for namespace in namespaces {
+        for (layer, blob) in blobs.layers(namespace).map_err(Error::Content)? {
+            found.entry(layer).or_insert((namespace.as_str(), blob));
         }
-        Ok(false)
     }
+    Ok(found)
 }
