@@ -12,6 +12,7 @@ pub mod digest;
 pub mod dump;
 pub mod erofs;
 pub mod ext4;
+pub mod glob;
 pub mod layer;
 pub mod limits;
 mod names;

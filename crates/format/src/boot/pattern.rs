@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::glob;
+
 /// Longer than any that depmod writes.
 const MAX_BYTES: usize = 512;
 
@@ -44,32 +46,9 @@ impl fmt::Display for DevicePattern {
 )]
 pub struct DevicePatternError(String);
 
-/// As fnmatch(3). A star takes as little as it can, and more when what follows does not fit; only the last one has to.
+/// As fnmatch(3).
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut pattern, mut text) = (pattern, text);
-    let mut last_star: Option<(&[u8], &[u8])> = None;
-    loop {
-        if let Some((b'*', rest)) = pattern.split_first() {
-            last_star = Some((rest, text));
-            pattern = rest;
-            continue;
-        }
-        let next = text.split_first();
-        if pattern.is_empty() && next.is_none() {
-            return true;
-        }
-        if let Some((byte, rest)) = next
-            && let Some(after) = after_one(pattern, *byte)
-        {
-            (pattern, text) = (after, rest);
-            continue;
-        }
-        // What the star takes one character more of.
-        let Some((after_star, from)) = last_star else { return false };
-        let Some((_, from)) = from.split_first() else { return false };
-        last_star = Some((after_star, from));
-        (pattern, text) = (after_star, from);
-    }
+    glob::fits(pattern, text, b'*', after_one)
 }
 
 /// What follows the first element of `pattern`, if that is one for `byte`.
@@ -80,30 +59,10 @@ fn after_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         b'[' => {
             let end = rest.iter().position(|end| *end == b']')?;
             let (class, rest) = rest.split_at_checked(end)?;
-            is_in(class, byte).then(|| rest.get(1..).unwrap_or_default())
+            glob::is_member(class, b'-', byte).then(|| rest.get(1..).unwrap_or_default())
         }
         literal => (*literal == byte).then_some(rest),
     }
-}
-
-fn is_in(mut class: &[u8], byte: u8) -> bool {
-    while let Some((first, rest)) = class.split_first() {
-        match rest {
-            [b'-', last, after @ ..] => {
-                if (*first..=*last).contains(&byte) {
-                    return true;
-                }
-                class = after;
-            }
-            _ => {
-                if *first == byte {
-                    return true;
-                }
-                class = rest;
-            }
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -1,64 +1,32 @@
 //! Patterns by which systemd-boot finds the entry that was chosen.
 
+use sealpack_format::glob;
+
 /// Whether a pattern fits all of a name (`efi_fnmatch`, src/boot/efi-string.c): `*` is any text, `?` one character, `[…]`
 /// one of a set with ranges, a backslash takes the next character as it is. A pattern that is not whole fits nothing.
-///
-/// Where it does not go on, only the last `*` takes more: whatever those before it took does as well. So its time is at most
-/// the product of both lengths, whoever wrote the pattern.
 #[must_use]
 pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut pattern, mut name) = (&pattern[..], &name[..]);
-    let mut last: Option<(&[char], &[char])> = None;
-    loop {
-        if let ['*', rest @ ..] = pattern {
-            (pattern, last) = (rest, Some((rest, name)));
-            continue;
-        }
-        if pattern.is_empty() && name.is_empty() {
-            return true;
-        }
-        if let Some((rest, left)) = one(pattern, name) {
-            (pattern, name) = (rest, left);
-            continue;
-        }
-        let Some((rest, [_, left @ ..])) = last else { return false };
-        (pattern, name, last) = (rest, left, Some((rest, left)));
-    }
+    glob::fits(&pattern, &name, '*', one)
 }
 
-/// What is left of both, where what is first in the pattern fits the name's first character.
-fn one<'t>(pattern: &'t [char], name: &'t [char]) -> Option<(&'t [char], &'t [char])> {
-    let (character, left) = name.split_first()?;
-    let rest = match pattern {
+/// What comes behind the first element of a pattern, if that fits a character.
+fn one(pattern: &[char], character: char) -> Option<&[char]> {
+    match pattern {
         ['?', rest @ ..] => Some(rest),
-        ['[', rest @ ..] => set(rest, *character).filter(|(is_in, _)| *is_in).map(|(_, rest)| rest),
-        ['\\', literal, rest @ ..] => (literal == character).then_some(rest),
+        ['[', rest @ ..] => set(rest, character),
+        ['\\', literal, rest @ ..] => (*literal == character).then_some(rest),
         ['\\'] | [] => None,
-        [literal, rest @ ..] => (literal == character).then_some(rest),
-    };
-    rest.map(|rest| (rest, left))
+        [literal, rest @ ..] => (*literal == character).then_some(rest),
+    }
 }
 
-/// Whether a character is in the set that begins `pattern`, behind its bracket, and what comes behind the set. A `]` that
-/// is its first character is in it.
-fn set(pattern: &[char], character: char) -> Option<(bool, &[char])> {
+/// What comes behind the set that begins `pattern`, behind its bracket, if a character is in it. A `]` that is its first
+/// character is.
+fn set(pattern: &[char], character: char) -> Option<&[char]> {
     let end = pattern.iter().skip(1).position(|character| *character == ']')? + 1;
-    let (mut members, rest) = (&pattern[..end], &pattern[end + 1..]);
-    let mut is_in = false;
-    loop {
-        members = match members {
-            [] => return Some((is_in, rest)),
-            [low, '-', high, members @ ..] => {
-                is_in |= (*low..=*high).contains(&character);
-                members
-            }
-            [member, members @ ..] => {
-                is_in |= *member == character;
-                members
-            }
-        };
-    }
+    let (members, rest) = (&pattern[..end], &pattern[end + 1..]);
+    glob::is_member(members, '-', character).then_some(rest)
 }
 
 #[cfg(test)]
