@@ -19,7 +19,7 @@ mod name;
 mod partition;
 mod pattern;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod version;
 
 pub use boots::{Boots, Facts, NextBy};

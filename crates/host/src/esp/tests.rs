@@ -9,7 +9,7 @@ use sealpack_tests::host_image::program;
 use super::*;
 
 /// What a FAT says of itself that has room.
-const FAT: Filesystem = Filesystem {
+pub(crate) const FAT: Filesystem = Filesystem {
     is_mounted: true,
     is_fat: true,
     is_read_only: false,
@@ -17,7 +17,8 @@ const FAT: Filesystem = Filesystem {
     cluster_bytes: 4096,
 };
 
-fn boot(image: u8) -> BootParameters {
+/// What starts the image of that number.
+pub(crate) fn boot(image: u8) -> BootParameters {
     BootParameters::new(ObjectId::sha256([image; 32]), RootHash::new([image; 32]))
 }
 

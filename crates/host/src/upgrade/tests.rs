@@ -4,16 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use sealpack_format::boot::{BootParameters, CommandLine, DataLabel, Etc, Hardening};
 use sealpack_format::pe::Image;
-use sealpack_format::{ObjectId, RootHash, pe};
+use sealpack_format::{RootHash, pe};
 use sealpack_tests::host_image::program;
 use sealpack_trust::timestamp::Timestamp;
 
 use super::*;
+use crate::esp::tests::{FAT, boot};
 use crate::esp::{Boots, Esp, Facts, Filesystem, LoaderVariables};
-
-fn boot(image: u8) -> BootParameters {
-    BootParameters::new(ObjectId::sha256([image; 32]), RootHash::new([image; 32]))
-}
 
 /// A UKI with that command line, of that version, with a signature of a form that is not read here.
 fn uki(line: &CommandLine, version: &str) -> Result<Vec<u8>> {
@@ -114,14 +111,6 @@ fn words_are_compared_one_by_one_and_hardenings_too() -> Result<()> {
     choose(vec![candidate(uki(&line, "IMAGE_VERSION=2")?)], &target(2), &host, &allowed)?;
     Ok(())
 }
-
-const FAT: Filesystem = Filesystem {
-    is_mounted: true,
-    is_fat: true,
-    is_read_only: false,
-    free_bytes: 100_000_000,
-    cluster_bytes: 4096,
-};
 
 struct Machine {
     place: tempfile::TempDir,

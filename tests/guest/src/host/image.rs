@@ -14,10 +14,12 @@ use crate::attacks;
 use crate::kernels::Generation;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
+use sealpack_tests::apt::Archive;
 use sealpack_tests::command::{find, run};
 use sealpack_tests::images::{self, Image, host};
 use sealpack_tests::layer_tar::{Entry, Member, archive};
 use sealpack_tests::layout::{Layer, Layout, Packing};
+use sealpack_tests::unpacked::unpack;
 use sealpack_tests::{paths, tree_diff};
 use std::fs::{self, File};
 use std::path::Path;
@@ -147,6 +149,25 @@ fn sealpack(programs: &Programs) -> Result<Vec<Entry>> {
     entries.push(directory(&format!("{units}/boot-complete.target.d/")));
     entries.push(file("boot-complete.target.d/sealpack.conf", BOOT_COMPLETE));
     Ok(entries)
+}
+
+/// Packages of the release that hosts are of, in one layer, as an image of that layer; built once, and kept as `name`.
+///
+/// # Errors
+/// If the packages cannot be fetched.
+pub(super) fn of_packages(name: &str, packages: &[&str]) -> Result<Image> {
+    let stamp = format!("1 {} {packages:?}", host::RELEASE);
+    images::cached(name, &stamp, |dir| {
+        let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
+        let root = work.path().join("root");
+        let packages: Vec<String> = packages.iter().copied().map(str::to_owned).collect();
+        unpack(&Archive::of_suites("boot", &[host::RELEASE])?, &packages, &root)?;
+        let tar = work.path().join("layer.tar");
+        tree_diff::write_layer(None, &root, &tar)?;
+        let layout = Layout::create(dir)?;
+        let layer = layout.add_layer(File::open(&tar)?, Packing::Zstd)?;
+        layout.add_image("latest", &[layer])
+    })
 }
 
 /// A unit that multi-user.target wants.

@@ -4,13 +4,9 @@ use super::build::{IMAGE, Uki, Workshop};
 use super::image::{self, directory};
 use super::{data, esp};
 use anyhow::{Context, Result};
-use sealpack_tests::apt::Archive;
-use sealpack_tests::images::{self, Image, host};
+use sealpack_tests::images::Image;
 use sealpack_tests::layer_tar::{Entry, Member};
-use sealpack_tests::layout::{Layout, Packing};
-use sealpack_tests::unpacked::unpack;
-use sealpack_tests::{paths, tree_diff};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the image is called.
@@ -27,17 +23,7 @@ const PACKAGES: [&str; 6] = ["dosfstools", "e2fsprogs", "libcom-err2", "libext2f
 
 /// The layer with the packages, as an image of one layer, built once and kept.
 fn tools() -> Result<Image> {
-    let stamp = format!("1 {} {PACKAGES:?}", host::RELEASE);
-    images::cached("host-rescue", &stamp, |dir| {
-        let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
-        let root = work.path().join("root");
-        unpack(&Archive::of_suites("boot", &[host::RELEASE])?, &PACKAGES.map(str::to_owned), &root)?;
-        let tar = work.path().join("layer.tar");
-        tree_diff::write_layer(None, &root, &tar)?;
-        let layout = Layout::create(dir)?;
-        let layer = layout.add_layer(File::open(&tar)?, Packing::Zstd)?;
-        layout.add_image("latest", &[layer])
-    })
+    image::of_packages("host-rescue", &PACKAGES)
 }
 
 /// The rescue disk: the image, and that of the hosts, to mend them from.

@@ -5,21 +5,17 @@
 //! [`SERVER`], the only address in the machine's network, at which QEMU answers.
 
 use super::build::with_key;
-use super::image::{directory, program, unit};
+use super::image::{self, directory, program, unit};
 use crate::keys::Key;
 use crate::programs::Programs;
 use anyhow::{Context, Result};
-use sealpack_tests::apt::Archive;
 use sealpack_tests::command::run;
 use sealpack_tests::containerd::images as shells;
-use sealpack_tests::images::{self, Image, host};
+use sealpack_tests::images::{Image, host};
 use sealpack_tests::layer_tar::{Entry, Member};
-use sealpack_tests::layout::{Layout, Packing};
 use sealpack_tests::program::start;
 use sealpack_tests::registry::Registry;
-use sealpack_tests::unpacked::unpack;
-use sealpack_tests::{paths, tree_diff};
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -63,17 +59,7 @@ const SOCKET: &str = include_str!("../../../../../contrib/systemd/sealpack-snaps
 /// # Errors
 /// If the packages cannot be fetched.
 pub(super) fn engine() -> Result<Image> {
-    let stamp = format!("1 {} {PACKAGES:?}", host::RELEASE);
-    images::cached("host-containers", &stamp, |dir| {
-        let work = tempfile::Builder::new().prefix("work-").tempdir_in(paths::fixtures())?;
-        let root = work.path().join("root");
-        unpack(&Archive::of_suites("boot", &[host::RELEASE])?, &PACKAGES.map(str::to_owned), &root)?;
-        let tar = work.path().join("layer.tar");
-        tree_diff::write_layer(None, &root, &tar)?;
-        let layout = Layout::create(dir)?;
-        let layer = layout.add_layer(File::open(&tar)?, Packing::Zstd)?;
-        layout.add_image("latest", &[layer])
-    })
+    image::of_packages("host-containers", &PACKAGES)
 }
 
 /// How the host is set up: who may have sealed what it runs, and what is started.

@@ -130,7 +130,7 @@ impl<'a> Desk<'a> {
         let record = RunningImage::record(&self.store, &started)?;
         let record =
             record.ok_or_else(|| self.held.damaged(&"starts an image that is no longer in the store"))?;
-        if !self.is_whole(&started)? {
+        if !self.is_whole(&record)? {
             return Err(self.held.damaged(&"starts an image that the store has not whole").into());
         }
         let mut remarks = self.context.output.gate_remarks();
@@ -156,7 +156,8 @@ impl<'a> Desk<'a> {
     pub(super) fn check_is_there(&self, entry: &Entry) -> CommandResult {
         for image in images([entry]) {
             let unknown = keep_names(&self.store, &BTreeSet::from([image]))?;
-            if !unknown.is_empty() || !self.is_whole(&image)? {
+            let record = RunningImage::record(&self.store, &image)?.filter(|_| unknown.is_empty());
+            if !record.map(|record| self.is_whole(&record)).transpose()?.unwrap_or(false) {
                 let (file, image) = (entry.file_name.clone(), image.to_string());
                 return Err(UpgradeError::FallbackMissing { file, image }.into());
             }
@@ -164,13 +165,12 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// Whether the store has an image under a name, with all its packs.
-    fn is_whole(&self, image: &sealpack_format::ObjectId) -> Result<bool, CommandError> {
-        let record = RunningImage::record(&self.store, image)?;
-        let packs = record.as_ref().map(|record| seals::packs_of(&self.store, record)).transpose()?;
+    /// Whether the store has all of an image.
+    fn is_whole(&self, record: &ImageRecord) -> Result<bool, CommandError> {
+        let packs = seals::packs_of(&self.store, record)?;
         let is_there = |pack: &seals::ImagePack| self.store.pack_path(&pack.sealed.root_hash).exists();
-        let is_metadata_there = self.store.metadata_image_path(image).exists();
-        Ok(is_metadata_there && packs.is_some_and(|packs| packs.iter().all(is_there)))
+        let is_metadata_there = self.store.metadata_image_path(&record.metadata_image).exists();
+        Ok(is_metadata_there && packs.iter().all(is_there))
     }
 
     /// Does what needs no new UKI.
