@@ -168,12 +168,8 @@ pub struct Check {
 /// The names of the checks that are for a kernel, in their order.
 pub fn names_for(generation: Generation) -> Vec<&'static str> {
     let is_for = |check: &&Check| check.judge.boots().iter().any(|boot| boot.is_for(generation));
-    let is_due = |check: &&Check| sealpack_tests::all() || !LONG.contains(&check.name);
-    ALL.iter().filter(is_for).filter(is_due).map(|check| check.name).collect()
+    ALL.iter().filter(is_for).map(|check| check.name).collect()
 }
-
-/// Those that only a run of all tests has: they take minutes on each kernel.
-const LONG: &[&str] = &["host_upgrade_power_cut"];
 
 /// The check of that name.
 pub fn find(name: &str) -> Option<Check> {
