@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod compat;
+mod complete;
 mod container;
 mod containerd;
 mod context;
@@ -70,6 +71,11 @@ fn main() -> ExitCode {
         && let Some(tool) = compat::Tool::called_as(&argv0)
     {
         return tool.run(argv0, arguments);
+    }
+    complete::answer();
+    if cfg!(target_feature = "crt-static") {
+        // Where it could not be said, hosts are looked for as the machine has it.
+        _ = sealpack_kernel::hosts::by_files_and_dns();
     }
     let mut command = Arguments::command();
     if wants_all_verbs(&command, std::env::args_os()) {
