@@ -17,13 +17,14 @@
 //! the usual place of a store from what it is given.
 
 // From the bottom up, each using only what is above it in this list:
-//   hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
+//   deep, hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
 //   objects, blobs, partial, seals; layers; refs; packs; chains; images, hash_areas; contents, usage; inventory
 //   staging; convert, gc, fsck; single
 mod blobs;
 mod chains;
 mod contents;
 mod convert;
+pub mod deep;
 mod dir;
 mod documents;
 mod error;
@@ -33,6 +34,7 @@ mod gc;
 mod hash;
 mod hash_areas;
 mod holders;
+mod holdings;
 mod images;
 mod integrity;
 mod inventory;
@@ -68,8 +70,9 @@ pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use facts::Fact;
 pub use fsck::{FsckOptions, FsckReport, ObjectFault};
-pub use gc::{Discard, GcOptions, GcReport, Marked, PARTIAL_KEPT, Removed};
+pub use gc::{Discard, GcOptions, GcReport, Kept, Marked, PARTIAL_KEPT, Removed};
 pub use holders::{Holder, LockError, LockWait, LockWatcher};
+pub use holdings::Holdings;
 pub use images::{ObjectsOfImage, objects_of_image};
 pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;
@@ -87,4 +90,4 @@ pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };
 pub use store::Store;
-pub use usage::{Sharing, Usage};
+pub use usage::{Sharing, Together, Usage};

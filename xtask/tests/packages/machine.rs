@@ -53,6 +53,8 @@ impl Machine {
             .arg("--directory")
             .arg(machine.root());
         run(&mut tar)?;
+        // Debian's installer writes it; what bootstraps a system does not.
+        std::fs::write(machine.path("/etc/hosts"), "127.0.0.1 localhost\n")?;
         Ok(machine)
     }
 
