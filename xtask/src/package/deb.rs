@@ -53,7 +53,7 @@ impl Deb {
         let name = format!("{}_{}_{}.deb", self.name, release.version.debian(), self.architecture);
         let mut dpkg = Command::new("dpkg-deb");
         // What xz writes depends on its threads.
-        dpkg.args(["--root-owner-group", "-Zxz", "-z6", "--threads-max=1", "--build"])
+        dpkg.args(["--root-owner-group", "-Zxz", release.compression, "--threads-max=1", "--build"])
             .arg(work)
             .arg(output.join(name));
         dpkg.env("SOURCE_DATE_EPOCH", release.version.seconds().to_string());

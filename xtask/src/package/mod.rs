@@ -41,6 +41,8 @@ struct Release {
     version: Version,
     /// What the programs are made of, for the notices of whoever wrote it.
     notices: Vec<u8>,
+    /// How hard dpkg-deb tries.
+    compression: &'static str,
 }
 
 /// Builds everything and prints the paths of what is there then.
@@ -62,8 +64,9 @@ fn make(output: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
     let programs = programs::dynamic(arguments.profile, &place("dynamic"))?;
     let fixed = programs::fixed(arguments.profile, &place("static"))?;
     let parts = sbom::parts()?;
-    let release =
-        Release { version: Version::new(arguments.version.as_deref())?, notices: licences::notices(&parts)? };
+    let version = Version::new(arguments.version.as_deref())?;
+    let compression = if arguments.profile == Profile::Release { "-z6" } else { "-z1" };
+    let release = Release { version, notices: licences::notices(&parts)?, compression };
     let manual = Manual::of(&programs.sealpack, &place("manual"))?;
     for (index, deb) in contents::debs(&release, &programs, &manual)?.iter().enumerate() {
         deb.write(&release, &place(&format!("deb-{index}")), &made)?;

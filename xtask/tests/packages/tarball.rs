@@ -32,7 +32,7 @@ fn the_static_program_finds_hosts_where_they_are_looked_for_with_systemd() -> Re
         ensure!(prefix.join("share/man/man1/sealpack-pull.1").exists(), "no pages");
         let registry = registry()?;
         let port = registry.host().rsplit_once(':').context("a port")?.1.to_owned();
-        for hosts in ["resolve [!UNAVAIL=return] files dns", "mymachines resolve files", "files dns"] {
+        for hosts in ["resolve [!UNAVAIL=return] files dns", "mymachines resolve files", "resolve"] {
             fs::write(machine.path("/etc/nsswitch.conf"), format!("passwd: files\nhosts: {hosts}\n"))?;
             let image = format!("localhost:{port}/prod/app:1");
             machine
