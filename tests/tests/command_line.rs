@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 28] = [
     "pull",
     "images",
     "inspect",
@@ -31,6 +31,7 @@ const VERBS: [&str; 27] = [
     "gc",
     "fsck",
     "doctor",
+    "metrics",
     "key",
     "policy",
     "trust",

@@ -101,6 +101,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     desk.prints("convert", &["one", "--to", "packs"])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
     desk.prints("doctor", &[])?;
+    desk.prints("metrics", &[])?;
     status_of_host(&desk)?;
     keys_and_trust(&desk)?;
     seals(&desk)?;
