@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sealpack_format::ObjectId;
 use sealpack_host::status::Status;
 use sealpack_kernel::Kernel;
 use sealpack_mount::enforcement_in_force;
+use sealpack_node::mounts::{NOTES, mounts};
 use sealpack_node::new_files::{NewFile, write_all};
 use sealpack_node::standing::IpeState;
 
@@ -12,12 +14,16 @@ use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::show::metrics::{HostState, State, StoreState, shown};
 
+/// What a mount is whose level cannot be found out.
+const UNKNOWN: &str = "unknown";
+/// What a mount may be.
+const LEVELS: [&str; 5] = ["plain", "verified", "signed", "enforced", UNKNOWN];
 /// Anybody may read them, as the agent does that passes them on.
 const MODE: u32 = 0o644;
 
 /// Print what a monitoring system wants to know, in Prometheus' text format.
 ///
-/// Images and what the store takes, mounts, what the kernel enforces and by which policy; of a sealed host what runs,
+/// Images and what the store takes, mounts by level, what the kernel enforces and by which policy; of a sealed host what runs,
 /// what comes next and what is fallen back to, and why a start was refused. What cannot be looked at is left out, told on
 /// standard error, and has the value 0 in sealpack_looked_at.
 ///
@@ -37,13 +43,13 @@ impl Metrics {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let kernel = Kernel::new();
         let store = told(context, "the store", store(context));
-        let mounts = told(context, "what is mounted", mounts());
+        let mounts = told(context, "what is mounted", levels(&kernel));
         let host = told(context, "the host", find_out(&kernel)).map(Result::ok);
         let host = host.map(|status| status.map(|status| host_state(context, status)));
         let ipe = kernel.ipe().map(|_| IpeState::read(&kernel).map_err(CommandError::failed));
         let state = State {
             store: store.as_ref(),
-            mounts,
+            mounts: mounts.as_ref(),
             ipe: ipe.map(|ipe| told(context, "IPE", ipe)),
             in_force: enforcement_in_force(&kernel).is_ok(),
             host: host.as_ref().map(Option::as_ref),
@@ -73,12 +79,17 @@ fn store(context: &Context) -> Result<StoreState, CommandError> {
         opened => opened?,
     };
     let names = store.images()?.records.len();
-    Ok(StoreState { names: names as u64, footprint: store.footprint()? })
+    Ok(StoreState { names: names as u64, holdings: store.holdings()? })
 }
 
-/// How many images are mounted in the mount namespace of this process.
-fn mounts() -> Result<u64, CommandError> {
-    Ok(sealpack_mount::mounted()?.len() as u64)
+/// How many mounts on the machine are of which level.
+fn levels(kernel: &Kernel) -> Result<BTreeMap<&'static str, u64>, CommandError> {
+    let mut levels: BTreeMap<_, _> = LEVELS.map(|level| (level, 0)).into();
+    for mount in mounts(kernel, Path::new(NOTES))?.mounts {
+        let level = mount.assurance.map_or(UNKNOWN, |assurance| assurance.level.name());
+        *levels.entry(level).or_default() += 1;
+    }
+    Ok(levels)
 }
 
 fn host_state(context: &Context, status: Status) -> HostState {

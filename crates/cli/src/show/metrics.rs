@@ -8,7 +8,7 @@ use sealpack_host::esp::{Boots, Entry};
 use sealpack_host::status::{Shown, Status};
 use sealpack_host::uki::UkiFile;
 use sealpack_node::standing::IpeState;
-use sealpack_store::StorePart;
+use sealpack_store::Holdings;
 use serde_json::json;
 
 use super::exposition::{Family, json_of, text};
@@ -19,8 +19,8 @@ use crate::output::{Output, visible};
 #[derive(Debug)]
 pub(crate) struct State<'s> {
     pub(crate) store: Option<&'s StoreState>,
-    /// How many images are mounted.
-    pub(crate) mounts: Option<u64>,
+    /// How many mounts are of which level; those whose level is not known are at `unknown`.
+    pub(crate) mounts: Option<&'s BTreeMap<&'static str, u64>>,
     /// Where the kernel has IPE, what it says.
     pub(crate) ipe: Option<Option<IpeState>>,
     /// Whether the kernel executes nothing that its policy does not allow.
@@ -33,7 +33,7 @@ pub(crate) struct State<'s> {
 #[derive(Debug, Default)]
 pub(crate) struct StoreState {
     pub(crate) names: u64,
-    pub(crate) footprint: BTreeMap<StorePart, u64>,
+    pub(crate) holdings: Holdings,
 }
 
 /// A sealed host.
@@ -67,7 +67,7 @@ pub(crate) fn shown(
 fn families(state: &State<'_>) -> Vec<Family> {
     let mut families = vec![about_itself(), looked_at(state)];
     families.extend(state.store.into_iter().flat_map(of_store));
-    families.push(Family::single("sealpack_mounts", "Images that are mounted.", state.mounts));
+    families.extend(state.mounts.map(of_mounts));
     families.extend(of_kernel(state));
     if let Some(host) = state.host {
         families.push(flag(
@@ -107,17 +107,38 @@ fn looked_at(state: &State<'_>) -> Family {
     family
 }
 
-fn of_store(store: &StoreState) -> [Family; 2] {
-    let mut bytes = Family::new("sealpack_store_bytes", "Bytes of the disk that a part of the store takes.");
-    for part in StorePart::ALL {
-        bytes.add(&[("part", part.name())], store.footprint.get(&part).copied().unwrap_or_default());
+fn of_store(store: &StoreState) -> [Family; 3] {
+    let mut bytes = Family::new("sealpack_store_bytes", "Sizes of the files in a part of the store.");
+    let mut files = Family::new("sealpack_store_files", "Files in a part of the store.");
+    let Holdings { objects, packs, images, layers, blobs, seals, others } = &store.holdings;
+    let parts = [
+        ("objects", objects),
+        ("packs", packs),
+        ("metadata_images", images),
+        ("layers", layers),
+        ("blobs", blobs),
+        ("seals", seals),
+        ("others", others),
+    ];
+    for (part, counted) in parts {
+        bytes.add(&[("part", part)], counted.bytes);
+        files.add(&[("part", part)], counted.count);
     }
     let names = Family::single(
         "sealpack_store_images",
         "Images in the store, each under each of its names.",
         Some(store.names),
     );
-    [names, bytes]
+    [names, bytes, files]
+}
+
+fn of_mounts(levels: &BTreeMap<&'static str, u64>) -> Family {
+    let mut family = Family::new(
+        "sealpack_mounts",
+        "Images that are mounted, by what the kernel guarantees of the mount now.",
+    );
+    levels.iter().for_each(|(level, count)| family.add(&[("level", level)], *count));
+    family
 }
 
 fn of_kernel(state: &State<'_>) -> Vec<Family> {
