@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 30] = [
     "pull",
     "images",
     "inspect",
@@ -33,6 +33,7 @@ const VERBS: [&str; 29] = [
     "gc",
     "fsck",
     "doctor",
+    "metrics",
     "key",
     "policy",
     "trust",
