@@ -54,6 +54,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Builds what the tests of packages pack: not within the time of the first of them.
+pub(crate) fn build(all: bool) -> Result<()> {
+    let profile = if all { Profile::Release } else { Profile::Dev };
+    let place = tempfile::tempdir()?;
+    programs::dynamic(profile, &place.path().join("dynamic"))?;
+    programs::fixed(profile, &place.path().join("static")).map(drop)
+}
+
 /// Makes the files, under other names until all of them are whole.
 fn make(output: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
