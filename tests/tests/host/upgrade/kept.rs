@@ -54,7 +54,7 @@ fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<(
     let from = paths::workspace().join("contrib/systemd");
     let place = tempfile::tempdir()?;
     let mut units = Vec::new();
-    for name in ["sealpack-upgrade", "sealpack-gc"] {
+    for name in ["sealpack-upgrade", "sealpack-gc", "sealpack-fsck", "sealpack-verify"] {
         for kind in ["service", "timer"] {
             let file = format!("{name}.{kind}");
             // The program need not be installed here.
@@ -69,7 +69,7 @@ fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<(
     // What it says of other units is not about these.
     ensure!(!said.contains("sealpack"), "{said}");
     let preset = fs::read_to_string(from.join("80-sealpack.preset"))?;
-    for name in ["sealpack-upgrade", "sealpack-gc"] {
+    for name in ["sealpack-upgrade", "sealpack-gc", "sealpack-fsck", "sealpack-verify"] {
         ensure!(preset.lines().any(|line| line == format!("disable {name}.timer")), "{preset}");
     }
     Ok(())
