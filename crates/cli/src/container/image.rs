@@ -5,7 +5,7 @@ use std::path::Path;
 use sealpack_bundle::accounts::{self, Accounts};
 use sealpack_bundle::seccomp::{Machine, PROFILE_MAX_BYTES, Profile};
 use sealpack_bundle::{
-    Executable, ImageConfig, Spec, Wishes, find_command, keep_owners, missing_places, plan,
+    Executable, ImageConfig, Spec, Wishes, check_places, find_command, keep_owners, missing_places, plan,
 };
 use sealpack_format::tree::{Content, Kind, Tree};
 use sealpack_format::walk;
@@ -47,6 +47,7 @@ impl ContainerImage {
         };
         let filter = profile.as_ref().map(|profile| (profile, &machine));
         let mut spec = plan(&self.config, &self.accounts, wishes, filter).map_err(advised)?;
+        check_places(&self.tree, &spec).map_err(CommandError::failed)?;
         keep_owners(&self.tree, &mut spec);
         Ok(spec)
     }
