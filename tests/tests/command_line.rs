@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 31] = [
     "pull",
     "images",
     "inspect",
@@ -34,6 +34,7 @@ const VERBS: [&str; 30] = [
     "gc",
     "fsck",
     "doctor",
+    "metrics",
     "key",
     "policy",
     "trust",

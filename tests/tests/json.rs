@@ -105,6 +105,7 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     desk.prints("tags", &[&format!("{}/app", registry.host())])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
     desk.prints("doctor", &[])?;
+    desk.prints("metrics", &[])?;
     let space = desk.prints("df", &[])?;
     ensure!(space["image_sizes"][0]["names"].is_array() && space["unneeded"].is_object(), "{space:#}");
     status_of_host(&desk)?;

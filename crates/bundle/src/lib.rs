@@ -21,6 +21,7 @@ pub mod seccomp;
 pub mod signals;
 pub mod spec;
 
+pub use accounts::AccountError;
 pub use command::{Executable, find as find_command};
 pub use error::Error;
 pub use image::ImageConfig;

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
@@ -136,10 +136,12 @@ fn misused(mut error: clap::Error, line: &[OsString]) -> u8 {
     }
     // The usage that an error brings has everything in it that was given, what variables say included, as if it were
     // required.
+    let words: Vec<String> = line.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     if error.get(ContextKind::Usage).is_some() {
-        let words: Vec<String> =
-            line.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(&words)));
+    }
+    if let Some(tip) = tip_for(&error, &words) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     let text = error.render().to_string();
     if wants_json(line.iter().cloned()) {
@@ -152,6 +154,17 @@ fn misused(mut error: clap::Error, line: &[OsString]) -> u8 {
     // What was given may be somebody else's text.
     _ = write!(std::io::stderr().lock(), "{}", output::visible(&text));
     u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// Other engines take a container's command without dashes before it.
+fn tip_for(error: &clap::Error, words: &[String]) -> Option<String> {
+    let given = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(word) if error.kind() == ErrorKind::UnknownArgument => word,
+        _ => return None,
+    };
+    let runs = || usage_of(words).to_string().contains("[-- <COMMAND>...]");
+    (!given.starts_with('-') && runs())
+        .then(|| format!("the container's command comes behind --: `-- {given} …`"))
 }
 
 /// How the verb among `words` is used.
@@ -214,6 +227,18 @@ mod tests {
         let wants = |line: &str| super::wants_json(line.split(' ').map(Into::into));
         assert!(wants("sealpack frobnicate --json") && wants("sealpack --json pull"));
         assert!(!wants("sealpack pull") && !wants("sealpack cat -- --json"));
+    }
+
+    #[test]
+    fn who_forgets_the_dashes_before_a_containers_command_is_told() {
+        let tip = |line: &str| {
+            let words: Vec<String> = line.split(' ').skip(1).map(str::to_owned).collect();
+            let error = super::Arguments::command().try_get_matches_from(line.split(' ')).unwrap_err();
+            super::tip_for(&error, &words)
+        };
+        assert!(tip("sealpack run debian:12 cat /x").is_some_and(|tip| tip.ends_with("`-- cat …`")));
+        assert!(tip("sealpack bundle debian:12 place sh").is_some());
+        assert!(tip("sealpack run --no-such x").is_none() && tip("sealpack images run").is_none());
     }
 
     #[test]

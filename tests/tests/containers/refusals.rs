@@ -17,7 +17,7 @@ fn what_the_image_does_not_have_is_named() -> Result<()> {
     let desk = Desk::new()?;
     let before = containers()?.len();
     desk.refuses(125, &["-u", "nobody", "box"], &["no user \"nobody\"", "/etc/passwd", "hint: a number"])?;
-    desk.refuses(125, &["-u", "web:staff", "box"], &["no group \"staff\"", "/etc/group"])?;
+    desk.refuses(125, &["-u", "web:staff", "box"], &["no group \"staff\"", "IMAGE /etc/group"])?;
     desk.refuses(
         127,
         &["box", "--", "frobnicate", "x"],

@@ -18,6 +18,7 @@ mod images;
 mod inspect;
 mod key;
 mod ls;
+mod metrics;
 mod mount;
 mod mounts;
 mod policy;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Metrics(metrics::Metrics),
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
@@ -100,6 +102,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Metrics(command) => command.run(context),
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),

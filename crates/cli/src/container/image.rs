@@ -148,11 +148,14 @@ fn profile(wanted: SeccompFile<'_>) -> Result<Option<Profile>, CommandError> {
 
 /// What to do about a plan that cannot be made.
 fn advised(error: sealpack_bundle::Error) -> CommandError {
-    use sealpack_bundle::Error;
+    use sealpack_bundle::{AccountError, Error};
     let hint = match &error {
         Error::NoCommand => "give one behind --",
-        Error::Account(_) => {
+        Error::Account(AccountError::NoUser(_)) => {
             "a number need not be in the image; `sealpack cat IMAGE /etc/passwd` shows who is"
+        }
+        Error::Account(AccountError::NoGroup(_)) => {
+            "a number need not be in the image; `sealpack cat IMAGE /etc/group` shows which are"
         }
         Error::MountedTwice(_) => {
             "a volume, a tmpfs and what the command itself mounts each need a place of their own"

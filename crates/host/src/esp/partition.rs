@@ -175,6 +175,14 @@ impl Esp {
         Ok(Some(Entry { file_name, name, size_bytes, sha256, release, uki }))
     }
 
+    /// When the file of a UKI was written, in seconds since 1970 by the host's clock; `None` if it is not there, or nobody
+    /// knows. A new name, as one that counts tries gets, changes nothing about it.
+    #[must_use]
+    pub fn written_unix_seconds(&self, file_name: &str) -> Option<u64> {
+        let stat = self.ukis.stat(file_name).ok().flatten()?;
+        u64::try_from(stat.st_mtime).ok()
+    }
+
     /// What is in the file of a UKI; `None` if it is not there.
     ///
     /// # Errors

@@ -170,7 +170,8 @@ fn an_older_version_than_the_one_that_runs_is_refused() -> Result<()> {
     fleet.restart_well("sealed_5+3.efi")?;
     // By the seal, whose epoch is remembered of the name.
     fleet.publish(4)?;
-    fleet.refuses(Exit::Refused, &UPGRADE, &["epoch"])?;
+    let words = ["epoch", "hint: --allow-older takes it"];
+    fleet.refuses(Exit::Refused, &UPGRADE, &words)?;
     // By the UKI, where the name is another, of which nothing is remembered.
     let other = fleet.name_of("else");
     fleet.seal(&other, 4)?;
