@@ -27,6 +27,7 @@ pub(super) fn debs(release: &Release, programs: &Programs, manual: &Manual) -> R
 fn sealpack(programs: &Programs, manual: &Manual) -> Result<Deb> {
     let mut entries = vec![
         ("usr/bin/sealpack".to_owned(), Node::Program(programs.sealpack.clone())),
+        ("usr/sbin/mount.sealpack".to_owned(), Node::Link("../bin/sealpack")),
         ("usr/lib/sealpack/init".to_owned(), Node::Program(programs.init.clone())),
         ("etc/sealpack/sealpack.toml".to_owned(), Node::File(settings()?.into_bytes())),
         ("etc/sealpack/trust.d".to_owned(), Node::Directory),

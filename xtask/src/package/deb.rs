@@ -105,6 +105,7 @@ impl Deb {
 fn sums(work: &Path) -> Result<String> {
     let mut names: Vec<String> = files::below(work)?
         .iter()
+        .filter(|path| !path.is_symlink())
         .map(|path| Ok(path.strip_prefix(work)?.display().to_string()))
         .collect::<Result<_>>()?;
     names.retain(|name| !name.starts_with("etc/"));

@@ -42,6 +42,7 @@ fn entries(release: &Release, programs: &Static, manual: &Manual) -> Result<Vec<
     };
     let mut entries = vec![
         ("bin/sealpack".to_owned(), Node::Program(programs.sealpack.clone())),
+        ("sbin/mount.sealpack".to_owned(), Node::Link("../bin/sealpack")),
         ("lib/sealpack/init".to_owned(), Node::Program(programs.init.clone())),
         ("share/doc/sealpack/copyright".to_owned(), Node::File(licences::copyright()?.into_bytes())),
         ("share/doc/sealpack/third-party".to_owned(), Node::File(release.notices.clone())),

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use sealpack_tests::command::run_with_input;
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +17,8 @@ pub(super) enum Node {
     File(Vec<u8>),
     /// The same, which is kept compressed.
     Compressed(Vec<u8>),
+    /// A link to that.
+    Link(&'static str),
     /// A directory that may be empty.
     Directory,
 }
@@ -50,6 +52,7 @@ fn put(root: &Path, path: &Path, node: &Node) -> Result<()> {
             fs::write(path, gzip(content)?)?;
             set_mode(path, 0o644)
         }
+        Node::Link(target) => Ok(symlink(target, path)?),
         Node::Directory => Ok(()),
     }
 }

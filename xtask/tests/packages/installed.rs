@@ -62,6 +62,8 @@ fn install(machine: &Machine, built: &Built) -> Result<()> {
         machine.run(&["sealpack-snapshotter", "--version"])?.starts_with("sealpack-snapshotter 0."),
         "no version"
     );
+    let helper = fs::read_link(machine.path("/usr/sbin/mount.sealpack"))?;
+    ensure!(helper.ends_with("bin/sealpack"), "mount(8) would start {}", helper.display());
     let doctor = machine.attempt(&["sealpack", "doctor"])?;
     ensure!(!doctor.stdout.is_empty(), "{}", String::from_utf8_lossy(&doctor.stderr));
     // With keys in tokens: what is asked for is a module, not another program.
