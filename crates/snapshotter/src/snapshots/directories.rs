@@ -12,7 +12,7 @@ use sealpack_store::deep;
 
 use crate::error::Error;
 use crate::mounts::Upper;
-use crate::state::Usage;
+use crate::state::{ID_END, Usage};
 
 /// What stat(2) counts in.
 const BLOCK_BYTES: u64 = 512;
@@ -61,7 +61,11 @@ impl Directories {
     /// Makes those of a snapshot. The root of what it has gets owner and mode of `like`; without one it is root's, as in
     /// a layer that says nothing of it.
     pub(super) fn make(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
-        let made = self.try_make(id, like);
+        let path = self.of(id);
+        // What is there is somebody else's, and stays.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Error::io("make", &path, error))?;
+        let made = self.fill(id, like);
         if made.is_err() {
             // The first error is the one to tell; what is left is swept.
             _ = self.remove(id);
@@ -69,9 +73,9 @@ impl Directories {
         made
     }
 
-    fn try_make(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
+    fn fill(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
         let Upper { upper, work } = self.upper(id);
-        for (path, mode) in [(self.of(id), 0o700), (upper.clone(), 0o755), (work, 0o700)] {
+        for (path, mode) in [(upper.clone(), 0o755), (work, 0o700)] {
             let made = DirBuilder::new().mode(mode).create(&path);
             made.map_err(|error| Error::io("make", &path, error))?;
         }
@@ -102,7 +106,8 @@ impl Directories {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            all.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+            let id = name.to_str().and_then(|name| name.parse::<u64>().ok());
+            all.extend(id.filter(|id| *id < ID_END));
         }
         Ok(all)
     }
