@@ -37,6 +37,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// A sealed host's first process, where images have it too.
 const INIT: &str = "lib/sealpack/init";
 
+/// What mount(8) looks for where fstab has the type `sealpack`.
+const MOUNT_HELPER: &str = "mount.sealpack";
+
 /// A program, apart from it what tells the lines of its source, and the static one for sealed hosts.
 struct Parts {
     program: PathBuf,
@@ -73,6 +76,7 @@ fn link(name: &str) -> (&'static str, &'static str) {
 fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
     let links: Vec<(PathBuf, &str)> = NAMES
         .iter()
+        .chain(&[MOUNT_HELPER])
         .map(|name| {
             let (directory, target) = link(name);
             (prefix.join(directory).join(name), target)
@@ -129,8 +133,14 @@ mod tests {
         fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
         fs::write(&built.program, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 7);
-        for path in ["bin/mkcomposefs", "bin/composefs-info", "bin/composefs-dump", "sbin/mount.composefs"] {
+        assert_eq!(install(&built, &prefix, false)?.len(), 8);
+        for path in [
+            "bin/mkcomposefs",
+            "bin/composefs-info",
+            "bin/composefs-dump",
+            "sbin/mount.composefs",
+            "sbin/mount.sealpack",
+        ] {
             assert_eq!(fs::read(prefix.join(path))?, b"2", "{path}");
         }
         let theirs = prefix.join("bin/mkcomposefs");

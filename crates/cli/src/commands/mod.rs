@@ -28,6 +28,7 @@ mod rollback;
 mod run;
 mod seal;
 mod tag;
+mod tags;
 mod trust;
 mod umount;
 mod verify;
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Copy(Box<copy::Copy>),
     Tag(tag::Tag),
+    Tags(Box<tags::Tags>),
     History(history::History),
     Rollback(rollback::Rollback),
     Rm(rm::Rm),
@@ -81,6 +83,7 @@ impl Command {
             Self::Convert(command) => command.run(context),
             Self::Copy(command) => command.run(context),
             Self::Tag(command) => command.run(context),
+            Self::Tags(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Rollback(command) => command.run(context),
             Self::Rm(command) => command.run(context),

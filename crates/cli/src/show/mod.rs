@@ -29,5 +29,6 @@ pub(crate) mod report;
 pub(crate) mod seal;
 pub(crate) mod space;
 pub(crate) mod standing;
+pub(crate) mod tags;
 pub(crate) mod uki;
 pub(crate) mod upgrade;

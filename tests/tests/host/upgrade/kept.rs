@@ -46,7 +46,8 @@ fn an_image_that_somebody_has_removed_is_brought_again_though_its_uki_is_there()
 }
 
 /// What the project has timers for.
-const TIMERS: [&str; 3] = ["sealpack-upgrade", "sealpack-gc", "sealpack-metrics"];
+const TIMERS: [&str; 5] =
+    ["sealpack-upgrade", "sealpack-gc", "sealpack-fsck", "sealpack-verify", "sealpack-metrics"];
 
 #[test]
 fn systemd_understands_the_timers_and_a_first_boot_enables_none() -> Result<()> {

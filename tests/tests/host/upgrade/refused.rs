@@ -327,3 +327,20 @@ fn what_waits_is_judged_again_when_it_is_written() -> Result<()> {
     fleet.workshop.succeeds(&["--trust", crate::text(&trust)?, "trust", "remove", "site"])?;
     fleet.refuses(Exit::Refused, &apply, &["seal"])
 }
+
+/// Somebody who tries the command on an ordinary machine was told to mount an EFI system partition.
+#[test]
+fn a_machine_that_is_no_sealed_host_is_told_so_first() -> Result<()> {
+    if fs::read_to_string("/proc/cmdline")?.contains("sealpack.image=") {
+        skip("this machine is a sealed host");
+        return Ok(());
+    }
+    let sealpack = sealpack_tests::program::Sealpack::new()?;
+    for words in [&["upgrade"][..], &["upgrade", "--apply"], &["switch", "site/host"], &["rollback"]] {
+        let output = sealpack.command(["host"]).args(words).output()?;
+        let said = crate::said(&output);
+        ensure!(output.status.code() == Some(1), "{words:?}: {said}");
+        ensure!(said.contains("this host is not sealed: ") && said.contains("hint: "), "{words:?}: {said}");
+    }
+    Ok(())
+}
