@@ -154,7 +154,7 @@ pub fn look(path: &Path, mut seen: impl FnMut(&rustix::fs::Stat)) -> io::Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::fs;
 
     use rustix::fs::mkdirat;
@@ -165,7 +165,8 @@ mod tests {
     const DEPTH: usize = 3000;
     const STACK_BYTES: usize = 128 * 1024;
 
-    fn deep(top: &Path, depth: usize) {
+    /// Makes so many directories below one another, with a link in the last.
+    pub(crate) fn deep(top: &Path, depth: usize) {
         let mut here = open(top, DIRECTORY, Mode::empty()).unwrap();
         for _ in 0..depth {
             mkdirat(&here, c"d", Mode::RWXU).unwrap();
