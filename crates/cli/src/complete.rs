@@ -33,11 +33,11 @@ const IMAGES: [(&str, &[&str]); 18] = [
     ("bundle", &["image"]),
     ("ls", &["image"]),
     ("cat", &["image"]),
-    ("diff", &["old", "new"]),
+    ("diff", &["first", "second"]),
     ("pull", &["sources"]),
     ("copy", &["source"]),
     ("policy check", &["image"]),
-    ("policy new", &["image", "images"]),
+    ("policy new", &["image", "digests"]),
 ];
 
 /// Answers a shell that asks what could come next, and is done then. Whatever is wrong, nothing is said: the shell would
