@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 29] = [
     "pull",
     "images",
     "inspect",
@@ -25,9 +25,11 @@ const VERBS: [&str; 27] = [
     "rm",
     "mount",
     "umount",
+    "mounts",
     "ls",
     "cat",
     "diff",
+    "df",
     "gc",
     "fsck",
     "doctor",
@@ -225,6 +227,121 @@ fn images_and_inspect_answer_in_json() -> Result<()> {
     has(&value, &["objects", "object_bytes", "manifest_document.layers", "config_document.rootfs.diff_ids"])?;
     ensure!(is_hex(&value["metadata_image"]["fsverity_digest"], 64), "{value}");
     assert_eq!(value["name"], "docker.io/library/one:latest");
+    Ok(())
+}
+
+#[test]
+fn images_are_picked_by_their_fields_and_printed_by_a_template() -> Result<()> {
+    let (sealpack, _dir) = with_images()?;
+    let said = |arguments: &[&str]| -> Result<String> {
+        Ok(String::from_utf8(sealpack.run([&["images"], arguments].concat())?.stdout)?)
+    };
+    let both = "docker.io/library/one:latest\ndocker.io/library/other:latest\n";
+    assert_eq!(said(&["--quiet"])?, both);
+    assert_eq!(said(&["-q", "--filter", "name=*/one:*"])?, "docker.io/library/one:latest\n");
+    assert_eq!(said(&["-q", "--filter", "kept_in=files", "--filter", "sealed=true"])?, "");
+    let manifest = sealpack.json(["inspect", "one"])?["manifest"].clone();
+    let line = format!("docker.io/library/one:latest\t{}\n", manifest.as_str().context("a digest")?);
+    assert_eq!(said(&["--filter", "name=*one*", "--format", r"{name}\t{manifest}"])?, line);
+    let document = sealpack.json(["images", "--filter", "name=*/other:*"])?;
+    assert_eq!(document["images"].as_array().map(Vec::len), Some(1), "{document:#}");
+    for (wrong, wanted) in [
+        (&["--filter", "nmae=x"][..], "there is no field \"nmae\"; there are config, "),
+        (&["--format", "{nmae}"], "metadata_image.size_bytes, name, "),
+        (&["--filter", "name"], "a filter is FIELD=VALUE"),
+        (&["--format", "{name"], "no closing brace"),
+        (&["--format", "{name}", "--json"], "two forms of the same answer"),
+    ] {
+        for store in [sealpack.store().to_owned(), sealpack.store().with_file_name("none")] {
+            let store = store.to_string_lossy().into_owned();
+            let refused = attempt(&mut program(&[&["--store", &store, "images"], wrong].concat())?)?;
+            let text = String::from_utf8(refused.stderr)?;
+            ensure!(
+                refused.status.code() == Some(2) && text.replace("\\\"", "\"").contains(wanted),
+                "{text}"
+            );
+            ensure!(refused.stdout.is_empty(), "{wrong:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn df_says_what_is_shared_what_each_image_owns_and_what_gc_frees() -> Result<()> {
+    let (sealpack, _dir) = with_images_of(b"of df")?;
+    sealpack.run(["tag", "one", "stable"])?;
+    let value = sealpack.json(["df"])?;
+    // Of one: two files of its own. The third one both have.
+    let one = &value["image_sizes"][0];
+    let names = ["docker.io/library/one:latest", "docker.io/library/stable:latest"];
+    assert_eq!(one["names"], serde_json::json!(names), "{value:#}");
+    let sizes = ["object_bytes", "own_object_bytes", "shared_object_bytes"].map(|key| one[key].as_u64());
+    assert_eq!(sizes, [Some(3 * 5005), Some(2 * 5005), Some(5005)], "{value:#}");
+    assert_eq!(
+        (&value["own_object_bytes"], &value["shared_object_bytes"]),
+        (&(3 * 5005).into(), &5005.into())
+    );
+    assert_eq!(value["on_disk"]["objects"], serde_json::json!({ "count": 4, "size_bytes": 4 * 5005 }));
+    assert_eq!(value["unneeded"]["count"], 0);
+    sealpack.run(["rm", "one", "stable"])?;
+    let before = sealpack.json(["df"])?;
+    let freed = sealpack.json(["gc"])?;
+    let after = sealpack.json(["df"])?;
+    assert_eq!(before["unneeded"], freed["total"]);
+    let total = |value: &Value| value["total"]["size_bytes"].as_u64();
+    let of_objects = |value: &Value| value["on_disk"]["objects"]["size_bytes"].as_u64();
+    assert_eq!((of_objects(&before), of_objects(&after)), (Some(4 * 5005), Some(2 * 5005)));
+    ensure!(total(&after) < total(&before), "{after:#}");
+    let text = String::from_utf8(sealpack.run(["df"])?.stdout)?;
+    ensure!(text.starts_with("IMAGE") && text.contains("`sealpack gc` would free    0 B"), "{text}");
+    Ok(())
+}
+
+/// Whoever holds the store keeps nobody from seeing what it takes.
+#[test]
+fn df_leaves_out_what_gc_would_free_while_others_use_the_store() -> Result<()> {
+    let (sealpack, _dir) = with_images()?;
+    let lock = fs::File::open(sealpack.store().join("lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockShared)?;
+    let value = sealpack.json(["df", "--wait", "0"])?;
+    ensure!(value["unneeded"].is_null() && value["image_sizes"][1]["object_bytes"].is_u64(), "{value:#}");
+    ensure!(value["why_unknown"].as_str().is_some_and(|why| why.contains("in use")), "{value:#}");
+    Ok(())
+}
+
+#[test]
+fn gc_keeps_the_last_images_of_a_name_and_the_young_ones_and_says_so() -> Result<()> {
+    let (sealpack, _dir) = with_images_of(b"kept by gc")?;
+    for name in ["one", "other"] {
+        sealpack.run(["tag", name, "stable"])?;
+    }
+    sealpack.run(["rm", "one", "other"])?;
+    let value = sealpack.json(["gc", "--dry-run", "--keep-last", "1", "--older-than", "1h"])?;
+    assert_eq!(
+        (&value["removed"]["earlier"]["count"], &value["kept"]["earlier_images"]),
+        (&0.into(), &1.into())
+    );
+    let value = sealpack.json(["gc", "--dry-run", "--keep-last", "2"])?;
+    assert_eq!(
+        (&value["removed"]["earlier"]["count"], &value["kept"]["earlier_images"]),
+        (&0.into(), &1.into())
+    );
+    let text = String::from_utf8(sealpack.run(["gc"])?.stdout)?;
+    ensure!(text.contains("; kept 1 earlier image"), "{text}");
+    let value = sealpack.json(["gc", "--keep-last", "1"])?;
+    assert_eq!(
+        (&value["removed"]["earlier"]["count"], &value["kept"]["earlier_images"]),
+        (&1.into(), &0.into())
+    );
+    for wrong in [
+        &["--keep-last", "0"][..],
+        &["--keep-last", "2", "--keep-previous", "1"],
+        &["--older-than", "30"],
+        &["--older-than", "x"],
+    ] {
+        let refused = attempt(&mut sealpack.command([&["gc"], wrong].concat()))?;
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
+    }
     Ok(())
 }
 
@@ -566,10 +683,12 @@ fn bash_completes_verbs() -> Result<()> {
         skip("bash is not installed");
         return Ok(());
     };
-    let script = stdout(&mut program(&["generate", "completions", "bash"])?)?;
-    let ask =
-        "COMP_WORDS=(sealpack um); COMP_CWORD=1; _sealpack sealpack um sealpack; echo \"${COMPREPLY[*]}\"";
-    let said = stdout(Command::new(bash).args(["--norc", "-c", &format!("{script}\n{ask}")]))?;
+    // It is longer than an argument may be.
+    let dir = tempfile::tempdir()?;
+    let script = dir.path().join("sealpack.bash");
+    fs::write(&script, stdout(&mut program(&["generate", "completions", "bash"])?)?)?;
+    let ask = "source \"$0\"; COMP_WORDS=(sealpack um); COMP_CWORD=1; _sealpack sealpack um sealpack; echo \"${COMPREPLY[*]}\"";
+    let said = stdout(Command::new(bash).args(["--norc", "-c", ask]).arg(script))?;
     ensure!(said.split_whitespace().any(|word| word == "umount"), "{said}");
     Ok(())
 }

@@ -101,6 +101,8 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     desk.prints("convert", &["one", "--to", "packs"])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
     desk.prints("doctor", &[])?;
+    let space = desk.prints("df", &[])?;
+    ensure!(space["image_sizes"][0]["names"].is_array() && space["unneeded"].is_object(), "{space:#}");
     status_of_host(&desk)?;
     keys_and_trust(&desk)?;
     seals(&desk)?;
@@ -272,12 +274,25 @@ fn mounts(desk: &Desk) -> Result<()> {
         desk.prints("bundle", &["one", "unmounted", "--no-mount", "--seccomp", "unconfined", "--", "/tool"])?;
     ensure!(written["mount"].is_null() && written["config_json"] == "unmounted/config.json", "{written:#}");
     if !is_root() {
+        // Whatever others have mounted.
+        desk.prints("mounts", &[])?;
         skip("mounting needs the superuser");
         return Ok(());
     }
     std::fs::create_dir(desk.dir.path().join("mnt"))?;
     let mounted = desk.prints("mount", &["one", "mnt", "--at-most", "verified"])?;
     let seen = desk.prints("verify", &["one"]);
+    let listed = desk.prints("mounts", &[])?;
+    let is_it = |mount: &&Value| mount["mount_id"] == mounted["mount_id"];
+    let listed =
+        listed["image_mounts"].as_array().and_then(|all| all.iter().find(is_it)).context("it is listed")?;
+    for field in ["target", "metadata_image", "level", "read_write"] {
+        let same = match field {
+            "metadata_image" => listed[field]["fsverity_digest"] == mounted[field]["fsverity_digest"],
+            _ => listed[field] == mounted[field],
+        };
+        ensure!(same, "{field}: {listed:#} {mounted:#}");
+    }
     ["upper", "work"].iter().try_for_each(|name| std::fs::create_dir(desk.dir.path().join(name)))?;
     let upper = ["--upper", "upper", "--work", "work", "--seccomp", "unconfined", "--", "/tool"];
     let written = desk.prints("bundle", &[&["one", "bundle"], &upper[..]].concat())?;

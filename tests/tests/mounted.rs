@@ -164,3 +164,109 @@ fn fsck_erofs_finds_nothing_wrong_with_a_metadata_image() -> Result<()> {
     run(Command::new(fsck).arg(sealpack.store().join(image)))?;
     Ok(())
 }
+
+/// The mounts of one image that `sealpack mounts` lists, by where they are mounted.
+fn listed(mounted: &Mounted) -> Result<Vec<serde_json::Value>> {
+    let image = mounted.sealpack.image_digest("image")?;
+    let all = mounted.sealpack.json(["mounts"])?;
+    let all = all["image_mounts"].as_array().context("a list")?.clone();
+    let of_it = all.into_iter().filter(|mount| mount["metadata_image"]["fsverity_digest"] == *image);
+    let store = mounted.sealpack.store().to_string_lossy().into_owned();
+    Ok(of_it.filter(|mount| mount["store"].is_null() || mount["store"] == *store).collect())
+}
+
+#[test]
+fn what_is_mounted_is_listed_with_its_image_its_level_and_since_when() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let before = std::time::SystemTime::now();
+    let mounted = Mounted::new(&images::oddities()?)?;
+    let target = mounted.target.to_string_lossy();
+    mounted.sealpack.run(["tag", "image", "another"])?;
+    let [found] = &listed(&mounted)?[..] else { anyhow::bail!("{:?}", listed(&mounted)?) };
+    assert_eq!(
+        (&found["target"], &found["name"]),
+        (&(*target).into(), &"docker.io/library/image:latest".into())
+    );
+    let names = ["docker.io/library/another:latest", "docker.io/library/image:latest"];
+    assert_eq!(found["names"], serde_json::json!(names), "{found:#}");
+    assert_eq!(found["manifest"], mounted.sealpack.json(["inspect", "image"])?["manifest"]);
+    assert!(
+        found["process"].is_null() && found["seal"].is_null() && found["read_write"] == false,
+        "{found:#}"
+    );
+    assert_eq!(found["level"], found["level_when_mounted"]);
+    assert!(["plain", "verified"].contains(&found["level"].as_str().unwrap_or("?")), "{found:#}");
+    let since = found["since"].as_str().context("a time")?;
+    let day = stdout(Command::new("date").args(["-u", "-d", since, "+%s"]))?.parse::<u64>()?;
+    let begun = before.duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    assert!((begun..begun + 600).contains(&day), "{since}");
+    let text = String::from_utf8(mounted.sealpack.run(["mounts"])?.stdout)?;
+    let line = text.lines().find(|line| line.starts_with(&*target)).context("it is listed")?;
+    assert!(
+        line.contains("docker.io/library/image:latest") && line.contains(since.get(..10).context("a day")?),
+        "{text}"
+    );
+    mounted.sealpack.run(["umount", &target])?;
+    assert!(listed(&mounted)?.is_empty(), "it is not mounted any more");
+    Ok(())
+}
+
+/// Nothing in the kernel tells what an overlay's layers are on, so without a note the level is unknown, and said to be.
+#[test]
+fn of_a_mount_that_nobody_noted_only_what_the_kernel_tells_is_listed() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::oddities()?)?;
+    let status = rustix::fs::stat(&mounted.target)?;
+    let (major, minor) = (rustix::fs::major(status.st_dev), rustix::fs::minor(status.st_dev));
+    fs::remove_file(format!("/run/sealpack/mounts/{major}:{minor}.json"))?;
+    let found = listed(&mounted)?;
+    let [found] = &found[..] else { anyhow::bail!("{found:#?}") };
+    for unknown in ["name", "manifest", "since", "level", "level_when_mounted", "store"] {
+        assert!(found[unknown].is_null(), "{unknown}: {found:#}");
+    }
+    assert_eq!(found["why_not_more"], "nothing was noted when it was mounted");
+    assert_eq!(found["names"], serde_json::json!(["docker.io/library/image:latest"]));
+    Ok(())
+}
+
+#[test]
+fn what_another_mount_namespace_alone_has_is_listed_with_a_process() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let sealpack = Sealpack::new()?;
+    sealpack.run(["pull", &images::oddities()?.source(), "--name", "image"])?;
+    let target = sealpack.store().with_file_name("mnt");
+    fs::create_dir(&target)?;
+    let mut mount = sealpack.command(["mount".as_ref(), "image".as_ref(), target.as_os_str()]);
+    let program = mount.get_program().to_owned();
+    // What it is told by variables, the shell passes on.
+    mount.env("PROGRAM", program).env("TARGET", &target);
+    let store = sealpack.store().to_owned();
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    shell.arg("\"$PROGRAM\" --store \"$STORE\" mount image \"$TARGET\" >&2 && echo ready && read -r line");
+    shell.envs(mount.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("STORE", store);
+    shell.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut shell = shell.spawn()?;
+    let mut said = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(shell.stdout.take().context("a pipe")?),
+        &mut said,
+    )?;
+    assert_eq!(said, "ready\n");
+    let mounted = Mounted { target, sealpack };
+    let found = listed(&mounted)?;
+    drop(shell.stdin.take());
+    shell.wait()?;
+    let [found] = &found[..] else { anyhow::bail!("{found:#?}") };
+    assert_eq!(found["process"], shell.id());
+    assert_eq!(found["name"], "docker.io/library/image:latest");
+    assert!(found["level"].is_string() && found["target"] == *mounted.target.to_string_lossy(), "{found:#}");
+    assert!(listed(&mounted)?.is_empty(), "it went with its namespace");
+    Ok(())
+}

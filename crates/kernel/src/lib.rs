@@ -11,6 +11,7 @@ mod alone;
 mod call;
 pub mod capabilities;
 mod confine;
+pub mod conversation;
 pub mod directory;
 pub mod dm;
 pub mod fsverity;

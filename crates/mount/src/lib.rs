@@ -35,4 +35,6 @@ pub use plan::{
     Device, Filesystem, Layer, Lower, MetadataHashArea, Objects, Pack, Plan, PlanError, Request, Setting,
     Signature, Writable,
 };
-pub use table::{InUse, Mounted, images_in_use, mounted, only_claimed, unmount};
+pub use table::{
+    Everywhere, InUse, Mounted, images_in_use, mounted, mounted_everywhere, only_claimed, unmount,
+};

@@ -21,6 +21,8 @@ pub struct Mounted {
     pub target: PathBuf,
     /// The mount's number in mountinfo.
     pub mount_id: u64,
+    /// Major and minor number of the overlay's device: what all mounts of the same overlay have in common.
+    pub device: (u32, u32),
     /// Whether something can be written to it.
     pub read_write: bool,
     /// Where changes go.
@@ -51,6 +53,41 @@ pub fn mounted() -> Result<Vec<Mounted>, Error> {
     Ok(mounts.iter().filter_map(Mounted::from_mount).collect())
 }
 
+/// The images mounted in any mount namespace that a process is in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Everywhere {
+    /// Those in the calling thread's namespace, in the order of mountinfo.
+    pub here: Vec<Mounted>,
+    /// Those that other namespaces alone have, each once, with a process that sees it there.
+    pub elsewhere: Vec<(u32, Mounted)>,
+    /// As in [`InUse`].
+    pub unreadable_processes: usize,
+}
+
+/// As [`mounted`], in all mount namespaces that a process is in. An overlay that is mounted in several of them is told of
+/// where it is in the calling thread's, or else where it is seen first.
+///
+/// # Errors
+/// [`Error::Mountinfo`] when `/proc` cannot be read.
+pub fn mounted_everywhere() -> Result<Everywhere, Error> {
+    let mut found = Everywhere::default();
+    let mut devices = HashSet::new();
+    found.unreadable_processes = each_view(|process, mounts| {
+        let ours = mounts.iter().filter_map(Mounted::from_mount);
+        match process {
+            None => {
+                found.here.extend(ours);
+                devices.extend(found.here.iter().map(|mounted| mounted.device));
+            }
+            Some(process) => {
+                let new = ours.filter(|mounted| devices.insert(mounted.device));
+                found.elsewhere.extend(new.map(|mounted| (process, mounted)));
+            }
+        }
+    })?;
+    Ok(found)
+}
+
 /// What says by its source in the calling thread's mount namespace that it is `image`, and has not the layers of it:
 /// where it is mounted.
 ///
@@ -72,9 +109,17 @@ pub fn only_claimed(image: &ObjectId) -> Result<Vec<PathBuf>, Error> {
 /// [`Error::Mountinfo`] when `/proc` cannot be read.
 pub fn images_in_use() -> Result<InUse, Error> {
     let mut in_use = InUse::default();
+    in_use.unreadable_processes =
+        each_view(|_, mounts| in_use.images.extend(mounts.iter().filter_map(image_of)))?;
+    Ok(in_use)
+}
+
+/// Shows `look` the mounts of the calling thread, and then each other list of mounts that a process sees, with its number.
+/// Answers with the number of processes whose mounts could not be read.
+fn each_view(mut look: impl FnMut(Option<u32>, &[Mount])) -> Result<usize, Error> {
+    let mut unreadable = 0;
     // A thread can be in another namespace than its process.
-    let own = mountinfo::read_own().map_err(Error::Mountinfo)?;
-    in_use.images.extend(own.iter().filter_map(image_of));
+    look(None, &mountinfo::read_own().map_err(Error::Mountinfo)?);
     let mut seen = HashSet::new();
     let failed = |error| Error::Io { what: "the processes", path: "/proc".into(), error };
     for entry in std::fs::read_dir("/proc").map_err(failed)? {
@@ -86,16 +131,16 @@ pub fn images_in_use() -> Result<InUse, Error> {
             continue;
         }
         match mountinfo::read_process(pid) {
-            Ok(mounts) => in_use.images.extend(mounts.iter().filter_map(image_of)),
+            Ok(mounts) => look(Some(pid), &mounts),
             Err(error) => match error.errno() {
                 // It has ended, or is about to and has no mounts any more.
                 Some(Errno::NOENT | Errno::SRCH | Errno::INVAL) => {}
-                Some(Errno::ACCESS | Errno::PERM) => in_use.unreadable_processes += 1,
+                Some(Errno::ACCESS | Errno::PERM) => unreadable += 1,
                 _ => return Err(Error::Mountinfo(error)),
             },
         }
     }
-    Ok(in_use)
+    Ok(unreadable)
 }
 
 /// Unmounts the image that is mounted on `target`, and returns what it was. With `lazy`, it
@@ -132,6 +177,7 @@ impl Mounted {
             image: image_of(mount).filter(|_| has_our_layers(mount))?,
             target: mount.mount_point.clone(),
             mount_id: mount.id,
+            device: mount.device,
             read_write: !mount.has_attribute("ro") && mount.option("ro").is_none(),
             upper: mount.option("upperdir").map(PathBuf::from),
             objects: mount.option("datadir+").map(PathBuf::from).filter(|path| is_told(path)),

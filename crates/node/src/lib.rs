@@ -11,6 +11,7 @@ pub mod find;
 pub mod keys;
 pub mod mounted_files;
 pub mod mounting;
+pub mod mounts;
 pub mod naming;
 pub mod new_files;
 pub mod place;

@@ -80,6 +80,7 @@ mod tests {
             image: ObjectId::sha256([1; 32]),
             target: target.to_owned(),
             mount_id: 1,
+            device: (0, 9),
             read_write: upper.is_some(),
             upper: upper.map(Path::to_path_buf),
             objects: None,

@@ -11,6 +11,7 @@ use sealpack_store::{ImageRecord, ObjectForm, Store};
 use sealpack_trust::seal::{Seal, signer_of};
 
 use crate::Error;
+use crate::mounts::{NOTES, Note};
 use crate::seals::{self, ImagePack, SealingError, check_parts, packs_of};
 
 /// How an image is to be mounted.
@@ -82,14 +83,18 @@ pub fn plan(store: &Store, record: &ImageRecord, options: Options) -> Result<Pla
     Ok(Plan::new(request(store, record, options).map_err(Box::new)?)?)
 }
 
-/// Does it, by the broker where this process may not make devices.
+/// Does what was planned for an image of the store, by the broker where this process may not make devices, and notes for
+/// [`mounts`](crate::mounts) what was mounted, where this process may write such notes.
 ///
 /// # Errors
 ///
 /// Of mounting.
-pub fn apply(plan: &Plan) -> Result<Achieved, MountingError> {
+pub fn apply(store: &Store, record: &ImageRecord, plan: &Plan) -> Result<Achieved, MountingError> {
     let achieved = sealpack_mount::apply_with(&Kernel::default(), plan, Some(&Broker::default()));
-    Ok(achieved.map_err(|error| Box::new(Error::from(error)))?)
+    let achieved = achieved.map_err(|error| Box::new(Error::from(error)))?;
+    // A mount without a note is as good as one with it; less is told of it.
+    _ = Note::of(store, record, plan, &achieved).and_then(|note| note.write(Path::new(NOTES)));
+    Ok(achieved)
 }
 
 /// Mounts an image: [`plan`] and [`apply`] together.
@@ -98,7 +103,7 @@ pub fn apply(plan: &Plan) -> Result<Achieved, MountingError> {
 ///
 /// As these two.
 pub fn mount(store: &Store, record: &ImageRecord, options: Options) -> Result<Achieved, MountingError> {
-    apply(&plan(store, record, options)?)
+    apply(store, record, &plan(store, record, options)?)
 }
 
 /// Unmounts an image from `target`, at once: what still uses it keeps it. Devices that nobody uses any more go.

@@ -33,6 +33,7 @@ mod gc;
 mod hash;
 mod hash_areas;
 mod holders;
+mod holdings;
 mod images;
 mod integrity;
 mod inventory;
@@ -68,8 +69,9 @@ pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use facts::Fact;
 pub use fsck::{FsckOptions, FsckReport, ObjectFault};
-pub use gc::{Discard, GcOptions, GcReport, Marked, PARTIAL_KEPT, Removed};
+pub use gc::{Discard, GcOptions, GcReport, Kept, Marked, PARTIAL_KEPT, Removed};
 pub use holders::{Holder, LockError, LockWait, LockWatcher};
+pub use holdings::Holdings;
 pub use images::{ObjectsOfImage, objects_of_image};
 pub use integrity::{Integrity, ObjectState};
 pub use layers::LayerRecord;
@@ -87,4 +89,4 @@ pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,
 };
 pub use store::Store;
-pub use usage::{Sharing, Usage};
+pub use usage::{Sharing, Together, Usage};

@@ -30,6 +30,16 @@ pub struct Usage {
     pub own_packs: u64,
 }
 
+/// What images take together, by how many of them have it. As in [`Usage`], but each object and pack once, whichever images
+/// have it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Together {
+    /// What one image alone has: the sum of what the images have of their own.
+    pub own_bytes: u64,
+    /// What several of them have.
+    pub shared_bytes: u64,
+}
+
 /// What two images have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sharing {
@@ -109,8 +119,21 @@ impl Store {
     /// [`Error::LayerDamaged`](crate::Error::LayerDamaged); [`Error::PackRecordDamaged`](crate::Error::PackRecordDamaged);
     /// failures of the system.
     pub fn usage(&self, images: &[ImageRecord]) -> Result<Vec<Usage>> {
+        Ok(self.usage_together(images)?.0)
+    }
+
+    /// As [`usage`](Self::usage), and what they take together.
+    ///
+    /// # Errors
+    /// As [`usage`](Self::usage).
+    pub fn usage_together(&self, images: &[ImageRecord]) -> Result<(Vec<Usage>, Together)> {
         let mut usage = vec![Usage::default(); images.len()];
+        let mut together = Together::default();
         let mut count = |places: &Places, shared: Shared| {
+            match places.len() {
+                1 => together.own_bytes += shared.bytes,
+                _ => together.shared_bytes += shared.bytes,
+            }
             places.iter().for_each(|image| usage[*image as usize].add(shared, places.len() == 1));
         };
         let (diff_ids, with_layer) = layers_of(images, ObjectForm::Files);
@@ -132,7 +155,7 @@ impl Store {
         for (shared, images) in packs.into_values() {
             count(&images.into_iter().collect(), shared);
         }
-        Ok(usage)
+        Ok((usage, together))
     }
 
     /// The objects of layers, counted by the layers that have them.

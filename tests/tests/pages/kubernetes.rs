@@ -192,6 +192,7 @@ impl Cluster {
                     fs::create_dir_all(path.parent().context("a file is in a directory")?)?;
                     fs::write(&path, self.here(text)).with_context(|| path.display().to_string())?;
                 }
+                Block::Pipeline { name, .. } => bail!("{name} is no node's"),
                 Block::NotRun { checks } => bail!("{checks:?} are not run"),
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! - `<!-- test: MACHINE -->`: the commands are run there, in the page's order;
 //! - `<!-- test: MACHINE file PATH -->`: the block is a file there;
+//! - `<!-- ci: NAME -->`: the block is that file of a system that builds images, which has its own test;
 //! - `<!-- not run: CHECK… -->`: nobody runs them here; these checks of booted kernels show the same.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +14,7 @@ use std::fs;
 pub(crate) enum Block {
     Commands { machine: String, commands: Vec<Typed> },
     File { machine: String, path: String, text: String },
+    Pipeline { name: String, text: String },
     NotRun { checks: Vec<String> },
 }
 
@@ -61,13 +63,14 @@ fn parse(page: &str) -> Result<Vec<Block>> {
 
 fn block(comment: &str, lines: &[&str]) -> Result<Block> {
     let words: Vec<&str> = comment.split_whitespace().collect();
+    let text = || lines.iter().flat_map(|line| [*line, "\n"]).collect();
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     Ok(match words[..] {
         ["test:", machine] => Block::Commands { machine: machine.to_owned(), commands: commands(lines)? },
         ["test:", machine, "file", path] => {
-            let text = lines.iter().flat_map(|line| [*line, "\n"]).collect();
-            Block::File { machine: machine.to_owned(), path: path.to_owned(), text }
+            Block::File { machine: machine.to_owned(), path: path.to_owned(), text: text() }
         }
+        ["ci:", name] => Block::Pipeline { name: name.to_owned(), text: text() },
         ["not", "run:", ..] if words.len() > 2 => Block::NotRun { checks: owned(&words[2..]) },
         _ => bail!("it says neither who runs the block nor who shows it"),
     })

@@ -86,7 +86,7 @@ impl Site {
                     )?;
                     fs::write(&path, self.here(machine, text))?;
                 }
-                Block::NotRun { .. } => {}
+                Block::Pipeline { .. } | Block::NotRun { .. } => {}
             }
         }
         Ok(())

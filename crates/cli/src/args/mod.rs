@@ -1,13 +1,17 @@
 //! Options that several commands take.
 
+mod age;
 mod container;
+mod fields;
 mod gate;
 mod limits;
 mod registry;
 mod signing;
 mod statement;
 
+pub(crate) use age::parse_age;
 pub(crate) use container::{ContainerArgs, SeccompFile};
+pub(crate) use fields::{Filter, Template};
 pub(crate) use gate::GateArgs;
 pub(crate) use limits::{LimitArgs, option_of, parse_size};
 pub(crate) use registry::RegistryArgs;

@@ -6,6 +6,7 @@ mod compat;
 mod containerd;
 mod convert;
 mod copy;
+mod df;
 mod diff;
 mod doctor;
 mod fsck;
@@ -18,6 +19,7 @@ mod inspect;
 mod key;
 mod ls;
 mod mount;
+mod mounts;
 mod policy;
 mod pull;
 mod rm;
@@ -49,12 +51,14 @@ pub(crate) enum Command {
     Verify(Box<verify::Verify>),
     Mount(mount::Mount),
     Umount(umount::Umount),
+    Mounts(mounts::MountList),
     Run(Box<run::Run>),
     Bundle(Box<bundle::Bundle>),
     Containerd(containerd::Containerd),
     Ls(ls::Ls),
     Cat(cat::Cat),
     Diff(diff::Diff),
+    Df(df::Df),
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
@@ -82,12 +86,14 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Mount(command) => command.run(context),
             Self::Umount(command) => command.run(context),
+            Self::Mounts(command) => command.run(context),
             Self::Run(command) => command.run(context),
             Self::Bundle(command) => command.run(context),
             Self::Containerd(command) => command.run(context),
             Self::Ls(command) => command.run(context),
             Self::Cat(command) => command.run(context),
             Self::Diff(command) => command.run(context),
+            Self::Df(command) => command.run(context),
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),

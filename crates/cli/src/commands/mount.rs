@@ -83,7 +83,8 @@ impl Mount {
         if self.plan {
             return show::mounted::plan(context.output, &plan);
         }
-        show::mounted::mounted(context.output, &mounting::apply(&plan).map_err(advised)?)
+        let achieved = mounting::apply(&store, &record, &plan).map_err(advised)?;
+        show::mounted::mounted(context.output, &achieved)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What gc removed.
 
-use sealpack_store::{GcReport, Removed};
+use sealpack_store::{GcReport, Kept, Removed};
 use serde_json::{Value, json};
 
 use super::parts;
@@ -32,6 +32,11 @@ fn json_of(report: &GcReport, dry_run: bool) -> Value {
     json!({
         "dry_run": dry_run,
         "removed": Value::Object(removed.collect()),
+        "kept": {
+            "earlier_images": report.kept.earlier,
+            "images_in_use": report.kept.in_use,
+            "held_chains": report.kept.held,
+        },
         "total": tally(report.total()),
     })
 }
@@ -55,8 +60,34 @@ fn text_of(report: &GcReport, dry_run: bool) -> String {
         .filter(|(_, removed)| removed.count > 0)
         .map(|(name, removed)| format!("{} ({})", count(removed.count, thing(name)), size(removed.bytes)))
         .collect();
+    let kept = kept_text(report.kept);
     if named.is_empty() {
-        return "nothing to remove".to_owned();
+        return format!("nothing to remove{kept}");
     }
-    format!("{verb} {}", named.join(", "))
+    format!("{verb} {}{kept}", named.join(", "))
+}
+
+/// What stayed although no name means it.
+fn kept_text(Kept { earlier, in_use, held }: Kept) -> String {
+    let kept = [(earlier, "earlier image"), (in_use, "mounted or booted image"), (held, "held chain")];
+    let named = kept.iter().filter(|(number, _)| *number > 0);
+    let named: Vec<String> = named.map(|(number, thing)| count(*number, thing)).collect();
+    if named.is_empty() { String::new() } else { format!("; kept {}", named.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_for_another_reason_than_a_name_is_said() {
+        let text = |earlier, in_use, held| {
+            text_of(&GcReport { kept: Kept { earlier, in_use, held }, ..GcReport::default() }, false)
+        };
+        assert_eq!(text(0, 0, 0), "nothing to remove");
+        assert_eq!(
+            text(1, 2, 3),
+            "nothing to remove; kept 1 earlier image, 2 mounted or booted images, 3 held chains"
+        );
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sealpack_format::Algorithm;
+use sealpack_format::digest::{BlobDigest, ObjectId};
 use sealpack_format::tree::Time;
 use sealpack_gate::rollback::RolledBack;
 use sealpack_node::seals;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::files::date;
 use super::{composefs, parts};
+use crate::args::Template;
 use crate::error::CommandResult;
 use crate::hint;
 use crate::output::{Output, count, size, table};
@@ -27,17 +30,70 @@ fn kept_in(store: &Store, record: &ImageRecord) -> String {
     format!("{}{}", record.objects, if seals::is_there(store, record) { ", sealed" } else { "" })
 }
 
-/// Shows the images of a store, and which of its names are damaged.
+/// An image of a list.
+pub(crate) struct Listed<'s> {
+    record: &'s ImageRecord,
+    usage: &'s Usage,
+    is_sealed: bool,
+    /// What the answer to --json has of it.
+    pub(crate) value: Value,
+}
+
+impl<'s> Listed<'s> {
+    pub(crate) fn new(store: &Store, record: &'s ImageRecord, usage: &'s Usage) -> Self {
+        let is_sealed = seals::is_there(store, record);
+        Self { record, usage, is_sealed, value: listed_value(record, usage, is_sealed) }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let Self { record, usage, is_sealed, .. } = self;
+        vec![
+            record.name.clone(),
+            record.manifest.hex().chars().take(12).collect(),
+            record.platform.clone(),
+            format!("{}{}", record.objects, if *is_sealed { ", sealed" } else { "" }),
+            pulled(record),
+            size(usage.bytes),
+            size(usage.own_bytes),
+        ]
+    }
+}
+
+fn listed_value(record: &ImageRecord, usage: &Usage, is_sealed: bool) -> Value {
+    let more = json!({
+        "sealed": is_sealed,
+        "packs": usage.packs,
+        "own_packs": usage.own_packs,
+        "objects": usage.objects,
+        "object_bytes": usage.bytes,
+        "own_objects": usage.own_objects,
+        "own_object_bytes": usage.own_bytes,
+    });
+    parts::with(parts::image(record), more)
+}
+
+/// What the answer has of an image that there is not: each field that one has.
+pub(crate) fn sample() -> Value {
+    let digest = BlobDigest::from_slice(Algorithm::Sha256, &[0; 32]).expect("SHA-256 has 32 bytes");
+    let record = ImageRecord::new("", digest, digest, ObjectId::sha256([0; 32]));
+    listed_value(&record, &Usage::default(), false)
+}
+
+/// Shows images of a store, in lines of a form if one is asked for, and which of the store's names are damaged.
 pub(crate) fn list(
     output: Output,
     store: &Store,
     images: &sealpack_store::Images,
-    usage: &[Usage],
+    listed: &[Listed<'_>],
+    format: Option<&Template>,
 ) -> CommandResult {
     for damage in &images.damaged {
         output.remark(&format!("warning: {damage}; {}", hint::OF_RECORD));
     }
-    let listed = || images.records.iter().zip(usage);
+    if let Some(format) = format {
+        let lines = listed.iter().map(|listed| format!("{}\n", format.line(&listed.value)));
+        return output.text(&lines.collect::<String>());
+    }
     let problems = images
         .damaged
         .iter()
@@ -45,37 +101,22 @@ pub(crate) fn list(
     let value = json!({
         "store": store.path(),
         "algorithm": store.algorithm().name(),
-        "images": listed().map(|(record, usage)| parts::with(parts::image(record), json!({
-            "sealed": seals::is_there(store, record),
-            "packs": usage.packs,
-            "own_packs": usage.own_packs,
-            "objects": usage.objects,
-            "object_bytes": usage.bytes,
-            "own_objects": usage.own_objects,
-            "own_object_bytes": usage.own_bytes,
-        }))).collect::<Vec<_>>(),
+        "images": listed.iter().map(|listed| &listed.value).collect::<Vec<_>>(),
         "problems": problems.collect::<Vec<_>>(),
     });
-    output.result(&value, || {
-        let row = |(record, usage): (&ImageRecord, &Usage)| {
-            vec![
-                record.name.clone(),
-                record.manifest.hex().chars().take(12).collect(),
-                record.platform.clone(),
-                kept_in(store, record),
-                pulled(record),
-                size(usage.bytes),
-                size(usage.own_bytes),
-            ]
-        };
-        table(&HEADER, &listed().map(row).collect::<Vec<_>>())
+    output.result(&value, || match output.quiet {
+        true => listed.iter().map(|listed| format!("{}\n", listed.record.name)).collect(),
+        false => table(&HEADER, &listed.iter().map(Listed::cells).collect::<Vec<_>>()),
     })
 }
 
 /// The same where no store has been made yet.
-pub(crate) fn no_list(output: Output, store: &Path) -> CommandResult {
+pub(crate) fn no_list(output: Output, store: &Path, has_format: bool) -> CommandResult {
     output.remark(&format!("there is no store at {} yet: the first pull makes it", store.display()));
     let value = json!({ "store": store, "algorithm": null, "images": [], "problems": [] });
+    if has_format || output.quiet && !output.json {
+        return Ok(());
+    }
     output.result(&value, || table(&HEADER, &[]))
 }
 

@@ -2,16 +2,11 @@
 //! JSON on standard output.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use sealpack_kernel::interrupt;
+use sealpack_kernel::conversation::{self as kernel, Conversation};
 use serde::Deserialize;
 
 use super::secret::{CredentialsError, Secret};
@@ -47,29 +42,22 @@ struct Answer {
 impl Helper<'_> {
     /// The secret for `server`, or `None` when the helper knows none.
     pub(super) fn get(&self, server: &str) -> Result<Option<Secret>, CredentialsError> {
-        let executable = self.find()?;
-        let mut command = Command::new(executable);
-        interrupt::hears_all(&mut command);
-        let mut child = command
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own, so that what it starts can be killed with it.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| self.failed(format!("cannot be started: {error}")))?;
-        let answer = self.talk(&mut child, server);
-        if answer.is_err() {
-            kill(&mut child);
-        }
-        let (output, errors, success) = answer?;
+        let mut command = Command::new(self.find()?);
+        let conversation = Conversation {
+            timeout: self.timeout,
+            answer_max_bytes: ANSWER_MAX_BYTES,
+            // What it starts is killed with it.
+            has_own_group: true,
+        };
+        let answer = conversation.with(command.arg("get").stderr(Stdio::piped()), server.as_bytes());
+        let kernel::Answer { output, errors, status } =
+            answer.map_err(|error| self.failed(error.to_string()))?;
         // Before its exit status: nobody read on, which may be what it failed for.
         if output.len() as u64 > ANSWER_MAX_BYTES {
             return Err(self.failed(format!("answered with more than {} KiB", ANSWER_MAX_BYTES >> 10)));
         }
         let said = String::from_utf8_lossy(if output.is_empty() { &errors } else { &output });
-        if !success {
+        if !status.success() {
             // The protocol tells "none" only by this sentence.
             if said.contains("credentials not found") {
                 return Ok(None);
@@ -84,29 +72,6 @@ impl Helper<'_> {
             TOKEN_USER => Some(Secret::IdentityToken(answer.secret)),
             _ => Some(Secret::Password { user: answer.user, password: answer.secret }),
         })
-    }
-
-    fn talk(&self, child: &mut Child, server: &str) -> Result<(Vec<u8>, Vec<u8>, bool), CredentialsError> {
-        let deadline = Instant::now() + self.timeout;
-        let output = read_aside(child.stdout.take());
-        let errors = read_aside(child.stderr.take());
-        if let Some(mut input) = child.stdin.take() {
-            // A helper that does not read its input has closed it: its answer tells why.
-            let _ = input.write_all(server.as_bytes());
-        }
-        let late =
-            || self.failed(format!("did not answer within {} s and was killed", self.timeout.as_secs()));
-        let remaining = || deadline.saturating_duration_since(Instant::now());
-        let output = output.recv_timeout(remaining()).map_err(|_| late())?;
-        let errors = errors.recv_timeout(remaining()).map_err(|_| late())?;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => return Ok((output, errors, status.success())),
-                Ok(None) if remaining().is_zero() => return Err(late()),
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
-                Err(error) => return Err(self.failed(format!("cannot be waited for: {error}"))),
-            }
-        }
     }
 
     fn find(&self) -> Result<PathBuf, CredentialsError> {
@@ -130,26 +95,4 @@ impl Helper<'_> {
     fn failed(&self, problem: String) -> CredentialsError {
         CredentialsError::Helper { program: self.program.to_owned(), path: self.path.to_owned(), problem }
     }
-}
-
-/// Reads on a thread of its own, which ends when the pipe does.
-fn read_aside(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            // What was read before an error is judged like a short answer.
-            let _ = pipe.take(ANSWER_MAX_BYTES + 1).read_to_end(&mut bytes);
-        }
-        let _ = sender.send(bytes);
-    });
-    receiver
-}
-
-fn kill(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may have ended meanwhile, which is as good.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
 }

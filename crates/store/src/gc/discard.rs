@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealpack_format::digest::{BlobDigest, DiffId, RootHash};
 
 use super::needed::Needed;
-use super::report::GcReport;
+use super::report::{GcOptions, GcReport};
 use super::sweep::Sweep;
 use crate::error::{Error, Result};
 use crate::images::ObjectsOfImage;
@@ -106,7 +106,8 @@ impl Store {
         let inventory = inventory::take(self)?;
         let mut records = self.undamaged_images()?;
         records.extend(self.held_as_images()?);
-        let kept = self.histories_to_keep(&records, HISTORY_MAX)?;
+        let options = GcOptions { keep_previous: HISTORY_MAX, ..GcOptions::default() };
+        let kept = self.histories_to_keep(&records, &options)?;
         records.extend(kept.into_iter().flat_map(|history| history.kept.records));
         let mut needed = self.needed(&records, &inventory.images, objects_of, &())?;
         for diff_id in inventory.layers.iter().filter(|diff_id| !layers.contains(diff_id)) {

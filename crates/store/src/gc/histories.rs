@@ -1,6 +1,6 @@
 //! How long the histories of names stay.
 
-use super::report::Removed;
+use super::report::{GcOptions, Removed};
 use super::sweep::Sweep;
 use crate::error::Result;
 use crate::places::HISTORY;
@@ -15,9 +15,13 @@ pub(crate) struct Trimmed {
 }
 
 impl Store {
-    /// Of each history the part that gc keeps: the `keep` newest images that are not the one with the name, and
-    /// none where no image has the name any more.
-    pub(crate) fn histories_to_keep(&self, images: &[ImageRecord], keep: usize) -> Result<Vec<Trimmed>> {
+    /// Of each history the part that gc keeps: the newest images that are not the one with the name, as many as the options
+    /// say, and those that are not old by them; none where no image has the name any more.
+    pub(crate) fn histories_to_keep(
+        &self,
+        images: &[ImageRecord],
+        options: &GcOptions,
+    ) -> Result<Vec<Trimmed>> {
         let (histories, damaged) = self.histories()?;
         if let Some(damage) = damaged.into_iter().next() {
             return Err(damage.into());
@@ -25,7 +29,12 @@ impl Store {
         let trim = |history: History| {
             let current = images.iter().find(|record| record.name == history.name);
             let mut kept = current.map(|current| history.earlier_than(Some(current))).unwrap_or_default();
-            kept.truncate(keep);
+            let mut place = 0..;
+            kept.retain(|record| {
+                let is_young =
+                    options.keep_pulled_since.is_some_and(|since| record.pulled_unix_seconds >= since);
+                place.next().is_some_and(|place| place < options.keep_previous) || is_young
+            });
             Trimmed { dropped: history.records.len() - kept.len(), kept: History::new(history.name, kept) }
         };
         Ok(histories.into_iter().map(trim).collect())

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use discard::Discard;
 pub use needed::Marked;
-pub use report::{GcOptions, GcReport, PARTIAL_KEPT, Removed};
+pub use report::{GcOptions, GcReport, Kept, PARTIAL_KEPT, Removed};
 
 use sealpack_format::digest::ObjectId;
 
@@ -95,6 +95,11 @@ impl Store {
             .needed_by_names_and_mounts(marked, options, objects_of, observer)
             .map_err(|source| Error::RootUnreadable { source: Box::new(source) })?;
         let mut sweep = Sweep { dry_run: options.dry_run, report: GcReport::default(), observer };
+        sweep.report.kept = Kept {
+            earlier: histories.iter().map(|history| history.kept.records.len() as u64).sum(),
+            in_use: options.keep_images.len() as u64,
+            held: self.held_chains()?.len() as u64,
+        };
         observer.event(&Event::Began { phase: Phase::Remove, items: None });
         self.sweep_tmp(&mut sweep)?;
         self.trim_histories(&histories, &mut sweep)?;
@@ -136,7 +141,7 @@ impl Store {
         observer: &dyn Observer,
     ) -> Result<Vec<Trimmed>> {
         let mut records = self.undamaged_images()?;
-        let histories = self.histories_to_keep(&records, options.keep_previous)?;
+        let histories = self.histories_to_keep(&records, options)?;
         records.extend(self.held_as_images()?);
         records.extend(histories.iter().flat_map(|history| history.kept.records.iter().cloned()));
         self.mark_images(marked, &records, keep_images, objects_of, observer)?;

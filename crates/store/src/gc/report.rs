@@ -18,6 +18,8 @@ pub struct GcOptions {
     pub dry_run: bool,
     /// How many of the images that each name had before are kept, the newest ones. One, unless set.
     pub keep_previous: usize,
+    /// Besides, those of them that were pulled since then, in seconds since 1970 (UTC), if it says so.
+    pub keep_pulled_since: Option<u64>,
     /// Metadata images that are in use although they may have no name: the mounted ones. Their objects stay
     /// in whichever form they are there.
     pub keep_images: Vec<ObjectId>,
@@ -32,6 +34,7 @@ impl Default for GcOptions {
         Self {
             dry_run: false,
             keep_previous: 1,
+            keep_pulled_since: None,
             keep_images: Vec::new(),
             keep_packs: Vec::new(),
             wait: Duration::ZERO,
@@ -69,6 +72,19 @@ pub struct GcReport {
     pub partials: Removed,
     /// What dead processes left in `tmp/`.
     pub temporaries: Removed,
+    /// What stayed although no name means it.
+    pub kept: Kept,
+}
+
+/// How many images stayed, or would, although no name means them, by what they stay for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those that a name had before.
+    pub earlier: u64,
+    /// Those of [`GcOptions::keep_images`]: mounted ones, for example.
+    pub in_use: u64,
+    /// Chains of layers that are held for others, such as containerd's snapshots.
+    pub held: u64,
 }
 
 impl GcReport {

@@ -172,3 +172,49 @@ fn an_interrupted_pulls_layers_are_there_for_the_next_one() {
     assert!(fixture.has_whole_layer(&diff_id_of(layer)).unwrap());
     assert_clean(&fixture);
 }
+
+#[test]
+fn what_a_store_takes_is_counted_by_kinds_and_what_images_share_once() {
+    let fixture = fixture();
+    let base: Layer<'_> = &["base", "hidden"];
+    let one = pull(&fixture, "one", &[base, &["one"]]);
+    let two = pull(&fixture, "two", &[base, &["two", "more"]]);
+    let (usage, together) = fixture.usage_together(&[one, two]).unwrap();
+    assert_eq!(usage.iter().map(|usage| usage.own_bytes).sum::<u64>(), together.own_bytes);
+    assert_eq!((together.own_bytes, together.shared_bytes), (300 + 300 + 400, 400 + 600));
+    let holdings = fixture.holdings().unwrap();
+    assert_eq!((holdings.objects.count, holdings.objects.bytes), (5, 2000));
+    assert_eq!((holdings.images.count, holdings.layers.count, holdings.packs.count), (2, 3, 0));
+    let files = snapshot(fixture.path()).len() as u64;
+    assert_eq!(holdings.total().count, files, "nothing is left out");
+    // What nobody needs is there as well, until it is collected.
+    fixture.remove_image("two").unwrap();
+    assert_eq!(fixture.holdings().unwrap().objects, holdings.objects);
+    let freed = gc(&fixture).objects;
+    let left = fixture.holdings().unwrap().objects;
+    assert_eq!((left.count + freed.count, left.bytes + freed.bytes), (5, 2000));
+}
+
+#[test]
+fn of_the_images_that_a_name_had_the_young_ones_stay_too() {
+    let fixture = fixture();
+    for (text, pulled) in [("1", 100), ("2", 200), ("3", 300), ("4", 400)] {
+        let mut record = pull(&fixture, text, &[&[text]]);
+        record.pulled_unix_seconds = pulled;
+        record.name = "a".to_owned();
+        fixture.set_image(&record).unwrap();
+    }
+    let times =
+        || fixture.history("a").unwrap().iter().map(|old| old.pulled_unix_seconds).collect::<Vec<_>>();
+    assert_eq!(times(), [300, 200, 100]);
+    let with = |keep_previous, keep_pulled_since| {
+        let options = GcOptions { keep_previous, keep_pulled_since, ..GcOptions::default() };
+        let report = fixture.gc(&options, &objects_of, &()).unwrap();
+        (report.earlier.count, report.kept.earlier)
+    };
+    assert_eq!(with(1, Some(150)), (1, 2));
+    assert_eq!(times(), [300, 200], "one goes, as it is old and not the newest");
+    assert_eq!(with(0, Some(150)), (0, 2), "both are young");
+    assert_eq!(with(1, Some(1000)), (1, 1), "old ones stay where they are among the newest");
+    assert_eq!((times(), with(0, None)), (vec![300], (1, 0)));
+}

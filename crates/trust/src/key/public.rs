@@ -6,7 +6,7 @@ use der::asn1::{AnyRef, BitString, Null, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-use super::{Fingerprint, KeyError, oid};
+use super::{Fingerprint, KeyError, oid, pem};
 
 /// The sizes of RSA keys, in bits of the modulus: below is too weak, and the kernel takes no others
 /// (`rsa_check_key_length` in `crypto/rsa.c`).
@@ -36,7 +36,7 @@ impl DigestAlgorithm {
     }
 
     /// The hash of `parts`, one after the other.
-    pub(crate) fn hash(self, parts: &[&[u8]]) -> Vec<u8> {
+    pub fn hash(self, parts: &[&[u8]]) -> Vec<u8> {
         let mut context = digest::Context::new(match self {
             Self::Sha256 => &digest::SHA256,
             Self::Sha384 => &digest::SHA384,
@@ -73,6 +73,15 @@ pub enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
+    /// A name of it without blanks, for programs: `rsa-pkcs1-sha256`, `ecdsa-p256-sha256` or `ecdsa-p384-sha384`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
+            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+            Self::EcdsaP384Sha384 => "ecdsa-p384-sha384",
+        }
+    }
+
     /// The hash function it is over.
     pub const fn digest(self) -> DigestAlgorithm {
         match self {
@@ -143,6 +152,13 @@ pub(super) struct RsaPublicKey<'a> {
     pub(super) exponent: UintRef<'a>,
 }
 
+/// `ECDSA-Sig-Value` (RFC 3279, section 2.2.3).
+#[derive(Sequence)]
+struct EcdsaSignature<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
 impl PublicKey {
     /// Of the DER of an `RSAPublicKey` (RFC 8017, appendix A.1.1).
     ///
@@ -173,6 +189,29 @@ impl PublicKey {
             Some(0x02 | 0x03) => invalid("the point is compressed, which the kernel does not take"),
             _ => invalid("the point is not of its curve's length"),
         }
+    }
+
+    /// Reads a file with a public key: the DER of a `SubjectPublicKeyInfo`, or PEM with the label `PUBLIC KEY` (RFC 7468, section 13).
+    ///
+    /// # Errors
+    /// No public key, several, a damaged one, or one of an unsupported kind.
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        let der = pem::der_of_file(bytes, &["PUBLIC KEY"], "a public key")?;
+        let info = SubjectPublicKeyInfoOwned::from_der(&der)
+            .map_err(|error| KeyError::malformed("public key", error))?;
+        Self::of_info(&info)
+    }
+
+    /// The DER of an ECDSA signature that is two numbers of equal length, as IEEE P1363 has it and tokens and web services make it;
+    /// none for a key that makes no such signatures, and where they cannot be two such numbers.
+    pub fn ecdsa_der(&self, numbers: &[u8]) -> Option<Vec<u8>> {
+        let bytes = match self.kind {
+            PublicKeyKind::P256 => 32,
+            PublicKeyKind::P384 => 48,
+            PublicKeyKind::Rsa { .. } => return None,
+        };
+        let (r, s) = numbers.split_at_checked(bytes).filter(|(_, s)| s.len() == bytes)?;
+        EcdsaSignature { r: UintRef::new(r).ok()?, s: UintRef::new(s).ok()? }.to_der().ok()
     }
 
     /// Of a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).

@@ -16,10 +16,14 @@ use sealpack_node::new_files::{self, NewFile};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack key certificate --key site.key --cert site.crt --subject example-packs
-  sealpack key certificate --key 'pkcs11:token=site;object=packs' --cert site.crt")]
+  sealpack key certificate --key 'pkcs11:token=site;object=packs' --cert site.crt
+  sealpack key certificate --signer-command ./kms-sign --public-key kms.pem --cert site.crt")]
 pub(crate) struct Certify {
     #[command(flatten)]
     key: KeyArgs,
+    /// With --signer-command: the public key of what it signs with, PEM or DER, as key services give it.
+    #[arg(long, value_name = "FILE", required_unless_present = "key", conflicts_with = "key")]
+    public_key: Option<PathBuf>,
     /// Where the certificate goes: PEM.
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
@@ -33,7 +37,8 @@ pub(crate) struct Certify {
 impl Certify {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let validity = self.subject.validity(SystemTime::now())?;
-        let signer = self.key.signer(context.output)?;
+        let public = self.public_key.as_deref().unwrap_or(&self.cert);
+        let signer = self.key.signer(public, context.output)?;
         let der = key::self_signed_certificate(&*signer, &self.subject.subject, &validity)
             .map_err(CommandError::failed)?;
         let certificate = Certificate::parse(&der).map_err(CommandError::failed)?;

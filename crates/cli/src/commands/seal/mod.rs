@@ -105,8 +105,8 @@ impl Seal {
     fn sign(mut self, context: &Context) -> CommandResult {
         context.output.when_interrupted("no seal was published that is not whole; seal it again to go on");
         let image = self.image.take().ok_or_else(|| CommandError::usage("no image is given"))?;
-        let packs = self.signing.signer(context.output)?;
         let statement = self.statement_signing.signer(context.output)?;
+        let packs = self.signing.signer(context.output)?;
         let keys =
             SealingKeys { packs: packs.pair(), statement: statement.as_ref().unwrap_or(&packs).pair() };
         if self.all_platforms {

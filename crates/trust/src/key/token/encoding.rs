@@ -14,24 +14,11 @@ struct DigestInfo<'a> {
     digest: &'a OctetStringRef,
 }
 
-/// `ECDSA-Sig-Value` (RFC 3279, section 2.2.3).
-#[derive(Sequence)]
-struct EcdsaSignature<'a> {
-    r: UintRef<'a>,
-    s: UintRef<'a>,
-}
-
 /// What `CKM_RSA_PKCS` signs for a digest.
 pub(super) fn digest_info(algorithm: DigestAlgorithm, digest: &[u8]) -> der::Result<Vec<u8>> {
     let algorithm =
         AlgorithmIdentifierOwned { oid: algorithm.oid(), parameters: Some(der::asn1::Null.into()) };
     DigestInfo { algorithm, digest: OctetStringRef::new(digest)? }.to_der()
-}
-
-/// The DER of a signature by `CKM_ECDSA`: two numbers of equal length (PKCS#11 v3.1, section 6.3.1).
-pub(super) fn ecdsa_signature(raw: &[u8]) -> der::Result<Vec<u8>> {
-    let (r, s) = raw.split_at(raw.len() / 2);
-    EcdsaSignature { r: UintRef::new(r)?, s: UintRef::new(s)? }.to_der()
 }
 
 /// The key of `CKA_MODULUS` and `CKA_PUBLIC_EXPONENT`.

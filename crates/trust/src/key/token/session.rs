@@ -11,7 +11,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 
-use super::encoding::{digest_info, ec_key, ecdsa_signature, rsa_key};
+use super::encoding::{digest_info, ec_key, rsa_key};
 use super::{TokenError, TokenUri};
 use crate::key::{KeyError, PublicKey, PublicKeyKind, SignError, SignatureAlgorithm, Signer};
 
@@ -105,7 +105,10 @@ impl Signer for TokenKey {
         };
         match self.public.kind() {
             PublicKeyKind::Rsa { .. } => Ok(raw),
-            PublicKeyKind::P256 | PublicKeyKind::P384 => ecdsa_signature(&raw).map_err(SignError::new),
+            // CKM_ECDSA makes two numbers of equal length (PKCS#11 v3.1, section 6.3.1).
+            PublicKeyKind::P256 | PublicKeyKind::P384 => self.public.ecdsa_der(&raw).ok_or_else(|| {
+                SignError::new("the token's signature is not two numbers of the curve's length")
+            }),
         }
     }
 }

@@ -1,4 +1,6 @@
-//! Files with private keys and certificates, and keys in tokens.
+//! Files with private keys and certificates, keys in tokens, and programs that sign.
+
+mod command;
 
 use std::fs::File;
 use std::io::Read;
@@ -9,12 +11,14 @@ use std::time::SystemTime;
 use sealpack_trust::key::token::TokenUri;
 #[cfg(feature = "pkcs11")]
 use sealpack_trust::key::token::{PinSource, TokenKey};
-use sealpack_trust::key::{Certificate, FileKey, KeyError, Signer};
+use sealpack_trust::key::{Certificate, FileKey, KeyError, PublicKey, Signer};
 use sealpack_trust::pkcs7::{self, SigningError};
 use sealpack_trust::seal::SigningPair;
 use zeroize::Zeroizing;
 
 use crate::remark::{Remark, Remarks};
+
+pub use command::CommandKey;
 
 /// A PIN, which is wiped when it is not needed any more.
 pub type Pin = Zeroizing<String>;
@@ -30,6 +34,13 @@ pub enum KeySource {
         uri: Box<TokenUri>,
         /// The PIN, where the URI names no file that has it.
         pin: Option<Pin>,
+    },
+    /// In the keeping of a program, which signs with it.
+    Program {
+        /// The program; without a slash it is looked for in `PATH`.
+        program: PathBuf,
+        /// The file with the certificate, or else the public key, that its signatures are held against.
+        public: PathBuf,
     },
 }
 
@@ -106,11 +117,14 @@ pub enum KeyFileError {
 }
 
 impl KeySource {
-    /// Loads the key, or opens its token.
+    /// Loads the key, opens its token, or has its program sign.
     pub fn signer(&self, remarks: Remarks<'_>) -> Result<Box<dyn Signer>, KeyFileError> {
         match self {
             Self::File(path) => Ok(Box::new(read_key(path, remarks)?)),
             Self::Token { uri, pin } => token_key(uri, pin.as_ref()),
+            Self::Program { program, public } => {
+                Ok(Box::new(CommandKey::new(program, read_public_key(public)?)))
+            }
         }
     }
 
@@ -147,6 +161,7 @@ impl KeySource {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Token { uri, .. } => uri.to_string(),
+            Self::Program { program, .. } => program.display().to_string(),
         }
     }
 }
@@ -177,6 +192,15 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Certificate>, KeyFileError> 
 /// The certificate in a file, PEM or DER.
 pub fn read_certificate(path: &Path) -> Result<Certificate, KeyFileError> {
     Certificate::parse(&read(path)?).map_err(|source| content(path, source))
+}
+
+/// The public key in a file, PEM or DER, or that of the certificate in it.
+fn read_public_key(path: &Path) -> Result<PublicKey, KeyFileError> {
+    let bytes = read(path)?;
+    match Certificate::parse(&bytes) {
+        Ok(certificate) => Ok(certificate.public_key().clone()),
+        Err(_) => PublicKey::parse(&bytes).map_err(|source| content(path, source)),
+    }
 }
 
 /// That the kernel takes the certificate of that file.
