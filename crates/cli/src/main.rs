@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod compat;
+mod complete;
 mod container;
 mod containerd;
 mod context;
@@ -71,6 +72,11 @@ fn main() -> ExitCode {
     let argv0 = arguments.next().unwrap_or_default();
     if let Some(tool) = compat::Tool::called_as(&argv0) {
         return tool.run(argv0, arguments);
+    }
+    complete::answer();
+    if cfg!(target_feature = "crt-static") {
+        // Where it could not be said, hosts are looked for as the machine has it.
+        _ = sealpack_kernel::hosts::by_files_and_dns();
     }
     if mount_helper::is_called(&argv0) {
         return ExitCode::from(run_as_mount_helper(&arguments.collect::<Vec<_>>()));
