@@ -24,6 +24,7 @@ pub const FOR_TESTS: &[Package] = &[
     Package { name: "erofs-utils", program: "fsck.erofs", purpose: "a second opinion on EROFS images" },
     Package { name: "openssl", program: "openssl", purpose: "certificates, keys and signatures" },
     Package { name: "sbsigntool", program: "sbverify", purpose: "a second opinion on what firmware takes" },
+    Package { name: "binutils", program: "objdump", purpose: "tells which libraries a program needs" },
     Package { name: "cpio", program: "cpio", purpose: "a second opinion on an initramfs" },
     Package { name: "softhsm2", program: "softhsm2-util", purpose: "a token to keep keys in" },
     Package { name: "runc", program: "/usr/sbin/runc", purpose: "makes containers" },

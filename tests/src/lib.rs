@@ -9,6 +9,7 @@ pub mod command;
 pub mod composefs;
 pub mod containerd;
 pub mod debian;
+pub mod exposition;
 pub mod files;
 pub mod host_image;
 pub mod images;

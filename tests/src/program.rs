@@ -78,20 +78,67 @@ pub fn use_snapshotter(program: PathBuf) {
 /// # Errors
 /// As [`build`].
 pub fn build_init() -> Result<PathBuf> {
-    // Naming the target keeps the flag from what is run while it is built.
+    // Naming the target keeps the flags from what is run while it is built.
     let target = host_target()?;
     let mut cargo = Command::new("cargo");
-    cargo
-        .args(["build", "--quiet", "--package", "sealpack-init", "--profile", "init", "--target", &target])
-        .args(["--config", &format!("target.{target}.rustflags = ['-Ctarget-feature=+crt-static']")])
-        .env_remove("RUSTFLAGS")
-        .current_dir(paths::workspace());
-    run(&mut cargo)?;
+    cargo.args(["build", "--quiet", "--package", "sealpack-init", "--profile", "init", "--target", &target]);
+    without_paths(&mut cargo, &target, &["-Ctarget-feature=+crt-static"])?;
+    run(cargo.current_dir(paths::workspace()))?;
     Ok(paths::target().join(target).join("init/sealpack-init"))
 }
 
+/// Has `cargo` build, for `target`, programs that do not tell where they were built, with `flags` for the compiler besides.
+///
+/// # Errors
+/// If the compiler, or cargo's own directory, is not found.
+pub fn without_paths(cargo: &mut Command, target: &str, flags: &[&str]) -> Result<()> {
+    let library = Path::new(&command::stdout(Command::new("rustc").args(["--print", "sysroot"]))?)
+        .join("lib/rustlib/src/rust");
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let home = home.context("neither $CARGO_HOME nor $HOME is set")?;
+    // Of several that fit, the last counts.
+    let named = [
+        (paths::workspace(), "/usr/src/sealpack"),
+        (paths::target(), "/usr/src/sealpack/target"),
+        (home.join("registry/src"), "/usr/src/cargo"),
+        (library, "/usr/src/rust"),
+    ];
+    let mapped = |option: &str| -> Vec<String> {
+        named.iter().map(|(path, name)| format!("{option}={}={name}", path.display())).collect()
+    };
+    let mut all: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    all.extend(mapped("--remap-path-prefix"));
+    // It would be of the line tables, too, which are taken out and are not the same elsewhere.
+    all.push("-Clink-arg=-Wl,--build-id=none".to_owned());
+    let all: Value = all.into();
+    let of_c = mapped("-ffile-prefix-map").join(" ");
+    cargo
+        .args(["--config", &format!("target.{target}.rustflags = {all}")])
+        .env_remove("RUSTFLAGS")
+        .env(format!("CFLAGS_{}", target.replace('-', "_")), &of_c)
+        // It does without the former, then.
+        .env("AWS_LC_SYS_CFLAGS", format!("{} {of_c}", configured("AWS_LC_SYS_CFLAGS")?));
+    Ok(())
+}
+
+/// The variable as cargo's configuration of this workspace sets it.
+fn configured(variable: &str) -> Result<String> {
+    let path = paths::workspace().join(".cargo/config.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(variable)?.trim().strip_prefix('='));
+    Ok(value
+        .with_context(|| format!("{} has no {variable}", path.display()))?
+        .trim()
+        .trim_matches('"')
+        .to_owned())
+}
+
 /// What the compiler calls this machine.
-fn host_target() -> Result<String> {
+///
+/// # Errors
+/// If it does not say.
+pub fn host_target() -> Result<String> {
     let said = command::stdout(Command::new("rustc").arg("-vV"))?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc does not say what it compiles for")?.to_owned())

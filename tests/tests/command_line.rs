@@ -14,11 +14,12 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 29] = [
+const VERBS: [&str; 31] = [
     "pull",
     "images",
     "inspect",
     "tag",
+    "tags",
     "history",
     "rollback",
     "verify",
@@ -33,6 +34,7 @@ const VERBS: [&str; 29] = [
     "gc",
     "fsck",
     "doctor",
+    "metrics",
     "key",
     "policy",
     "trust",
@@ -342,6 +344,121 @@ fn gc_keeps_the_last_images_of_a_name_and_the_young_ones_and_says_so() -> Result
         let refused = attempt(&mut sealpack.command([&["gc"], wrong].concat()))?;
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_a_list_names_is_copied_and_pulled_though_one_of_it_fails() -> Result<()> {
+    let (_, dir) = with_images()?;
+    let sealpack = Sealpack::new()?;
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let list = at("list");
+    let with_list = |verb: &str, text: &str| -> Result<_> {
+        fs::write(&list, text)?;
+        let mut command = sealpack.command([verb, "--json", "--list", &list]);
+        let output = attempt(&mut command)?;
+        Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+    };
+    let text = format!(
+        "# of two images, and one that there is not\noci:{0}:latest oci:{1}:r.lan/a:1\n\noci:{2}:latest oci:{2}:b\n\
+         oci:{3}:latest oci:{4}:r.lan/b:1\n",
+        at("one"),
+        at("copied-one"),
+        at("nosuch"),
+        at("other"),
+        at("copied-other")
+    );
+    let (status, said, errors) = with_list("copy", &text)?;
+    ensure!(status == Some(1) && errors.contains("list, line 4: "), "{errors}");
+    ensure!(errors.contains("1 of 3 images failed"), "{errors}");
+    assert_eq!(serde_json::Deserializer::from_str(&said).into_iter::<Value>().count(), 2, "{said}");
+    let sources = format!(
+        "oci:{}:r.lan/a:1\noci:{}:latest\noci:{}:r.lan/b:1\n",
+        at("copied-one"),
+        at("nosuch"),
+        at("copied-other")
+    );
+    let (status, _, errors) = with_list("pull", &sources)?;
+    ensure!(status == Some(1) && errors.contains("1 of 3 images failed"), "{errors}");
+    let names = String::from_utf8(sealpack.run(["images", "-q"])?.stdout)?;
+    assert_eq!(names, "r.lan/a:1\nr.lan/b:1\n");
+    // Standard input is a list too.
+    let mut pull = sealpack.command(["pull", "--list", "-"]);
+    let output = pull.stdin(fs::File::open(&list)?).output()?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    // What is no list is refused before anything is done.
+    for (verb, wrong, wanted) in [
+        (
+            "copy",
+            format!("oci:{}:latest\n", at("one")),
+            "line 1: a line has a source and a target, and this one 1 words",
+        ),
+        (
+            "copy",
+            format!("oci:{0}:latest oci:{1}:x\noci:{0}:latest app:1\n", at("one"), at("never")),
+            "line 2: nothing says where that is",
+        ),
+        (
+            "pull",
+            format!("oci:{}:latest x\n", at("one")),
+            "line 1: a line has one source, and this one has 2 words",
+        ),
+        ("pull", "A B C".to_owned(), "line 1: a line has one source"),
+        ("pull", "UPPER\n".to_owned(), "line 1: "),
+        ("pull", "# nothing\n".to_owned(), "the list is empty"),
+    ] {
+        let (status, said, errors) = with_list(verb, &wrong)?;
+        ensure!(status == Some(2) && errors.contains(wanted) && said.is_empty(), "{verb} {wrong}: {errors}");
+    }
+    ensure!(!dir.path().join("never").exists(), "something was copied");
+    fs::remove_file(&list)?;
+    let refused = attempt(&mut sealpack.command(["pull", "--list", &list]))?;
+    ensure!(String::from_utf8(refused.stderr)?.contains("No such file"), "a list that is not there");
+    Ok(())
+}
+
+#[test]
+fn all_images_of_a_store_are_verified_and_one_that_is_bad_does_not_hide_the_others() -> Result<()> {
+    let (sealpack, _dir) = with_images_of(b"all verified")?;
+    let documents = |output: &std::process::Output| -> Result<Vec<Value>> {
+        let text = String::from_utf8(output.stdout.clone())?;
+        serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().map_err(Into::into)
+    };
+    let good = sealpack.run(["verify", "--all", "--json"])?;
+    let names: Vec<Value> = documents(&good)?.iter().map(|report| report["name"].clone()).collect();
+    assert_eq!(names, ["docker.io/library/one:latest", "docker.io/library/other:latest"]);
+    // One object of the first image is lost.
+    let only_one = |arguments: &[&str]| sealpack.json([&["ls", "-R"], arguments].concat());
+    let listed = only_one(&["one"])?;
+    let file = listed["files"].as_array().context("a list")?.iter().find(|file| file["path"] == "/one");
+    let digest = file.context("/one is there")?["fsverity_digest"].as_str().context("a digest")?.to_owned();
+    let (fan, rest) = digest.split_at(2);
+    fs::remove_file(sealpack.store().join("objects").join(fan).join(rest))?;
+    let bad = attempt(&mut sealpack.command(["verify", "--all", "--json"]))?;
+    ensure!(bad.status.code() == Some(3), "{bad:?}");
+    let verdicts: Vec<Value> = documents(&bad)?.iter().map(|report| report["good"].clone()).collect();
+    assert_eq!(verdicts, [false, true]);
+    ensure!(String::from_utf8(bad.stderr)?.contains("1 of 2 images failed"), "the last line sums up");
+    Ok(())
+}
+
+#[test]
+fn the_tags_of_a_repository_are_listed() -> Result<()> {
+    let registry = sealpack_test_registry::Registry::start();
+    let layer = sealpack_test_registry::ImageLayer::plain(&archive(&[]));
+    let image = sealpack_test_registry::Image::new("linux/amd64", vec![layer]);
+    for tag in ["1", "2", "latest"] {
+        registry.put_image("prod/app", tag, &image);
+    }
+    registry.set_page_size(2);
+    let sealpack = Sealpack::new()?;
+    let repository = format!("{}/prod/app", registry.host());
+    assert_eq!(String::from_utf8(sealpack.run(["tags", &repository])?.stdout)?, "1\n2\nlatest\n");
+    let value = sealpack.json(["tags", &repository])?;
+    assert_eq!((&value["repository"], &value["tags"][2]), (&repository.as_str().into(), &"latest".into()));
+    let refused = attempt(&mut sealpack.command(["tags", &format!("{repository}:1")]))?;
+    ensure!(refused.status.code() == Some(2), "{refused:?}");
+    ensure!(!sealpack.store().exists(), "no store is needed");
     Ok(())
 }
 
@@ -663,9 +780,7 @@ fn completions_are_scripts_that_their_shells_can_read() -> Result<()> {
     let dir = tempfile::tempdir_in(paths::fixtures())?;
     for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
         let script = stdout(&mut program(&["generate", "completions", shell])?)?;
-        for verb in VERBS {
-            ensure!(script.contains(verb), "{shell}: {verb} is missing");
-        }
+        ensure!(script.contains("SEALPACK_COMPLETE") && script.contains("sealpack"), "{shell}: {script}");
         let Some(program) = find(shell) else {
             skip(format!("{shell} is not installed"));
             continue;
@@ -677,18 +792,48 @@ fn completions_are_scripts_that_their_shells_can_read() -> Result<()> {
     Ok(())
 }
 
+/// What bash offers at the end of a line, as it takes that apart itself: at colons too, and where those stand, it keeps what is
+/// before them.
 #[test]
-fn bash_completes_verbs() -> Result<()> {
+fn bash_completes_verbs_and_names_of_images_with_colons() -> Result<()> {
     let Some(bash) = find("bash") else {
         skip("bash is not installed");
         return Ok(());
     };
-    // It is longer than an argument may be.
-    let dir = tempfile::tempdir()?;
-    let script = dir.path().join("sealpack.bash");
-    fs::write(&script, stdout(&mut program(&["generate", "completions", "bash"])?)?)?;
-    let ask = "source \"$0\"; COMP_WORDS=(sealpack um); COMP_CWORD=1; _sealpack sealpack um sealpack; echo \"${COMPREPLY[*]}\"";
-    let said = stdout(Command::new(bash).args(["--norc", "-c", ask]).arg(script))?;
-    ensure!(said.split_whitespace().any(|word| word == "umount"), "{said}");
+    let (sealpack, dir) = with_images()?;
+    sealpack.run(["tag", "one", "localhost:5000/site/app:1"])?;
+    sealpack.run(["tag", "one", "localhost:5000/site/app:2"])?;
+    sealpack.run(["tag", "one", "docker.io/library/debian:12"])?;
+    let script = stdout(&mut program(&["generate", "completions", "bash"])?)?;
+    std::os::unix::fs::symlink(under_test()?, dir.path().join("sealpack"))?;
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH")?);
+    let offered = |line: &str, words: &str| -> Result<String> {
+        let ask = format!(
+            "COMP_WORDBREAKS=$' \\t\\n\"\\'><=;|&(:' COMP_LINE='{line}' COMP_POINT={} COMP_WORDS=({words}) \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _sealpack; echo \"${{COMPREPLY[*]}}\"",
+            line.len()
+        );
+        let mut bash = start(bash.as_os_str());
+        bash.args(["--norc", "-c", &format!("{script}\n{ask}")]).env("PATH", &path);
+        stdout(bash.env("SEALPACK_STORE", sealpack.store()))
+    };
+    assert_eq!(offered("sealpack um", "sealpack um")?, "umount");
+    assert_eq!(
+        offered("sealpack mount localhost", "sealpack mount localhost")?,
+        "localhost:5000/site/app:1 localhost:5000/site/app:2"
+    );
+    // As much as is not there yet, behind the last colon.
+    assert_eq!(
+        offered("sealpack mount localhost:50", "sealpack mount localhost : 50")?,
+        "5000/site/app:1 5000/site/app:2"
+    );
+    let tags = "sealpack rm localhost : 5000/site/app :";
+    assert_eq!(offered("sealpack rm localhost:5000/site/app:", tags)?, "1 2");
+    assert_eq!(offered("sealpack rm localhost:5000/site/app:2", &format!("{tags} 2"))?, "2");
+    assert_eq!(offered("sealpack cat deb", "sealpack cat deb")?, "debian:12");
+    // A store that is none is no error in the middle of a line.
+    let none = format!("sealpack --store {} rm ", dir.path().join("none").display());
+    let said = offered(&none, &format!("{none} ''"))?;
+    ensure!(said.contains("--force") && !said.contains("app"), "{said}");
     Ok(())
 }

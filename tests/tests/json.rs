@@ -99,8 +99,13 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     desk.prints("history", &["stable"])?;
     desk.prints("rollback", &["stable", "--to", shown["manifest"].as_str().context("a digest")?])?;
     desk.prints("convert", &["one", "--to", "packs"])?;
+    let registry = sealpack_test_registry::Registry::start();
+    let nothing = sealpack_test_registry::Image::new("linux/amd64", Vec::new());
+    registry.put_image("app", "1", &nothing);
+    desk.prints("tags", &[&format!("{}/app", registry.host())])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
     desk.prints("doctor", &[])?;
+    desk.prints("metrics", &[])?;
     let space = desk.prints("df", &[])?;
     ensure!(space["image_sizes"][0]["names"].is_array() && space["unneeded"].is_object(), "{space:#}");
     status_of_host(&desk)?;
@@ -293,6 +298,8 @@ fn mounts(desk: &Desk) -> Result<()> {
         };
         ensure!(same, "{field}: {listed:#} {mounted:#}");
     }
+    let seal = &desk.prints("inspect", &["one"])?["seal"];
+    ensure!(seal["epoch"].is_u64() && listed["seal"] == *seal, "{listed:#} {seal:#}");
     ["upper", "work"].iter().try_for_each(|name| std::fs::create_dir(desk.dir.path().join(name)))?;
     let upper = ["--upper", "upper", "--work", "work", "--seccomp", "unconfined", "--", "/tool"];
     let written = desk.prints("bundle", &[&["one", "bundle"], &upper[..]].concat())?;

@@ -270,3 +270,39 @@ fn what_another_mount_namespace_alone_has_is_listed_with_a_process() -> Result<(
     assert!(listed(&mounted)?.is_empty(), "it went with its namespace");
     Ok(())
 }
+
+/// What mount(8) runs for the type `sealpack`, with the options that it passes on.
+#[test]
+fn as_a_helper_of_mount_it_takes_the_options_of_fstab() -> Result<()> {
+    if !can_mount() {
+        return Ok(());
+    }
+    let mounted = Mounted::new(&images::oddities()?)?;
+    let target = mounted.target.clone();
+    mounted.sealpack.run(["umount".as_ref(), target.as_os_str()])?;
+    let helper = target.with_file_name("mount.sealpack");
+    std::os::unix::fs::symlink(sealpack_tests::program::under_test()?, &helper)?;
+    let store = format!("store={}", mounted.sealpack.store().display());
+    let attempt_with = |options: &str, more: &[&str]| {
+        let mut command = sealpack_tests::program::start(helper.clone());
+        command.arg("image").arg(&target).args(more).args(["-o", &format!("{store},{options}")]);
+        attempt(&mut command)
+    };
+    let output = attempt_with("rw,noexec,nofail,x-systemd.automount,require=plain", &[])?;
+    assert!(output.status.success(), "{output:?}");
+    let options = stdout(Command::new("findmnt").args(["-n", "-o", "OPTIONS"]).arg(&target))?;
+    assert!(options.contains("noexec") && options.starts_with("ro"), "{options}");
+    assert_eq!(fs::read_to_string(mounted.path("tmp/again"))?, "again");
+    // What is not reached is not mounted over it.
+    let refused = attempt_with("require=enforced", &[])?;
+    assert_eq!(refused.status.code(), Some(32), "{refused:?}");
+    let misspelt = attempt_with("requre=signed", &[])?;
+    let said = String::from_utf8(misspelt.stderr)?;
+    assert!(misspelt.status.code() == Some(1) && said.contains("\"requre=signed\" is no option"), "{said}");
+    let wrong = attempt_with("require=most", &[])?;
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    mounted.sealpack.run(["umount".as_ref(), target.as_os_str()])?;
+    let fake = attempt_with("ro", &["-f"])?;
+    assert!(fake.status.success() && fs::read_dir(&target)?.next().is_none(), "{fake:?}");
+    Ok(())
+}

@@ -351,7 +351,7 @@ fn errors_with_what_to_do_about_them() -> Result<()> {
     hint: an OCI layout is a directory with the files oci-layout and index.json; is the path spelt right?
     exit status 1
     $ sealpack pull One
-    error: invalid value 'One' for '<SOURCE>...': "One" is not an image reference: the name must be in lower case; is "one" meant?
+    error: invalid value 'One' for '[SOURCE]...': "One" is not an image reference: the name must be in lower case; is "one" meant?
 
     For more information, try '--help'.
     exit status 2

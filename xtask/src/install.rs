@@ -1,6 +1,7 @@
-//! `cargo xtask install`: the program, the names of the composefs tools that it answers to, and the first process of sealed
-//! hosts.
+//! `cargo xtask install`: the program with its man pages and completions, the names of the composefs tools that it answers to,
+//! and the first process of sealed hosts.
 
+use crate::package::Manual;
 use anyhow::{Context, Result, bail};
 use sealpack_tests::command::run as run_command;
 use sealpack_tests::composefs::NAMES;
@@ -15,7 +16,7 @@ const LINE_TABLES: &str = ".debug/sealpack.debug";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where bin/ and sbin/ are
+    /// Where bin/, sbin/, lib/ and share/ are
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     prefix: PathBuf,
     /// Replace composefs tools that are there
@@ -27,7 +28,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let built = program::build(Profile::Release)?;
     let place = tempfile::tempdir()?;
-    let parts = Parts::of(&built, &program::build_init()?, place.path())?;
+    let manual = Manual::of(&built, &place.path().join("manual"))?;
+    let parts = Parts::of(&built, &program::build_init()?, manual, place.path())?;
     for line in install(&parts, &arguments.prefix, arguments.force)? {
         println!("{line}");
     }
@@ -37,18 +39,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// A sealed host's first process, where images have it too.
 const INIT: &str = "lib/sealpack/init";
 
-/// A program, apart from it what tells the lines of its source, and the static one for sealed hosts.
+/// What mount(8) looks for where fstab has the type `sealpack`.
+const MOUNT_HELPER: &str = "mount.sealpack";
+
+/// A program, apart from it what tells the lines of its source, what it says about itself, and the static one for sealed hosts.
 struct Parts {
     program: PathBuf,
     line_tables: PathBuf,
     init: PathBuf,
+    manual: Manual,
 }
 
 impl Parts {
     /// Takes the program `built` apart, into files in `place`.
-    fn of(built: &Path, init: &Path, place: &Path) -> Result<Self> {
+    fn of(built: &Path, init: &Path, manual: Manual, place: &Path) -> Result<Self> {
         let (program, line_tables) = (place.join("sealpack"), place.join("sealpack.debug"));
-        let parts = Self { program, line_tables, init: init.to_owned() };
+        let parts = Self { program, line_tables, init: init.to_owned(), manual };
         let objcopy = |arguments: &[&str], from: &Path, to: &Path| {
             let mut command = Command::new("objcopy");
             run_command(command.args(arguments).arg(from).arg(to).current_dir(place))
@@ -73,6 +79,7 @@ fn link(name: &str) -> (&'static str, &'static str) {
 fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
     let links: Vec<(PathBuf, &str)> = NAMES
         .iter()
+        .chain(&[MOUNT_HELPER])
         .map(|name| {
             let (directory, target) = link(name);
             (prefix.join(directory).join(name), target)
@@ -93,6 +100,10 @@ fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
         let size_mb = fs::metadata(to)?.len() as f64 / 1e6;
         lines.push(format!("{} ({size_mb:.1} MB)", to.display()));
     }
+    for (path, content) in built.manual.files() {
+        replace(&prefix.join(path), |temporary| fs::write(temporary, content))?;
+    }
+    lines.push(format!("{} (man pages and completions)", prefix.join("share").display()));
     for (path, target) in links {
         replace(&path, |temporary| symlink(target, temporary))?;
         lines.push(format!("{} -> {target}", path.display()));
@@ -122,15 +133,22 @@ mod tests {
         let place = tempfile::tempdir()?;
         let prefix = place.path().join("prefix");
         let file = |name: &str| place.path().join(name);
-        let built =
-            Parts { program: file("built"), line_tables: file("built.debug"), init: file("built-init") };
+        let manual = Manual::with(&[("man/man1/sealpack.1", "page")]);
+        let (program, line_tables) = (file("built"), file("built.debug"));
+        let built = Parts { program, line_tables, init: file("built-init"), manual };
         fs::write(&built.program, "1")?;
         fs::write(&built.init, "init")?;
         fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
         fs::write(&built.program, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 7);
-        for path in ["bin/mkcomposefs", "bin/composefs-info", "bin/composefs-dump", "sbin/mount.composefs"] {
+        assert_eq!(install(&built, &prefix, false)?.len(), 9);
+        for path in [
+            "bin/mkcomposefs",
+            "bin/composefs-info",
+            "bin/composefs-dump",
+            "sbin/mount.composefs",
+            "sbin/mount.sealpack",
+        ] {
             assert_eq!(fs::read(prefix.join(path))?, b"2", "{path}");
         }
         let theirs = prefix.join("bin/mkcomposefs");
@@ -144,6 +162,7 @@ mod tests {
         assert_eq!(fs::read_dir(prefix.join("bin"))?.count(), 5);
         assert_eq!(fs::read(prefix.join("bin").join(LINE_TABLES))?, b"lines");
         assert_eq!(fs::read(prefix.join("lib/sealpack/init"))?, b"init");
+        assert_eq!(fs::read(prefix.join("share/man/man1/sealpack.1"))?, b"page");
         Ok(())
     }
 
@@ -162,7 +181,7 @@ mod tests {
             .arg(&unstripped);
         run_command(rustc.arg(&source))?;
         let prefix = place.path().join("prefix");
-        let parts = Parts::of(&unstripped, &unstripped, place.path())?;
+        let parts = Parts::of(&unstripped, &unstripped, Manual::with(&[]), place.path())?;
         install(&parts, &prefix, false)?;
         let program = prefix.join("bin/sealpack");
         assert!(fs::metadata(&program)?.len() * 2 < fs::metadata(&unstripped)?.len());

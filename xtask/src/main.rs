@@ -6,6 +6,7 @@ mod fuzz;
 mod guest;
 mod install;
 mod oracle;
+mod package;
 mod packages;
 mod suites;
 mod test;
@@ -34,6 +35,8 @@ enum Chore {
     Bench(bench::Arguments),
     /// Build the release and install it, with links of the names of the composefs tools
     Install(install::Arguments),
+    /// Make Debian packages, a static tarball, an SBOM and checksums of them
+    Package(package::Arguments),
     /// Run the test scripts of a checkout of the C composefs on our tools
     Suites(suites::Arguments),
     /// Install composefs-rs's cfsctl below target/ and print its digests of the fixture images
@@ -52,6 +55,7 @@ fn main() -> Result<()> {
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Install(arguments) => install::run(&arguments),
+        Chore::Package(arguments) => package::run(&arguments),
         Chore::Suites(arguments) => suites::run(&arguments),
         Chore::Oracle => oracle::run(),
         Chore::Fixtures => oracle::fixtures(),

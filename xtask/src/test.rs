@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with what the tests compare with.
 
 use crate::packages::{self, Missing};
-use crate::{fuzz, oracle};
+use crate::{fuzz, oracle, package};
 use anyhow::{Context, Result};
 use sealpack_guest::kernels::Generation;
 use sealpack_tests::composefs::Tools;
@@ -70,6 +70,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 eprintln!("warning: tests with {engine:?} of containerd will fail: {error:#}");
             }
         }
+    }
+    if arguments.runner.is_empty()
+        && let Err(error) = package::build(arguments.all)
+    {
+        eprintln!("warning: tests of packages will fail: {error:#}");
     }
     if arguments.runner.is_empty() {
         // First, so that the last lines are the runner's summary of all the rest.

@@ -32,6 +32,15 @@ pub enum Error {
     /// A volume that the image's config names is no path in it.
     #[error("the image's config names a volume {0:?}, which is no absolute path")]
     BadVolume(String),
+    /// What the image has in memory would lie on what shows the machine, or on all of the image.
+    #[error(
+        "the image's config, or a link in the image, puts a filesystem in memory at {0:?}: that is in /proc, /sys or /dev, or the \
+         root itself"
+    )]
+    InMachine(String),
+    /// The image's config names more volumes than an image has.
+    #[error("the image's config names {0} volumes, and no image has more than {max}", max = crate::mounts::VOLUMES_MAX)]
+    TooManyVolumes(usize),
     /// A user or group.
     #[error(transparent)]
     Account(#[from] AccountError),

@@ -21,10 +21,11 @@ pub mod seccomp;
 pub mod signals;
 pub mod spec;
 
+pub use accounts::AccountError;
 pub use command::{Executable, find as find_command};
 pub use error::Error;
 pub use image::ImageConfig;
 pub use mounts::{Tmpfs, Volume, VolumeError};
-pub use places::{keep_owners, missing as missing_places};
+pub use places::{check as check_places, keep_owners, missing as missing_places};
 pub use plan::{Network, Wishes, plan};
 pub use spec::Spec;

@@ -9,6 +9,9 @@ use crate::spec::Mount;
 /// The option by which runtimes fill a tmpfs with what the image has there.
 pub(crate) const COPIED_UP: &str = "tmpcopyup";
 
+/// More volumes than any image has: each is a mount, and is compared with the others.
+pub(crate) const VOLUMES_MAX: usize = 512;
+
 /// A directory or file of the host's, mounted in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
@@ -148,7 +151,10 @@ pub(crate) fn all(wanted: Wanted<'_>) -> Result<Vec<Mount>, Error> {
         return Err(Error::MountedTwice(twice[0].destination.clone()));
     }
     let is_taken = |mounts: &[Mount], path: &str| mounts.iter().any(|mount| mount.destination == path);
-    let mut of_image = Vec::new();
+    if wanted.of_image.len() > VOLUMES_MAX {
+        return Err(Error::TooManyVolumes(wanted.of_image.len()));
+    }
+    let (usual, mut of_image) = (usual(), Vec::new());
     if wanted.read_only {
         // Where programs write whatever they are.
         for (path, mode) in [("/run", "mode=0755"), ("/tmp", "mode=1777"), ("/var/tmp", "mode=1777")] {
@@ -156,7 +162,8 @@ pub(crate) fn all(wanted: Wanted<'_>) -> Result<Vec<Mount>, Error> {
         }
         for volume in wanted.of_image {
             let path = normal(volume).ok_or_else(|| Error::BadVolume(volume.clone()))?;
-            if !is_taken(&of_image, &path) {
+            // What every container has there is no part of the image already.
+            if !is_taken(&of_image, &path) && !is_taken(&usual, &path) {
                 of_image.push(in_memory(&path, &["rw", "nosuid", "nodev", COPIED_UP]));
             }
         }
@@ -164,7 +171,7 @@ pub(crate) fn all(wanted: Wanted<'_>) -> Result<Vec<Mount>, Error> {
     }
     // What is wanted comes last: a link in the image may lead it into what the image has in memory.
     let mut mounts: Vec<Mount> =
-        usual().into_iter().chain(of_image).filter(|mount| !is_taken(&own, &mount.destination)).collect();
+        usual.into_iter().chain(of_image).filter(|mount| !is_taken(&own, &mount.destination)).collect();
     mounts.extend(own);
     Ok(mounts)
 }
@@ -283,7 +290,13 @@ mod tests {
         };
         assert_eq!(places(wanted), ["/data", "/run", "/tmp", "/var/tmp"]);
         assert!(places(Wanted { read_only: false, ..wanted }).is_empty());
+        let usual = ["/proc".to_owned(), "/dev/shm/".to_owned()];
+        let with_usual = Wanted { of_image: &usual, ..wanted };
+        assert_eq!(places(with_usual), ["/run", "/tmp", "/var/tmp"], "those are there already");
         let bad = ["data".to_owned()];
         assert_eq!(all(Wanted { of_image: &bad, ..wanted }), Err(Error::BadVolume("data".to_owned())));
+        let many: Vec<String> = (0..100_000).map(|number| format!("/{number}")).collect();
+        let many = all(Wanted { of_image: &many, ..wanted });
+        assert_eq!(many, Err(Error::TooManyVolumes(100_000)), "and they are not compared with each other");
     }
 }

@@ -48,6 +48,14 @@ impl CommandError {
         self
     }
 
+    /// Has the advice be of a command that takes what is older in its own way, where the error is about that.
+    pub(crate) fn of_what_takes_older(self, takes: hint::TakesOlder) -> Self {
+        match hint::of_older(&*self.error, takes) {
+            Some(advice) => self.hint(advice),
+            None => self,
+        }
+    }
+
     /// Adds advice to what there may be.
     pub(crate) fn also_hint(self, hint: impl fmt::Display) -> Self {
         match self.hint.clone() {

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod compat;
+mod complete;
 mod container;
 mod containerd;
 mod context;
@@ -11,14 +12,16 @@ mod documented;
 mod error;
 mod hint;
 mod man;
+mod mount_helper;
 mod output;
 mod progress;
 mod show;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
@@ -66,32 +69,57 @@ struct Global {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
-    if let Some(argv0) = arguments.next()
-        && let Some(tool) = compat::Tool::called_as(&argv0)
-    {
+    let argv0 = arguments.next().unwrap_or_default();
+    if let Some(tool) = compat::Tool::called_as(&argv0) {
         return tool.run(argv0, arguments);
     }
+    complete::answer();
+    if cfg!(target_feature = "crt-static") {
+        // Where it could not be said, hosts are looked for as the machine has it.
+        _ = sealpack_kernel::hosts::by_files_and_dns();
+    }
+    if mount_helper::is_called(&argv0) {
+        return ExitCode::from(run_as_mount_helper(&arguments.collect::<Vec<_>>()));
+    }
+    ExitCode::from(run(std::env::args_os().collect()))
+}
+
+/// Does what mount(8) asks for, and answers with the status that it understands.
+fn run_as_mount_helper(arguments: &[OsString]) -> u8 {
+    match mount_helper::command_line(arguments) {
+        Ok(Some(words)) => mount_helper::status_for_mount(run(words)),
+        Ok(None) => 0,
+        Err(problem) => {
+            // Nobody is left to tell when standard error is closed.
+            _ = writeln!(std::io::stderr().lock(), "mount.sealpack: {}", output::visible(&problem));
+            mount_helper::MISUSED
+        }
+    }
+}
+
+/// Does what a command line says, and answers with the exit status.
+fn run(words: Vec<OsString>) -> u8 {
     let mut command = Arguments::command();
-    if wants_all_verbs(&command, std::env::args_os()) {
+    if wants_all_verbs(&command, words.iter().cloned()) {
         command.build();
     }
-    let parsed = command.try_get_matches().and_then(|matches| {
+    let parsed = command.try_get_matches_from(&words).and_then(|matches| {
         let trust_by_variable = matches.value_source("trust") == Some(ValueSource::EnvVariable);
         Ok((Arguments::from_arg_matches(&matches)?, verb_of(&matches), trust_by_variable))
     });
     let (arguments, verb, trust_by_variable) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return misused(error),
+        Err(error) => return misused(error, &words),
     };
     let Global { store, trust, json, quiet, verbose } = arguments.global;
     let output = Output { json, quiet, verbose, verb: verb.leak() };
     let settings = std::env::var_os("SEALPACK_CONFIG").map(Into::into);
     let context = Context { store, trust, trust_by_variable, settings, output };
     match context.with_settings().and_then(|context| arguments.command.run(&context)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             output.error(&error);
-            ExitCode::from(error.exit_status())
+            error.exit_status()
         }
     }
 }
@@ -108,28 +136,41 @@ fn verb_of(matches: &clap::ArgMatches) -> String {
 }
 
 /// Says what is wrong with the command line, or what was asked for of it: help, the version.
-fn misused(mut error: clap::Error) -> ExitCode {
+fn misused(mut error: clap::Error, line: &[OsString]) -> u8 {
     if !error.use_stderr() {
         error.exit();
     }
     // The usage that an error brings has everything in it that was given, what variables say included, as if it were
     // required.
+    let words: Vec<String> = line.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     if error.get(ContextKind::Usage).is_some() {
-        let words: Vec<String> =
-            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         error.insert(ContextKind::Usage, ContextValue::StyledStr(usage_of(&words)));
     }
+    if let Some(tip) = tip_for(&error, &words) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
     let text = error.render().to_string();
-    if wants_json(std::env::args_os()) {
+    if wants_json(line.iter().cloned()) {
         let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
         let message = message.trim().trim_start_matches("error: ");
         let hint = Some(rest.trim()).filter(|rest| !rest.is_empty());
         Output::json_line(Output::error_line("usage", message, hint));
-        return ExitCode::from(2);
+        return 2;
     }
     // What was given may be somebody else's text.
     _ = write!(std::io::stderr().lock(), "{}", output::visible(&text));
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    u8::try_from(error.exit_code()).unwrap_or(2)
+}
+
+/// Other engines take a container's command without dashes before it.
+fn tip_for(error: &clap::Error, words: &[String]) -> Option<String> {
+    let given = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(word) if error.kind() == ErrorKind::UnknownArgument => word,
+        _ => return None,
+    };
+    let runs = || usage_of(words).to_string().contains("[-- <COMMAND>...]");
+    (!given.starts_with('-') && runs())
+        .then(|| format!("the container's command comes behind --: `-- {given} …`"))
 }
 
 /// How the verb among `words` is used.
@@ -195,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn who_forgets_the_dashes_before_a_containers_command_is_told() {
+        let tip = |line: &str| {
+            let words: Vec<String> = line.split(' ').skip(1).map(str::to_owned).collect();
+            let error = super::Arguments::command().try_get_matches_from(line.split(' ')).unwrap_err();
+            super::tip_for(&error, &words)
+        };
+        assert!(tip("sealpack run debian:12 cat /x").is_some_and(|tip| tip.ends_with("`-- cat …`")));
+        assert!(tip("sealpack bundle debian:12 place sh").is_some());
+        assert!(tip("sealpack run --no-such x").is_none() && tip("sealpack images run").is_none());
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
     }
@@ -205,7 +258,7 @@ mod tests {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             super::usage_of(&words).to_string()
         };
-        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), "Usage: sealpack pull [OPTIONS] <SOURCE>...");
+        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), "Usage: sealpack pull [OPTIONS] [SOURCE]...");
         assert!(usage(&["policy", "--json", "new"]).starts_with("Usage: sealpack policy new [OPTIONS] "));
         assert!(usage(&["nonsense"]).starts_with("Usage: sealpack [OPTIONS] <COMMAND>"));
     }

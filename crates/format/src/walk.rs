@@ -59,6 +59,12 @@ impl Walk {
         self.passed.last().copied().unwrap_or(InodeId::ROOT)
     }
 
+    /// The directories that lie between the root, which is not among them, and where the walk has come to, which is.
+    #[must_use]
+    pub fn passed(&self) -> &[InodeId] {
+        &self.passed
+    }
+
     /// The symbolic link whose target the last name was from, if it was from one.
     #[must_use]
     pub fn link(&self) -> Option<&[u8]> {

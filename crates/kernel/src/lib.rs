@@ -15,6 +15,8 @@ pub mod conversation;
 pub mod directory;
 pub mod dm;
 pub mod fsverity;
+#[allow(unsafe_code, reason = "what only the C library can be told of names of hosts")]
+pub mod hosts;
 #[allow(unsafe_code, reason = "masks of signals, which no crate wraps")]
 pub mod interrupt;
 #[allow(unsafe_code, reason = "ioctl requests that no crate wraps")]

@@ -25,6 +25,7 @@ pub mod referrers;
 pub mod registry;
 pub mod source;
 pub mod target;
+mod text;
 pub mod transport;
 
 pub use error::{Error, Result};

@@ -226,4 +226,14 @@ mod tests {
         let wanted = Wanted::new(&said, set);
         assert_eq!((wanted.store, wanted.mounts), ("/said".into(), "/m".into()));
     }
+
+    #[test]
+    fn the_page_of_the_manual_has_every_option() {
+        use clap::CommandFactory;
+
+        let page = include_str!("../man/sealpack-snapshotter.8");
+        for option in Arguments::command().get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("\\-\\-{option}")), "--{option}");
+        }
+    }
 }

@@ -17,13 +17,14 @@
 //! the usual place of a store from what it is given.
 
 // From the bottom up, each using only what is above it in this list:
-//   hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
+//   deep, hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store
 //   objects, blobs, partial, seals; layers; refs; packs; chains; images, hash_areas; contents, usage; inventory
 //   staging; convert, gc, fsck; single
 mod blobs;
 mod chains;
 mod contents;
 mod convert;
+pub mod deep;
 mod dir;
 mod documents;
 mod error;

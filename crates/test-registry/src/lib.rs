@@ -11,6 +11,7 @@ mod image;
 mod push;
 mod referrers;
 mod serve;
+mod tags;
 mod tls;
 
 use std::collections::{BTreeSet, HashMap};

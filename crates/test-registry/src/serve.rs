@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::{Action, Fault};
 use crate::http::{Request, Response, write_chunk};
-use crate::{Shared, State, Stored, auth, push, referrers};
+use crate::{Shared, State, Stored, auth, push, referrers, tags};
 
 /// Answers all requests of a connection.
 pub(crate) fn serve(stream: &mut (impl Read + Write), url: &str, shared: &Shared) -> io::Result<()> {
@@ -75,6 +75,9 @@ fn answer(state: &mut State, request: &Request, url: &str, action: Option<&Actio
         return response;
     }
     if let Some(response) = referrers::answer(state, request) {
+        return response;
+    }
+    if let Some(response) = tags::answer(state, request) {
         return response;
     }
     let found = find(state, request.path());

@@ -9,6 +9,7 @@ use crate::{can_run, registry};
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{attempt, run};
 use sealpack_tests::containerd::{Engine, Served, images};
+use sealpack_tests::exposition::Exposition;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,9 @@ fn works(engine: Engine) -> Result<()> {
     ] {
         ensure!(metrics.lines().any(|other| other == line), "{line} is missing in\n{metrics}");
     }
-    ensure!(metrics.contains("sealpack_snapshotter_mounts_total{level="), "{metrics}");
+    let (_, body) = metrics.split_once("\r\n\r\n").context("no end of the headers")?;
+    let counted = Exposition::parse(body)?;
+    ensure!(!counted.all("sealpack_snapshotter_mounts_total", &[]).is_empty(), "{metrics}");
     containerd.said(["images", "remove", "--sync", &image])?;
     assert_eq!(containerd.snapshots()?, [""; 0]);
     assert_eq!(served.mounted()?.len(), 0);

@@ -198,3 +198,26 @@ fn containers_of_commands_that_go_on_are_left_alone() -> Result<()> {
     ensure!(running.child.wait()?.code() == Some(5));
     desk.has_nothing_left()
 }
+
+/// One directory was open for each that a container had made below another: beyond what a process may have open, nothing of the
+/// container was ever removed, by `gc` neither, and its own end was reported as a failure.
+#[test]
+fn a_container_that_made_directories_without_end_is_removed() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let desk = Desk::new()?;
+    let script = "i=0; while [ $i -lt 600 ]; do mkdir d && cd d || exit 9; i=$((i+1)); done; exit 7";
+    let run = desk.command(&["-w", "/tmp", "box", "--", "sh", "-c", script]);
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]).arg(run.get_program()).args(run.get_args());
+    run.get_envs().for_each(|(name, value)| {
+        match value {
+            Some(value) => few.env(name, value),
+            None => few.env_remove(name),
+        };
+    });
+    let output = few.output()?;
+    ensure!(output.status.code() == Some(7), "{output:?}");
+    desk.has_nothing_left()
+}

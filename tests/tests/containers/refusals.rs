@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, ensure};
+use sealpack_tests::layer_tar::{Entry, Member};
 use serde_json::json;
 
 use crate::support::{Desk, can_run, containers, entries, settings};
@@ -16,7 +17,7 @@ fn what_the_image_does_not_have_is_named() -> Result<()> {
     let desk = Desk::new()?;
     let before = containers()?.len();
     desk.refuses(125, &["-u", "nobody", "box"], &["no user \"nobody\"", "/etc/passwd", "hint: a number"])?;
-    desk.refuses(125, &["-u", "web:staff", "box"], &["no group \"staff\"", "/etc/group"])?;
+    desk.refuses(125, &["-u", "web:staff", "box"], &["no group \"staff\"", "IMAGE /etc/group"])?;
     desk.refuses(
         127,
         &["box", "--", "frobnicate", "x"],
@@ -166,5 +167,29 @@ fn an_image_is_pulled_first_where_that_is_wanted() -> Result<()> {
     desk.refuses(125, &[&there], &["--pull brings it first"])?;
     ensure!(desk.says(&["--quiet", "--pull", &there])? == "the command of the image");
     ensure!(desk.says(&[&there])? == "the command of the image");
+    Ok(())
+}
+
+/// runc and crun read all of /proc to fill such a volume with it, as root of the host, until they come to something that
+/// cannot be read.
+#[test]
+fn an_image_with_volumes_over_what_shows_the_machine_is_refused() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let desk = Desk::empty()?;
+    let directories = ["proc", "sys", "dev", "tmp", "run", "var", "var/tmp"];
+    let with = |volume: &str| json!({ "Cmd": ["sh"], "Env": ["PATH=/bin"], "Volumes": { volume: {} } });
+    let linked =
+        [entries(&directories)?, vec![Entry::new("./data", Member::Symlink("/proc".to_owned()))]].concat();
+    desk.add("linked", &with("/data"), &linked)?;
+    desk.refuses(125, &["--read-only", "linked"], &["\"/data\"", "in /proc, /sys or /dev"])?;
+    desk.add("below", &with("/proc/self"), &entries(&directories)?)?;
+    desk.refuses(125, &["--read-only", "below"], &["\"/proc/self\""])?;
+    // As with all engines, what every container has there is that volume.
+    desk.add("same", &with("/proc"), &entries(&[&directories[..], &["more"]].concat())?)?;
+    ensure!(desk.says(&["--read-only", "same", "--", "ls", "/proc/self/comm"])? == "/proc/self/comm");
+    // What can be written to has none in memory.
+    ensure!(desk.says(&["linked", "--", "ls", "/data/self/comm"])? == "/data/self/comm");
     Ok(())
 }

@@ -142,7 +142,8 @@ pub(crate) fn entries(directories: &[&str]) -> Result<Vec<Entry>> {
     ];
     for name in [
         "sh", "ls", "cat", "id", "env", "pwd", "stat", "grep", "sleep", "kill", "tty", "stty", "touch", "rm",
-        "chmod", "ip", "hostname", "wc", "mount", "test", "dd", "seq", "trap", "chroot", "unshare", "nproc",
+        "chmod", "ip", "mkdir", "hostname", "wc", "mount", "test", "dd", "seq", "trap", "chroot", "unshare",
+        "nproc",
     ] {
         entries.push(Entry::new(format!("./bin/{name}"), Member::Symlink("busybox".to_owned())));
     }

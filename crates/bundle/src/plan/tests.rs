@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Executable, find_command, keep_owners, missing_places};
+use crate::{Executable, check_places, find_command, keep_owners, missing_places};
 use sealpack_format::tree::{Content, InodeId, Kind, Metadata, Tree};
 
 const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/var/www:/bin/false\n";
@@ -191,4 +191,49 @@ fn what_is_in_memory_in_the_place_of_a_directory_belongs_to_whom_that_belongs() 
     assert_eq!(options("/var/www"), "tmpcopyup,mode=1750,uid=101,gid=102");
     assert_eq!(options("/tmp"), "tmpcopyup,mode=0755,uid=0,gid=0");
     assert_eq!(options("/run"), "tmpcopyup,mode=0755", "the image has no such directory");
+}
+
+/// Runtimes fill what an image has in memory with what is in its place, which they read on the host, as root and before anything is
+/// masked: an image had them read all of /proc and /sys.
+#[test]
+fn what_an_image_has_in_memory_lies_on_nothing_that_shows_the_machine() {
+    let directories = ["/proc", "/sys", "/dev", "/dev/shm", "/var", "/var/www", "/tmp"];
+    let long: Vec<(String, String)> = (0..60).map(|at| (format!("/l{at}"), format!("l{}", at + 1))).collect();
+    let mut links = vec![
+        ("/data", "/proc"),
+        ("/up", "var/../sys/kernel"),
+        ("/top", "/"),
+        ("/www", "var/www"),
+        ("/mem", "dev/shm"),
+    ];
+    links.extend(long.iter().map(|(from, to)| (from.as_str(), to.as_str())));
+    let whole = tree(&directories, &[], &links);
+    let bare = tree(&[], &[], &[("/data", "/proc/fs")]);
+    let at = |tree: &Tree, volume: &str| {
+        let mut image = image();
+        image.config.volumes = vec![volume.to_owned()];
+        let wishes = Wishes { read_only: true, ..Wishes::default() };
+        plan(&image, &accounts(), &wishes, None).and_then(|spec| check_places(tree, &spec))
+    };
+    for volume in [
+        "/proc/fs",
+        "/proc/self/task",
+        "/sys/kernel",
+        "/dev/pts/x",
+        "/data",
+        "/data/x/y",
+        "/up",
+        "/top",
+        "/l0",
+    ] {
+        assert_eq!(at(&whole, volume), Err(Error::InMachine(volume.to_owned())));
+    }
+    assert_eq!(at(&bare, "/data/x"), Err(Error::InMachine("/data/x".to_owned())));
+    assert_eq!(at(&bare, "/sys/x"), Err(Error::InMachine("/sys/x".to_owned())));
+    for volume in ["/proc", "/dev/shm", "/var/www", "/www", "/www/proc", "/mem", "/procs", "/var/dev"] {
+        assert_eq!(at(&whole, volume), Ok(()), "{volume}");
+        assert_eq!(at(&bare, volume), Ok(()), "{volume}");
+    }
+    let of_tmp = tree(&["/sys"], &[], &[("/tmp", "sys")]);
+    assert_eq!(at(&of_tmp, "/var/www"), Err(Error::InMachine("/tmp".to_owned())));
 }

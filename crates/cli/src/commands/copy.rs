@@ -1,14 +1,16 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sealpack_oci::copy::{CopyOptions, Platforms, copy};
 use sealpack_oci::environment::Environment;
 use sealpack_oci::platform::Platform;
-use sealpack_oci::source::Source;
+use sealpack_oci::source::{Source, SourceError};
 use sealpack_oci::target::{Target, TargetError};
 
-use crate::args::RegistryArgs;
+use crate::args::{Line, RegistryArgs, read_list};
 use crate::context::Context;
-use crate::error::CommandResult;
+use crate::error::{CommandError, CommandResult, Failures};
 use crate::{progress, show};
 
 /// Copy an image, with its seals, from one place to another.
@@ -27,12 +29,19 @@ use crate::{progress, show};
 Examples:
   sealpack copy registry.example.org/prod/app:1 mirror.lan/prod/app:1
   sealpack copy --all-platforms registry.example.org/prod/app:1 oci:app:1
-  sealpack copy oci:app:1 registry.lan:5000/app:1")]
+  sealpack copy oci:app:1 registry.lan:5000/app:1
+  sealpack copy --list mirrored.txt")]
 pub(crate) struct Copy {
     /// Where the image is.
-    source: Source,
+    #[arg(required_unless_present = "list", requires = "target")]
+    source: Option<Source>,
     /// Where it is to be.
-    target: GivenTarget,
+    #[arg(required_unless_present = "list")]
+    target: Option<GivenTarget>,
+    /// Copy what this file says, a source and a target on each line, `#` before remarks; `-` is standard input. One that fails
+    /// does not stop the others.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "target"])]
+    list: Option<PathBuf>,
     /// The platform of an image that is there for several, as os/architecture[/variant]
     /// [default: this machine's].
     #[arg(long, conflicts_with = "all_platforms")]
@@ -68,15 +77,54 @@ impl FromStr for GivenTarget {
     }
 }
 
+/// A source and a target.
+struct Way {
+    source: Source,
+    target: GivenTarget,
+}
+
 impl Copy {
-    pub(crate) fn run(self, context: &Context) -> CommandResult {
+    pub(crate) fn run(mut self, context: &Context) -> CommandResult {
         context.output.when_interrupted("what was copied is found by the same copy; no name has changed");
-        let GivenTarget(target) = &self.target;
         let environment = Environment::of_process(std::env::var_os);
-        let source =
-            self.source.open(&self.registry.client_options(&self.source, context.output), &environment)?;
+        if let (Some(source), Some(target)) = (self.source.take(), self.target.take()) {
+            return self.one(&Way { source, target }, context, &environment);
+        }
+        let ways = self.listed()?;
+        let mut failures = Failures::default();
+        for (place, way) in &ways {
+            if let Err(error) = self.one(way, context, &environment) {
+                let error = error.about(place);
+                context.output.error(&error);
+                failures.add(&error);
+            }
+        }
+        failures.result(ways.len(), "image")
+    }
+
+    /// What is listed, each with its place in the list; all of it must be sources and targets before the first is copied.
+    fn listed(&self) -> Result<Vec<(String, Way)>, CommandError> {
+        let list = self.list.as_deref().unwrap_or(Path::new("-"));
+        let way = |line: Line| {
+            let wrong =
+                |problem: &dyn fmt::Display| CommandError::usage(format_args!("{}: {problem}", line.place));
+            let [source, target] = line.words.as_slice() else {
+                let problem =
+                    format!("a line has a source and a target, and this one {} words", line.words.len());
+                return Err(wrong(&problem));
+            };
+            let source = source.parse().map_err(|error: SourceError| wrong(&error))?;
+            let target = target.parse().map_err(|error: String| wrong(&error))?;
+            Ok((line.place, Way { source, target }))
+        };
+        read_list(list)?.into_iter().map(way).collect()
+    }
+
+    fn one(&self, way: &Way, context: &Context, environment: &Environment) -> CommandResult {
+        let Way { source, target: GivenTarget(target) } = way;
+        let from = source.open(&self.registry.client_options(source, context.output), environment)?;
         let opened =
-            target.open(Some(&self.source), &self.registry.without_mirrors(context.output), &environment)?;
+            target.open(Some(source), &self.registry.without_mirrors(context.output), environment)?;
         let options = CopyOptions {
             platforms: match &self.platform {
                 _ if self.all_platforms => Platforms::All,
@@ -86,7 +134,7 @@ impl Copy {
             referrers: !self.no_referrers,
         };
         let observer = progress::copy_observer(context.output);
-        let copied = copy(source.as_ref(), opened.as_ref(), &options, observer.as_ref())?;
+        let copied = copy(from.as_ref(), opened.as_ref(), &options, observer.as_ref())?;
         drop(observer);
         show::copied::copied(context.output, target, &copied)
     }

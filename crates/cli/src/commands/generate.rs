@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use sealpack_node::new_files::{self, NewFile};
 
+use crate::complete;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::man;
@@ -27,7 +28,7 @@ enum What {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Print completions for a shell.
+    /// Print completions for a shell: of verbs, options, and names of images in the store.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -39,10 +40,9 @@ const RULES_PAGE: (&str, &str) = ("sealpack-rules.toml.5", include_str!("../../m
 
 impl Generate {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let mut command = crate::Arguments::command();
         match self.what {
             What::Man { directory } => {
-                let mut command = command.disable_help_subcommand(true);
+                let mut command = crate::Arguments::command().disable_help_subcommand(true);
                 command.build();
                 let mut pages = vec![
                     (directory.join(RULES_PAGE.0), RULES_PAGE.1.as_bytes().to_vec()),
@@ -58,8 +58,7 @@ impl Generate {
                 })
             }
             What::Completions { shell } => {
-                let mut text = Vec::new();
-                clap_complete::generate(shell, &mut command, "sealpack", &mut text);
+                let text = complete::script(shell).map_err(CommandError::failed)?;
                 context.output.raw(&text)
             }
         }

@@ -18,6 +18,7 @@ mod images;
 mod inspect;
 mod key;
 mod ls;
+mod metrics;
 mod mount;
 mod mounts;
 mod policy;
@@ -27,6 +28,7 @@ mod rollback;
 mod run;
 mod seal;
 mod tag;
+mod tags;
 mod trust;
 mod umount;
 mod verify;
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Convert(convert::Convert),
     Copy(Box<copy::Copy>),
     Tag(tag::Tag),
+    Tags(Box<tags::Tags>),
     History(history::History),
     Rollback(rollback::Rollback),
     Rm(rm::Rm),
@@ -62,6 +65,7 @@ pub(crate) enum Command {
     Gc(gc::Gc),
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
+    Metrics(metrics::Metrics),
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
@@ -79,6 +83,7 @@ impl Command {
             Self::Convert(command) => command.run(context),
             Self::Copy(command) => command.run(context),
             Self::Tag(command) => command.run(context),
+            Self::Tags(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Rollback(command) => command.run(context),
             Self::Rm(command) => command.run(context),
@@ -97,6 +102,7 @@ impl Command {
             Self::Gc(command) => command.run(context),
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
+            Self::Metrics(command) => command.run(context),
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),

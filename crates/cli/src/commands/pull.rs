@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use sealpack_format::Algorithm;
@@ -9,7 +10,7 @@ use sealpack_oci::platform::Platform;
 use sealpack_oci::source::{Source, SourceError};
 use sealpack_store::ObjectForm;
 
-use crate::args::{GateArgs, LimitArgs, RegistryArgs};
+use crate::args::{GateArgs, LimitArgs, RegistryArgs, read_list};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, Failures};
 use crate::{progress, show};
@@ -34,6 +35,7 @@ use crate::{progress, show};
 Examples:
   sealpack pull debian:12
   sealpack pull debian:12 alpine:3 busybox
+  sealpack pull --list images.txt
   sealpack pull ghcr.io/org/app@sha256:…
   sealpack pull --platform linux/arm64 debian:12 --name debian:12-arm64
   sealpack pull oci:build/image:v1 --name localhost/app:v1
@@ -42,8 +44,11 @@ Examples:
   sealpack pull --plain-http registry.lan:5000/app:v1")]
 pub(crate) struct Pull {
     /// Where the images come from.
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present = "list", value_name = "SOURCE")]
     sources: Vec<Given>,
+    /// Pull what this file names too, a source on each line, `#` before remarks; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    list: Option<PathBuf>,
     /// The name for the image, where there is one source [default: the source's].
     #[arg(long)]
     name: Option<Reference>,
@@ -92,7 +97,8 @@ impl Given {
 }
 
 impl Pull {
-    pub(crate) fn run(self, context: &Context) -> CommandResult {
+    pub(crate) fn run(mut self, context: &Context) -> CommandResult {
+        self.add_list()?;
         context.output.when_interrupted(
             "what was fetched is kept, and the same pull goes on from there; no name has changed meanwhile",
         );
@@ -117,6 +123,24 @@ impl Pull {
             }
         }
         failures.result(self.sources.len(), "image")
+    }
+
+    /// Adds what is listed to what is on the command line: all of it must be sources before the first is asked for.
+    fn add_list(&mut self) -> CommandResult {
+        let Some(list) = &self.list else { return Ok(()) };
+        for line in read_list(list)? {
+            let [word] = line.words.as_slice() else {
+                return Err(CommandError::usage(format_args!(
+                    "{}: a line has one source, and this one has {} words",
+                    line.place,
+                    line.words.len()
+                )));
+            };
+            let given = word.parse::<Given>();
+            self.sources
+                .push(given.map_err(|error| CommandError::usage(format_args!("{}: {error}", line.place)))?);
+        }
+        Ok(())
     }
 
     /// That each image has a name of its own, before the first is asked for.

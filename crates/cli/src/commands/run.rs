@@ -21,6 +21,7 @@ use crate::container::place::{self, Place};
 use crate::container::{ContainerImage, Manner, Stopping, add_files, run, runtime};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::hint::TakesOlder;
 use crate::progress;
 
 /// The status with which engines say that there is no container to have a status.
@@ -184,7 +185,8 @@ impl Run {
         let mut remarks = context.output.gate_remarks();
         let wanted = Wanted::new(source, demand);
         let way = (&client, &environment);
-        let admitted = pull(&wanted, &place, &trust, way, observer.as_ref(), &mut remarks)?;
+        let admitted = pull(&wanted, &place, &trust, way, observer.as_ref(), &mut remarks)
+            .map_err(|error| CommandError::from(error).of_what_takes_older(TakesOlder::ByPull))?;
         Ok(admitted.pulled().record.name.clone())
     }
 }

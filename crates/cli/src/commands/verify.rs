@@ -6,7 +6,7 @@ use sealpack_oci::source::Source;
 
 use crate::args::{GateArgs, RegistryArgs};
 use crate::context::Context;
-use crate::error::{CommandError, CommandResult};
+use crate::error::{CommandError, CommandResult, Failures};
 use crate::output::count;
 use crate::show;
 
@@ -21,11 +21,16 @@ use crate::show;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sealpack verify debian:12
+  sealpack verify --all
   sealpack verify --require sealed registry.example.org/prod/app:1
   sealpack verify --json debian:12 | jq -r '.failures[]'")]
 pub(crate) struct Verify {
     /// The image: a name or a digest in the store, or else a source as `sealpack pull` takes them.
-    image: String,
+    #[arg(required_unless_present = "all")]
+    image: Option<String>,
+    /// Verify every image in the store, under each of its names.
+    #[arg(long, conflicts_with = "image")]
+    all: bool,
     /// The platform: of an image in the store, what it has to be for; elsewhere, which of several is meant [default:
     /// this machine's].
     #[arg(long)]
@@ -38,28 +43,53 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let report = match self.stored(context)? {
+        match &self.image {
+            Some(image) => self.one(image, context),
+            None => self.all(context),
+        }
+    }
+
+    /// All that the store has; one that is not good does not keep the others from being looked at.
+    fn all(&self, context: &Context) -> CommandResult {
+        let images = context.open()?.images()?;
+        let mut failures = Failures::default();
+        for damage in &images.damaged {
+            let error = CommandError::refused(damage);
+            context.output.error(&error);
+            failures.add(&error);
+        }
+        for record in &images.records {
+            if let Err(error) = self.one(&record.name, context) {
+                context.output.error(&error);
+                failures.add(&error);
+            }
+        }
+        failures.result(images.records.len() + images.damaged.len(), "image")
+    }
+
+    fn one(&self, image: &str, context: &Context) -> CommandResult {
+        let report = match self.stored(image, context)? {
             Some(report) => report,
-            None => self.elsewhere(context)?,
+            None => self.elsewhere(image, context)?,
         };
         context.output.result(&show::report::json_of(&report), || show::report::text_of(&report))?;
         verdict(&report)
     }
 
     /// What is in the store under that name, if anything is.
-    fn stored(&self, context: &Context) -> Result<Option<Report>, CommandError> {
+    fn stored(&self, image: &str, context: &Context) -> Result<Option<Report>, CommandError> {
         if context.open_if_there(None)?.is_none() {
             return Ok(None);
         }
         let (_lock, store) = context.open_for_reading()?;
-        let Some(record) = try_find(&store, &self.image, Digests::Beginnings)? else { return Ok(None) };
+        let Some(record) = try_find(&store, image, Digests::Beginnings)? else { return Ok(None) };
         let asked = (self.platform.as_ref(), self.gate.demand());
         let (trust, mut remarks) = (context.trust_store(), context.output.gate_remarks());
         Ok(Some(verify::stored(&store, &record, asked, &trust, &mut remarks)?))
     }
 
-    fn elsewhere(&self, context: &Context) -> Result<Report, CommandError> {
-        let source: Source = self.image.parse().map_err(CommandError::usage)?;
+    fn elsewhere(&self, image: &str, context: &Context) -> Result<Report, CommandError> {
+        let source: Source = image.parse().map_err(CommandError::usage)?;
         let platform = self.platform.clone().unwrap_or_else(Platform::host);
         let (client, environment) = (
             self.registry.client_options(&source, context.output),

@@ -5,7 +5,7 @@ use std::path::Path;
 use sealpack_bundle::accounts::{self, Accounts};
 use sealpack_bundle::seccomp::{Machine, PROFILE_MAX_BYTES, Profile};
 use sealpack_bundle::{
-    Executable, ImageConfig, Spec, Wishes, find_command, keep_owners, missing_places, plan,
+    Executable, ImageConfig, Spec, Wishes, check_places, find_command, keep_owners, missing_places, plan,
 };
 use sealpack_format::tree::{Content, Kind, Tree};
 use sealpack_format::walk;
@@ -47,6 +47,7 @@ impl ContainerImage {
         };
         let filter = profile.as_ref().map(|profile| (profile, &machine));
         let mut spec = plan(&self.config, &self.accounts, wishes, filter).map_err(advised)?;
+        check_places(&self.tree, &spec).map_err(CommandError::failed)?;
         keep_owners(&self.tree, &mut spec);
         Ok(spec)
     }
@@ -147,11 +148,14 @@ fn profile(wanted: SeccompFile<'_>) -> Result<Option<Profile>, CommandError> {
 
 /// What to do about a plan that cannot be made.
 fn advised(error: sealpack_bundle::Error) -> CommandError {
-    use sealpack_bundle::Error;
+    use sealpack_bundle::{AccountError, Error};
     let hint = match &error {
         Error::NoCommand => "give one behind --",
-        Error::Account(_) => {
+        Error::Account(AccountError::NoUser(_)) => {
             "a number need not be in the image; `sealpack cat IMAGE /etc/passwd` shows who is"
+        }
+        Error::Account(AccountError::NoGroup(_)) => {
+            "a number need not be in the image; `sealpack cat IMAGE /etc/group` shows which are"
         }
         Error::MountedTwice(_) => {
             "a volume, a tmpfs and what the command itself mounts each need a place of their own"

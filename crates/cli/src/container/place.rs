@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sealpack_kernel::interrupt;
+use sealpack_store::deep;
 use serde_json::{Value, json};
 
 use crate::error::CommandError;
@@ -142,7 +143,7 @@ fn remove(path: &Path, id: &str, runtime: &Path, changes: Option<&Path>) -> Resu
     }
     remove_cgroups(id);
     for tree in changes.into_iter().chain([path]) {
-        match fs::remove_dir_all(tree) {
+        match deep::remove(tree) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(tree, error)),
             _ => {}
         }

@@ -4,6 +4,7 @@
 mod carrying;
 mod host;
 mod kept;
+mod older;
 
 use std::error::Error;
 
@@ -27,6 +28,7 @@ use sealpack_trust::seal::SealSigningError;
 
 use carrying::{of_pull, of_way};
 pub(crate) use kept::{OF_RECORD, of_store};
+pub(crate) use older::{TakesOlder, of_older};
 
 /// The advice for an error of a library's.
 pub(crate) fn of(error: &(dyn Error + 'static)) -> Option<String> {
@@ -165,11 +167,10 @@ const fn of_publish(error: &PublishError) -> Option<&'static str> {
 
 /// What can be done about a refusal of the trust store's.
 fn of_refusal(refusal: &Refusal) -> &'static str {
+    if let Some(advice) = older::of_refusal(refusal, TakesOlder::Rollback) {
+        return advice;
+    }
     match refusal {
-        Refusal::Stripped { .. } => "--allow-rollback takes it all the same, on purpose",
-        Refusal::NotSealed { seals, .. } if seals.iter().any(is_older) => {
-            "--allow-rollback takes an older one, on purpose"
-        }
         Refusal::NotSealed { seals, .. } if seals.is_empty() => {
             "`sealpack seal --push` publishes a seal beside the image, and `sealpack copy` takes seals along; rules.toml in \
              the trust store says which names need one"
@@ -182,11 +183,6 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
         }
         _ => "rules.toml in the trust store says so",
     }
-}
-
-/// Whether a seal is passed over for its epoch alone.
-fn is_older(seal: &PassedOver) -> bool {
-    seal.reasons.iter().all(|reason| reason.ends_with("an older image"))
 }
 
 /// Whether a seal is passed over for its names alone.

@@ -217,6 +217,7 @@ mod tests {
             ],
             secure_boot: Some(false),
             last_refused: Some(refused().text().trim_end().to_owned()),
+            refused_unix_seconds: Some(1_796_046_120),
             report: None,
             kept_policies: ["host-0.0.2.p7b"].iter().filter_map(|name| name_of(name)).collect(),
         }

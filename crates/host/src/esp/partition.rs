@@ -20,6 +20,8 @@ use crate::uki::{UkiFile, release_of};
 const UKIS: [&str; 2] = ["EFI", "Linux"];
 /// systemd-boot's configuration.
 const LOADER_CONF: &str = "loader/loader.conf";
+/// More than anybody says there: a FAT can have a file of 4 GiB, which is all the memory that some hosts have.
+const LOADER_CONF_MAX_BYTES: u64 = 1024 * 1024;
 /// FAT's number (`MSDOS_SUPER_MAGIC`, include/uapi/linux/magic.h).
 const FAT: i64 = 0x4d44;
 /// What of a UKI is written last. No sector of a disk is smaller, and all of it is written or nothing.
@@ -130,11 +132,18 @@ impl Esp {
     /// It is there and cannot be read.
     pub fn configured_default(&self) -> Result<Option<String>, EspError> {
         let path = self.path.join(LOADER_CONF);
-        match std::fs::read(&path) {
-            Ok(text) => Ok(configured_default(&String::from_utf8_lossy(&text))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(EspError::io("read", path)(error)),
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(EspError::io("read", &path))?,
+        };
+        let mut text = Vec::new();
+        let read = file.take(LOADER_CONF_MAX_BYTES + 1).read_to_end(&mut text);
+        read.map_err(EspError::io("read", &path))?;
+        if text.len() as u64 > LOADER_CONF_MAX_BYTES {
+            let why = format!("it has more than {LOADER_CONF_MAX_BYTES} bytes");
+            return Err(EspError::io("read", path)(io::Error::other(why)));
         }
+        Ok(configured_default(&String::from_utf8_lossy(&text)))
     }
 
     /// The files that systemd-boot takes for UKIs, in no order.
@@ -164,6 +173,14 @@ impl Esp {
         let (size_bytes, release, uki) = (bytes.len() as u64, release_of(&bytes), UkiFile::parse(&bytes));
         let sha256 = Sha256::digest(&bytes).into();
         Ok(Some(Entry { file_name, name, size_bytes, sha256, release, uki }))
+    }
+
+    /// When the file of a UKI was written, in seconds since 1970 by the host's clock; `None` if it is not there, or nobody
+    /// knows. A new name, as one that counts tries gets, changes nothing about it.
+    #[must_use]
+    pub fn written_unix_seconds(&self, file_name: &str) -> Option<u64> {
+        let stat = self.ukis.stat(file_name).ok().flatten()?;
+        u64::try_from(stat.st_mtime).ok()
     }
 
     /// What is in the file of a UKI; `None` if it is not there.

@@ -254,3 +254,18 @@ fn what_cannot_be_told_of_all_files_is_no_list() -> Result<()> {
     ensure!(matches!(error, EspError::TooMany { limit: 256, .. }), "{error}");
     Ok(())
 }
+
+/// Whoever has the disk may make it as large as a FAT can have it, which was read whole.
+#[test]
+fn a_configuration_of_the_boot_loader_that_is_none_is_not_read_whole() -> Result<()> {
+    let (place, esp) = partition(&[])?;
+    assert_eq!(esp.configured_default()?, None);
+    let file = place.path().join("loader/loader.conf");
+    std::fs::create_dir_all(file.parent().expect("it has one"))?;
+    std::fs::write(&file, "timeout 3\ndefault sealed_*\n")?;
+    assert_eq!(esp.configured_default()?.as_deref(), Some("sealed_*"));
+    std::fs::File::options().write(true).open(&file)?.set_len(1024 * 1024 + 1)?;
+    let why = esp.configured_default().expect_err("it is too large").to_string();
+    assert!(why.contains("loader.conf") && why.contains("more than 1048576 bytes"), "{why}");
+    Ok(())
+}

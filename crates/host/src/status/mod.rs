@@ -33,6 +33,8 @@ pub struct Status {
     pub secure_boot: Option<bool>,
     /// Why the boot before, or one before that, was refused: text that the first process left.
     pub last_refused: Option<String>,
+    /// When that was written, in seconds since 1970 by the clock of that start.
+    pub refused_unix_seconds: Option<u64>,
     /// What the first process says of this start, where that can be read: who is root may have changed it.
     pub report: Option<BootReport>,
     /// The updates of the policy that are kept for the next boot, in their order.
@@ -74,9 +76,10 @@ impl Status {
         let secure_boot = seen.secure_boot.as_ref().ok().and_then(|bytes| flag_of(bytes));
         let refused = seen.refused.as_ref().ok().map(|text| text.trim().to_owned());
         let last_refused = refused.filter(|text| !text.is_empty());
+        let refused_unix_seconds = seen.refused_unix_seconds.filter(|_| last_refused.is_some());
         let report = seen.report.as_ref().ok().and_then(|text| text.parse().ok());
         let kept_policies = seen.kept_policies.clone();
-        Ok(Self { boot, hardenings, secure_boot, last_refused, report, kept_policies })
+        Ok(Self { boot, hardenings, secure_boot, last_refused, refused_unix_seconds, report, kept_policies })
     }
 
     /// The boot that was refused last, taken apart; `None` where there is none, or its record is some other text.

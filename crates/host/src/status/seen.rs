@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -54,6 +55,8 @@ pub struct Seen {
     pub secure_boot: Result<Vec<u8>, Unread>,
     /// What the first process left of the last boot that it refused.
     pub refused: Result<String, Unread>,
+    /// When that was written, in seconds since 1970 by the clock of that start.
+    pub refused_unix_seconds: Option<u64>,
     /// What it says of this start.
     pub report: Result<String, Unread>,
     /// The updates of the policy that are kept, in their order.
@@ -89,6 +92,7 @@ impl Seen {
             asked: Asked::ask(kernel),
             secure_boot: bytes(&root.join(SECURE_BOOT)),
             refused: text(&on_data(data::REFUSED)),
+            refused_unix_seconds: written(&root.join(on_data(data::REFUSED))),
             report: text(&below(host::REPORT)),
             kept_policies: kept_policies(&root.join(on_data(data::POLICIES))),
         }
@@ -113,6 +117,12 @@ fn kept_policies(directory: &Path) -> Vec<KeptPolicy> {
     let mut kept: Vec<KeptPolicy> = entries.filter_map(parse).collect();
     kept.sort();
     kept
+}
+
+/// When a file was written.
+fn written(path: &Path) -> Option<u64> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    u64::try_from(metadata.mtime()).ok()
 }
 
 fn text(path: &Path) -> Result<String, Unread> {

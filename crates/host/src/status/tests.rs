@@ -45,6 +45,7 @@ fn sealed() -> Seen {
         },
         secure_boot: Ok(vec![6, 0, 0, 0, 1]),
         refused: Err(Unread::Absent),
+        refused_unix_seconds: None,
         report: Err(Unread::Absent),
         kept_policies: Vec::new(),
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::secret::{CredentialsError, Secret};
 use crate::json;
+use crate::text::clean;
 
 /// Most that is read of what a helper says.
 const ANSWER_MAX_BYTES: u64 = 256 * 1024;
@@ -62,8 +63,7 @@ impl Helper<'_> {
             if said.contains("credentials not found") {
                 return Ok(None);
             }
-            let said: String = said.trim().chars().take(300).collect();
-            return Err(self.failed(format!("failed for {server}: {said}")));
+            return Err(self.failed(format!("failed for {server}{}", quoted(&said))));
         }
         let answer: Answer = serde_json::from_slice(&output)
             .map_err(|_| self.failed("did not answer with JSON that has Username and Secret".to_owned()))?;
@@ -94,5 +94,16 @@ impl Helper<'_> {
 
     fn failed(&self, problem: String) -> CredentialsError {
         CredentialsError::Helper { program: self.program.to_owned(), path: self.path.to_owned(), problem }
+    }
+}
+
+/// What a helper says of its failure, for an error that gets into logs, and with containerd to whoever starts a pod: a
+/// sentence. Where it is what helpers answer with, the secret is in it, whatever the helper failed for afterwards.
+fn quoted(said: &str) -> String {
+    let said = clean(said, 300);
+    match said.contains(['{', '}']) || said.to_ascii_lowercase().contains("secret\"") {
+        true => ", and what it said is kept back, since it may be the secret".to_owned(),
+        false if said.is_empty() => " without a word".to_owned(),
+        false => format!(": {said}"),
     }
 }

@@ -227,6 +227,30 @@ fn helpers_that_fail_are_named() {
     assert!(message("../x").contains("slash"));
 }
 
+/// What was on standard output was quoted whatever it was, the secret with it: in logs, and in what containerd tells whoever
+/// starts a pod.
+#[test]
+fn a_helper_that_answers_and_fails_has_its_secret_in_no_error() {
+    let home = Home::new();
+    home.write("home/.docker/config.json", r#"{"credHelpers":{"q.io":"half"}}"#);
+    let message = |script: &str| {
+        home.helper("half", script);
+        home.store().find("q.io", "a").unwrap_err().to_string()
+    };
+    for script in [
+        r#"echo '{"ServerURL":"q.io","Username":"ann","Secret":"hunter2"}'; exit 1"#,
+        r#"echo '"Secret":"hunter2"'; exit 1"#,
+        r#"echo '{"Secret":"hunter2"}' >&2; exit 1"#,
+        r#"printf '{"Username":"ann","Secret":"hunter2'; kill -9 $$"#,
+    ] {
+        let message = message(script);
+        assert!(message.contains("failed for q.io") && !message.contains("hunter2"), "{message}");
+    }
+    assert!(message("exit 1").ends_with("failed for q.io without a word"));
+    let message = message(r"printf '\033]0;x\007the vault\nis sealed'; exit 1");
+    assert!(message.ends_with("failed for q.io: ]0;x the vault is sealed"), "{message:?}");
+}
+
 #[test]
 fn broken_files_are_named_without_their_secrets() {
     let home = Home::new();

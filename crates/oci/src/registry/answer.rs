@@ -9,9 +9,10 @@ use ureq::http::{HeaderMap, Response, header};
 use super::coding::{Coding, gunzip};
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, Temporary};
-use super::http::{clean, describe_io};
+use super::http::describe_io;
 use super::url::Url;
 use crate::json;
+use crate::text::clean;
 
 /// Most that is read of an error's body.
 const ERROR_BODY_MAX_BYTES: u64 = 16 * 1024;

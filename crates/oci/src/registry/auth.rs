@@ -13,7 +13,7 @@ use super::challenge::Challenge;
 use super::client::Client;
 use super::error::RegistryError;
 use super::failure::Failure;
-use super::url::{Scheme, Url, form};
+use super::url::{Scheme, Url, form, shown};
 use crate::credentials::{Credentials, Secret};
 use crate::json;
 
@@ -71,8 +71,9 @@ impl Client {
     ) -> Result<Authorization, Failure> {
         let failed = |problem: String| authentication(audience, problem);
         let realm = challenge.parameter("realm").unwrap_or_default();
-        let realm = Url::parse(realm)
-            .map_err(|error| failed(format!("its token service {realm:?} is no usable URL: {error}")))?;
+        let realm = Url::parse(realm).map_err(|error| {
+            failed(format!("its token service {:?} is no usable URL: {error}", shown(realm)))
+        })?;
         if audience.origin.scheme == Scheme::Https && realm.origin.scheme == Scheme::Http {
             return Err(failed(format!("its token service {realm} would be asked without encryption")));
         }

@@ -12,10 +12,11 @@ use super::ask::Ask;
 use super::coding::{Coding, gunzip};
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, Temporary};
-use super::http::{clean, describe_io};
+use super::http::describe_io;
 use super::repository::Repository;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
+use crate::text::clean;
 
 /// A transfer that got on by this much since it last broke counts as working.
 const PROGRESS_BYTES: u64 = 256 * 1024;

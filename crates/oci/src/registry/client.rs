@@ -12,10 +12,10 @@ use super::ask::{Ask, RequestBody, Target};
 use super::challenge;
 use super::error::RegistryError;
 use super::failure::{Cause, Failure, Temporary};
-use super::http::{Transport, TransportError, clean, drain};
+use super::http::{Transport, TransportError, drain};
 use super::options::{ClientOptions, RetryPolicy};
 use super::retry::retry_after;
-use super::url::{Origin, Scheme, Url};
+use super::url::{Origin, Scheme, Url, shown};
 use super::watch::{ClientEvent, Watch};
 use crate::credentials::{CredentialStore, Credentials};
 use crate::environment::Environment;
@@ -396,7 +396,7 @@ fn redirect_target(url: &Url, headers: &HeaderMap) -> Result<Url, Failure> {
     let location = location(headers).ok_or_else(|| refuse("it says nowhere to go".to_owned()))?;
     let next = url
         .join(&location)
-        .map_err(|error| refuse(format!("{:?} is no usable URL: {error}", clean(&location, 200))))?;
+        .map_err(|error| refuse(format!("{:?} is no usable URL: {error}", shown(&location))))?;
     if url.origin.scheme == Scheme::Https && next.origin.scheme == Scheme::Http {
         return Err(refuse(format!("{next} is not encrypted")).into());
     }

@@ -22,6 +22,7 @@ use super::url::{Origin, Scheme, Url};
 use super::watch::{ClientEvent, Watch};
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::text::clean;
 
 /// Largest file of certificates.
 const CERTIFICATES_MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -295,12 +296,6 @@ pub(super) fn describe_io(error: &io::Error) -> String {
             clean(&format!("{error}{source}"), 300)
         }
     }
-}
-
-/// The start of a text of unknown origin, without what could play with a terminal.
-pub(super) fn clean(text: &str, limit: usize) -> String {
-    let visible = text.chars().map(|character| if character.is_control() { ' ' } else { character });
-    visible.take(limit).collect::<String>().trim().to_owned()
 }
 
 /// Reads what is left of a short body, so that the connection can be used again.

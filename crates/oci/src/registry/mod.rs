@@ -17,6 +17,7 @@ mod referrers;
 mod repository;
 mod retry;
 mod source;
+mod tags;
 mod target;
 mod tls;
 mod upload;

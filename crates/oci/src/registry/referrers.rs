@@ -173,7 +173,7 @@ pub(super) fn read_fallback(
 }
 
 /// A list's bytes, no more than a manifest may have.
-fn read_limited(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn read_limited(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
     let too_large = || Error::TooLarge { what: what.to_owned(), limit_bytes: MANIFEST_MAX_BYTES };
     if answer.length().is_some_and(|length| length > MANIFEST_MAX_BYTES) {
         return Err(too_large().into());
@@ -186,7 +186,7 @@ fn read_limited(answer: Answer, what: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Where the list goes on, if it does (RFC 8288). Another host has no part in it.
-fn next_page(answer: &Answer) -> Result<Option<Url>, Failure> {
+pub(super) fn next_page(answer: &Answer) -> Result<Option<Url>, Failure> {
     let links = answer.response.headers().get_all(header::LINK).iter();
     let Some(link) = links.filter_map(|value| next_link(value.to_str().ok()?)).next() else {
         return Ok(None);

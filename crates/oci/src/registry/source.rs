@@ -62,6 +62,14 @@ impl RegistrySource {
         }))
     }
 
+    /// The tags of the image's repository, sorted, whichever one the reference has. Fallback tags of referrers are among them.
+    ///
+    /// # Errors
+    /// When the list cannot be had, is none, or has more tags or pages than anybody needs.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        self.0.tags()
+    }
+
     /// The reference.
     #[must_use]
     pub fn reference(&self) -> &Reference {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sealpack_format::reference::{DEFAULT_REGISTRY, Reference};
 
+use crate::text::clean;
+
 /// The host that answers for a reference's registry: Docker Hub's differs from its name.
 pub(crate) fn api_host(reference: &Reference) -> &str {
     if reference.registry() == DEFAULT_REGISTRY { "registry-1.docker.io" } else { reference.registry() }
@@ -185,6 +187,21 @@ impl fmt::Display for Url {
     }
 }
 
+/// A text that is no usable URL, for messages: its start without what grants access in those that are one, the query and
+/// who is named before the host.
+pub(crate) fn shown(text: &str) -> String {
+    let (text, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
+    let authority_at = text.find("//").map_or(text.len(), |slashes| slashes + 2);
+    let (before, rest) = text.split_at(authority_at);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) => format!("…@{host}"),
+        None => authority.to_owned(),
+    };
+    let query = if query.is_empty() { "" } else { "?…" };
+    clean(&format!("{before}{authority}{path}{query}"), 200)
+}
+
 /// `path` without segments `.` and `..` (RFC 3986, section 5.2.4), with a slash in front.
 fn without_dots(path: &str) -> String {
     let mut kept = Vec::new();
@@ -336,5 +353,22 @@ mod tests {
             Url::parse("https://h/token?a=b").unwrap().with_query(&[("scope", "repository:a/b:pull c")]);
         assert_eq!(url.request_text(), "https://h/token?a=b&scope=repository%3Aa%2Fb%3Apull%20c");
         assert_eq!(url.to_string(), "https://h/token?…");
+    }
+
+    /// The query of a redirect is often a signature that grants whoever has it what it leads to.
+    #[test]
+    fn what_is_no_url_is_told_without_what_grants_access() {
+        for (text, told) in [
+            ("https://ann:hunter2@cdn/x?X-Amz-Signature=hunter2", "https://…@cdn/x?…"),
+            ("//ann:hunter2@cdn", "//…@cdn"),
+            ("ftp://cdn/a@b?hunter2#hunter2", "ftp://cdn/a@b?…"),
+            ("https://h\u{1b}h/x#hunter2", "https://h h/x?…"),
+            ("https://ann:hunter2@", "https://…@"),
+            ("nonsense", "nonsense"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text), told, "{text}");
+        }
+        assert_eq!(shown(&"x".repeat(5000)).len(), 200);
     }
 }

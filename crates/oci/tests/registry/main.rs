@@ -10,6 +10,7 @@ mod manifests;
 mod network;
 mod pushing;
 mod referrers;
+mod tags;
 mod uploads;
 
 use std::io::Read as _;

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -14,8 +15,10 @@ use crate::protocol::containerd::types;
 use crate::snapshots::Info;
 use crate::state::Kind;
 
-/// How many snapshots are in one message of a list. With labels of 4 KiB each, it stays below gRPC's 4 MiB.
-const LISTED_AT_ONCE: usize = 100;
+/// How much of a list is in one message, at least one snapshot: a client that gets more than it takes, which is 4 MiB for
+/// gRPC's and 16 MiB for containerd's, gets nothing of the list. That labels have 4 KiB each says nothing of how many there
+/// are: what a pod's annotations say under `containerd.io/snapshot/` is in them, 256 KiB of it.
+const MESSAGE_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Service {
     answerer: Answerer,
@@ -109,12 +112,7 @@ impl api::snapshots_server::Snapshots for Service {
             .answerer
             .ask("List", &filters.join(" "), move |it| Ok(it.list(&Filters::parse(&filters)?)))
             .await?;
-        let mut found = found.into_iter().map(info).peekable();
-        let messages = std::iter::from_fn(move || {
-            found.peek()?;
-            Some(Ok(api::ListSnapshotsResponse { info: found.by_ref().take(LISTED_AT_ONCE).collect() }))
-        });
-        Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
+        Ok(Response::new(Box::pin(tokio_stream::iter(messages(found.into_iter().map(info)).map(Ok)))))
     }
 
     async fn usage(
@@ -131,6 +129,20 @@ impl api::snapshots_server::Snapshots for Service {
     async fn cleanup(&self, _request: Request<api::CleanupRequest>) -> Result<Response<()>, Status> {
         self.answerer.ask("Cleanup", "", |it| it.sweep().map(drop)).await.map(Response::new)
     }
+}
+
+/// A list, in pieces that clients take.
+fn messages(infos: impl Iterator<Item = api::Info>) -> impl Iterator<Item = api::ListSnapshotsResponse> {
+    let mut infos = infos.peekable();
+    std::iter::from_fn(move || {
+        let mut info = vec![infos.next()?];
+        let mut bytes = info[0].encoded_len();
+        while let Some(next) = infos.next_if(|next| bytes + next.encoded_len() <= MESSAGE_BYTES) {
+            bytes += next.encoded_len();
+            info.push(next);
+        }
+        Some(api::ListSnapshotsResponse { info })
+    })
 }
 
 fn mount(mount: Mount) -> types::Mount {
@@ -151,5 +163,35 @@ fn info(info: Info) -> api::Info {
         created_at: Some(info.created.into()),
         updated_at: Some(info.updated.into()),
         labels: info.labels.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hundred snapshots were one message, whatever was in them: those who may make pods had containerd, which takes
+    /// 16 MiB, list nothing any more, and so remove nothing.
+    #[test]
+    fn a_list_is_in_messages_that_clients_take_whatever_labels_there_are() {
+        let labelled = |name: usize, labels: usize| api::Info {
+            name: name.to_string(),
+            labels: (0..labels)
+                .map(|key| (format!("containerd.io/snapshot/{key}"), "x".repeat(4000)))
+                .collect(),
+            ..api::Info::default()
+        };
+        // 64 labels of 4 KiB are what a pod can have; the last is the largest that a client can send at all.
+        let sizes = [0, 64, 64, 64, 64, 64, 0, 0, 1000, 0];
+        let infos: Vec<api::Info> = (0..100).map(|name| labelled(name, sizes[name % sizes.len()])).collect();
+        let messages: Vec<_> = messages(infos.clone().into_iter()).collect();
+        for message in &messages {
+            assert!(message.encoded_len() < 2 * MESSAGE_BYTES || message.info.len() == 1);
+            assert!(message.encoded_len() < 4 * 1024 * 1024 + MESSAGE_BYTES);
+        }
+        assert!(messages.len() < infos.len() / 2, "small ones go together");
+        let listed: Vec<api::Info> = messages.into_iter().flat_map(|message| message.info).collect();
+        assert_eq!(listed, infos, "each once, in their order");
+        assert_eq!(super::messages(std::iter::empty()).count(), 0);
     }
 }

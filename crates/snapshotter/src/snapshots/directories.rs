@@ -7,9 +7,15 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+use sealpack_store::deep;
+
 use crate::error::Error;
 use crate::mounts::Upper;
-use crate::state::Usage;
+use crate::state::{ID_END, Usage};
+
+/// What stat(2) counts in.
+const BLOCK_BYTES: u64 = 512;
 
 /// The parent of all of them.
 #[derive(Debug, Clone)]
@@ -55,7 +61,11 @@ impl Directories {
     /// Makes those of a snapshot. The root of what it has gets owner and mode of `like`; without one it is root's, as in
     /// a layer that says nothing of it.
     pub(super) fn make(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
-        let made = self.try_make(id, like);
+        let path = self.of(id);
+        // What is there is somebody else's, and stays.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Error::io("make", &path, error))?;
+        let made = self.fill(id, like);
         if made.is_err() {
             // The first error is the one to tell; what is left is swept.
             _ = self.remove(id);
@@ -63,9 +73,9 @@ impl Directories {
         made
     }
 
-    fn try_make(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
+    fn fill(&self, id: u64, like: Option<&Path>) -> Result<(), Error> {
         let Upper { upper, work } = self.upper(id);
-        for (path, mode) in [(self.of(id), 0o700), (upper.clone(), 0o755), (work, 0o700)] {
+        for (path, mode) in [(upper.clone(), 0o755), (work, 0o700)] {
             let made = DirBuilder::new().mode(mode).create(&path);
             made.map_err(|error| Error::io("make", &path, error))?;
         }
@@ -84,7 +94,7 @@ impl Directories {
     /// Removes those of a snapshot, if they are there.
     pub(super) fn remove(&self, id: u64) -> Result<(), Error> {
         let path = self.of(id);
-        match fs::remove_dir_all(&path) {
+        match deep::remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path, error)),
             _ => Ok(()),
         }
@@ -96,7 +106,8 @@ impl Directories {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.0).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            all.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
+            let id = name.to_str().and_then(|name| name.parse::<u64>().ok());
+            all.extend(id.filter(|id| *id < ID_END));
         }
         Ok(all)
     }
@@ -104,30 +115,19 @@ impl Directories {
     /// What is in a snapshot's directory, as du(1) counts it: blocks on the disk, and each inode once. What goes
     /// meanwhile does not count.
     pub(super) fn usage(&self, id: u64) -> Result<Usage, Error> {
-        let (mut usage, mut seen) = (Usage::default(), HashSet::new());
-        let mut waiting = vec![self.content(id)];
-        while let Some(path) = waiting.pop() {
-            let status = match fs::symlink_metadata(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(|error| Error::io("look at", &path, error))?,
-            };
-            if status.nlink() > 1 && !status.is_dir() && !seen.insert((status.dev(), status.ino())) {
-                continue;
+        let path = self.content(id);
+        let top = fs::symlink_metadata(&path).map_err(|error| Error::io("look at", &path, error))?;
+        let mut usage = Usage { inodes: 1, size_bytes: top.blocks() * BLOCK_BYTES };
+        let mut seen = HashSet::new();
+        let counted = deep::look(&path, |stat| {
+            let is_directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+            if stat.st_nlink > 1 && !is_directory && !seen.insert((stat.st_dev, stat.st_ino)) {
+                return;
             }
             usage.inodes += 1;
-            usage.size_bytes += status.blocks() * 512;
-            if status.is_dir() {
-                match fs::read_dir(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    other => {
-                        let failed = |error| Error::io("read", &path, error);
-                        for entry in other.map_err(failed)? {
-                            waiting.push(entry.map_err(failed)?.path());
-                        }
-                    }
-                }
-            }
-        }
+            usage.size_bytes += u64::try_from(stat.st_blocks).unwrap_or_default() * BLOCK_BYTES;
+        });
+        counted.map_err(|error| Error::io("read", &path, error))?;
         Ok(usage)
     }
 }

@@ -142,6 +142,9 @@ impl Snapshotter {
         let directories = Directories::open(&root)?;
         let mut state = State::open(&root.join("state.redb"))?;
         let forgotten = forgotten(&mut state, &directories, &store)?;
+        if let Some(highest) = directories.all()?.into_iter().max() {
+            state.pass_over(highest);
+        }
         let broken = |(name, broken): (&str, &crate::state::Broken)| Notice::Broken {
             name: name.to_owned(),
             why: broken.why.clone(),
@@ -460,7 +463,8 @@ impl Snapshotter {
                 return Err(Error::HasChildren(name.to_owned()));
             }
             state.change(Change::default().remove(name))?;
-            id
+            // Only damage has one number in two rows; what the other has may be a running container's.
+            id.filter(|id| !state.has_directory(*id))
         };
         id.map_or(Ok(()), |id| self.directories.remove(id))
     }

@@ -7,6 +7,7 @@ use super::*;
 use crate::chains::held;
 use crate::error::Code;
 
+mod deep;
 mod losses;
 mod names;
 mod parallel;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use sealpack_store::ChainId;
 
-pub use row::{Kind, Labels, Layered, Row, Unpacked, Usage};
+pub use row::{ID_END, Kind, Labels, Layered, Row, Unpacked, Usage};
 
 use crate::error::Error;
 
@@ -112,7 +112,9 @@ impl State {
             Ok(table) => {
                 for entry in table.iter().map_err(|e| failed(e.into()))? {
                     let (id, name) = entry.map_err(|e| failed(e.into()))?;
-                    ids.insert(name.value().to_owned(), id.value());
+                    if id.value() < ID_END {
+                        ids.insert(name.value().to_owned(), id.value());
+                    }
                 }
             }
             Err(TableError::TableDoesNotExist(_)) => return Ok(()),
@@ -144,7 +146,7 @@ impl State {
         for entry in table.iter()? {
             let (name, number) = entry?;
             match name.value() {
-                HIGHEST => self.adopted_directories = number.value(),
+                HIGHEST => self.adopted_directories = number.value().min(ID_END - 1),
                 name => self.adopted.extend(name.parse::<ChainId>().ok()),
             }
         }
@@ -264,6 +266,11 @@ impl State {
         id
     }
 
+    /// Gives no number up to `id` any more: there is a directory of that number, whoever's it is.
+    pub fn pass_over(&mut self, id: u64) {
+        self.next_id = self.next_id.max(id + 1);
+    }
+
     /// The row of a snapshot.
     ///
     /// # Errors
@@ -274,6 +281,12 @@ impl State {
             (None, Some(broken)) => Err(Error::Broken { name: name.to_owned(), why: broken.why.clone() }),
             (None, None) => Err(Error::NotFound(name.to_owned())),
         }
+    }
+
+    /// Whether the directory of that number is a readable row's.
+    #[must_use]
+    pub fn has_directory(&self, id: u64) -> bool {
+        self.rows.values().any(|row| row.id == id)
     }
 
     /// Whether a name is in use.
@@ -308,7 +321,7 @@ impl State {
     #[must_use]
     pub fn owns_directory(&self, id: u64) -> bool {
         let broken = self.broken.values().any(|broken| broken.id.is_none_or(|known| known == id));
-        broken || id <= self.adopted_directories || self.rows.values().any(|row| row.id == id)
+        broken || id <= self.adopted_directories || self.has_directory(id)
     }
 
     /// The snapshot and those below it, down to the one without a parent.

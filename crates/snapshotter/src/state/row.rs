@@ -12,6 +12,10 @@ use crate::rules::ImageOf;
 /// The version of rows that this program writes and knows.
 const VERSION: u32 = 1;
 
+/// Numbers of directories are below this. They count from 1, and no machine comes this far: one that is not below it is damage, and
+/// there would soon be none behind it.
+pub const ID_END: u64 = 1 << 62;
+
 /// Labels, as containerd's clients give them.
 pub type Labels = BTreeMap<String, String>;
 
@@ -152,6 +156,7 @@ impl Row {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let row: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match row.version {
+            VERSION if row.id >= ID_END => Err(format!("no directory has the number {}", row.id)),
             VERSION => Ok(row),
             other => Err(format!("version {other} of rows is not known")),
         }

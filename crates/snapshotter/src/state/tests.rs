@@ -7,9 +7,28 @@ fn opened(directory: &tempfile::TempDir) -> State {
 impl State {
     /// Writes something else in the place of a row.
     pub(crate) fn damage(&self, name: &str) {
+        self.replace(name, b"{\"version\":1");
+    }
+
+    fn replace(&self, name: &str, row: &[u8]) {
         let write = self.database.begin_write().unwrap();
-        write.open_table(ROWS).unwrap().insert(name, b"{\"version\":1".as_slice()).unwrap();
+        write.open_table(ROWS).unwrap().insert(name, row).unwrap();
         write.commit().unwrap();
+    }
+
+    /// Damages a row, and forgets which directory it has.
+    pub(crate) fn damage_all(&self, name: &str) {
+        self.damage(name);
+        let write = self.database.begin_write().unwrap();
+        write.open_table(IDS).unwrap().remove(self.id(name).unwrap()).unwrap();
+        write.commit().unwrap();
+    }
+
+    /// Gives a row the directory of another one.
+    pub(crate) fn give_directory_of(&self, other: &str, name: &str) {
+        let mut row = self.rows[name].clone();
+        row.id = self.rows[other].id;
+        self.replace(name, &row.to_bytes());
     }
 }
 
@@ -69,4 +88,24 @@ fn a_file_that_is_no_database_is_refused_and_stays() {
     let error = State::open(&path).unwrap_err();
     assert!(error.to_string().contains("state.redb"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"something else");
+}
+
+/// The next number was the highest and one more: 0 behind the last there is, or, where that is looked for, the end of the
+/// program at each of its starts.
+#[test]
+fn a_number_that_no_directory_has_makes_a_row_one_that_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut state = opened(&directory);
+    state.change(Change::default().put("good", active(1, "")).put("bad", active(2, ""))).unwrap();
+    for id in [ID_END, u64::MAX - 1, u64::MAX] {
+        state.replace("bad", &active(id, "").to_bytes());
+        let write = state.database.begin_write().unwrap();
+        write.open_table(IDS).unwrap().insert(id, "other").unwrap();
+        write.commit().unwrap();
+        drop(state);
+        state = opened(&directory);
+        let why = state.get("bad").unwrap_err().to_string();
+        assert!(why.contains(&format!("no directory has the number {id}")), "{why}");
+        assert_eq!((state.get("good").unwrap().id, state.next_id), (1, 3));
+    }
 }

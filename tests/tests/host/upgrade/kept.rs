@@ -45,8 +45,12 @@ fn an_image_that_somebody_has_removed_is_brought_again_though_its_uki_is_there()
     fleet.expect(&["fsck"]).map(drop)
 }
 
+/// What the project has timers for.
+const TIMERS: [&str; 5] =
+    ["sealpack-upgrade", "sealpack-gc", "sealpack-fsck", "sealpack-verify", "sealpack-metrics"];
+
 #[test]
-fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<()> {
+fn systemd_understands_the_timers_and_a_first_boot_enables_none() -> Result<()> {
     let Some(analyze) = find("systemd-analyze") else {
         skip("systemd-analyze is not installed");
         return Ok(());
@@ -54,7 +58,7 @@ fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<(
     let from = paths::workspace().join("contrib/systemd");
     let place = tempfile::tempdir()?;
     let mut units = Vec::new();
-    for name in ["sealpack-upgrade", "sealpack-gc"] {
+    for name in TIMERS {
         for kind in ["service", "timer"] {
             let file = format!("{name}.{kind}");
             // The program need not be installed here.
@@ -69,7 +73,7 @@ fn systemd_understands_the_timers_and_a_first_boot_enables_neither() -> Result<(
     // What it says of other units is not about these.
     ensure!(!said.contains("sealpack"), "{said}");
     let preset = fs::read_to_string(from.join("80-sealpack.preset"))?;
-    for name in ["sealpack-upgrade", "sealpack-gc"] {
+    for name in TIMERS {
         ensure!(preset.lines().any(|line| line == format!("disable {name}.timer")), "{preset}");
     }
     Ok(())

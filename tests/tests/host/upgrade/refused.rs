@@ -170,7 +170,8 @@ fn an_older_version_than_the_one_that_runs_is_refused() -> Result<()> {
     fleet.restart_well("sealed_5+3.efi")?;
     // By the seal, whose epoch is remembered of the name.
     fleet.publish(4)?;
-    fleet.refuses(Exit::Refused, &UPGRADE, &["epoch"])?;
+    let words = ["epoch", "hint: --allow-older takes it"];
+    fleet.refuses(Exit::Refused, &UPGRADE, &words)?;
     // By the UKI, where the name is another, of which nothing is remembered.
     let other = fleet.name_of("else");
     fleet.seal(&other, 4)?;
@@ -325,4 +326,21 @@ fn what_waits_is_judged_again_when_it_is_written() -> Result<()> {
     let trust = fleet.path("trust");
     fleet.workshop.succeeds(&["--trust", crate::text(&trust)?, "trust", "remove", "site"])?;
     fleet.refuses(Exit::Refused, &apply, &["seal"])
+}
+
+/// Somebody who tries the command on an ordinary machine was told to mount an EFI system partition.
+#[test]
+fn a_machine_that_is_no_sealed_host_is_told_so_first() -> Result<()> {
+    if fs::read_to_string("/proc/cmdline")?.contains("sealpack.image=") {
+        skip("this machine is a sealed host");
+        return Ok(());
+    }
+    let sealpack = sealpack_tests::program::Sealpack::new()?;
+    for words in [&["upgrade"][..], &["upgrade", "--apply"], &["switch", "site/host"], &["rollback"]] {
+        let output = sealpack.command(["host"]).args(words).output()?;
+        let said = crate::said(&output);
+        ensure!(output.status.code() == Some(1), "{words:?}: {said}");
+        ensure!(said.contains("this host is not sealed: ") && said.contains("hint: "), "{words:?}: {said}");
+    }
+    Ok(())
 }

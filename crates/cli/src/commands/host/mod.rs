@@ -17,7 +17,7 @@ use sealpack_host::status::{RunningImage, Status};
 use sealpack_node::place::StorePlace;
 use sealpack_node::seals::packs_of;
 
-pub(in crate::commands) use status::find_out;
+pub(in crate::commands) use status::{find_out, known, looked_at};
 pub(in crate::commands) use upgrade::keep_for_boot;
 
 use crate::context::{Context, LOCK_WAIT};

@@ -61,6 +61,11 @@ impl Status {
 
 /// What the ESP of this host has.
 pub(super) fn boots(status: &HostStatus) -> Result<Boots, UpgradeError> {
+    Ok(looked_at(status)?.1)
+}
+
+/// The ESP of this host, and what it has.
+pub(in crate::commands) fn looked_at(status: &HostStatus) -> Result<(Esp, Boots), UpgradeError> {
     let place = Path::new(MOUNTED_AT);
     // It is only read.
     let looked = Filesystem { is_read_only: true, ..Filesystem::look(place)? };
@@ -70,7 +75,8 @@ pub(super) fn boots(status: &HostStatus) -> Result<Boots, UpgradeError> {
         configured: esp.configured_default()?,
         booted: Some(status.boot.clone()),
     };
-    Ok(Boots::of(esp.entries()?, &facts))
+    let boots = Boots::of(esp.entries()?, &facts);
+    Ok((esp, boots))
 }
 
 fn lacks(names: &[&str]) -> CommandError {
@@ -93,7 +99,7 @@ pub(in crate::commands) fn find_out(kernel: &Kernel) -> Result<Result<HostStatus
 }
 
 /// What the host's store knows of an image. It need not be readable for whoever asks.
-fn known(context: &Context, image: &ObjectId) -> Option<RunningImage> {
+pub(in crate::commands) fn known(context: &Context, image: &ObjectId) -> Option<RunningImage> {
     let opened = store_of_host(context).open_for_reading();
     let found = opened.and_then(|(_lock, store)| RunningImage::find(&store, image));
     match found {

@@ -115,3 +115,35 @@ fn a_row_that_is_lost_or_damaged_is_made_again_from_its_name() {
     machine.sweep().unwrap();
     assert_eq!(machine.store().held_chains().unwrap(), []);
 }
+
+/// The number of such a directory was given again, and what was there, perhaps a running container's, was removed when it could not
+/// be made.
+#[test]
+fn a_directory_of_which_no_row_tells_any_more_is_nobody_elses() {
+    let mut machine = Machine::new();
+    let upper = Machine::upper_of(&machine.prepare("running", "", Labels::new()).unwrap());
+    fs::write(upper.join("data"), "precious").unwrap();
+    machine.state().damage_all("running");
+    assert!(matches!(&machine.restart()[..], [Notice::Broken { name, .. }] if name == "running"));
+    let other = Machine::upper_of(&machine.prepare("other", "", Labels::new()).unwrap());
+    assert_ne!(other, upper);
+    assert_eq!(fs::read_to_string(upper.join("data")).unwrap(), "precious");
+    // Nor is it removed where something of that number is to be made all the same.
+    let id = machine.directories.snapshot_of(&upper).unwrap();
+    assert!(machine.directories.make(id, None).unwrap_err().to_string().contains("File exists"));
+    assert_eq!(fs::read_to_string(upper.join("data")).unwrap(), "precious");
+}
+
+#[test]
+fn a_directory_that_two_rows_have_stays_with_the_other_when_one_goes() {
+    let mut machine = Machine::new();
+    let upper = Machine::upper_of(&machine.prepare("running", "", Labels::new()).unwrap());
+    machine.prepare("damaged", "", Labels::new()).unwrap();
+    fs::write(upper.join("data"), "precious").unwrap();
+    machine.state().give_directory_of("running", "damaged");
+    assert_eq!(machine.restart(), []);
+    machine.remove("damaged").unwrap();
+    assert_eq!(fs::read_to_string(upper.join("data")).unwrap(), "precious");
+    machine.remove("running").unwrap();
+    assert!(!upper.exists());
+}

@@ -10,6 +10,7 @@ pub(in crate::commands) use collected::keep_for_boot;
 use crate::args::RegistryArgs;
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::hint::TakesOlder;
 use crate::show;
 use place::HostArgs;
 use run::{Desk, Order};
@@ -103,7 +104,9 @@ impl Upgrade {
         let allowed = common.allowed(self.allow_older);
         match self.apply {
             true => desk.apply(&allowed, common.retry),
-            false => desk.bring(order(self.source, &common, allowed, self.allow_older)),
+            false => desk
+                .bring(order(self.source, &common, allowed, self.allow_older))
+                .map_err(|error| error.of_what_takes_older(TakesOlder::Older)),
         }
     }
 }

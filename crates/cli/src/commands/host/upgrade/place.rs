@@ -76,6 +76,18 @@ impl HostPlace {
         Err(UpgradeError::Forbidden { path, reason }.into())
     }
 
+    /// That the one that runs is a sealed host. Of another one nobody knows before its partitions are looked at.
+    pub(super) fn check_sealed(&self) -> Result<(), CommandError> {
+        if !self.is_own {
+            return Ok(());
+        }
+        let failed = |why| {
+            CommandError::failed(format_args!("this host is not sealed: {why}"))
+                .hint("docs/sealed-hosts.md makes one; --root works on one that does not run")
+        };
+        find_out(&Kernel::new())?.map(drop).map_err(failed)
+    }
+
     /// Its EFI system partition.
     pub(super) fn esp(&self) -> Result<Esp, CommandError> {
         let path = self.below(MOUNTED_AT);
@@ -101,10 +113,7 @@ impl HostPlace {
 
     /// Its command line, if it runs.
     fn command_line(&self) -> Result<Option<CommandLine>, CommandError> {
-        if self.is_own {
-            find_out(&Kernel::new())?
-                .map_err(|why| CommandError::failed(format_args!("this host is not sealed: {why}")))?;
-        }
+        self.check_sealed()?;
         let path = self.below("/proc/cmdline");
         match std::fs::read(&path) {
             Ok(line) => CommandLine::parse(&line)

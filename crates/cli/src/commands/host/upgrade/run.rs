@@ -66,6 +66,8 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn open(context: &'a Context, place: HostPlace) -> Result<Self, CommandError> {
+        // Before anything is said of partitions that no other machine has.
+        place.check_sealed()?;
         let esp = place.esp()?;
         let held = place.hold()?;
         let facts = place.facts(&esp)?;

@@ -4,6 +4,7 @@ use super::{read, stdout};
 use anyhow::{Context, Result, ensure};
 use sealpack_guest::host::build::{IMAGE, POLICY};
 use sealpack_guest::host::task::Task;
+use sealpack_tests::exposition::Exposition;
 use sealpack_tests::schema;
 use serde_json::Value;
 use std::path::Path;
@@ -31,6 +32,7 @@ pub(super) fn tells(task: &Task) -> Result<()> {
         true => ensure!(host["last_refused"] == read(REFUSED)?, "{host:#}"),
         false => ensure!(host["last_refused"].is_null(), "{host:#}"),
     }
+    metrics(task, host)?;
     people(task)
 }
 
@@ -43,6 +45,32 @@ fn hardenings(task: &Task, host: &Value) -> Result<()> {
         ensure!(hardening["switched_off"] == task.is_bare, "{hardening:#}");
         ensure!(hardening["on"] == !task.is_bare, "{hardening:#}");
     }
+    Ok(())
+}
+
+/// A monitoring system is told the same.
+fn metrics(task: &Task, host: &Value) -> Result<()> {
+    let metrics = Exposition::parse(&format!("{}\n", stdout("sealpack", &["metrics"])?.trim_end()))?;
+    for part in ["store", "mounts", "ipe", "host", "esp"] {
+        ensure!(metrics.value("sealpack_looked_at", &[("part", part)])? == 1.0, "{part}: {metrics:?}");
+    }
+    for name in ["host_sealed", "ipe_active", "ipe_enforcing", "enforcement_in_force"] {
+        ensure!(metrics.value(&format!("sealpack_{name}"), &[])? == 1.0, "{name}: {metrics:?}");
+    }
+    ensure!(metrics.value("sealpack_ipe_policy_info", &[("name", POLICY)])? == 1.0, "{metrics:?}");
+    let secure_boot = if task.is_bare { 0.0 } else { 1.0 };
+    ensure!(metrics.value("sealpack_host_secure_boot", &[])? == secure_boot, "{metrics:?}");
+    let image = host["metadata_image"]["fsverity_digest"].as_str().context("no digest")?;
+    let running = [("boot", "running"), ("metadata_image", image), ("names", IMAGE)];
+    ensure!(metrics.value("sealpack_host_boot_info", &running)? == 1.0, "{metrics:?}");
+    let reasons = metrics.all("sealpack_host_refused_start_info", &[]);
+    ensure!(reasons.len() == usize::from(Path::new(REFUSED).exists()), "{metrics:?}");
+    for (labels, _) in reasons {
+        ensure!(host["refused"]["reason"] == labels["reason"].as_str(), "{labels:?}: {host:#}");
+    }
+    // The root, at least.
+    let mounts = metrics.all("sealpack_mounts", &[]);
+    ensure!(mounts.iter().map(|(_, count)| count).sum::<f64>() >= 1.0, "{metrics:?}");
     Ok(())
 }
 
