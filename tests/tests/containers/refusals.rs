@@ -187,7 +187,7 @@ fn an_image_with_volumes_over_what_shows_the_machine_is_refused() -> Result<()> 
     desk.add("below", &with("/proc/self"), &entries(&directories)?)?;
     desk.refuses(125, &["--read-only", "below"], &["\"/proc/self\""])?;
     // As with all engines, what every container has there is that volume.
-    desk.add("same", &with("/proc"), &[entries(&directories)?, entries(&["more"])?].concat())?;
+    desk.add("same", &with("/proc"), &entries(&[&directories[..], &["more"]].concat())?)?;
     ensure!(desk.says(&["--read-only", "same", "--", "ls", "/proc/self/comm"])? == "/proc/self/comm");
     // What can be written to has none in memory.
     ensure!(desk.says(&["linked", "--", "ls", "/data/self/comm"])? == "/data/self/comm");
