@@ -258,7 +258,8 @@ mod tests {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             super::usage_of(&words).to_string()
         };
-        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), "Usage: sealpack pull [OPTIONS] [SOURCE]...");
+        let pull = "Usage: sealpack pull [OPTIONS] <SOURCE>...\n       sealpack pull [OPTIONS] --list <FILE>";
+        assert_eq!(usage(&["--store", "/s", "pull", "-q"]), pull);
         assert!(usage(&["policy", "--json", "new"]).starts_with("Usage: sealpack policy new [OPTIONS] "));
         assert!(usage(&["nonsense"]).starts_with("Usage: sealpack [OPTIONS] <COMMAND>"));
     }
