@@ -258,7 +258,7 @@ mod tests {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             super::usage_of(&words).to_string()
         };
-        let pull = "Usage: sealpack pull [OPTIONS] <SOURCE>...\n       sealpack pull [OPTIONS] --list <FILE>";
+        let pull = "Usage: sealpack pull [OPTIONS] <SOURCE>...|--list <FILE>";
         assert_eq!(usage(&["--store", "/s", "pull", "-q"]), pull);
         assert!(usage(&["policy", "--json", "new"]).starts_with("Usage: sealpack policy new [OPTIONS] "));
         assert!(usage(&["nonsense"]).starts_with("Usage: sealpack [OPTIONS] <COMMAND>"));

@@ -22,9 +22,7 @@ use crate::{progress, show};
 ///
 /// The store is not used.
 #[derive(Debug, clap::Args)]
-#[command(
-    override_usage = "sealpack copy [OPTIONS] <SOURCE> <TARGET>\n       sealpack copy [OPTIONS] --list <FILE>"
-)]
+#[command(override_usage = "sealpack copy [OPTIONS] <SOURCE> <TARGET>|--list <FILE>")]
 #[command(after_help = "Sources are those of `sealpack pull`. Targets:
   registry.lan:5000/app:1, docker://…   a registry; credentials are docker's and podman's
   oci:DIR[:TAG]                         an OCI layout, made if it is not there

@@ -26,9 +26,7 @@ use crate::{progress, show};
 /// can be used, contents are kept in packs, and their root hashes must be the sealed ones. The rules of the trust store
 /// say for which names a seal is required; otherwise an image without one is taken as it is.
 #[derive(Debug, clap::Args)]
-#[command(
-    override_usage = "sealpack pull [OPTIONS] <SOURCE>...\n       sealpack pull [OPTIONS] --list <FILE>"
-)]
+#[command(override_usage = "sealpack pull [OPTIONS] <SOURCE>...|--list <FILE>")]
 #[command(after_help = "Sources:
   debian:12, docker://debian:12         a registry; credentials are docker's and podman's
   oci:DIR[:TAG], oci:DIR@DIGEST         an OCI layout
