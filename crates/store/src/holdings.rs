@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 use crate::deep;
 use crate::dir::Dir;
 use crate::error::{Error, Result};
-use crate::gc::Removed;
+use crate::gc::Tally;
 use crate::places::{BLOBS, IMAGES, LAYERS, OBJECTS, PACKS_PARENT, SEALS};
 use crate::store::Store;
 use crate::threads::for_each;
@@ -20,33 +20,33 @@ const LOOKERS: usize = 8;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Objects.
-    pub objects: Removed,
+    pub objects: Tally,
     /// Packs.
-    pub packs: Removed,
+    pub packs: Tally,
     /// Metadata images and their hash areas.
-    pub images: Removed,
+    pub images: Tally,
     /// Records of layers and of their packs.
-    pub layers: Removed,
+    pub layers: Tally,
     /// Manifests, indexes and configs.
-    pub blobs: Removed,
+    pub blobs: Tally,
     /// Seals.
-    pub seals: Removed,
+    pub seals: Tally,
     /// Everything else: names and their histories, downloads that were interrupted, what is remembered, what was
     /// quarantined.
-    pub others: Removed,
+    pub others: Tally,
 }
 
 impl Holdings {
     /// All kinds together.
     #[must_use]
-    pub fn total(&self) -> Removed {
+    pub fn total(&self) -> Tally {
         let Self { objects, packs, images, layers, blobs, seals, others } = self;
-        let mut total = Removed::default();
+        let mut total = Tally::default();
         [objects, packs, images, layers, blobs, seals, others].iter().for_each(|part| total.merge(**part));
         total
     }
 
-    fn of(&mut self, directory: &str) -> &mut Removed {
+    fn of(&mut self, directory: &str) -> &mut Tally {
         match directory {
             OBJECTS => &mut self.objects,
             PACKS_PARENT => &mut self.packs,
@@ -83,21 +83,21 @@ impl Store {
 }
 
 /// The same as [`add_all`], by several threads: there may be hundreds of thousands.
-fn of_objects(objects: &Dir) -> Result<Removed> {
+fn of_objects(objects: &Dir) -> Result<Tally> {
     let fans: Vec<_> = objects.entries()?.into_iter().filter(|entry| entry.kind.is_dir()).collect();
-    let counted = for_each(LOOKERS, &fans, Removed::default, |mine, fan| {
+    let counted = for_each(LOOKERS, &fans, Tally::default, |mine, fan| {
         objects.try_sub(&fan.name)?.map_or(Ok(()), |directory| add_all(&directory, mine))
     })?;
-    let mut all = Removed::default();
+    let mut all = Tally::default();
     counted.into_iter().for_each(|part| all.merge(part));
     Ok(all)
 }
 
 /// Counts the files below a directory, which a container may have made as deep as it liked.
-fn add_all(directory: &Dir, tally: &mut Removed) -> Result<()> {
+fn add_all(directory: &Dir, tally: &mut Tally) -> Result<()> {
     let counted = deep::look(directory.path(), |stat| {
         if !FileType::from_raw_mode(stat.st_mode).is_dir() {
-            tally.merge(Removed { count: 1, bytes: stat.st_size.unsigned_abs() });
+            tally.merge(Tally { count: 1, bytes: stat.st_size.unsigned_abs() });
         }
     });
     match counted {
@@ -108,10 +108,10 @@ fn add_all(directory: &Dir, tally: &mut Removed) -> Result<()> {
     }
 }
 
-fn add_file(directory: &Dir, name: &Path, tally: &mut Removed) -> Result<()> {
+fn add_file(directory: &Dir, name: &Path, tally: &mut Tally) -> Result<()> {
     // It may have gone meanwhile.
     if let Some(stat) = directory.stat(name)? {
-        tally.merge(Removed { count: 1, bytes: stat.st_size.unsigned_abs() });
+        tally.merge(Tally { count: 1, bytes: stat.st_size.unsigned_abs() });
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub use convert::Converted;
 pub use error::{BlobMismatch, Error, RefDamage, Result};
 pub use facts::Fact;
 pub use fsck::{FsckOptions, FsckReport, ObjectFault};
-pub use gc::{Discard, GcOptions, GcReport, Kept, Marked, PARTIAL_KEPT, Removed};
+pub use gc::{Discard, GcOptions, GcReport, Kept, Marked, PARTIAL_KEPT, Tally};
 pub use holders::{Holder, LockError, LockWait, LockWatcher};
 pub use holdings::Holdings;
 pub use images::{ObjectsOfImage, objects_of_image};

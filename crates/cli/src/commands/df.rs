@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use sealpack_kernel::Kernel;
 use sealpack_node::collect::{Collection, collect};
-use sealpack_store::{ImageRecord, Removed, Store};
+use sealpack_store::{ImageRecord, Store, Tally};
 
 use super::host;
 use crate::context::Context;
@@ -41,7 +41,7 @@ impl Df {
         show::space::shown(context.output, &store, &space)
     }
 
-    fn unneeded(&self, context: &Context, store: &Store) -> Result<Removed, CommandError> {
+    fn unneeded(&self, context: &Context, store: &Store) -> Result<Tally, CommandError> {
         let keep = host::keep_for_boot(context, store, None, true)?;
         let wait = Duration::from_secs(self.wait);
         let collection = Collection { dry_run: true, keep_previous: 1, keep_younger_than: None, wait, keep };

@@ -1,6 +1,6 @@
 //! What gc removed.
 
-use sealpack_store::{GcReport, Kept, Removed};
+use sealpack_store::{GcReport, Kept, Tally};
 use serde_json::{Value, json};
 
 use super::parts;
@@ -12,7 +12,7 @@ pub(crate) fn collected(output: Output, report: &GcReport, dry_run: bool) -> Com
     output.result(&json_of(report, dry_run), || text_of(report, dry_run))
 }
 
-fn of(report: &GcReport) -> [(&'static str, Removed); 9] {
+fn of(report: &GcReport) -> [(&'static str, Tally); 9] {
     [
         ("earlier", report.earlier),
         ("objects", report.objects),
@@ -27,7 +27,7 @@ fn of(report: &GcReport) -> [(&'static str, Removed); 9] {
 }
 
 fn json_of(report: &GcReport, dry_run: bool) -> Value {
-    let tally = |removed: Removed| parts::tally(removed.count, Some(removed.bytes));
+    let tally = |removed: Tally| parts::tally(removed.count, Some(removed.bytes));
     let removed = of(report).into_iter().map(|(name, removed)| (name.to_owned(), tally(removed)));
     json!({
         "dry_run": dry_run,

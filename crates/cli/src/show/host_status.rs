@@ -193,7 +193,7 @@ fn hardening_json(state: &HardeningState) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use sealpack_format::boot::{BootParameters, Hardening, RefusedBoot, Started};
@@ -223,7 +223,8 @@ mod tests {
         }
     }
 
-    fn refused() -> RefusedBoot {
+    /// A start that a unit of the administrator's found bad.
+    pub(in crate::show) fn refused() -> RefusedBoot {
         RefusedBoot {
             step: "boot-complete".to_owned(),
             why: "site.service has failed".to_owned(),

@@ -280,7 +280,7 @@ fn of_refused(host: &HostState) -> Vec<Family> {
 #[cfg(test)]
 mod tests {
     use sealpack_format::RootHash;
-    use sealpack_format::boot::{BootParameters, Hardening, RefusedBoot, Started};
+    use sealpack_format::boot::{BootParameters, Hardening, RefusedBoot};
     use sealpack_host::status::HardeningState;
     use sealpack_tests::exposition::Exposition;
 
@@ -323,14 +323,8 @@ mod tests {
     #[test]
     fn a_start_that_was_refused_is_there_with_its_reason() {
         let refused = RefusedBoot {
-            step: "boot-complete".to_owned(),
             why: "site.service said \"no\"".to_owned(),
-            advice: "mend it".to_owned(),
-            started: Some(Started {
-                image: ObjectId::sha256([0xef; 32]),
-                root_hash: RootHash::new([0x12; 32]),
-                release: "6.12.1".to_owned(),
-            }),
+            ..super::super::host_status::tests::refused()
         };
         let exposed = exposed(Some(&host(&refused.text())));
         let labels = [

@@ -1,6 +1,6 @@
 //! What a store takes.
 
-use sealpack_store::{Holdings, ImageRecord, ProblemKind, RefDamage, Removed, Store, Together, Usage};
+use sealpack_store::{Holdings, ImageRecord, ProblemKind, RefDamage, Store, Tally, Together, Usage};
 use serde_json::{Value, json};
 
 use super::parts;
@@ -21,7 +21,7 @@ pub(crate) struct Space {
     pub(crate) together: Together,
     pub(crate) holdings: Holdings,
     /// What gc would remove; in words why that is not known.
-    pub(crate) unneeded: Result<Removed, String>,
+    pub(crate) unneeded: Result<Tally, String>,
 }
 
 /// Shows it.
@@ -35,7 +35,7 @@ pub(crate) fn shown(output: Output, store: &Store, space: &Space) -> CommandResu
     output.result(&json_of(store, space), || text_of(space))
 }
 
-fn kinds(holdings: &Holdings) -> [(&'static str, Removed); 7] {
+fn kinds(holdings: &Holdings) -> [(&'static str, Tally); 7] {
     let Holdings { objects, packs, images, layers, blobs, seals, others } = *holdings;
     [
         ("objects", objects),
@@ -49,7 +49,7 @@ fn kinds(holdings: &Holdings) -> [(&'static str, Removed); 7] {
 }
 
 fn json_of(store: &Store, space: &Space) -> Value {
-    let tally = |part: Removed| parts::tally(part.count, Some(part.bytes));
+    let tally = |part: Tally| parts::tally(part.count, Some(part.bytes));
     let images = space.owners.iter().map(|(owner, record)| {
         json!({
             "names": owner.names,

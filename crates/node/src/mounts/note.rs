@@ -1,8 +1,8 @@
 //! What is noted of a mount when it is made, since the kernel does not tell it later: of which image it is, since when,
 //! and which devices it is on.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +10,8 @@ use sealpack_format::digest::{BlobDigest, ObjectId, RootHash};
 use sealpack_mount::{Achieved, Backing, Mounted, Plan};
 use sealpack_store::{ImageRecord, Store};
 use serde::{Deserialize, Serialize};
+
+use crate::new_files::{self, NewFile};
 
 /// Where notes are, until the machine starts again. One is named by its overlay's device, which no other filesystem has
 /// while it is mounted anywhere.
@@ -110,19 +112,9 @@ impl Note {
     pub(crate) fn write(&self, directory: &Path) -> io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
         let path = directory.join(file_name(self.device));
-        let temporary = directory.join(format!(".{}-{}", std::process::id(), file_name(self.device)));
-        let mut options = std::fs::OpenOptions::new();
-        // What a process of that number left behind.
-        _ = std::fs::remove_file(&temporary);
-        let mut file = options.write(true).create_new(true).mode(0o644).open(&temporary)?;
-        let written = serde_json::to_vec_pretty(self)
-            .map_err(io::Error::from)
-            .and_then(|json| file.write_all(&json))
-            .and_then(|()| std::fs::rename(&temporary, &path));
-        if written.is_err() {
-            _ = std::fs::remove_file(&temporary);
-        }
-        written
+        let json = serde_json::to_vec_pretty(self)?;
+        let file = NewFile { path: &path, bytes: &json, mode: 0o644 };
+        new_files::write_all(&[file], true).map_err(io::Error::other)
     }
 
     /// The note of that mount, if there is one; in words why the one that there is does not count.

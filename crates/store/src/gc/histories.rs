@@ -1,6 +1,6 @@
 //! How long the histories of names stay.
 
-use super::report::{GcOptions, Removed};
+use super::report::{GcOptions, Tally};
 use super::sweep::Sweep;
 use crate::error::Result;
 use crate::places::HISTORY;
@@ -52,7 +52,7 @@ impl Store {
             } else if !sweep.dry_run {
                 self.put_history(&directory, kept)?;
             }
-            let removed = Removed { count: *dropped as u64, bytes: before.saturating_sub(after) };
+            let removed = Tally { count: *dropped as u64, bytes: before.saturating_sub(after) };
             sweep.report.earlier.merge(removed);
         }
         Ok(())

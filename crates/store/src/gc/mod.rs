@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use discard::Discard;
 pub use needed::Marked;
-pub use report::{GcOptions, GcReport, Kept, PARTIAL_KEPT, Removed};
+pub use report::{GcOptions, GcReport, Kept, PARTIAL_KEPT, Tally};
 
 use sealpack_format::digest::ObjectId;
 

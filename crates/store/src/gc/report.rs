@@ -42,9 +42,9 @@ impl Default for GcOptions {
     }
 }
 
-/// How much of one kind was removed.
+/// How much there is, or was, of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Removed {
+pub struct Tally {
     /// How many.
     pub count: u64,
     /// Their sizes in bytes.
@@ -55,23 +55,23 @@ pub struct Removed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GcReport {
     /// Images in the histories of names, and the bytes by which the histories are shorter.
-    pub earlier: Removed,
+    pub earlier: Tally,
     /// Objects.
-    pub objects: Removed,
+    pub objects: Tally,
     /// Packs.
-    pub packs: Removed,
+    pub packs: Tally,
     /// Metadata images and their hash areas.
-    pub images: Removed,
+    pub images: Tally,
     /// Records of layers and of their packs.
-    pub layers: Removed,
+    pub layers: Tally,
     /// Blobs.
-    pub blobs: Removed,
+    pub blobs: Tally,
     /// Seals.
-    pub seals: Removed,
+    pub seals: Tally,
     /// Downloads interrupted longer than [`PARTIAL_KEPT`] ago.
-    pub partials: Removed,
+    pub partials: Tally,
     /// What dead processes left in `tmp/`.
-    pub temporaries: Removed,
+    pub temporaries: Tally,
     /// What stayed although no name means it.
     pub kept: Kept,
 }
@@ -95,16 +95,16 @@ impl GcReport {
 
     /// All kinds together.
     #[must_use]
-    pub fn total(&self) -> Removed {
+    pub fn total(&self) -> Tally {
         let contents = [self.objects, self.packs, self.images, self.layers, self.blobs, self.seals];
         contents.iter().chain(&[self.earlier, self.partials, self.temporaries]).fold(
-            Removed::default(),
-            |sum, part| Removed { count: sum.count + part.count, bytes: sum.bytes + part.bytes },
+            Tally::default(),
+            |sum, part| Tally { count: sum.count + part.count, bytes: sum.bytes + part.bytes },
         )
     }
 }
 
-impl Removed {
+impl Tally {
     pub(super) fn add(&mut self, stat: &Stat) {
         self.merge(Self { count: 1, bytes: stat.st_size.unsigned_abs() });
     }

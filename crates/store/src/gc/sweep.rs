@@ -7,7 +7,7 @@ use rustix::fs::Stat;
 use sealpack_format::digest::ObjectId;
 
 use super::needed::Needed;
-use super::report::{GcReport, PARTIAL_KEPT, Removed};
+use super::report::{GcReport, PARTIAL_KEPT, Tally};
 use crate::dir::Dir;
 use crate::error::Result;
 use crate::observer::{Event, Observer};
@@ -25,12 +25,7 @@ pub(crate) struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    fn remove(
-        &mut self,
-        directory: &Dir,
-        name: &Path,
-        part: fn(&mut GcReport) -> &mut Removed,
-    ) -> Result<()> {
+    fn remove(&mut self, directory: &Dir, name: &Path, part: fn(&mut GcReport) -> &mut Tally) -> Result<()> {
         let Some(stat) = directory.stat(name)? else { return Ok(()) };
         if !self.dry_run {
             directory.unlink(name)?;
@@ -59,7 +54,7 @@ impl Store {
         needed: &Needed,
         sweep: &mut Sweep<'_>,
         path: &str,
-        part: fn(&mut GcReport) -> &mut Removed,
+        part: fn(&mut GcReport) -> &mut Tally,
     ) -> Result<()> {
         let Some(directory) = self.root.try_sub(path)? else { return Ok(()) };
         let before = *part(&mut sweep.report);
