@@ -12,6 +12,7 @@ pub(crate) mod error;
 mod failure;
 mod http;
 mod options;
+mod pages;
 mod proxy;
 mod referrers;
 mod repository;

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::ask::{Ask, Target};
 use super::client::{Client, Endpoint};
 use super::failure::Failure;
-use super::referrers::{next_page, read_limited};
+use super::pages::{next_page, read_limited};
 use super::repository::Repository;
 use super::url::Url;
 use crate::error::{Error, Result};
