@@ -86,6 +86,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut runner = Command::new("cargo");
     if nextest {
         runner.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(&arguments.runner);
+        // One more than the runner would: of the two that boot kernels, one waits for the other's machine.
+        let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        runner.env(
+            "NEXTEST_TEST_THREADS",
+            std::env::var("NEXTEST_TEST_THREADS").unwrap_or(threads.to_string()),
+        );
     } else {
         runner.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]).args(&arguments.runner);
         if arguments.runner.is_empty() {
