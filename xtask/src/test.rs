@@ -32,11 +32,12 @@ const SECONDS_OF_ALL: u32 = 60;
 
 /// Installs, builds, tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let more = if arguments.all { debian::FOR_ALL_TESTS } else { &[] };
     if arguments.no_install {
-        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::Say)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS, more], Missing::Say)?;
         packages::provide_for_guest(Missing::Say)?;
     } else {
-        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::InstallOrSay)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS, more], Missing::InstallOrSay)?;
         if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
             eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
         }
