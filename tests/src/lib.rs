@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod command;
 pub mod composefs;
 pub mod containerd;
+pub mod cosign;
 pub mod debian;
 pub mod exposition;
 pub mod files;
