@@ -52,6 +52,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let token = ["test", "--quiet", "--package", "sealpack", "--features", "pkcs11", "--test", "token"];
         status(Command::new("cargo").args(token).args(["--", "--show-output"]))?;
     }
+    let mut packed = None;
+    if arguments.runner.is_empty() {
+        match package::build(arguments.all) {
+            Ok(programs) => packed = programs,
+            Err(error) => eprintln!("warning: tests of packages will fail: {error:#}"),
+        }
+    }
     let sealpack = program::build(program::Profile::Dev)?;
     if sealpack_guest::run::why_not().is_none() {
         // Not within the time of the first test that needs them.
@@ -71,11 +78,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    if arguments.runner.is_empty()
-        && let Err(error) = package::build(arguments.all)
-    {
-        eprintln!("warning: tests of packages will fail: {error:#}");
-    }
     if arguments.runner.is_empty() {
         // First, so that the last lines are the runner's summary of all the rest.
         status(Command::new("cargo").args(["test", "--quiet", "--workspace", "--doc"]))?;
@@ -92,6 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.all {
         runner.env(sealpack_tests::ALL, "1").env("PROPTEST_CASES", CASES_OF_ALL);
+    }
+    if let Some(programs) = packed {
+        runner.env(package::PROGRAMS, programs);
     }
     let report = paths::target().join("nextest/default/junit.xml");
     let _ = std::fs::remove_file(&report);

@@ -34,7 +34,13 @@ pub(crate) struct Arguments {
     /// Which programs: those of a release, or the tests' own, which are made faster
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
+    /// A directory with `sealpack` and `sealpack-snapshotter`, which are not built then: for tests
+    #[arg(long, value_name = "DIR", hide = true, env = PROGRAMS)]
+    programs: Option<PathBuf>,
 }
+
+/// The variable that tells tests of packages where the programs are that [`build`] has built.
+pub(crate) const PROGRAMS: &str = "SEALPACK_PACKAGED_PROGRAMS";
 
 /// What all packages of one run have in common.
 struct Release {
@@ -54,12 +60,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Builds what the tests of packages pack: not within the time of the first of them.
-pub(crate) fn build(all: bool) -> Result<()> {
-    let profile = if all { Profile::Release } else { Profile::Dev };
-    let place = tempfile::tempdir()?;
-    programs::dynamic(profile, &place.path().join("dynamic"))?;
-    programs::fixed(profile, &place.path().join("static")).map(drop)
+/// Builds what the tests of packages pack: not within the time of the first of them. With `all`, what users have; otherwise
+/// the tests' own, into the directory that is returned.
+pub(crate) fn build(all: bool) -> Result<Option<PathBuf>> {
+    if all {
+        let place = tempfile::tempdir()?;
+        programs::dynamic(Profile::Release, None, &place.path().join("dynamic"))?;
+        programs::fixed(Profile::Release, &place.path().join("static"))?;
+        return Ok(None);
+    }
+    let place = paths::target().join("tmp/packages/programs");
+    programs::of_tests(&place)?;
+    Ok(Some(place))
 }
 
 /// Makes the files, under other names until all of them are whole.
@@ -69,7 +81,7 @@ fn make(output: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
     let made = work.path().join("made");
     fs::create_dir(&made)?;
     let place = |name: &str| work.path().join(name);
-    let programs = programs::dynamic(arguments.profile, &place("dynamic"))?;
+    let programs = programs::dynamic(arguments.profile, arguments.programs.as_deref(), &place("dynamic"))?;
     let fixed = programs::fixed(arguments.profile, &place("static"))?;
     let parts = sbom::parts()?;
     let version = Version::new(arguments.version.as_deref())?;

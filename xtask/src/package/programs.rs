@@ -48,12 +48,32 @@ impl Profile {
     }
 }
 
-/// Builds those for Debian, and puts them into `place`.
-pub(super) fn dynamic(profile: Profile, place: &Path) -> Result<Programs> {
-    let packages = ["--package", "sealpack", "--package", "sealpack-snapshotter"];
-    let mut cargo = cargo("build", profile)?;
-    run(cargo.args(packages).args(["--bins", "--features", "sealpack/pkcs11"]))?;
-    let built = profile.directory()?;
+/// What Debian's packages have besides the static ones, as cargo is told.
+const DYNAMIC: [&str; 7] =
+    ["--package", "sealpack", "--package", "sealpack-snapshotter", "--bins", "--features", "sealpack/pkcs11"];
+
+/// Puts the tests' own of those for Debian into `place`, which tell where they were built, and need nothing that the tests do
+/// not need too.
+pub(super) fn of_tests(place: &Path) -> Result<()> {
+    run(Command::new("cargo").args(["build", "--quiet"]).args(DYNAMIC).current_dir(paths::workspace()))?;
+    fs::create_dir_all(place)?;
+    for name in ["sealpack", "sealpack-snapshotter"] {
+        // Not a link: cargo writes another program of that name.
+        fs::copy(paths::target().join("debug").join(name), place.join(name))
+            .with_context(|| format!("cannot keep {name}"))?;
+    }
+    Ok(())
+}
+
+/// Builds those for Debian, unless they are in `built`, and puts them into `place`.
+pub(super) fn dynamic(profile: Profile, built: Option<&Path>, place: &Path) -> Result<Programs> {
+    let built = match built {
+        Some(built) => built.to_owned(),
+        None => {
+            run(cargo("build", profile)?.args(DYNAMIC))?;
+            profile.directory()?
+        }
+    };
     fs::create_dir_all(place)?;
     let stripped = |name: &str| strip(&built.join(name), place, name);
     Ok(Programs {

@@ -6,9 +6,10 @@ use super::super::task::Task;
 use super::AFTER_POWER_CUT;
 use super::publish::Fleet;
 use crate::power::cut::{self, Cut, Loss};
+use crate::power::data::Judge;
 use crate::power::esp::Known;
 use crate::power::log::Log;
-use crate::power::{data, esp, replay};
+use crate::power::{esp, replay};
 use crate::report::{Line, Outcome};
 use anyhow::{Context, Result, anyhow, ensure};
 use sealpack_tests::command::{find, run};
@@ -78,13 +79,13 @@ pub(super) fn judge(workshop: &Workshop, fleet: &Fleet, machine: &Machine) -> Re
 
 /// A run of the machine whose writes were logged.
 struct Run<'r> {
-    workshop: &'r Workshop,
     fleet: &'r Fleet,
     known: Vec<Known>,
     dir: PathBuf,
     before: PathBuf,
     log: Log,
     parts: Parts,
+    judge: Judge,
 }
 
 impl<'r> Run<'r> {
@@ -95,7 +96,8 @@ impl<'r> Run<'r> {
         let before = machine.disk_before().with_extension("update");
         let log = Log::read(&machine.writes())?;
         let parts = Parts::of(&before)?;
-        Ok(Self { workshop, fleet, known, dir, before, log, parts })
+        let judge = Judge::new(workshop.programs().sealpack.clone());
+        Ok(Self { fleet, known, dir, before, log, parts, judge })
     }
 
     /// The number of steps after which a UKI can be started. Once it is there, it stays: nothing else happens in that start.
@@ -157,7 +159,7 @@ impl<'r> Run<'r> {
         }
         let partition = self.dir.join(format!("{name}.data"));
         self.write(cut, &self.parts.data, &partition)?;
-        let images = data::judge(&partition, &self.workshop.programs().sealpack)?;
+        let images = self.judge.judge(&partition)?;
         for uki in self.known.iter().filter(|uki| bootable.contains(&uki.name)) {
             ensure!(images.contains(&uki.image), "{} can be started, and its image is not there", uki.name);
         }
