@@ -36,6 +36,7 @@ pub const FOR_TESTS: &[Package] = &[
         purpose: "which system calls containers may make",
     },
     Package { name: "opensc", program: "pkcs11-tool", purpose: "makes keys in it" },
+    Package { name: "chromium", program: "chromium", purpose: "reads the page of a report" },
 ];
 
 /// What the tests in a booted kernel need. Some releases have one or another in their backports only.

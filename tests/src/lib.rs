@@ -5,6 +5,7 @@
 
 pub mod apt;
 pub mod bootstrap;
+pub mod browser;
 pub mod command;
 pub mod composefs;
 pub mod containerd;

@@ -232,6 +232,7 @@ fn policies(desk: &Desk) -> Result<()> {
     desk.prints("policy sign", &[&["a.policy", "-o", "a.p7b"], &key[..]].concat())?;
     desk.prints("policy show", &["a.p7b"])?;
     desk.prints("policy check", &["a.policy", "one", "--assume", "sealed", "--all"])?;
+    desk.prints("report", &["one", "--policy", "a.policy", "--host", "-o", "report.html"])?;
     let denied = desk.attempt(&["policy", "check", "a.policy", "one", "--assume", "files"])?;
     ensure!(denied.status.code() == Some(3), "{denied:?}");
     schema::document(&denied.stdout)?;

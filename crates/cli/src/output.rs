@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
 
+use sealpack_format::text::acts;
+pub(crate) use sealpack_format::text::{count, size};
 use sealpack_node::Remark;
 use serde_json::{Value, json};
 
@@ -159,19 +161,6 @@ fn beside_bars(write: impl FnOnce()) {
     bars().suspend(write);
 }
 
-/// Whether a character, instead of being seen, does something to those around it or to the terminal, or is not seen at all:
-/// controls, marks that turn the direction of writing, joiners, fillers, variation selectors and tags.
-const fn acts(character: char) -> bool {
-    matches!(
-        character,
-        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
-            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
-    )
-}
-
 /// JSON in which every character that would act on a terminal is written as its number, which means the same.
 fn visible_json(json: &str) -> Cow<'_, str> {
     let acts = |character: char| acts(character) && character != '\n';
@@ -231,36 +220,9 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A number of things: `1 layer`, `2 layers`.
-pub(crate) fn count(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
-}
-
-/// A size as people read it: `1.5 MB`, in powers of 1000.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_read_naturally_at_their_limits() {
-        let shown = [0, 999, 1000, 1549, 999_949, 999_950, 1_500_000, u64::MAX].map(size);
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "1.5 kB", "999.9 kB", "1.0 MB", "1.5 MB", "18.4 EB"]);
-    }
 
     #[test]
     fn a_message_cannot_command_the_terminal() {

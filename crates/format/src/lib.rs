@@ -20,6 +20,7 @@ pub mod pack;
 pub mod pe;
 pub mod reference;
 pub mod tar;
+pub mod text;
 pub mod tree;
 pub mod verity;
 pub mod walk;

@@ -34,6 +34,22 @@ pub fn check(
     refusal.map_or(Ok(()), |refusal| Err(Error::Refused(refusal)))
 }
 
+/// What the trust store says of the seal of an image under each of its names, as [`check`] would act upon it.
+///
+/// # Errors
+///
+/// Of the trust store, and of the store.
+pub fn judged(
+    store: &Store,
+    record: &ImageRecord,
+    trust: &TrustStore,
+    remarks: Remarks<'_>,
+) -> Result<Vec<Judgement>, Error> {
+    let gate = gate(store, record, Demand::ROLLBACK, trust, remarks)?;
+    let seal = node_seals::read(store, record)?;
+    Ok(judgements(store, record, seal, &gate))
+}
+
 /// The trust store's word on the image under its name, and the one that it was pulled by.
 pub(crate) fn gate(
     store: &Store,

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-pub(crate) const VERBS: [&str; 31] = [
+pub(crate) const VERBS: [&str; 32] = [
     "pull",
     "images",
     "inspect",
@@ -36,6 +36,7 @@ pub(crate) const VERBS: [&str; 31] = [
     "fsck",
     "doctor",
     "metrics",
+    "report",
     "key",
     "policy",
     "trust",

@@ -34,13 +34,17 @@ impl StatementArgs {
     }
 }
 
-/// This time, or the one that builds are to use in its stead (reproducible-builds.org, SOURCE_DATE_EPOCH).
+/// This time, or the one that builds are to use in its stead.
 pub(crate) fn source_date() -> Result<Timestamp, CommandError> {
+    given_date()?.map_or_else(now, Ok)
+}
+
+/// The time that builds are to use in the stead of this one, where there is one (reproducible-builds.org,
+/// SOURCE_DATE_EPOCH).
+pub(crate) fn given_date() -> Result<Option<Timestamp>, CommandError> {
     const VARIABLE: &str = "SOURCE_DATE_EPOCH";
-    match std::env::var_os(VARIABLE) {
-        Some(text) => timestamp(text.to_str().and_then(|text| text.parse().ok()), VARIABLE),
-        None => now(),
-    }
+    let given = std::env::var_os(VARIABLE);
+    given.map(|text| timestamp(text.to_str().and_then(|text| text.parse().ok()), VARIABLE)).transpose()
 }
 
 fn now() -> Result<Timestamp, CommandError> {

@@ -40,7 +40,7 @@ impl Diff {
 }
 
 /// The objects that two images have in common or alone.
-fn shared(first: &Tree, second: &Tree) -> Shared {
+pub(super) fn shared(first: &Tree, second: &Tree) -> Shared {
     let (one, other) = (objects(first), objects(second));
     let total = |set: &mut dyn Iterator<Item = &(ObjectId, u64)>| {
         set.fold(Objects::default(), |Objects { number, bytes }, (_, size)| Objects {
@@ -66,7 +66,7 @@ fn objects(tree: &Tree) -> HashSet<(ObjectId, u64)> {
 }
 
 /// Both trees side by side, by path.
-fn compare(first: &Tree, second: &Tree) -> Vec<Difference> {
+pub(super) fn compare(first: &Tree, second: &Tree) -> Vec<Difference> {
     let sorted = |tree| {
         let mut files = walk::walk(tree, InodeId::ROOT, b"/", true);
         files.sort();

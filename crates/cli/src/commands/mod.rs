@@ -23,6 +23,7 @@ mod mount;
 mod mounts;
 mod policy;
 mod pull;
+mod report;
 mod rm;
 mod rollback;
 mod run;
@@ -66,6 +67,7 @@ pub(crate) enum Command {
     Fsck(fsck::Fsck),
     Doctor(doctor::Doctor),
     Metrics(metrics::Metrics),
+    Report(report::Report),
     Compat(compat::Compat),
     Key(key::Key),
     Policy(policy::Policy),
@@ -103,6 +105,7 @@ impl Command {
             Self::Fsck(command) => command.run(context),
             Self::Doctor(command) => command.run(context),
             Self::Metrics(command) => command.run(context),
+            Self::Report(command) => command.run(context),
             Self::Compat(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Policy(command) => command.run(context),

@@ -20,6 +20,7 @@ pub(crate) mod key;
 pub(crate) mod metrics;
 pub(crate) mod mounted;
 pub(crate) mod mounts;
+pub(crate) mod page;
 pub(crate) mod parts;
 pub(crate) mod policy;
 pub(crate) mod pulled;

@@ -185,7 +185,7 @@ const fn parameters_text(parameters: &VerityParameters) -> &'static str {
     }
 }
 
-pub(super) fn ipe_text(ipe: &Result<IpeState, String>) -> String {
+pub(crate) fn ipe_text(ipe: &Result<IpeState, String>) -> String {
     let ipe = match ipe {
         Ok(ipe) => ipe,
         Err(why) => return why.clone(),

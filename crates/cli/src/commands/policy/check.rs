@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
 use sealpack_kernel::Kernel;
-use sealpack_node::policy::executables::Assumption;
 use sealpack_node::policy::{GivenPolicy, check};
 
+use crate::args::Assume;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::count;
@@ -32,33 +32,12 @@ pub(crate) struct Check {
     all: bool,
 }
 
-/// How an image is taken to be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Assume {
-    /// The objects are files with fs-verity
-    Files,
-    /// The objects are in packs, and nothing is signed
-    Packs,
-    /// The objects are in packs, and the kernel accepted all signatures
-    Sealed,
-}
-
-impl From<Assume> for Assumption {
-    fn from(assume: Assume) -> Self {
-        match assume {
-            Assume::Files => Self::Files,
-            Assume::Packs => Self::Packs,
-            Assume::Sealed => Self::Sealed,
-        }
-    }
-}
-
 impl Check {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let given = GivenPolicy::find(&Kernel::default(), &self.policy)?;
         let (_lock, store) = context.open_for_reading()?;
         let record = context.find(&store, &self.image)?;
-        let checked = check(&given.policy, &store, &record, self.assume.map(Assumption::from))?;
+        let checked = check(&given.policy, &store, &record, self.assume.map(Into::into))?;
         show::decisions::checked(context.output, &given.policy, &record, &checked, self.all)?;
         match checked.denied() {
             0 => Ok(()),
