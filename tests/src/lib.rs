@@ -9,6 +9,7 @@ pub mod browser;
 pub mod command;
 pub mod composefs;
 pub mod containerd;
+pub mod cosign;
 pub mod debian;
 pub mod exposition;
 pub mod files;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use sealpack_format::reference::ImageName;
 use sealpack_node::{revoked, seals};
 use sealpack_oci::pull::{Objection, Rebuilt};
-use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, Store};
+use sealpack_store::{Accepted, AcceptedEpoch, ImageRecord, SeenAttestation, Store};
 use sealpack_trust::anchors::Revocations;
 use sealpack_trust::judge::{Choice, Chosen, Failure, PassedOver};
 use sealpack_trust::seal::{Mismatch, Seal};
@@ -52,6 +52,8 @@ pub struct Admission {
     /// Names that the image has no seal for, and that had none before either. The registry decides how long a pull
     /// takes: one of a sealed image may have come before it ends.
     unsealed: Vec<ImageName>,
+    /// What others say of the image.
+    attestations: Vec<SeenAttestation>,
     /// The root hashes among them are refused with a seal and without: a seal is easily left out.
     revocations: Revocations,
     /// Whether the store had a seal of the image that says something else.
@@ -68,6 +70,7 @@ impl Admission {
             epochs: Vec::new(),
             agreed,
             unsealed: Vec::new(),
+            attestations: Vec::new(),
             revocations,
             replaced: Cell::new(false),
         }
@@ -94,6 +97,11 @@ impl Admission {
     /// Lets the image have these names without a seal, if no seal of them has come before it ends.
     pub(crate) fn leave_unsealed(&mut self, names: impl Iterator<Item = ImageName>) {
         self.unsealed.extend(names);
+    }
+
+    /// Has what others say of the image remembered with it.
+    pub(crate) fn remember(&mut self, attestations: Vec<SeenAttestation>) {
+        self.attestations = attestations;
     }
 
     /// Takes in what is said for another name. The seal for the first one is the one that is kept.
@@ -133,8 +141,9 @@ impl Admission {
     pub(crate) fn check(&self, store: &Store, rebuilt: &Rebuilt<'_>) -> Result<Accepted, Objection> {
         self.check_revocations(store, rebuilt)?;
         let unsealed = self.unsealed.iter().map(ToString::to_string).collect();
-        let (epochs, agreed) = (self.epochs.clone(), self.agreed);
-        let Some(chosen) = &self.chosen else { return Ok(Accepted { seal: None, epochs, unsealed, agreed }) };
+        let (epochs, attestations) = (self.epochs.clone(), self.attestations.clone());
+        let accepted = Accepted { seal: None, attestations, epochs, unsealed, agreed: self.agreed };
+        let Some(chosen) = &self.chosen else { return Ok(accepted) };
         let record = rebuilt.record;
         let root_hash = rebuilt.root_hash().map_err(|error| Objection::new(NotAdmitted::Store(error)))?;
         let devices = seals::devices(record, root_hash, &seals::grouped(rebuilt.packs));
@@ -145,7 +154,7 @@ impl Admission {
             })?;
         }
         let seal = seals::to_be_kept(&self.merged(store, record, &chosen.seal));
-        Ok(Accepted { seal: Some(seal), epochs, unsealed, agreed })
+        Ok(Accepted { seal: Some(seal), ..accepted })
     }
 }
 

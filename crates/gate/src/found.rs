@@ -98,6 +98,10 @@ impl ImageSource for Beside<'_> {
         self.source.referrers(subject, artifact_type)
     }
 
+    fn tagged(&self, tag: &str) -> Result<Option<(Descriptor, Vec<u8>)>, sealpack_oci::Error> {
+        self.source.tagged(tag)
+    }
+
     fn reject(&self, descriptor: &Descriptor) -> bool {
         self.source.reject(descriptor)
     }

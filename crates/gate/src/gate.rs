@@ -1,25 +1,26 @@
 //! What the trust store says of an image that is about to get a name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use sealpack_format::Algorithm;
 use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Reference};
+use sealpack_oci::manifest::Descriptor;
 use sealpack_oci::source::Source;
 use sealpack_oci::transport::ImageSource;
 use sealpack_store::{Epoch, Store};
 use sealpack_trust::anchors::{Anchors, Requirement};
 use sealpack_trust::judge::{
-    Candidate, Choice, Failure, Question, Refusal, Remembered, Verdict, check_before, check_pin, choose,
-    judge,
+    Candidate, Choice, Failure, Question, Refusal, Remembered, Shown, Verdict, artifacts_wanted,
+    check_artifacts, check_before, check_pin, choose, judge,
 };
 
-use crate::Error;
 use crate::admission::Admission;
 use crate::found::Found;
 use crate::remark::{Remark, Remarks};
 use crate::seals::candidates;
+use crate::{Error, artifacts};
 
 /// What is demanded of seals, besides what the rules of the trust store say.
 #[derive(Debug, Clone, Copy, Default)]
@@ -183,7 +184,33 @@ impl Gate {
             admission.add(choice);
         }
         self.target.iter().for_each(|name| admission.give(name));
+        // Last, since there may be much to fetch of an image that is refused anyway.
+        let shown = self.shown(source, &found.image.manifest)?;
+        for asked in &self.names {
+            check_artifacts(&self.anchors, &asked.name, &shown).map_err(Error::Refused)?;
+        }
+        admission.remember(artifacts::to_be_remembered(&shown, &self.artifacts_wanted()));
         Ok(admission)
+    }
+
+    /// The types of attestations that the rules want of an image of these names.
+    fn artifacts_wanted(&self) -> BTreeSet<&str> {
+        self.names.iter().flat_map(|asked| artifacts_wanted(&self.anchors, &asked.name)).collect()
+    }
+
+    /// The attestations that `source` has beside an image. Nothing is asked for where the rules want none.
+    ///
+    /// # Errors
+    ///
+    /// Of the way to them.
+    pub fn shown(&self, source: &dyn ImageSource, manifest: &Descriptor) -> Result<Shown, Error> {
+        if self.artifacts_wanted().is_empty() {
+            return Ok(Shown::default());
+        }
+        let is_enough = |shown: &Shown| {
+            self.names.iter().all(|asked| check_artifacts(&self.anchors, &asked.name, shown).is_ok())
+        };
+        Ok(artifacts::shown(source, manifest, &self.anchors, is_enough)?)
     }
 
     /// Refuses an image of which somebody whose signatures count has stated that it has what was revoked since. Who else
@@ -201,11 +228,11 @@ impl Gate {
         Ok(())
     }
 
-    /// What is to be said of each seal, for each name.
+    /// What is to be said of each seal, for each name, of an image with these attestations.
     #[must_use]
     pub fn judgements(
         &self,
-        candidates: &[Candidate],
+        (candidates, shown): (&[Candidate], &Shown),
         manifest: &BlobDigest,
         index: Option<&BlobDigest>,
         platform: &str,
@@ -219,7 +246,10 @@ impl Gate {
             Judgement {
                 name: asked.name.to_string(),
                 seals: candidates.iter().map(of_seal).collect(),
-                refusal: choose(candidates, &self.anchors, &question).err(),
+                refusal: match choose(candidates, &self.anchors, &question) {
+                    Ok(_) => check_artifacts(&self.anchors, &asked.name, shown).err(),
+                    Err(refusal) => Some(refusal),
+                },
             }
         };
         self.names.iter().map(of_name).collect()

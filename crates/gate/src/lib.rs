@@ -5,6 +5,7 @@
 //! whether something was not what a digest, a signature or a rule says.
 
 mod admission;
+pub mod artifacts;
 pub mod bring;
 pub mod claims;
 pub mod error;

@@ -10,10 +10,9 @@ use sealpack_trust::anchors::CertificateProblem;
 use sealpack_trust::judge::{Candidate, Failure};
 use sealpack_trust::seal::Seal;
 
-use crate::Error;
 use crate::gate::{Demand, Gate};
-use crate::parts;
 use crate::remark::{Remark, Remarks};
+use crate::{Error, artifacts, parts};
 
 /// The fewest characters of a digest that name an image.
 const DIGEST_PREFIX_MIN: usize = 8;
@@ -178,7 +177,7 @@ fn why_not(
     let gate = Gate::new(anchors, Demand::ROLLBACK, &pulled_as, &name, Some(store))?;
     let seals = [Candidate { label: "in the store".to_owned(), seal: Ok(seal) }];
     let judgements = gate.judgements(
-        &seals,
+        (&seals, &artifacts::remembered(record)),
         &record.manifest,
         parts::index_seen(store, record).as_ref(),
         &record.platform,

@@ -10,7 +10,7 @@ use sealpack_trust::seal::Seal;
 
 use crate::gate::{Demand, Gate, Judgement};
 use crate::remark::Remarks;
-use crate::{Error, parts};
+use crate::{Error, artifacts, parts};
 
 /// That the trust store has nothing against the image under the name that it was pulled by and the one that it has: what
 /// the rules demand of these names is there, and its seal counts where one is demanded. Nothing is hashed. Whoever took
@@ -74,5 +74,6 @@ pub(crate) fn judgements(
     let candidate = |seal| Candidate { label: "in the store".to_owned(), seal: Ok(seal) };
     let candidates: Vec<_> = seal.into_iter().map(candidate).collect();
     let index = parts::index_seen(store, record);
-    gate.judgements(&candidates, &record.manifest, index.as_ref(), &record.platform)
+    let shown = artifacts::remembered(record);
+    gate.judgements((&candidates, &shown), &record.manifest, index.as_ref(), &record.platform)
 }

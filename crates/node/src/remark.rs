@@ -16,7 +16,7 @@ pub enum Remark {
     NoCertificate {
         /// The file.
         path: PathBuf,
-        /// What names of certificates' files end with.
+        /// What the names of files there end with.
         ending: &'static str,
     },
     /// A certificate whose validity has not begun, or has ended.
@@ -92,7 +92,7 @@ impl fmt::Display for Remark {
         match self {
             Self::NoCertificate { path, ending } => write!(
                 f,
-                "warning: {} is not looked at: certificates are in files NAME{ending}",
+                "warning: {} is not looked at: what counts there is in files NAME{ending}",
                 path.display()
             ),
             Self::NotValidNow { path } => write!(

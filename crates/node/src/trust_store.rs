@@ -26,6 +26,10 @@ const RULES: &str = "rules.toml";
 const REVOKED: &str = "revoked.toml";
 /// The ending of a certificate's file.
 const ENDING: &str = ".crt";
+/// The keys whose attestations count, in each directory.
+const ARTIFACT_KEYS: &str = "artifacts";
+/// The ending of such a key's file.
+const KEY_ENDING: &str = ".pub";
 
 /// The most files in a directory of certificates.
 const CERTIFICATES_MAX: usize = 1000;
@@ -158,6 +162,13 @@ impl TrustStore {
             let Entry { of, name, certificate, path } = entry;
             let conflict = |source| TrustStoreError::Conflict { path, source };
             anchors.add(of, name, certificate).map_err(conflict)?;
+        }
+        for directory in &self.directories {
+            for (name, path) in named_files(&directory.join(ARTIFACT_KEYS), KEY_ENDING, &mut *remarks)? {
+                let key = keys::read_bare_public_key(&path)?;
+                let conflict = |source| TrustStoreError::Conflict { path, source };
+                anchors.add_artifact_key(name, key).map_err(conflict)?;
+            }
         }
         Ok(anchors)
     }
@@ -312,9 +323,22 @@ fn read_certificates(
     remarks: Remarks<'_>,
     entries: &mut Vec<Entry>,
 ) -> Result<(), TrustStoreError> {
+    for (name, path) in named_files(directory, ENDING, remarks)? {
+        let certificate = keys::read_certificate(&path)?;
+        entries.push(Entry { of, name, certificate, path });
+    }
+    Ok(())
+}
+
+/// The files of a directory with an ending, in order, each with the name before that; none where there is no directory.
+fn named_files(
+    directory: &Path,
+    ending: &'static str,
+    remarks: Remarks<'_>,
+) -> Result<Vec<(AnchorName, PathBuf)>, TrustStoreError> {
     let listed = match fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound && directory.symlink_metadata().is_err() => {
-            return Ok(());
+            return Ok(Vec::new());
         }
         listed => listed.map_err(|error| cannot("list", directory, error))?,
     };
@@ -326,21 +350,20 @@ fn read_certificates(
         }
     }
     paths.sort();
+    let mut named = Vec::new();
     for path in paths {
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // Files that are being written, and what editors leave behind.
         if file_name.starts_with('.') {
             continue;
         }
-        let Some(name) = file_name.strip_suffix(ENDING) else {
-            remarks(Remark::NoCertificate { path, ending: ENDING });
-            continue;
-        };
-        let name = name.parse().map_err(|source| TrustStoreError::Name { path: path.clone(), source })?;
-        let certificate = keys::read_certificate(&path)?;
-        entries.push(Entry { of, name, certificate, path });
+        match file_name.strip_suffix(ending).map(str::parse) {
+            None => remarks(Remark::NoCertificate { path, ending }),
+            Some(Ok(name)) => named.push((name, path)),
+            Some(Err(source)) => return Err(TrustStoreError::Name { path, source }),
+        }
     }
-    Ok(())
+    Ok(named)
 }
 
 /// Whether what is there of the path ends in a link to what is not there: a filesystem that is not mounted.
@@ -403,7 +426,7 @@ mod tests {
 
     #[test]
     fn a_link_that_leads_nowhere_is_not_the_same_as_nothing() {
-        for name in [RULES, REVOKED, "statements"] {
+        for name in [RULES, REVOKED, "statements", ARTIFACT_KEYS] {
             let directory = tempfile::tempdir().expect("a directory");
             let store = TrustStore { directories: vec![directory.path().to_owned()], is_given: true };
             store.read(&mut nobody).expect("nothing is there");

@@ -133,6 +133,15 @@ pub struct Artifacts {
     pub left_out: Vec<LeftOut>,
 }
 
+/// What a tag has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tagged {
+    /// The layers, each with a text that names it.
+    pub layers: Vec<(String, Part)>,
+    /// What does not count, as sentences that name it.
+    pub left_out: Vec<String>,
+}
+
 /// A referrer that was listed but does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
@@ -176,6 +185,56 @@ pub fn find(
         found.left_out.push(LeftOut { digest: entry.digest, problem });
     }
     Ok(found)
+}
+
+/// Fetches the layers of one type of what another tag of `source` means, as tools attach things that make no referrers;
+/// `None` where there is no such tag. One that breaks a limit, or is not what it should be, is left out.
+///
+/// # Errors
+/// When the tag, or a layer that is there, cannot be had.
+pub fn find_tagged(
+    source: &dyn ImageSource,
+    tag: &str,
+    layer_type: &str,
+    limits: &Limits,
+) -> Result<Option<Tagged>> {
+    let Some((descriptor, bytes)) = source.tagged(tag)? else { return Ok(None) };
+    let what = format!("{tag} in {}", source.description());
+    let mut found = Tagged::default();
+    let layers = match Document::parse(&what, Some(&descriptor.media_type), &bytes) {
+        Ok(Document::Manifest(manifest)) => manifest.layers,
+        Ok(Document::Index(_)) => {
+            found.left_out.push(format!("{what} is an index"));
+            return Ok(Some(found));
+        }
+        Err(error) if is_contents(&error) => {
+            found.left_out.push(error.to_string());
+            return Ok(Some(found));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut left_bytes = limits.all_bytes;
+    for (number, layer) in layers.into_iter().filter(|layer| layer.media_type == layer_type).enumerate() {
+        let name = format!("{what}: {}", layer.digest);
+        if number >= limits.layers {
+            found.left_out.push(format!("{what} has more than {} such layers", limits.layers));
+            break;
+        }
+        let Some(left) =
+            left_bytes.checked_sub(layer.size_bytes).filter(|_| layer.size_bytes <= limits.layer_bytes)
+        else {
+            let limit_bytes = limits.layer_bytes.min(left_bytes);
+            found.left_out.push(Error::TooLarge { what: name, limit_bytes }.to_string());
+            continue;
+        };
+        left_bytes = left;
+        match read_part(source, &what, layer) {
+            Ok(part) => found.layers.push((name, part)),
+            Err(error) if is_contents(&error) => found.left_out.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(found))
 }
 
 /// Fetches one artifact that is said to be about `subject`, with sizes checked before anything is read; `None` when

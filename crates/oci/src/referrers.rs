@@ -7,6 +7,7 @@ use sealpack_format::BlobDigest;
 
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
+use crate::media_type::OCI_EMPTY;
 
 /// Most referrers of one image that are listed.
 pub const REFERRERS_MAX: usize = 1000;
@@ -51,7 +52,10 @@ impl<'a> Collector<'a> {
 
     /// Adds the entries of a list. What is no manifest cannot refer to anything, and nothing refers to itself.
     pub(crate) fn add(&mut self, entries: impl IntoIterator<Item = Descriptor>) -> Result<()> {
-        for entry in entries {
+        for mut entry in entries {
+            // Where there is a type at all, it is another one (image-spec 1.1, manifest.md, "config"): tools that take the
+            // config's for it, cosign 2.5 among them, write it into lists that they keep themselves.
+            entry.artifact_type = entry.artifact_type.filter(|listed| listed != OCI_EMPTY);
             if !entry.names_manifest() || entry.digest == self.subject || !self.seen.insert(entry.digest) {
                 continue;
             }

@@ -51,6 +51,15 @@ pub trait ImageSource: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The manifest or index that another tag of the same repository, or another name in the same layout, means, and its
+    /// bytes; `None` where there is none. As with any tag, it is the source's word.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn tagged(&self, _tag: &str) -> Result<Option<(Descriptor, Vec<u8>)>> {
+        Ok(None)
+    }
+
     /// Told when the bytes that [`open`](Self::open) gave do not have the digest. Returns whether
     /// the blob may be read again from another place, a mirror's original for example.
     fn reject(&self, _descriptor: &Descriptor) -> bool {

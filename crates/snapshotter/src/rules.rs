@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sealpack_format::BlobDigest;
 use sealpack_format::reference::Reference;
 use sealpack_gate::pull::{Wanted, pull};
-use sealpack_gate::{Demand, Found, Gate};
+use sealpack_gate::{Demand, Found, Gate, artifacts};
 use sealpack_node::place::StorePlace;
 use sealpack_node::seals;
 use sealpack_node::trust_store::TrustStore;
@@ -21,7 +21,7 @@ use sealpack_oci::registry::ClientOptions;
 use sealpack_oci::source::Source;
 use sealpack_store::{ImageRecord, Store};
 use sealpack_trust::anchors::{Anchors, Requirement};
-use sealpack_trust::judge::Candidate;
+use sealpack_trust::judge::{Candidate, Refusal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -108,7 +108,10 @@ impl Current<'_> {
             return Ok(());
         }
         if let Some(record) = sealed_record(store, image)? {
-            return judge_stored(store, &record, &asked.gate);
+            match judge_stored(store, &record, &asked.gate) {
+                Err(error) if lacks_artifacts(&error) => {}
+                other => return other,
+            }
         }
         let _asking = self.rules.asking.begin(&asked.reference)?;
         self.judge_elsewhere(store, image, &asked).map_err(|error| of_gate(&image.reference, *error))?;
@@ -147,8 +150,11 @@ impl Current<'_> {
             return Ok(Here::Settled(None));
         }
         let Some(record) = sealed_record(store, image)? else { return Ok(Here::Asks(Box::new(asked))) };
-        judge_stored(store, &record, &asked.gate)?;
-        Ok(Here::Settled(Some(Box::new(record))))
+        match judge_stored(store, &record, &asked.gate) {
+            Ok(()) => Ok(Here::Settled(Some(Box::new(record)))),
+            Err(error) if lacks_artifacts(&error) => Ok(Here::Asks(Box::new(asked))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether an image of that name must have a seal.
@@ -272,7 +278,7 @@ impl Drop for Asks<'_> {
 enum Here {
     /// It is good; with its record, if it needs a seal.
     Settled(Option<Box<ImageRecord>>),
-    /// A seal is needed, which the store has not.
+    /// A seal is needed, which the store has not, or artifacts that it does not remember.
     Asks(Box<Asked>),
 }
 
@@ -293,11 +299,20 @@ fn judge_stored(store: &Store, record: &ImageRecord, gate: &Gate) -> Result<(), 
             seal: seal.map_err(|error| error.to_string()),
         })
         .collect();
-    let judgements = gate.judgements(&candidates, &record.manifest, record.index.as_ref(), &record.platform);
+    let shown = artifacts::remembered(record);
+    let judgements =
+        gate.judgements((&candidates, &shown), &record.manifest, record.index.as_ref(), &record.platform);
     match judgements.into_iter().find_map(|judgement| judgement.refusal) {
         Some(refusal) => Err(of_gate(&record.name, sealpack_gate::Error::Refused(refusal))),
         None => Ok(()),
     }
+}
+
+/// Whether all that is wrong with an image here is that the store remembers no artifacts that the rules want: they may want
+/// them since later, and the registry may have them.
+fn lacks_artifacts(error: &Error) -> bool {
+    let Error::Refused { source, .. } = error else { return false };
+    matches!(**source, sealpack_gate::Error::Refused(Refusal::Artifacts { .. }))
 }
 
 /// The reference with the digest, which decides.

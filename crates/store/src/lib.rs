@@ -84,7 +84,7 @@ pub use partial::Partial;
 pub use problem::{Misfit, MisfitsOf, Problem, ProblemKind};
 pub use refs::{
     Accepted, AcceptedEpoch, Epoch, EpochImage, HISTORY_MAX, ImageRecord, Images, KeptSeal, LayerDescriptor,
-    ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES,
+    ObjectForm, ObjectFormParseError, REF_NAME_MAX_BYTES, SeenAttestation,
 };
 pub use staging::{
     Added, LayerFile, MetadataImageWriter, ObjectWriter, PackFile, PackedObject, Staged, Staging,

@@ -5,6 +5,7 @@
 //! small enough to audit.
 
 pub mod anchors;
+pub mod attestation;
 pub mod authenticode;
 pub mod judge;
 pub mod key;

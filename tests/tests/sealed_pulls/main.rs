@@ -1,6 +1,7 @@
 //! Seals that travel: what a pull does with those that it finds, and what it refuses.
 
 mod accepted;
+mod artifacts;
 mod composefs;
 mod forged;
 mod market;

@@ -181,6 +181,10 @@ fn of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::NotSealed { .. } => {
             "`sealpack trust list` shows whose seals count; rules.toml in the trust store says which names need one"
         }
+        Refusal::Artifacts { .. } => {
+            "`cosign attest --key KEY --type TYPE --predicate FILE NAME@DIGEST` puts one beside the image, which has to be pulled \
+             again then; keys are in artifacts/NAME.pub in the trust store, and rules.toml there says which count"
+        }
         _ => "rules.toml in the trust store says so",
     }
 }

@@ -51,7 +51,9 @@ pub fn elsewhere(
     }
     let algorithm = store.map_or(Algorithm::Sha256, Store::algorithm);
     let candidates = candidates(opened.as_ref(), &found, algorithm)?;
-    let judgements = gate.judgements(&candidates, &manifest, found.index_digest(), &found.platform());
+    let shown = gate.shown(opened.as_ref(), &found.image.manifest)?;
+    let judgements =
+        gate.judgements((&candidates, &shown), &manifest, found.index_digest(), &found.platform());
     seals::report_on(&mut report, judgements, false);
     report.note("root hashes", "not computed, as the image is not in the store: a pull does");
     Ok(report)

@@ -203,6 +203,14 @@ fn read_public_key(path: &Path) -> Result<PublicKey, KeyFileError> {
     }
 }
 
+/// A public key in a file, PEM or DER.
+///
+/// # Errors
+/// If the file cannot be read, or is something else.
+pub fn read_bare_public_key(path: &Path) -> Result<PublicKey, KeyFileError> {
+    PublicKey::parse(&read(path)?).map_err(|source| content(path, source))
+}
+
 /// That the kernel takes the certificate of that file.
 pub fn check_kernel(certificate: &Certificate, path: &Path) -> Result<(), KeyFileError> {
     certificate.check_kernel().map_err(|source| content(path, source))

@@ -85,6 +85,10 @@ impl ImageSource for OciArchive {
         self.layout.referrers(subject, artifact_type, |descriptor| self.fetch(descriptor))
     }
 
+    fn tagged(&self, tag: &str) -> Result<Option<(Descriptor, Vec<u8>)>> {
+        self.layout.tagged(tag, |descriptor| self.fetch(descriptor))
+    }
+
     fn default_name(&self) -> Option<Reference> {
         self.layout.default_name.clone()
     }

@@ -93,7 +93,21 @@ impl Repository {
     }
 
     pub(super) fn read_root(&self, answer: Answer) -> Result<(Descriptor, Vec<u8>), Failure> {
-        let what = self.reference.to_string();
+        self.read_manifest(self.reference.to_string(), self.reference.digest().copied(), answer)
+    }
+
+    /// What another tag of the repository means.
+    pub(super) fn read_tagged(&self, tag: &str, answer: Answer) -> Result<(Descriptor, Vec<u8>), Failure> {
+        self.read_manifest(format!("{}:{tag}", self.reference.name()), None, answer)
+    }
+
+    /// A manifest or index of whatever digest, or of the one that was asked for.
+    fn read_manifest(
+        &self,
+        what: String,
+        asked: Option<BlobDigest>,
+        answer: Answer,
+    ) -> Result<(Descriptor, Vec<u8>), Failure> {
         let url = answer.url.to_string();
         if answer.status() != 200 {
             let problem = format!("the status {} for a manifest", answer.status());
@@ -110,7 +124,6 @@ impl Repository {
             return Err(too_large(&what).into());
         }
         // What the registry claims is compared, but the name of the image is what was hashed here.
-        let asked = self.reference.digest().copied();
         for expected in asked.into_iter().chain(claimed) {
             let actual = blob_digest(expected.algorithm(), &bytes);
             if actual != expected {

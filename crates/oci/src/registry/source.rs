@@ -8,11 +8,12 @@ use sealpack_format::reference::Reference;
 use super::ask::Ask;
 use super::blob::BlobReader;
 use super::client::{Client, Endpoint, Speech};
+use super::error::RegistryError;
 use super::options::ClientOptions;
 use super::repository::Repository;
 use super::url;
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::media_type::MANIFEST_TYPES;
 use crate::transport::ImageSource;
@@ -121,11 +122,32 @@ impl ImageSource for RegistrySource {
         self.0.referrers(subject, artifact_type)
     }
 
+    fn tagged(&self, tag: &str) -> Result<Option<(Descriptor, Vec<u8>)>> {
+        let ask = Ask::get(format!("manifests/{tag}")).accept(&MANIFEST_TYPES);
+        let found = self.0.first(None, |client, endpoint| {
+            client.ask(endpoint, &ask, |answer| self.0.read_tagged(tag, answer))
+        });
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn is_remote(&self) -> bool {
         true
     }
 
     fn default_name(&self) -> Option<Reference> {
         Some(self.0.reference.clone())
+    }
+}
+
+/// Whether the registry itself says that there is no such thing; mirrors need not have it.
+fn is_absent(error: &Error) -> bool {
+    match error {
+        Error::Registry(error) => matches!(**error, RegistryError::NotFound { .. }),
+        Error::AfterMirrors { error, .. } => is_absent(error),
+        _ => false,
     }
 }

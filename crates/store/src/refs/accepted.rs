@@ -2,6 +2,7 @@
 
 use sealpack_format::digest::{Algorithm, BlobDigest};
 
+use super::record::SeenAttestation;
 use crate::hash::blob_digest;
 
 /// A seal, for the store's part.
@@ -39,6 +40,8 @@ pub struct AcceptedEpoch {
 pub struct Accepted {
     /// The seal; without one, the image keeps the one that its record names, or that it had under the name.
     pub seal: Option<KeptSeal>,
+    /// What others say of the image: what the record has already stays.
+    pub attestations: Vec<SeenAttestation>,
     /// What is to be remembered of names.
     pub epochs: Vec<AcceptedEpoch>,
     /// Further names of which no epoch may be remembered: the image has no seal, and they never had one.

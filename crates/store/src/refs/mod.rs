@@ -19,7 +19,7 @@ pub(crate) use history::History;
 pub use name::REF_NAME_MAX_BYTES;
 pub(crate) use name::file_name;
 pub use named::Images;
-pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError};
+pub use record::{ImageRecord, LayerDescriptor, ObjectForm, ObjectFormParseError, SeenAttestation};
 
 use crate::documents::to_json;
 use crate::error::{Error, Result};
@@ -77,7 +77,11 @@ impl Store {
         };
         let kept = record.statement.or(kept);
         let statement = accepted.seal.as_ref().map(|seal| seal.statement).or(kept);
-        let record = record.clone().with_statement(statement);
+        let mut record = record.clone().with_statement(statement);
+        let seen_before = same.iter().flat_map(|same| &same.attestations);
+        record.attestations.extend(seen_before.chain(&accepted.attestations).cloned());
+        record.attestations.sort_unstable();
+        record.attestations.dedup();
         match same.into_iter().next() {
             Some(same) if same.is_as(&record) => {
                 // Whoever wrote it may have been interrupted before this.
@@ -113,7 +117,7 @@ impl Store {
     /// [`Error::NameChanged`], also when the name is gone; [`Error::RefDamaged`]; failures of the system.
     pub(crate) fn check_same(&self, record: &ImageRecord) -> Result<ImageRecord> {
         let now = self.image(&record.name)?;
-        let now = now.filter(|now| now.clone().with_statement(None) == record.clone().with_statement(None));
+        let now = now.filter(|now| now.clone().without_words() == record.clone().without_words());
         now.ok_or_else(|| Error::NameChanged(record.name.clone()))
     }
 

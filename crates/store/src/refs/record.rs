@@ -31,6 +31,9 @@ pub struct ImageRecord {
     /// The SHA-256 of the statement of the seal that the image has under this name, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<BlobDigest>,
+    /// What others with keys said of the image when it got its name, as far as the rules wanted it then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<SeenAttestation>,
     /// The platform, such as `linux/arm64/v8`.
     pub platform: String,
     /// The metadata image. Called `image` on the disk.
@@ -49,6 +52,15 @@ pub struct ImageRecord {
     /// Fields that later versions add; kept when the record is written again.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
+}
+
+/// That somebody was found to have said something of an image. The signature is not kept: what it was over may be many MB.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SeenAttestation {
+    /// The type of what was said.
+    pub predicate_type: String,
+    /// The SHA-256 of the `SubjectPublicKeyInfo` of the key whose signature was good, in hexadecimal.
+    pub key_sha256: String,
 }
 
 /// How the objects of an image are kept.
@@ -140,6 +152,7 @@ impl ImageRecord {
             index: None,
             pulled_as: None,
             statement: None,
+            attestations: Vec::new(),
             platform: String::new(),
             metadata_image,
             metadata_image_size_bytes: 0,
@@ -154,6 +167,12 @@ impl ImageRecord {
     #[must_use]
     pub(crate) fn with_statement(self, statement: Option<BlobDigest>) -> Self {
         Self { statement, ..self }
+    }
+
+    /// The same without what may change of an image while it is that.
+    #[must_use]
+    pub(crate) fn without_words(self) -> Self {
+        Self { statement: None, attestations: Vec::new(), ..self }
     }
 
     /// Whether both say the same, but for the time.

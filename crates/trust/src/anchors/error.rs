@@ -23,6 +23,12 @@ pub enum AnchorError {
         /// Their name.
         name: AnchorName,
     },
+    /// Two keys under one name.
+    #[error("there are two different keys called {name} for artifacts")]
+    KeyConflict {
+        /// Their name.
+        name: AnchorName,
+    },
 }
 
 /// Why signatures by a known certificate do not count.
@@ -92,6 +98,30 @@ pub enum TomlError {
         what: &'static str,
         /// What both are about.
         name: String,
+    },
+    /// A rule wants artifacts of images that need no seal.
+    #[error(
+        "the rule for {prefix} has require_artifacts, which is for sealed images: it needs require = \"sealed\""
+    )]
+    ArtifactsUnsealed {
+        /// The rule's prefix.
+        prefix: String,
+    },
+    /// A rule says whose artifacts count and wants none.
+    #[error("the rule for {prefix} has artifacts_by and no require_artifacts: say which types must be there")]
+    ArtifactsByNobody {
+        /// The rule's prefix.
+        prefix: String,
+    },
+    /// A rule wants more types than anybody needs.
+    #[error("the rule for {prefix} has {number} types in require_artifacts; {limit} are the most")]
+    ArtifactTypes {
+        /// The rule's prefix.
+        prefix: String,
+        /// How many there are.
+        number: usize,
+        /// How many there may be.
+        limit: usize,
     },
 }
 

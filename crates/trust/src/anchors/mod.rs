@@ -4,6 +4,7 @@
 //! and where.
 
 mod error;
+mod keys;
 mod revocations;
 mod rules;
 
@@ -12,7 +13,8 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 pub use error::{AnchorError, AnchorNameError, CertificateProblem, TomlError, read_toml};
-pub use revocations::{Revocations, RevokedCertificate, RevokedRootHash};
+pub use keys::ArtifactKey;
+pub use revocations::{Revocations, RevokedCertificate, RevokedKey, RevokedRootHash};
 pub use rules::{Demand, Namespace, Pin, Requirement, Rules};
 
 pub(crate) use error::because;
@@ -108,6 +110,7 @@ impl TryFrom<String> for AnchorName {
 #[derive(Debug, Clone, Default)]
 pub struct Anchors {
     certificates: [Named; Use::ALL.len()],
+    artifact_keys: Vec<ArtifactKey>,
     revocations: Revocations,
     rules: Rules,
 }

@@ -15,6 +15,9 @@ pub struct Revocations {
     /// The certificates.
     #[serde(default, rename = "certificate")]
     pub certificates: Vec<RevokedCertificate>,
+    /// Keys without certificates.
+    #[serde(default, rename = "public_key")]
+    pub keys: Vec<RevokedKey>,
     /// The root hashes.
     #[serde(default, rename = "root_hash")]
     pub root_hashes: Vec<RevokedRootHash>,
@@ -30,6 +33,20 @@ pub struct RevokedCertificate {
     /// versions before this field wrote; [`Anchors::revocation`](super::Anchors::revocation) finds the key then where it
     /// has the certificate.
     pub public_key: Option<Fingerprint>,
+    /// What the trust store called it, for people.
+    pub name: Option<String>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// When, for people.
+    pub revoked: Option<toml::value::Datetime>,
+}
+
+/// A key that was revoked without any certificate of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokedKey {
+    /// The SHA-256 of its `SubjectPublicKeyInfo`.
+    pub sha256: Fingerprint,
     /// What the trust store called it, for people.
     pub name: Option<String>,
     /// Why, for people.
@@ -64,6 +81,7 @@ impl Revocations {
     /// Those of another file as well.
     pub fn extend(&mut self, others: Self) {
         self.certificates.extend(others.certificates);
+        self.keys.extend(others.keys);
         self.root_hashes.extend(others.root_hashes);
     }
 
@@ -72,6 +90,13 @@ impl Revocations {
     #[must_use]
     pub fn certificate(&self, sha256: &Fingerprint) -> Option<&RevokedCertificate> {
         self.certificates.iter().find(|revoked| revoked.sha256 == *sha256)
+    }
+
+    /// Whether a key was revoked, alone or with a certificate of it.
+    #[must_use]
+    pub fn has_key(&self, sha256: &Fingerprint) -> bool {
+        let with_certificate = self.certificates.iter().filter_map(|revoked| revoked.public_key);
+        with_certificate.chain(self.keys.iter().map(|revoked| revoked.sha256)).any(|key| key == *sha256)
     }
 
     /// Whether the revocation of a certificate is there with that of its key.

@@ -44,6 +44,10 @@ pub struct Namespace {
     pub all: bool,
     /// The lowest epoch that is taken.
     pub minimum_epoch: u64,
+    /// The types of attestations that an image must have besides its seal: all of them.
+    pub require_artifacts: Vec<String>,
+    /// Whose attestations count; by any key that the trust store has for artifacts if it is empty.
+    pub artifacts_by: Vec<AnchorName>,
 }
 
 /// A name that means one image only.
@@ -88,6 +92,39 @@ struct NamespaceToml {
     all: bool,
     #[serde(default)]
     minimum_epoch: u64,
+    #[serde(default)]
+    require_artifacts: Vec<ArtifactType>,
+    #[serde(default)]
+    artifacts_by: Vec<Name<AnchorName>>,
+}
+
+/// What an attestation says of itself: a URI, as in-toto has it.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ArtifactType(String);
+
+/// The longest type, in bytes.
+const ARTIFACT_TYPE_MAX_BYTES: usize = 256;
+
+/// The most types of one rule.
+const ARTIFACT_TYPES_MAX: usize = 16;
+
+impl TryFrom<String> for ArtifactType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let is_good =
+            text.len() <= ARTIFACT_TYPE_MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_good
+            && text.split_once(':').is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
+        {
+            return Ok(Self(text));
+        }
+        let shown: String = text.chars().take(80).collect();
+        Err(format!(
+            "{shown:?} is no type of an artifact: it takes a URI such as https://slsa.dev/provenance/v1"
+        ))
+    }
 }
 
 #[derive(Deserialize)]
@@ -118,6 +155,7 @@ impl Rules {
     pub fn parse(bytes: &[u8]) -> Result<Self, TomlError> {
         let RulesToml { default, namespace, pin, mirrors } = read_toml(bytes)?;
         let namespaces: Vec<_> = namespace.into_iter().map(Namespace::from).collect();
+        namespaces.iter().try_for_each(check_artifacts)?;
         let pins: Vec<_> = pin.into_iter().map(|pin| Pin { name: pin.name.0, digest: pin.digest }).collect();
         let (mut prefixes, mut names) = (BTreeSet::new(), BTreeSet::new());
         if let Some(rule) = namespaces.iter().find(|rule| !prefixes.insert(&rule.prefix)) {
@@ -174,10 +212,34 @@ impl Rules {
 }
 
 impl From<NamespaceToml> for Namespace {
-    fn from(NamespaceToml { prefix, require, signed_by, all, minimum_epoch }: NamespaceToml) -> Self {
-        let signed_by = signed_by.into_iter().map(|name| name.0).collect();
-        Self { prefix: prefix.0.to_string(), require, signed_by, all, minimum_epoch }
+    fn from(toml: NamespaceToml) -> Self {
+        let names = |names: Vec<Name<AnchorName>>| names.into_iter().map(|name| name.0).collect();
+        Self {
+            prefix: toml.prefix.0.to_string(),
+            require: toml.require,
+            signed_by: names(toml.signed_by),
+            all: toml.all,
+            minimum_epoch: toml.minimum_epoch,
+            require_artifacts: toml.require_artifacts.into_iter().map(|wanted| wanted.0).collect(),
+            artifacts_by: names(toml.artifacts_by),
+        }
     }
+}
+
+/// That what a rule says of artifacts makes sense: they come besides a seal, by which the image is remembered.
+fn check_artifacts(rule: &Namespace) -> Result<(), TomlError> {
+    let prefix = || rule.prefix.clone();
+    let number = rule.require_artifacts.len();
+    if number > ARTIFACT_TYPES_MAX {
+        return Err(TomlError::ArtifactTypes { prefix: prefix(), number, limit: ARTIFACT_TYPES_MAX });
+    }
+    if number > 0 && rule.require != Requirement::Sealed {
+        return Err(TomlError::ArtifactsUnsealed { prefix: prefix() });
+    }
+    if number == 0 && !rule.artifacts_by.is_empty() {
+        return Err(TomlError::ArtifactsByNobody { prefix: prefix() });
+    }
+    Ok(())
 }
 
 /// What stands behind `prefix`, which ends at a slash or at the end; with the slash.

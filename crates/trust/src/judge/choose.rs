@@ -6,7 +6,7 @@ use sealpack_format::digest::BlobDigest;
 use sealpack_format::reference::{ImageName, Reference};
 
 use super::failure::in_words;
-use super::{Question, Verdict, judge};
+use super::{Lacking, Question, Verdict, judge};
 use crate::anchors::{Anchors, Requirement, Rules};
 use crate::seal::Seal;
 
@@ -102,6 +102,16 @@ pub enum Refusal {
         /// The seals that it has.
         seals: Vec<PassedOver>,
     },
+    /// It lacks artifacts that the rules want besides a seal.
+    #[error("{name} lacks artifacts: {}{}", joined(.lacking), that_do_not_count(.left_out))]
+    Artifacts {
+        /// The name.
+        name: String,
+        /// What it lacks, by rule.
+        lacking: Vec<Lacking>,
+        /// What it has that does not count, with the reasons.
+        left_out: Vec<String>,
+    },
     /// It was sealed before.
     #[error("{name} was sealed before, with epoch {epoch}, but {}: that would be a rollback", none_of(.seals))]
     Stripped {
@@ -118,6 +128,20 @@ fn rule_text(prefix: Option<&String>, does: &str) -> String {
     match prefix {
         Some(prefix) => format!("the rule for {prefix} {does}"),
         None => format!("the default of the rules {does}"),
+    }
+}
+
+fn joined(lacking: &[Lacking]) -> String {
+    let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
+    texts.join(", and ")
+}
+
+fn that_do_not_count(left_out: &[String]) -> String {
+    let shown: Vec<_> = left_out.iter().take(REASONS_SHOWN).map(String::as_str).collect();
+    match left_out.len().saturating_sub(REASONS_SHOWN) {
+        0 if shown.is_empty() => "; it has none that counts".to_owned(),
+        0 => format!("; what it has does not count: {}", shown.join("; ")),
+        more => format!("; what it has does not count: {}; and {more} more reasons", shown.join("; ")),
     }
 }
 

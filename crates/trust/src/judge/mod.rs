@@ -1,6 +1,7 @@
 //! What a seal is worth to whoever pulls: whether it is for this image under this name, and whether those whom the
 //! trust store names have signed all of it.
 
+mod artifacts;
 mod choose;
 mod failure;
 
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 use sealpack_format::digest::{BlobDigest, RootHash};
 use sealpack_format::reference::{ImageName, Reference};
 
+pub use artifacts::{Lacking, Shown, artifacts_wanted, check_artifacts};
 pub use choose::{Candidate, Choice, Chosen, PassedOver, Refusal, check_before, check_pin, choose};
 pub use failure::Failure;
 

@@ -139,6 +139,10 @@ impl ImageSource for OciLayout {
         self.layout.referrers(subject, artifact_type, |descriptor| self.fetch(descriptor))
     }
 
+    fn tagged(&self, tag: &str) -> Result<Option<(Descriptor, Vec<u8>)>> {
+        self.layout.tagged(tag, |descriptor| self.fetch(descriptor))
+    }
+
     fn default_name(&self) -> Option<Reference> {
         self.layout.default_name.clone()
     }
@@ -211,6 +215,16 @@ impl LayoutIndex {
             found.add(Document::parse_list(&what, &fetch(list)?)?)?;
         }
         Ok(found.finish())
+    }
+
+    /// What the first entry of index.json means that has this name.
+    pub(crate) fn tagged(
+        &self,
+        name: &str,
+        fetch: impl Fn(&Descriptor) -> Result<Vec<u8>>,
+    ) -> Result<Option<(Descriptor, Vec<u8>)>> {
+        let entry = self.entries.iter().find(|entry| has_name(entry, name));
+        entry.map(|entry| Ok((entry.clone(), fetch(entry)?))).transpose()
     }
 
     fn find_referrers(
