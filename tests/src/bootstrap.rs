@@ -26,11 +26,28 @@ pub fn base(root: &Path) -> Result<()> {
 /// # Errors
 /// As [`base`].
 pub fn release(codename: &str, packages: &[&str], script: &str, root: &Path) -> Result<()> {
+    release_for(codename, &[], packages, script, root)
+}
+
+/// As [`release`], for these architectures, this machine's first; none, for that one alone.
+///
+/// # Errors
+/// As [`base`].
+pub fn release_for(
+    codename: &str,
+    architectures: &[&str],
+    packages: &[&str],
+    script: &str,
+    root: &Path,
+) -> Result<()> {
     let source = format!("deb {} {codename} main", debian::archive_uri()?);
     let mut command = mmdebstrap()?;
     // mmdebstrap would empty /etc/machine-id after the script.
     command.args(["--variant=minbase", "--skip=cleanup/reproducible", FORGET_HOST]);
     command.arg(format!("--include={}", packages.join(",")));
+    if !architectures.is_empty() {
+        command.arg(format!("--architectures={}", architectures.join(",")));
+    }
     command.arg(format!("--customize-hook=chroot \"$1\" sh -euc {}", quote(script)));
     command.arg(codename).arg(root).arg(source);
     run(&mut command).with_context(|| format!("the system of {codename} was not built")).map(drop)

@@ -95,6 +95,10 @@ pub const FOR_HOST: &[Package] = &[
     Package { name: "kmod", program: "depmod", purpose: "lists kernel modules" },
 ];
 
+/// What `cargo xtask test --all` needs besides.
+pub const FOR_ALL_TESTS: &[Package] =
+    &[Package { name: "qemu-user", program: "qemu-aarch64", purpose: "runs programs for 64-bit ARM" }];
+
 /// What building composefs-rs's command line needs.
 pub const FOR_ORACLE: &[Package] = &[
     Package { name: "gcc", program: "cc", purpose: "links, and compiles the C parts of dependencies" },

@@ -94,9 +94,7 @@ pub fn build_init() -> Result<PathBuf> {
 pub fn without_paths(cargo: &mut Command, target: &str, flags: &[&str]) -> Result<()> {
     let library = Path::new(&command::stdout(Command::new("rustc").args(["--print", "sysroot"]))?)
         .join("lib/rustlib/src/rust");
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
-    let home = home.context("neither $CARGO_HOME nor $HOME is set")?;
+    let home = cargo_home()?;
     // Of several that fit, the last counts.
     let named = [
         (paths::workspace(), "/usr/src/sealpack"),
@@ -120,6 +118,16 @@ pub fn without_paths(cargo: &mut Command, target: &str, flags: &[&str]) -> Resul
         // It does without the former, then.
         .env("AWS_LC_SYS_CFLAGS", format!("{} {of_c}", configured("AWS_LC_SYS_CFLAGS")?));
     Ok(())
+}
+
+/// Where cargo keeps what it has fetched.
+///
+/// # Errors
+/// If nothing says where that is.
+pub fn cargo_home() -> Result<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = || Some(Path::new(&std::env::var_os("HOME")?).join(".cargo"));
+    named.or_else(usual).context("neither $CARGO_HOME nor $HOME is set")
 }
 
 /// The variable as cargo's configuration of this workspace sets it.

@@ -32,11 +32,12 @@ const SECONDS_OF_ALL: u32 = 60;
 
 /// Installs, builds, tests.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let more = if arguments.all { debian::FOR_ALL_TESTS } else { &[] };
     if arguments.no_install {
-        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::Say)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS, more], Missing::Say)?;
         packages::provide_for_guest(Missing::Say)?;
     } else {
-        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS], Missing::InstallOrSay)?;
+        packages::provide(&[debian::FOR_TESTS, debian::FOR_CONTAINERS, more], Missing::InstallOrSay)?;
         if let Err(error) = packages::provide_for_guest(Missing::InstallOrSay) {
             eprintln!("warning: tests in a booted kernel will be skipped: {error:#}");
         }
@@ -86,6 +87,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut runner = Command::new("cargo");
     if nextest {
         runner.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(&arguments.runner);
+        // One more than the runner would: of the two that boot kernels, one waits for the other's machine.
+        let threads = std::thread::available_parallelism().map_or(2, usize::from) + 1;
+        runner.env(
+            "NEXTEST_TEST_THREADS",
+            std::env::var("NEXTEST_TEST_THREADS").unwrap_or(threads.to_string()),
+        );
     } else {
         runner.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]).args(&arguments.runner);
         if arguments.runner.is_empty() {

@@ -1,6 +1,6 @@
 //! Does what a plan says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealpack_format::digest::ObjectId;
 use sealpack_kernel::Kernel;
@@ -27,6 +27,8 @@ pub struct Achieved {
     pub target: PathBuf,
     /// The mount's number in mountinfo.
     pub mount_id: u64,
+    /// Major and minor number of the overlay's device, as [`Mounted`](crate::Mounted) has it.
+    pub device: (u32, u32),
     /// Whether something can be written to it.
     pub read_write: bool,
     /// Whether set-user-ID bits work.
@@ -78,23 +80,26 @@ pub fn apply_with(kernel: &Kernel, plan: &Plan, broker: Option<&Broker>) -> Resu
     kernel
         .attach(&overlay, &target.file)
         .map_err(|error| explained("attaching the mount to the target", filesystem.fs_type, error))?;
+    let device = match confirm(plan, &filesystem, &target.path, location.mount_id) {
+        Ok(device) => device,
+        Err(error) => {
+            let doing = "undoing a mount that is not as planned";
+            kernel.detach(&overlay).map_err(|error| Error::Call { doing, error })?;
+            return Err(error);
+        }
+    };
     let mut backings = backings.into_iter();
-    let achieved = Achieved {
+    Ok(Achieved {
         image: plan.image_id,
         target: target.path,
         mount_id: location.mount_id,
+        device,
         read_write: !filesystem.attributes.read_only,
         suid: !filesystem.attributes.nosuid,
         backing: backings.next().expect("every plan has a metadata image"),
         packs: backings.collect(),
         assurance,
-    };
-    if let Err(error) = confirm(plan, &filesystem, &achieved) {
-        let doing = "undoing a mount that is not as planned";
-        kernel.detach(&overlay).map_err(|error| Error::Call { doing, error })?;
-        return Err(error);
-    }
-    Ok(achieved)
+    })
 }
 
 /// A mount that is attached nowhere yet.
@@ -189,11 +194,11 @@ fn overlay_of(plan: &Plan, assurance: &Assurance) -> Filesystem {
 }
 
 /// Checks that the mount is what it was planned to be, as the kernel shows it, and that nobody
-/// else mounted an image on the target since that was looked at.
-fn confirm(plan: &Plan, filesystem: &Filesystem, achieved: &Achieved) -> Result<(), Error> {
+/// else mounted an image on the target since that was looked at. Returns the number of its device.
+fn confirm(plan: &Plan, filesystem: &Filesystem, target: &Path, mount_id: u64) -> Result<(u32, u32), Error> {
     let mounts = mountinfo::read_own().map_err(Error::Mountinfo)?;
-    let target = || achieved.target.clone();
-    let Some(mount) = mounts.iter().find(|mount| mount.id == achieved.mount_id) else {
+    let target = || target.to_owned();
+    let Some(mount) = mounts.iter().find(|mount| mount.id == mount_id) else {
         return Err(Error::NotAsPlanned { target: target(), difference: "it is not in the list of mounts" });
     };
     if let Some(difference) = difference(&plan.image_id, filesystem, mount) {
@@ -202,7 +207,7 @@ fn confirm(plan: &Plan, filesystem: &Filesystem, achieved: &Achieved) -> Result<
     let is_covered = |other: &&Mount| other.id == mount.parent_id && other.mount_point == mount.mount_point;
     match mounts.iter().find(is_covered).and_then(image_of) {
         Some(image) => Err(Error::AlreadyMounted { target: target(), image }),
-        None => Ok(()),
+        None => Ok(mount.device),
     }
 }
 

@@ -230,7 +230,7 @@ fn signatures(markup: &mut Markup, sealed: &Sealed) {
             Cell::Code(signature.root_hash.as_deref().map(short).unwrap_or_default()),
             Cell::Name(signature.signer.clone()),
             by,
-            Cell::Text(until),
+            Cell::Day(until),
             Cell::Code(sha256),
         ]
     };

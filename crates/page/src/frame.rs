@@ -104,7 +104,7 @@ fn sections(markup: &mut Markup, page: &Page) {
                 "sharing" => sharing::section(markup, page),
                 "chain" => page.images.iter().for_each(|image| chain::of_image(markup, image)),
                 "policy" => policy::section(markup, page),
-                "changes" => page.images.iter().for_each(|image| changes::of_image(markup, image)),
+                "changes" => changes::section(markup, &page.images),
                 _ => page.host.iter().for_each(|host| host::section(markup, host)),
             }
         });

@@ -27,7 +27,7 @@ fn row(image: &Image) -> Vec<Cell> {
         Cell::Number(size(image.size_bytes)),
         Cell::Number(size(image.own_bytes)),
         sealed_by(image),
-        until(image).map_or(Cell::Text("–".to_owned()), Cell::Text),
+        until(image).map_or(Cell::Text("–".to_owned()), Cell::Day),
         denied(image),
     ]
 }

@@ -18,7 +18,7 @@ pub(crate) fn section(markup: &mut Markup, host: &Host) {
         badge(markup, state, word);
         markup.text(" Kernel ");
         markup.name(&host.kernel);
-        markup.text(": ");
+        markup.text(". IPE: ");
         markup.name(&host.enforces);
     });
     if let Some(policy) = &host.policy {
@@ -51,14 +51,14 @@ fn levels(markup: &mut Markup, host: &Host) {
         .iter()
         .map(|level| {
             let (state, word, text) = match &level.how {
-                Ok(how) => (State::Good, "reached", how),
-                Err(why) => (State::Note, "not reached", why),
+                Ok(how) => (State::Good, "yes", how),
+                Err(why) => (State::Note, "no", why),
             };
             let badge = Cell::Badge(state, word.to_owned());
             vec![Cell::Text(level.name.clone()), badge, Cell::Name(text.clone())]
         })
         .collect();
-    table(markup, "Levels that mounts can reach", &["Level", "", "How, or why not"], &rows);
+    table(markup, "Levels that mounts can reach", &["Level", "Reached", "How, or why not"], &rows);
 }
 
 fn mounts(markup: &mut Markup, mounts: &Result<Vec<Mount>, String>) {
@@ -74,10 +74,26 @@ fn mounts(markup: &mut Markup, mounts: &Result<Vec<Mount>, String>) {
         let level = mount.level.as_ref().ok();
         LEVELS.iter().position(|known| level.is_some_and(|level| level == known)).unwrap_or(LEVELS.len())
     };
+    by_level(markup, mounts);
     let mut sorted: Vec<&Mount> = mounts.iter().collect();
     sorted.sort_by_key(|mount| (order(mount), &mount.target));
     let rows: Vec<Vec<Cell>> = sorted.into_iter().map(mount).collect();
     table(markup, "Mounts", &["Target", "Image", "Level", "Why not more", "Since (UTC)"], &rows);
+}
+
+/// How many mounts are of each level; of how many that is not known, if of any.
+fn by_level(markup: &mut Markup, mounts: &[Mount]) {
+    let of = |level: &str| mounts.iter().filter(|mount| mount.level.as_deref() == Ok(level)).count();
+    let unknown = mounts.iter().filter(|mount| mount.level.is_err()).count();
+    let unknown = Some(("not known", unknown)).filter(|(_, number)| *number > 0);
+    markup.within("dl", &[("class", "figures")], |markup| {
+        for (level, number) in LEVELS.into_iter().map(|level| (level, of(level))).chain(unknown) {
+            markup.within("div", &[], |markup| {
+                markup.element("dt", &[], level);
+                markup.element("dd", &[], &number.to_string());
+            });
+        }
+    });
 }
 
 fn mount(mount: &Mount) -> Vec<Cell> {
@@ -125,14 +141,14 @@ fn denials(markup: &mut Markup, denials: &Result<Vec<Denial>, String>) {
         Err(why) => return unknown(markup, why),
     };
     if denials.is_empty() {
-        return markup.element("p", &[("class", "dim")], "Nothing, as far as the kernel's log goes back.");
+        return markup.element("p", &[("class", "dim")], "Nothing, as far as the log goes back.");
     }
     let row = |denial: &Denial| {
         let (what, why) = (Cell::Name(denial.what.clone()), Cell::Name(denial.why.clone()));
         vec![what, Cell::Number(denial.count.to_string()), why]
     };
     let rows: Vec<Vec<Cell>> = denials.iter().take(DENIALS_MAX).map(row).collect();
-    table(markup, "Denials, as far as the kernel's log goes back", &["What", "Times", "Why"], &rows);
+    table(markup, "Denials, as far as the log goes back", &["What", "Times", "Why"], &rows);
     if let Some(more) = denials.len().checked_sub(DENIALS_MAX).filter(|more| *more > 0) {
         markup.element("p", &[("class", "dim")], &format!("and {} more", count(more as u64, "kind")));
     }

@@ -25,5 +25,5 @@ mod treemap;
 pub use frame::page;
 pub use model::{
     Certificate, Chain, Change, ChangedFile, Checked, Denial, Difference, File, Host, Image, Judged, Keyring,
-    Layer, LevelReach, Mount, Note, Page, Pair, Reason, Sealed, Signature, Together, Totals,
+    Layer, LevelReach, Mount, Note, PackageChange, Page, Pair, Reason, Sealed, Signature, Together, Totals,
 };

@@ -223,8 +223,21 @@ pub struct Change {
     pub gone: Totals,
     /// Objects that only this one has.
     pub new: Totals,
+    /// The packages of a distribution that differ, or why these are not known; nothing where neither image lists any.
+    pub packages: Option<Result<Vec<PackageChange>, String>>,
     /// The files that differ, by path.
     pub files: Vec<ChangedFile>,
+}
+
+/// A package that has not the same version in two images.
+#[derive(Debug, Clone)]
+pub struct PackageChange {
+    /// Its name.
+    pub name: String,
+    /// Its version in the earlier one, if that has it.
+    pub before: Option<String>,
+    /// Its version in this one, if this has it.
+    pub now: Option<String>,
 }
 
 /// A number of objects, and their bytes.

@@ -8,7 +8,7 @@ use sealpack_format::tree::shown;
 use crate::directories::{Group, grouped};
 use crate::markup::Markup;
 use crate::model::{Checked, File, Image, Note, Page, Reason};
-use crate::table::{Cell, State, badge, details, paths, table};
+use crate::table::{Cell, State, badge, details, named_max, paths, table};
 use crate::treemap::{Area, divided};
 
 /// The picture's width, in its own units.
@@ -17,8 +17,6 @@ const WIDTH: f64 = 1000.0;
 const HEIGHTS: (f64, f64) = (60.0, 420.0);
 /// The height of a directory's name, and how wide its letters are.
 const NAME: (f64, f64) = (18.0, 7.0);
-/// How many files are named one by one, of each reason.
-const PATHS_MAX: usize = 100;
 
 pub(crate) fn section(markup: &mut Markup, page: &Page) {
     if let Some(checked) = page.images.iter().find_map(|image| image.checked.as_ref().ok()) {
@@ -28,13 +26,14 @@ pub(crate) fn section(markup: &mut Markup, page: &Page) {
             markup.text(&format!(", {}.", checked.origin));
         });
     }
+    let paths_max = named_max(page.images.len());
     for (image, place) in page.images.iter().zip(0..) {
-        markup.within("article", &[], |markup| of_image(markup, image, place));
+        markup.within("article", &[], |markup| of_image(markup, image, place, paths_max));
         markup.line();
     }
 }
 
-fn of_image(markup: &mut Markup, image: &Image, place: usize) {
+fn of_image(markup: &mut Markup, image: &Image, place: usize, paths_max: usize) {
     markup.within("h3", &[], |markup| markup.name(&image.names.join(", ")));
     let checked = match &image.checked {
         Ok(checked) => checked,
@@ -60,8 +59,8 @@ fn of_image(markup: &mut Markup, image: &Image, place: usize) {
         picture(markup, checked, &groups, place);
         details(markup, "The same as a table", |markup| directories(markup, checked, &groups));
     }
-    reasons(markup, checked);
-    notes(markup, &checked.notes);
+    reasons(markup, checked, paths_max);
+    notes(markup, &checked.notes, paths_max);
 }
 
 fn allows(checked: &Checked, file: &File) -> bool {
@@ -206,7 +205,7 @@ fn directories(markup: &mut Markup, checked: &Checked, groups: &[Group]) {
 }
 
 /// By what files are allowed and denied; of those denied, which they are.
-fn reasons(markup: &mut Markup, checked: &Checked) {
+fn reasons(markup: &mut Markup, checked: &Checked, paths_max: usize) {
     let of = |place: usize| checked.files.iter().filter(move |file| file.reason == place);
     let mut order: Vec<usize> = (0..checked.reasons.len()).collect();
     order.sort_by_key(|place| (checked.reasons.get(*place).is_some_and(|reason| reason.allows), *place));
@@ -234,7 +233,7 @@ fn reasons(markup: &mut Markup, checked: &Checked) {
         let all = of(place).count();
         let title = format!("{} denied: {}", count(all as u64, "file"), reason.why);
         let named: Vec<(String, String)> = of(place)
-            .take(PATHS_MAX)
+            .take(paths_max)
             .map(|file| (shown(&file.path), format!("{}, {}", file.kind, file.operation)))
             .collect();
         details(markup, &title, |markup| paths(markup, &named, all));
@@ -249,20 +248,20 @@ const KINDS: [(&str, &str); 4] = [
     ("missing-interpreter", "Files that cannot be started"),
 ];
 
-fn notes(markup: &mut Markup, notes: &[Note]) {
+fn notes(markup: &mut Markup, notes: &[Note], paths_max: usize) {
     markup.element("h4", &[], "What no policy can help with");
     if notes.is_empty() {
         markup.element("p", &[], "Nothing was found.");
     }
     let is_known = |note: &&Note| KINDS.iter().any(|(kind, _)| *kind == note.kind);
     for (kind, title) in KINDS {
-        note(markup, title, &notes.iter().filter(|note| note.kind == kind).collect::<Vec<_>>());
+        note(markup, title, &notes.iter().filter(|note| note.kind == kind).collect::<Vec<_>>(), paths_max);
     }
-    note(markup, "Else", &notes.iter().filter(|note| !is_known(note)).collect::<Vec<_>>());
+    note(markup, "Else", &notes.iter().filter(|note| !is_known(note)).collect::<Vec<_>>(), paths_max);
 }
 
 /// Notes of a kind, those that say the same together.
-fn note(markup: &mut Markup, title: &str, notes: &[&Note]) {
+fn note(markup: &mut Markup, title: &str, notes: &[&Note], paths_max: usize) {
     if notes.is_empty() {
         return;
     }
@@ -275,7 +274,7 @@ fn note(markup: &mut Markup, title: &str, notes: &[&Note]) {
         for (text, files) in groups {
             markup.within("p", &[], |markup| markup.name(text));
             let named: Vec<_> =
-                files.iter().take(PATHS_MAX).map(|path| (shown(path), String::new())).collect();
+                files.iter().take(paths_max).map(|path| (shown(path), String::new())).collect();
             if !named.is_empty() {
                 paths(markup, &named, files.len());
             }

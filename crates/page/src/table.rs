@@ -37,6 +37,8 @@ pub(crate) enum Cell {
     Text(String),
     /// A number, or a size.
     Number(String),
+    /// A day, which is not broken.
+    Day(String),
     /// What others have named.
     Name(String),
     /// A digest, a rule: characters of one width.
@@ -95,6 +97,7 @@ fn table_row(markup: &mut Markup, row: &[Cell]) {
 pub(crate) fn cell(markup: &mut Markup, content: &Cell) {
     match content {
         Cell::Text(text) | Cell::Number(text) => markup.text(text),
+        Cell::Day(day) => markup.element("span", &[("class", "day")], day),
         Cell::Name(name) => markup.name(name),
         Cell::Code(code) => markup.element("code", &[], code),
         Cell::Badge(state, text) => badge(markup, *state, text),
@@ -108,6 +111,14 @@ pub(crate) fn details(markup: &mut Markup, title: &str, inside: impl FnOnce(&mut
         inside(markup);
     });
     markup.line();
+}
+
+/// How many files of a kind are named one by one of each of so many images.
+pub(crate) fn named_max(images: usize) -> usize {
+    const MOST: usize = 100;
+    const FEWEST: usize = 10;
+    const OF_ALL: usize = 500;
+    OF_ALL.checked_div(images).unwrap_or(MOST).clamp(FEWEST, MOST)
 }
 
 /// Names of files, no more than `most`, and how many there are besides.

@@ -83,6 +83,11 @@ fn hostile() -> Page {
     image.change = Some(Ok(Change {
         before: HOSTILE.to_owned(),
         pulled: HOSTILE.to_owned(),
+        packages: Some(Ok(vec![PackageChange {
+            name: HOSTILE.to_owned(),
+            before: Some(HOSTILE.to_owned()),
+            now: None,
+        }])),
         files: vec![ChangedFile { path: HOSTILE.into(), difference: Difference::Changed(vec!["mode"]) }],
         ..Change::default()
     }));
@@ -165,4 +170,19 @@ fn layers_that_images_have_in_common_have_the_same_letter_and_no_others_have_one
     // The longest is as wide as the page, and the other as much less as it is smaller.
     assert!(html.contains("x=\"50.000%\" y=\"0\" width=\"50.000%\""), "two has the same layer twice");
     assert!(html.contains("width=\"33.333%\""));
+}
+
+#[test]
+fn many_images_make_a_page_that_is_no_larger_than_what_is_worth_reading_of_them() {
+    let paths =
+        || (0..3000).map(|number| format!("/usr/lib/package-{}/file-{number}", number % 40).into_bytes());
+    let images = (0..60).map(|number| {
+        let mut image = image(&[&format!("image-{number}")], &[("a", 1_000_000)]);
+        image.checked = Ok(checked(paths()));
+        let files = paths().map(|path| ChangedFile { path, difference: Difference::Added }).collect();
+        image.change = Some(Ok(Change { files, ..Change::default() }));
+        image
+    });
+    let html = page(&Page { images: images.collect(), ..Page::default() });
+    assert!(html.len() < 2_000_000, "{}", html.len());
 }

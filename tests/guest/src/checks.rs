@@ -151,6 +151,10 @@ pub const ALL: &[Check] = &[
     sealed("shared_device", "a pack of two images has one device"),
     sealed("no_leftovers", "nothing is left after unmounting, nor after kill -9 of a mount at any point"),
     sealed("verify_tells", "`sealpack verify` says which devices an image is on, and that these are signed"),
+    sealed(
+        "mounts_tell",
+        "`sealpack mounts` says what each mount is good for, and that it is less while IPE only logs",
+    ),
     sealed("limit_renamed_program", "any signed program can be started under the name of another one"),
     sealed(
         "limit_private_mapping",

@@ -67,10 +67,19 @@ fn a_signature_of_somebody_unknown_is_told_and_counts_for_nothing() -> Result<()
 #[test]
 fn what_changed_since_the_image_before_is_told_by_directory_and_by_file() -> Result<()> {
     let desk = Desk::new()?;
-    ensure!(desk.report(&["one"])?.contains("No other image had the name before."));
+    ensure!(desk.report(&["one"])?.contains("No other image had these names before: "));
     desk.pull("two", "one")?;
     let page = desk.report(&["one", "--force"])?;
-    for told in ["The image before is ", "usr/bin/only-two", "added", "usr/bin/only-one", "removed"] {
+    for told in [
+        "The image before is ",
+        "usr/bin/only-two",
+        "added",
+        "usr/bin/only-one",
+        "removed",
+        "1 package with another version, new or gone",
+        "<code>1.0-one</code>",
+        "<code>1.0-two</code>",
+    ] {
         ensure!(page.contains(told), "{told:?} is not on the page: {page}");
     }
     Ok(())
@@ -118,5 +127,27 @@ fn a_machine_can_be_looked_at_without_a_store() -> Result<()> {
         ensure!(page.contains(told), "{told:?} is not on the page: {page}");
     }
     ensure!(!page.contains("At a glance"), "there are no images: {page}");
+    Ok(())
+}
+
+#[test]
+fn what_was_denied_since_the_machine_started_is_on_the_page_and_what_was_before_is_not() -> Result<()> {
+    let desk = Desk::new()?;
+    let record = |seconds: u64, name: &str| {
+        format!(
+            "audit: type=1420 audit({seconds}.067:61): ipe_op=EXECUTE ipe_hook=BPRM_CHECK enforcing=1 pid=7 \
+             comm=\"sh\" path=\"/tmp/{name}\" dev=\"sda2\" ino=5 rule=\"DEFAULT action=DENY\"\n"
+        )
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let log =
+        record(1_653_364_370, "old") + &record(now, "new<b>") + &record(now, "new<b>").replace(":61", ":62");
+    fs::write(desk.path("log"), log)?;
+    let page = desk.report(&["--host", "--log", &desk.text("log")?])?;
+    ensure!(page.contains("/tmp/new&lt;b&gt;") && !page.contains("/tmp/old"), "{page}");
+    ensure!(page.contains(">2</td>"), "equal ones are counted: {page}");
+    let missing = desk.command(&["report", "--host", "--log", "missing", "-o", "x.html"]).output()?;
+    ensure!(missing.status.code() == Some(Exit::Failed as i32), "{missing:?}");
+    ensure!(String::from_utf8_lossy(&missing.stderr).contains("cannot read missing"), "{missing:?}");
     Ok(())
 }

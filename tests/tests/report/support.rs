@@ -38,7 +38,11 @@ impl Desk {
             Entry::new("usr/notes", Member::File(vec![7; 5000])),
         ]);
         for (name, seed) in [("one", 3), ("two", 4)] {
-            let top = archive(&[file(&format!("usr/bin/only-{name}"), 0o755, seed)]);
+            let packages = format!("Package: tool\nStatus: install ok installed\nVersion: 1.0-{name}\n");
+            let top = archive(&[
+                file(&format!("usr/bin/only-{name}"), 0o755, seed),
+                Entry::new("var/lib/dpkg/status", Member::File(packages.repeat(3).into_bytes())),
+            ]);
             images::at(&desk.path(name), &[(base.clone(), Packing::Gzip), (top, Packing::Gzip)])?;
             desk.pull(name, name)?;
         }

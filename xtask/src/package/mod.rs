@@ -1,6 +1,7 @@
 //! `cargo xtask package`: Debian packages, a static tarball, an SBOM and checksums, all of one commit, with the same bytes
 //! wherever they are made.
 
+mod arm64;
 mod contents;
 mod deb;
 mod licences;
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// Which programs: those of a release, or the tests' own, which are made faster
     #[arg(long, value_enum, default_value = "release")]
     profile: Profile,
+    /// Also the tarball for 64-bit ARM, whose programs a chroot of Debian testing makes: half a gigabyte, the first time
+    #[arg(long)]
+    arm64: bool,
     /// A directory with `sealpack` and `sealpack-snapshotter`, which are not built then: for tests
     #[arg(long, value_name = "DIR", hide = true, env = PROGRAMS)]
     programs: Option<PathBuf>,
@@ -91,7 +95,10 @@ fn make(output: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
     for (index, deb) in contents::debs(&release, &programs, &manual)?.iter().enumerate() {
         deb.write(&release, &place(&format!("deb-{index}")), &made)?;
     }
-    tarball::write(&release, &fixed, &manual, &place("tarball"), &made)?;
+    tarball::write(&release, std::env::consts::ARCH, &fixed, &manual, &place("tarball"), &made)?;
+    if arguments.arm64 {
+        tarball::write(&release, "aarch64", &arm64::fixed()?, &manual, &place("arm64"), &made)?;
+    }
     let sbom = sbom::document(&release.version, &parts)?;
     fs::write(made.join(format!("sealpack_{}.cdx.json", release.version.upstream())), sbom)?;
     add_checksums(&made)?;

@@ -11,9 +11,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes it into `output`, with `work` as its directory meanwhile.
+/// Writes the one for `machine`, as the kernel calls it, into `output`, with `work` as its directory meanwhile.
 pub(super) fn write(
     release: &Release,
+    machine: &str,
     programs: &Static,
     manual: &Manual,
     work: &Path,
@@ -22,7 +23,7 @@ pub(super) fn write(
     for program in [&programs.sealpack, &programs.init] {
         check_static(program)?;
     }
-    let name = format!("sealpack-{}-x86_64-linux", release.version.upstream());
+    let name = format!("sealpack-{}-{machine}-linux", release.version.upstream());
     tree::write(&work.join(&name), &entries(release, programs, manual)?)?;
     let mut tar = Command::new("tar");
     tar.args(["--create", "--sort=name", "--format=ustar", "--owner=0", "--group=0", "--numeric-owner"])
@@ -61,7 +62,13 @@ fn entries(release: &Release, programs: &Static, manual: &Manual) -> Result<Vec<
 
 /// Refuses a program that would look for libraries.
 fn check_static(program: &Path) -> Result<()> {
-    let said = stdout(Command::new("objdump").arg("--private-headers").arg(program))?;
-    ensure!(!said.contains("NEEDED") && !said.contains("INTERP"), "{} is not static", program.display());
+    // objdump knows this machine's programs only.
+    let said =
+        stdout(Command::new("readelf").args(["--wide", "--program-headers", "--dynamic"]).arg(program))?;
+    ensure!(
+        said.contains("LOAD") && !said.contains("NEEDED") && !said.contains("INTERP"),
+        "{} is not static",
+        program.display()
+    );
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! An ordinary run makes the packages of the tests' own programs, which are built faster; `cargo xtask test --all` of those that
 //! users have.
 
+mod arm64;
 mod built;
 mod installed;
 mod machine;

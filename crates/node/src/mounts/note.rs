@@ -69,16 +69,13 @@ impl Note {
     /// Of what was mounted just now.
     ///
     /// # Errors
-    /// Where the mount is not seen any more, or `/proc` not read.
+    /// Where `/proc` cannot be read.
     pub(crate) fn of(
         store: &Store,
         record: &ImageRecord,
         plan: &Plan,
         achieved: &Achieved,
     ) -> io::Result<Self> {
-        let mounts = sealpack_mount::mounted().map_err(io::Error::other)?;
-        let mount = mounts.iter().find(|mount| mount.mount_id == achieved.mount_id);
-        let mount = mount.ok_or_else(|| io::Error::other("it is not mounted any more"))?;
         let backings = [&achieved.backing].into_iter().chain(&achieved.packs);
         let part = |(lower, backing): (&sealpack_mount::Lower, &Backing)| Part {
             root_hash: lower.device.as_ref().map(|device| device.root_hash),
@@ -92,7 +89,7 @@ impl Note {
         Ok(Self {
             version: VERSION,
             boot_id: boot_id()?,
-            device: mount.device,
+            device: achieved.device,
             image: achieved.image,
             name: record.name.clone(),
             manifest: record.manifest,

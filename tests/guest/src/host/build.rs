@@ -340,12 +340,53 @@ pub(super) fn with_key<'c>(command: &'c mut Command, key: &Key) -> &'c mut Comma
     command.arg("--key").arg(key.key()).arg("--cert").arg(key.certificate())
 }
 
-/// Makes the place of all of it, and a directory in it that goes with what is returned.
+/// Makes the place of all of it, and a directory in it that goes with what is returned. Those of processes that were killed, some
+/// gigabytes each, go now.
 ///
 /// # Errors
 /// If the disk cannot be written.
 pub fn work() -> Result<tempfile::TempDir> {
     let place = super::place();
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    Ok(tempfile::Builder::new().prefix("work-").tempdir_in(place)?)
+    remove_abandoned(&place)?;
+    Ok(tempfile::Builder::new().prefix(&format!("{WORK}{}-", std::process::id())).tempdir_in(place)?)
+}
+
+/// What the names of such directories begin with; the number of the process follows.
+const WORK: &str = "work-";
+
+fn remove_abandoned(place: &Path) -> Result<()> {
+    for entry in fs::read_dir(place)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(process) = name.strip_prefix(WORK).and_then(|rest| rest.split('-').next()) else { continue };
+        if process.parse::<u32>().is_ok() && !Path::new("/proc").join(process).exists() {
+            fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove {name}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_another_one_works_in_stays() -> Result<()> {
+        let place = tempfile::tempdir()?;
+        let alive = format!("{WORK}{}-a1B2c3", std::process::id());
+        // No process has a number above 2^22.
+        for name in [&alive, "work-99999999-x/deep", "work-aB3dE5", "store-6.12"] {
+            fs::create_dir_all(place.path().join(name))?;
+        }
+        remove_abandoned(place.path())?;
+        let mut left = fs::read_dir(place.path())?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        left.sort();
+        let mut expected = [alive, "store-6.12".to_owned(), "work-aB3dE5".to_owned()];
+        expected.sort();
+        assert_eq!(left, expected);
+        Ok(())
+    }
 }

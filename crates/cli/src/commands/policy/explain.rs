@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealpack_kernel::Kernel;
 use sealpack_node::mounted_files::MountedFiles;
@@ -26,7 +26,7 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
-        let log = self.log()?;
+        let log = read(&Kernel::default(), self.file.as_deref())?;
         // Without a store, images are called by their digests.
         let records = context.open_for_reading().and_then(|(_lock, store)| Ok(store.images()?.records));
         let files = MountedFiles::now(&records.unwrap_or_default());
@@ -37,22 +37,23 @@ impl Explain {
         }
         show::records::records(context.output, &told)
     }
+}
 
-    fn log(&self) -> Result<Vec<u8>, CommandError> {
-        let (what, read) = match &self.file {
-            None => {
-                return Kernel::default().log().map_err(|error| {
-                    CommandError::failed(error).hint("give a log as a file, or run it as root")
-                });
-            }
-            Some(path) if path.as_os_str() == "-" => ("standard input".to_owned(), read_log(io::stdin())),
-            Some(path) => {
-                let read = File::open(path).and_then(read_log);
-                (path.display().to_string(), read)
-            }
-        };
-        read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))
-    }
+/// The log in a file, `-` for standard input; else the kernel's own.
+pub(in crate::commands) fn read(kernel: &Kernel, file: Option<&Path>) -> Result<Vec<u8>, CommandError> {
+    let (what, read) = match file {
+        None => {
+            return kernel.log().map_err(|error| {
+                CommandError::failed(error).hint("give a log as a file, or run it as root")
+            });
+        }
+        Some(path) if path.as_os_str() == "-" => ("standard input".to_owned(), read_log(io::stdin())),
+        Some(path) => {
+            let read = File::open(path).and_then(read_log);
+            (path.display().to_string(), read)
+        }
+    };
+    read.map_err(|error| CommandError::failed(format_args!("cannot read {what}: {error}")))
 }
 
 /// All of a log. A part of it would say nothing of what happened last.

@@ -6,6 +6,8 @@ mod new;
 mod show;
 mod sign;
 
+pub(super) use explain::read as read_log;
+
 use crate::context::Context;
 use crate::error::CommandResult;
 

@@ -3,7 +3,7 @@
 use sealpack_page::{Change, ChangedFile, Difference, Totals};
 use sealpack_store::{ImageRecord, Store};
 
-use super::images::time;
+use super::{images::time, packages};
 use crate::commands::diff::{compare, shared};
 use crate::error::CommandError;
 use crate::show::differences::{self, Objects};
@@ -25,6 +25,8 @@ fn change(
 ) -> Result<Change, sealpack_store::Error> {
     let (first, second) = (store.tree(before)?, store.tree(record)?);
     let objects = shared(&first, &second);
+    let packages = packages::changes(store, [(before, &first), (record, &second)]);
+    let packages = packages.map_err(|error| error.to_string()).transpose();
     let totals = |Objects { number, bytes }: Objects| Totals { number: number as u64, bytes };
     let file = |differences::Difference { path, change }| {
         let difference = match change {
@@ -40,6 +42,7 @@ fn change(
         both: totals(objects.both),
         gone: totals(objects.only_first),
         new: totals(objects.only_second),
+        packages,
         files: compare(&first, &second).into_iter().map(file).collect(),
     })
 }

@@ -14,6 +14,7 @@ use sealpack_trust::policy::Action;
 use sealpack_trust::policy::audit::Record;
 
 use super::images::time;
+use crate::commands::policy::read_log;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::show::standing::ipe_text;
@@ -22,7 +23,10 @@ pub(super) fn found(
     context: &Context,
     kernel: &Kernel,
     records: &[ImageRecord],
+    log: Option<&Path>,
 ) -> Result<Host, CommandError> {
+    // A file that is named has to be there.
+    let log = log.map(|file| read_log(kernel, Some(file))).transpose()?;
     let standing = Standing::find_out(&Kernel::new(), &System::this(), &context.store_path()?);
     let levels = standing.levels.iter().map(|reach| LevelReach {
         name: reach.level.name().to_owned(),
@@ -36,7 +40,7 @@ pub(super) fn found(
         levels: levels.collect(),
         keyrings: standing.keyrings.iter().map(|(which, held)| keyring(which.name(), held)).collect(),
         mounts: mounted(kernel, records),
-        denials: denials(context, kernel, records),
+        denials: denials(context, kernel, records, log),
     })
 }
 
@@ -81,11 +85,23 @@ fn of_mount(mount: &MountOf, records: &[ImageRecord]) -> Mount {
 }
 
 /// What was denied, the most frequent first; in words why that is not known.
-fn denials(context: &Context, kernel: &Kernel, records: &[ImageRecord]) -> Result<Vec<Denial>, String> {
-    if kernel.ipe().is_none() {
-        return Err("IPE is not active in this kernel, which denies nothing then".to_owned());
-    }
-    let log = kernel.log().map_err(|error| error.to_string())?;
+fn denials(
+    context: &Context,
+    kernel: &Kernel,
+    records: &[ImageRecord],
+    log: Option<Vec<u8>>,
+) -> Result<Vec<Denial>, String> {
+    let log = match log {
+        Some(log) => log,
+        None if kernel.ipe().is_none() => {
+            return Err("IPE is not active in this kernel, which denies nothing then".to_owned());
+        }
+        None => read_log(kernel, None).map_err(|error| error.message())?,
+    };
+    let log = match started() {
+        Some(started) => since(&log, started),
+        None => log,
+    };
     let told = tell(&log, &MountedFiles::now(records), &mut context.output.remarks());
     let is_denial =
         |record: &Record| matches!(record, Record::Access(access) if access.action == Action::Deny);
@@ -95,4 +111,35 @@ fn denials(context: &Context, kernel: &Kernel, records: &[ImageRecord]) -> Resul
         .collect();
     denials.sort_by_key(|denial| std::cmp::Reverse(denial.count));
     Ok(denials)
+}
+
+/// When the machine was started, in seconds since 1970 (proc_stat(5)).
+fn started() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+/// The lines of a log without those of events that were earlier.
+fn since(log: &[u8], unix_seconds: u64) -> Vec<u8> {
+    const STAMP: &[u8] = b"audit(";
+    let is_earlier = |line: &[u8]| {
+        let stamp = line.windows(STAMP.len()).position(|part| part == STAMP);
+        let digits = stamp.and_then(|start| line.get(start + STAMP.len()..)).unwrap_or_default();
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+        let seconds = str::from_utf8(&digits[..end]).ok().and_then(|digits| digits.parse::<u64>().ok());
+        seconds.is_some_and(|seconds| seconds < unix_seconds)
+    };
+    log.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_earlier(line)).flatten().copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::since;
+
+    #[test]
+    fn events_from_before_the_machine_was_started_are_left_out_and_what_has_no_time_is_not() {
+        let log = b"type=1420 audit(99.999:1): a\ntype=1420 audit(100.000:2): b\nno time\naudit(x)";
+        let kept = since(log, 100);
+        assert_eq!(String::from_utf8_lossy(&kept), "type=1420 audit(100.000:2): b\nno time\naudit(x)");
+    }
 }

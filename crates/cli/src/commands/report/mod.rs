@@ -3,6 +3,7 @@ mod changes;
 mod decisions;
 mod host;
 mod images;
+mod packages;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,10 @@ pub(crate) struct Report {
     /// Add this machine: what its kernel enforces, whom it trusts, what is mounted, and what was denied since it started.
     #[arg(long)]
     host: bool,
+    /// Where the kernel's records of denials are, `-` for standard input [default: the kernel's own log]. Where the audit
+    /// daemon runs, it has them: /var/log/audit/audit.log.
+    #[arg(long, value_name = "FILE", requires = "host")]
+    log: Option<PathBuf>,
     /// Where the page goes.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -87,7 +92,7 @@ impl Report {
         if self.host {
             let images = opened.as_ref().map(|(_lock, store)| store.images()).transpose()?;
             let records = images.map(|images| images.records).unwrap_or_default();
-            page.host = Some(host::found(context, &kernel, &records)?);
+            page.host = Some(host::found(context, &kernel, &records, self.log.as_deref())?);
         }
         Ok(page)
     }

@@ -71,6 +71,9 @@ pub(crate) fn denied_device() -> Result<Verdict> {
     let _two = Mounted::at(&target);
     let said = String::from_utf8_lossy(&mounted.stdout).into_owned();
     ensure!(said.contains("signed") && said.contains(reason) && !said.contains("enforced"), "{said}");
+    let listed = super::mounts::of(&target)?;
+    let why_not_more = listed["why_not_more"].as_str().unwrap_or_default();
+    ensure!(listed["level"] == "signed" && why_not_more.contains(reason), "{listed}");
     drop(images::signed("one")?);
     Ok(Verdict::Shown)
 }

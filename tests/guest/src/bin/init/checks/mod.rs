@@ -17,6 +17,7 @@ mod limits;
 mod modules;
 mod mount_figure;
 mod mounting;
+mod mounts;
 mod policy;
 mod predictions;
 mod rotation;
@@ -74,6 +75,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "limit_module" => limits::module,
         "limit_unsigned_metadata" => limits::unsigned_metadata,
         "verify_tells" => sharing::verify,
+        "mounts_tell" => mounts::tell,
         "shared_pages" => sharing::pages,
         "shared_device" => sharing::device,
         "no_leftovers" => sharing::nothing_left,
