@@ -1,5 +1,7 @@
 //! What is in `contrib/` for those who watch machines: alerts and a dashboard, held against what the programs write.
 
+mod journal;
+
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::run;
 use sealpack_tests::paths::workspace;
