@@ -149,7 +149,7 @@ mod tests {
         fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
         fs::write(&built.program, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 9);
+        assert_eq!(install(&built, &prefix, false)?.len(), 10);
         for path in [
             "bin/mkcomposefs",
             "bin/composefs-info",
@@ -171,6 +171,7 @@ mod tests {
         assert_eq!(fs::read(prefix.join("bin").join(LINE_TABLES))?, b"lines");
         assert_eq!(fs::read(prefix.join("lib/sealpack/init"))?, b"init");
         assert_eq!(fs::read(prefix.join("share/man/man1/sealpack.1"))?, b"page");
+        assert!(fs::read_to_string(prefix.join(CATALOG))?.contains("Defined-By: Sealpack"));
         Ok(())
     }
 
