@@ -20,6 +20,7 @@ pub mod layout;
 pub mod oracle;
 pub mod paths;
 pub mod program;
+pub mod promtool;
 pub mod random_dump;
 pub mod refusal;
 pub mod registry;

@@ -227,6 +227,8 @@ pub fn isolate(command: &mut Command) {
         }
     }
     command.env("SEALPACK_TRUST", trust_store).env("SEALPACK_CONFIG", settings);
+    // What tests refuse and mount is no news for the machine's journal.
+    command.env("SEALPACK_JOURNAL", "");
 }
 
 /// A store of its own for a test, and the program that works on it.

@@ -5,6 +5,7 @@ use crate::package::Manual;
 use anyhow::{Context, Result, bail};
 use sealpack_tests::command::run as run_command;
 use sealpack_tests::composefs::NAMES;
+use sealpack_tests::paths;
 use sealpack_tests::program::{self, Profile};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -38,6 +39,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// A sealed host's first process, where images have it too.
 const INIT: &str = "lib/sealpack/init";
+
+/// What journalctl explains entries of the journal by.
+const CATALOG: &str = "lib/systemd/catalog/sealpack.catalog";
 
 /// What mount(8) looks for where fstab has the type `sealpack`.
 const MOUNT_HELPER: &str = "mount.sealpack";
@@ -104,6 +108,10 @@ fn install(built: &Parts, prefix: &Path, force: bool) -> Result<Vec<String>> {
         replace(&prefix.join(path), |temporary| fs::write(temporary, content))?;
     }
     lines.push(format!("{} (man pages and completions)", prefix.join("share").display()));
+    let catalog = prefix.join(CATALOG);
+    let explained = paths::workspace().join("contrib/catalog/sealpack.catalog");
+    replace(&catalog, |temporary| fs::copy(&explained, temporary).map(drop))?;
+    lines.push(format!("{} (`journalctl --update-catalog` reads it)", catalog.display()));
     for (path, target) in links {
         replace(&path, |temporary| symlink(target, temporary))?;
         lines.push(format!("{} -> {target}", path.display()));
@@ -141,7 +149,7 @@ mod tests {
         fs::write(&built.line_tables, "lines")?;
         install(&built, &prefix, false)?;
         fs::write(&built.program, "2")?;
-        assert_eq!(install(&built, &prefix, false)?.len(), 9);
+        assert_eq!(install(&built, &prefix, false)?.len(), 10);
         for path in [
             "bin/mkcomposefs",
             "bin/composefs-info",
@@ -163,6 +171,7 @@ mod tests {
         assert_eq!(fs::read(prefix.join("bin").join(LINE_TABLES))?, b"lines");
         assert_eq!(fs::read(prefix.join("lib/sealpack/init"))?, b"init");
         assert_eq!(fs::read(prefix.join("share/man/man1/sealpack.1"))?, b"page");
+        assert!(fs::read_to_string(prefix.join(CATALOG))?.contains("Defined-By: Sealpack"));
         Ok(())
     }
 

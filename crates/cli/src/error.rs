@@ -97,6 +97,11 @@ impl CommandError {
         }
     }
 
+    /// Whether something is not what a digest, a signature, a rule or a required level says.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self.kind, Kind::Refused)
+    }
+
     /// The word that machines get for the kind.
     pub(crate) const fn kind_name(&self) -> &'static str {
         match self.kind {

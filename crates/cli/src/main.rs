@@ -11,6 +11,7 @@ mod context;
 mod documented;
 mod error;
 mod hint;
+mod journal;
 mod man;
 mod mount_helper;
 mod output;

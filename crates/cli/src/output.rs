@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::hint;
+use crate::journal;
 use crate::show::parts;
 
 /// Where a command's results and remarks go.
@@ -121,6 +122,9 @@ impl Output {
 
     /// Says on standard error what went wrong.
     pub(crate) fn error(self, error: &CommandError) {
+        if error.is_refusal() {
+            journal::refused(self.verb, error);
+        }
         let mut stderr = io::stderr().lock();
         let written = if self.json {
             let error = Self::error_line(error.kind_name(), &error.message(), error.hint_text());

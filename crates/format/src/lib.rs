@@ -11,6 +11,7 @@ pub mod broker;
 pub mod digest;
 pub mod dump;
 pub mod erofs;
+pub mod exposition;
 pub mod ext4;
 pub mod glob;
 pub mod layer;

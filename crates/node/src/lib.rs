@@ -8,6 +8,7 @@
 pub mod collect;
 pub mod error;
 pub mod find;
+pub mod journal;
 pub mod keys;
 pub mod mounted_files;
 pub mod mounting;

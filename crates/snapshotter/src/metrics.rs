@@ -1,10 +1,10 @@
-//! What is counted, and how Prometheus reads it (its text format, version 0.0.4).
+//! What is counted, for Prometheus.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sealpack_format::exposition::{self, Family};
 use sealpack_mount::Level;
 
 use crate::error::Code;
@@ -85,72 +85,65 @@ impl Metrics {
     /// All of it as Prometheus reads it, with these numbers of snapshots by kind.
     #[must_use]
     pub fn text(&self, snapshots: &[(&str, usize)]) -> String {
-        let counts = self.counts();
-        let mut text = Text(String::new());
-        counts.write_calls(&mut text);
-        let refusals = counts.refusals.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count));
-        text.family("refusals_total", "counter", "What was refused, by reason.", refusals);
-        let chains = counts.chains.iter().map(|(what, count)| (format!("store=\"{what}\""), *count));
-        text.family(
-            "chains_total",
-            "counter",
-            "Layers that clients asked for by chain ID, by what the store knew.",
-            chains,
-        );
-        let known = [(String::new(), counts.known_bytes)];
-        text.family("known_bytes_total", "counter", "Bytes of those that the store had.", known);
-        let layers = [(String::new(), counts.layers)];
-        text.family("layers_total", "counter", "Layers that were taken in.", layers);
-        let layer_bytes = [(String::new(), counts.layer_bytes)];
-        text.family("layer_bytes_total", "counter", "Bytes of their tar streams.", layer_bytes);
-        let mounts = counts.mounts.iter().map(|(level, count)| (format!("level=\"{level}\""), *count));
-        text.family("mounts_total", "counter", "Mounts of images that were made, by level.", mounts);
-        let snapshots = snapshots.iter().map(|(kind, count)| (format!("kind=\"{kind}\""), *count as u64));
-        text.family("snapshots", "gauge", "Snapshots that there are, by kind.", snapshots);
-        text.0
+        let mut families = self.counts().families();
+        let mut kinds = Family::gauge("sealpack_snapshotter_snapshots", "Snapshots that there are, by kind.");
+        snapshots.iter().for_each(|(kind, count)| kinds.add(&[("kind", kind)], *count as u64));
+        families.push(kinds);
+        exposition::text(&families)
     }
 }
 
 impl Counts {
-    fn write_calls(&self, text: &mut Text) {
-        let answers = self.answers.iter();
-        let answers =
-            answers.map(|((call, code), count)| (format!("call=\"{call}\",code=\"{code}\""), *count));
-        text.family("answers_total", "counter", "Calls that were answered, by code.", answers);
-        text.head("call_seconds", "histogram", "What calls took.");
-        for (call, durations) in &self.calls {
-            let mut sum = 0;
-            let bounds = BOUNDS.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
-            for (bound, count) in bounds.zip(durations.buckets) {
-                sum += count;
-                text.line("call_seconds_bucket", &format!("call=\"{call}\",le=\"{bound}\""), sum);
-            }
-            text.line("call_seconds_sum", &format!("call=\"{call}\""), durations.sum.as_secs_f64());
-            text.line("call_seconds_count", &format!("call=\"{call}\""), sum);
+    fn families(&self) -> Vec<Family> {
+        let mut answers =
+            Family::counter("sealpack_snapshotter_answers_total", "Calls that were answered, by code.");
+        self.answers
+            .iter()
+            .for_each(|((call, code), count)| answers.add(&[("call", call), ("code", code)], *count));
+        let mut seconds = Family::histogram("sealpack_snapshotter_call_seconds", "What calls took.");
+        for (call, Durations { buckets, sum }) in &self.calls {
+            seconds.add_distribution(&[("call", call)], (&BOUNDS, buckets), sum.as_secs_f64());
         }
+        let single = |name, help, value| Family::counter(name, help).with(Some(value));
+        vec![
+            answers,
+            seconds,
+            by(
+                Family::counter("sealpack_snapshotter_refusals_total", "What was refused, by reason."),
+                "reason",
+                &self.refusals,
+            ),
+            by(
+                Family::counter(
+                    "sealpack_snapshotter_chains_total",
+                    "Layers that clients asked for by chain ID, by what the store knew.",
+                ),
+                "store",
+                &self.chains,
+            ),
+            single(
+                "sealpack_snapshotter_known_bytes_total",
+                "Bytes of those that the store had.",
+                self.known_bytes,
+            ),
+            single("sealpack_snapshotter_layers_total", "Layers that were taken in.", self.layers),
+            single("sealpack_snapshotter_layer_bytes_total", "Bytes of their tar streams.", self.layer_bytes),
+            by(
+                Family::counter(
+                    "sealpack_snapshotter_mounts_total",
+                    "Mounts of images that were made, by level.",
+                ),
+                "level",
+                &self.mounts,
+            ),
+        ]
     }
 }
 
-struct Text(String);
-
-impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        let name = format!("sealpack_snapshotter_{name}");
-        // Writing to a text does not fail.
-        _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
-        _ = writeln!(self.0, "sealpack_snapshotter_{name}{labels} {value}");
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str, lines: impl IntoIterator<Item = (String, u64)>) {
-        self.head(name, kind, help);
-        for (labels, value) in lines {
-            self.line(name, &labels, value);
-        }
-    }
+/// With numbers by what one label says.
+fn by(mut family: Family, label: &'static str, counts: &BTreeMap<&'static str, u64>) -> Family {
+    counts.iter().for_each(|(value, count)| family.add(&[(label, value)], *count));
+    family
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{attempt, run};
 use sealpack_tests::containerd::{Engine, Served, images};
 use sealpack_tests::exposition::Exposition;
+use sealpack_tests::promtool::check_metrics;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ fn works(engine: Engine) -> Result<()> {
     }
     let (_, body) = metrics.split_once("\r\n\r\n").context("no end of the headers")?;
     let counted = Exposition::parse(body)?;
+    check_metrics(body.as_bytes())?;
     ensure!(!counted.all("sealpack_snapshotter_mounts_total", &[]).is_empty(), "{metrics}");
     containerd.said(["images", "remove", "--sync", &image])?;
     assert_eq!(containerd.snapshots()?, [""; 0]);

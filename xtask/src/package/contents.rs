@@ -128,6 +128,9 @@ pub(super) fn of_contrib(package: &str) -> Result<Vec<Entry>> {
         ("systemd", "usr/lib/systemd/system"),
         ("tmpfiles.d", "usr/lib/tmpfiles.d"),
         ("sysusers.d", "usr/lib/sysusers.d"),
+        ("catalog", "usr/lib/systemd/catalog"),
+        ("prometheus", "usr/share/sealpack/prometheus"),
+        ("grafana", "usr/share/sealpack/grafana"),
     ] {
         let directory = contrib.join(directory);
         if !directory.is_dir() {

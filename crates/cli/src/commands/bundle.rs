@@ -12,6 +12,7 @@ use crate::args::ContainerArgs;
 use crate::container::{ContainerImage, add_files};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::journal;
 use crate::show;
 
 /// Write what container runtimes take: a directory with an image mounted and a config.json.
@@ -82,7 +83,9 @@ impl Bundle {
                     read_only,
                     ..mounting::Options::read_only(self.dir.join(ROOT), self.require)
                 };
-                Some(mounting::mount(&store, &record, options)?)
+                let achieved = mounting::mount(&store, &record, options)?;
+                journal::mounted(&record, &achieved);
+                Some(achieved)
             }
         };
         let config = self.dir.join("config.json");

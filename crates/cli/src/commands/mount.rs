@@ -7,6 +7,7 @@ use sealpack_store::{ImageRecord, ObjectForm, Store};
 
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::journal;
 use crate::show;
 
 /// Mount an image on a directory.
@@ -84,6 +85,7 @@ impl Mount {
             return show::mounted::plan(context.output, &plan);
         }
         let achieved = mounting::apply(&store, &record, &plan).map_err(advised)?;
+        journal::mounted(&record, &achieved);
         show::mounted::mounted(context.output, &achieved)
     }
 }

@@ -13,6 +13,7 @@ use sealpack_store::ObjectForm;
 use crate::args::{GateArgs, LimitArgs, RegistryArgs, read_list};
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult, Failures};
+use crate::journal;
 use crate::{progress, show};
 
 /// Bring images into the store.
@@ -197,6 +198,7 @@ impl Pull {
         if admitted.admission().has_replaced_seal() {
             remarks(Remark::SealReplaced);
         }
+        journal::pulled(&admitted);
         show::pulled::pulled(context.output, &admitted)
     }
 }

@@ -22,6 +22,7 @@ use crate::container::{ContainerImage, Manner, Stopping, add_files, run, runtime
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::hint::TakesOlder;
+use crate::journal;
 use crate::progress;
 
 /// The status with which engines say that there is no container to have a status.
@@ -232,6 +233,7 @@ impl Ready {
             ..mounting::Options::read_only(root, required)
         };
         let achieved = mounting::mount(store, record, options)?;
+        journal::mounted(record, &achieved);
         context.output.detail(|| format!("container {}: {}", self.place.id(), achieved.assurance));
         Ok(())
     }

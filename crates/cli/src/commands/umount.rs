@@ -4,6 +4,7 @@ use sealpack_kernel::Kernel;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::journal;
 use crate::show;
 
 /// Unmount an image.
@@ -26,6 +27,7 @@ impl Umount {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let kernel = Kernel::default();
         let unmounted = sealpack_mount::unmount(&kernel, &self.target, self.lazy)?;
+        journal::unmounted(&unmounted);
         if let Err(error) = sealpack_mount::remove_leftovers(&kernel) {
             context.output.remark(&format!("warning: {error}"));
         }

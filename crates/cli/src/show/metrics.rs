@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use sealpack_format::ObjectId;
+use sealpack_format::exposition::{Family, text};
 use sealpack_host::esp::{Boots, Entry};
 use sealpack_host::status::{Shown, Status};
 use sealpack_host::uki::UkiFile;
@@ -11,7 +12,7 @@ use sealpack_node::standing::IpeState;
 use sealpack_store::Holdings;
 use serde_json::json;
 
-use super::exposition::{Family, json_of, text};
+use super::exposition::json_of;
 use crate::error::CommandResult;
 use crate::output::{Output, visible};
 
@@ -81,18 +82,18 @@ fn families(state: &State<'_>) -> Vec<Family> {
 }
 
 fn flag(name: &'static str, help: &'static str, is_so: bool) -> Family {
-    Family::single(name, help, Some(is_so.into()))
+    Family::gauge(name, help).with(Some(is_so.into()))
 }
 
 fn about_itself() -> Family {
-    let mut family = Family::new("sealpack_build_info", "The version of the program.");
+    let mut family = Family::gauge("sealpack_build_info", "The version of the program.");
     family.add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     family
 }
 
 fn looked_at(state: &State<'_>) -> Family {
     let mut family =
-        Family::new("sealpack_looked_at", "Whether this part of the machine could be looked at.");
+        Family::gauge("sealpack_looked_at", "Whether this part of the machine could be looked at.");
     let is_ipe_read = state.ipe.as_ref().is_none_or(Option::is_some);
     let parts = [
         ("store", state.store.is_some()),
@@ -108,8 +109,8 @@ fn looked_at(state: &State<'_>) -> Family {
 }
 
 fn of_store(store: &StoreState) -> [Family; 3] {
-    let mut bytes = Family::new("sealpack_store_bytes", "Sizes of the files in a part of the store.");
-    let mut files = Family::new("sealpack_store_files", "Files in a part of the store.");
+    let mut bytes = Family::gauge("sealpack_store_bytes", "Sizes of the files in a part of the store.");
+    let mut files = Family::gauge("sealpack_store_files", "Files in a part of the store.");
     let Holdings { objects, packs, images, layers, blobs, seals, others } = &store.holdings;
     let parts = [
         ("objects", objects),
@@ -124,16 +125,13 @@ fn of_store(store: &StoreState) -> [Family; 3] {
         bytes.add(&[("part", part)], counted.bytes);
         files.add(&[("part", part)], counted.count);
     }
-    let names = Family::single(
-        "sealpack_store_images",
-        "Images in the store, each under each of its names.",
-        Some(store.names),
-    );
+    let names = Family::gauge("sealpack_store_images", "Images in the store, each under each of its names.")
+        .with(Some(store.names));
     [names, bytes, files]
 }
 
 fn of_mounts(levels: &BTreeMap<&'static str, u64>) -> Family {
-    let mut family = Family::new(
+    let mut family = Family::gauge(
         "sealpack_mounts",
         "Images that are mounted, by what the kernel guarantees of the mount now.",
     );
@@ -160,7 +158,7 @@ fn of_kernel(state: &State<'_>) -> Vec<Family> {
             "Whether IPE denies, rather than logs what it would deny.",
             ipe.enforcing,
         ));
-        let mut policy = Family::new("sealpack_ipe_policy_info", "The policy that decides.");
+        let mut policy = Family::gauge("sealpack_ipe_policy_info", "The policy that decides.");
         if let Some(active) = &ipe.policy {
             policy.add(&[("name", &active.name), ("version", &active.version.to_string())], 1);
         }
@@ -171,11 +169,13 @@ fn of_kernel(state: &State<'_>) -> Vec<Family> {
 
 fn of_host(host: &HostState) -> Vec<Family> {
     let status = &host.status;
-    let mut families = vec![Family::single(
-        "sealpack_host_secure_boot",
-        "Whether the firmware checks signatures of what it starts.",
-        status.secure_boot.map(u64::from),
-    )];
+    let mut families = vec![
+        Family::gauge(
+            "sealpack_host_secure_boot",
+            "Whether the firmware checks signatures of what it starts.",
+        )
+        .with(status.secure_boot.map(u64::from)),
+    ];
     families.extend(of_hardenings(status));
     families.extend(of_boots(host));
     families.extend(of_refused(host));
@@ -184,7 +184,7 @@ fn of_host(host: &HostState) -> Vec<Family> {
 
 fn of_hardenings(status: &Status) -> [Family; 2] {
     let mut each =
-        Family::new("sealpack_host_hardening", "Whether a hardening is in force, where the kernel tells.");
+        Family::gauge("sealpack_host_hardening", "Whether a hardening is in force, where the kernel tells.");
     for state in &status.hardenings {
         let is_on = match state.shown {
             Shown::On => 1,
@@ -193,21 +193,19 @@ fn of_hardenings(status: &Status) -> [Family; 2] {
         };
         each.add(&[("hardening", state.hardening.name())], is_on);
     }
-    let lacking = Family::single(
-        "sealpack_host_hardenings_lacking",
-        "Hardenings that are not shown to be in force, though the signed command line does not switch them off.",
-        Some(status.lacking().count() as u64),
-    );
+    let lacking = Family::gauge("sealpack_host_hardenings_lacking", "Hardenings that are not shown to be in force, though the signed command line does not switch them off.").with(Some(status.lacking().count() as u64));
     [each, lacking]
 }
 
 /// What runs, what comes next, what is fallen back to.
 fn of_boots(host: &HostState) -> Vec<Family> {
-    let mut info =
-        Family::new("sealpack_host_boot_info", "The UKI that runs, that comes next, that is fallen back to.");
+    let mut info = Family::gauge(
+        "sealpack_host_boot_info",
+        "The UKI that runs, that comes next, that is fallen back to.",
+    );
     let mut epoch =
-        Family::new("sealpack_host_boot_epoch", "The epoch of the image that it starts: its version.");
-    let mut tries = Family::new(
+        Family::gauge("sealpack_host_boot_epoch", "The epoch of the image that it starts: its version.");
+    let mut tries = Family::gauge(
         "sealpack_host_boot_tries_left",
         "How often it may still fail, where its tries are counted.",
     );
@@ -225,11 +223,11 @@ fn of_boots(host: &HostState) -> Vec<Family> {
         let left = entry.name.counter.map(|counter| counter.left);
         left.into_iter().for_each(|value| tries.add(&[("boot", boot)], value.into()));
     }
-    let last = Family::single(
+    let last = Family::gauge(
         "sealpack_host_last_upgrade_timestamp_seconds",
         "When the newest UKI was written to the EFI system partition.",
-        host.written.values().max().copied(),
-    );
+    )
+    .with(host.written.values().max().copied());
     vec![info, epoch, tries, last]
 }
 
@@ -251,7 +249,7 @@ fn of_refused(host: &HostState) -> Vec<Family> {
     let status = &host.status;
     let kept = status.last_refused.as_deref();
     let mut info =
-        Family::new("sealpack_host_refused_start_info", "The start that was refused last, and why.");
+        Family::gauge("sealpack_host_refused_start_info", "The start that was refused last, and why.");
     if let Some(text) = kept {
         let refused = status.refused();
         let started = refused.as_ref().and_then(|refused| refused.started.as_ref());
@@ -269,11 +267,11 @@ fn of_refused(host: &HostState) -> Vec<Family> {
             kept.is_some(),
         ),
         info,
-        Family::single(
+        Family::gauge(
             "sealpack_host_refused_start_timestamp_seconds",
             "When that was, by the clock of that start.",
-            status.refused_unix_seconds,
-        ),
+        )
+        .with(status.refused_unix_seconds),
     ]
 }
 

@@ -3,6 +3,7 @@ use sealpack_node::policy::activate;
 
 use crate::context::Context;
 use crate::error::CommandResult;
+use crate::journal;
 use crate::show;
 
 /// Have a loaded policy decide, instead of the one that does.
@@ -19,6 +20,7 @@ pub(crate) struct Activate {
 impl Activate {
     pub(crate) fn run(self, context: &Context) -> CommandResult {
         let enforcing = activate(&Kernel::default(), &self.name)?;
+        journal::activated(&self.name, enforcing);
         show::policy::activated(context.output, &self.name, enforcing)
     }
 }

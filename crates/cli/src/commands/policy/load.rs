@@ -10,6 +10,7 @@ use sealpack_node::policy::{Done, GivenPolicy, Loaded, Loading, Origin, load};
 use crate::commands::host;
 use crate::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::journal;
 use crate::output::count;
 use crate::show;
 
@@ -53,6 +54,7 @@ impl Load {
         let broker = Broker::default();
         let loading = Loading { update: self.update, activate: self.activate, broker: Some(&broker) };
         let loaded = load(&kernel, &given, loading)?;
+        journal::loaded(&loaded);
         let kept = match status.is_some() && loaded.active {
             true => keep(&given, &loaded),
             false => Ok(None),
