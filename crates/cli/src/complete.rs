@@ -19,7 +19,7 @@ const FOR_BASH: &str = include_str!("../completions/sealpack.bash");
 
 /// The arguments that take the name of an image of the store, by the verbs that have them: of the others some are names of
 /// new images, or of other things.
-const IMAGES: [(&str, &[&str]); 18] = [
+const IMAGES: [(&str, &[&str]); 19] = [
     ("inspect", &["image"]),
     ("convert", &["image"]),
     ("tag", &["image"]),
@@ -28,6 +28,7 @@ const IMAGES: [(&str, &[&str]); 18] = [
     ("rm", &["images"]),
     ("seal", &["image"]),
     ("verify", &["image"]),
+    ("report", &["images"]),
     ("mount", &["image"]),
     ("run", &["image"]),
     ("bundle", &["image"]),

@@ -172,6 +172,14 @@ fn rules(markup: &mut Markup, chain: &Chain) {
                 None => line(markup, "as ", &judged.name, ": no rule demands a seal"),
             }
         }
+        for attested in &chain.attestations {
+            line(
+                markup,
+                "attested when it came: ",
+                &attested.predicate_type,
+                &format!(", by {}", attested.key),
+            );
+        }
     });
 }
 
@@ -196,26 +204,27 @@ fn kernel(markup: &mut Markup, chain: &Chain) {
         of_devices().any(|signature| signature.root_hash == **device && !keyrings(signature).is_empty())
     };
     let accepted = devices.iter().filter(|device| is_accepted(device)).count();
+    // Of a certificate that is not here nothing says whether a keyring has it.
+    let is_unknown = !chain.keyrings_unknown.is_empty() || of_devices().any(|it| it.certificate.is_err());
     let mut held: Vec<String> = of_devices().flat_map(keyrings).collect();
     held.sort();
     held.dedup();
-    let unknown = &chain.keyrings_unknown;
-    let (state, word) = match accepted == devices.len() {
-        true => (State::Good, "has the certificates"),
-        false if unknown.is_empty() => (State::Note, "does not have the certificates"),
-        false => (State::Note, "not known"),
+    let (state, word) = match (accepted == devices.len(), is_unknown) {
+        (true, _) => (State::Good, "has the certificates"),
+        (false, true) => (State::Note, "not known of all"),
+        (false, false) => (State::Note, "does not have the certificates"),
     };
     step(markup, state, word, TITLE, |markup| {
         let devices = devices.len();
         markup.element(
             "p",
             &[],
-            &format!("{accepted} of {devices} devices are signed by keys in its keyrings"),
+            &format!("{accepted} of {devices} devices are signed by keys that are in its keyrings and in the trust store"),
         );
         if !held.is_empty() {
             line(markup, "in ", &held.join(", "), "");
         }
-        unknown.iter().for_each(|why| line(markup, "", why, ""));
+        chain.keyrings_unknown.iter().for_each(|why| line(markup, "", why, ""));
     });
 }
 

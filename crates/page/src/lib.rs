@@ -24,6 +24,7 @@ mod treemap;
 
 pub use frame::page;
 pub use model::{
-    Certificate, Chain, Change, ChangedFile, Checked, Denial, Difference, File, Host, Image, Judged, Keyring,
-    Layer, LevelReach, Mount, Note, PackageChange, Page, Pair, Reason, Sealed, Signature, Together, Totals,
+    Attested, Certificate, Chain, Change, ChangedFile, Checked, Denial, Difference, File, Host, Image,
+    Judged, Keyring, Layer, LevelReach, Mount, Note, PackageChange, Page, Pair, Reason, Sealed, Signature,
+    Together, Totals,
 };

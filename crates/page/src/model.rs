@@ -98,6 +98,8 @@ pub struct Chain {
     pub failures: Vec<String>,
     /// Its seal, or what is wrong with that; nothing where it has none.
     pub seal: Option<Result<Sealed, String>>,
+    /// What was attested of it when it came, of what rules want.
+    pub attestations: Vec<Attested>,
     /// What the trust store says of it for each name; or why that is not known.
     pub judged: Result<Vec<Judged>, String>,
     /// Which of the kernel's keyrings could not be read, and why.
@@ -115,6 +117,15 @@ pub struct Sealed {
     pub created: String,
     /// Every signature in it.
     pub signatures: Vec<Signature>,
+}
+
+/// Something that was attested.
+#[derive(Debug, Clone)]
+pub struct Attested {
+    /// The type of what was said, such as `https://slsa.dev/provenance/v1`.
+    pub predicate_type: String,
+    /// Whose signature was good: the trust store's name, or the key's SHA-256 where it has none any more.
+    pub key: String,
 }
 
 /// A signature of a seal.

@@ -22,6 +22,7 @@ fn image(names: &[&str], layers: &[(&str, u64)]) -> Image {
         metadata_image_bytes: 4096,
         failures: vec![HOSTILE.to_owned()],
         seal: Some(Err(HOSTILE.to_owned())),
+        attestations: Vec::new(),
         judged: Err(HOSTILE.to_owned()),
         keyrings_unknown: vec![HOSTILE.to_owned()],
     };
@@ -78,6 +79,9 @@ fn host() -> Host {
 
 fn hostile() -> Page {
     let mut image = image(&[HOSTILE], &[(HOSTILE, 10)]);
+    image.chain.attestations = vec![Attested { predicate_type: HOSTILE.to_owned(), key: HOSTILE.to_owned() }];
+    image.chain.judged =
+        Ok(vec![Judged { name: HOSTILE.to_owned(), refusal: Some(HOSTILE.to_owned()), sealed: false }]);
     let paths = (0..300u16).map(|number| format!("/{HOSTILE}/{number}").into_bytes());
     image.checked = Ok(checked(paths.chain([b"/\xff\xfe<b>".to_vec()])));
     image.change = Some(Ok(Change {

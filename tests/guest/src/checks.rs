@@ -155,6 +155,10 @@ pub const ALL: &[Check] = &[
         "mounts_tell",
         "`sealpack mounts` says what each mount is good for, and that it is less while IPE only logs",
     ),
+    sealed(
+        "report_tells",
+        "the page of `sealpack report` says what is enforced, by whose certificates, what is mounted and what was denied",
+    ),
     sealed("limit_renamed_program", "any signed program can be started under the name of another one"),
     sealed(
         "limit_private_mapping",

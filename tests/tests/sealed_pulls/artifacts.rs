@@ -359,6 +359,34 @@ fn rules_that_want_more_since_hold_for_what_is_in_the_store() -> Result<()> {
 }
 
 /// From a layout the same is demanded; what `copy` brings along are the referrers.
+/// The page that `report` makes of the image.
+fn report(market: &Market) -> Result<String> {
+    let file = market.path("report.html");
+    let path = file.to_str().context("a path in UTF-8")?;
+    market.run(&["report", &market.name(), "-o", path, "--force"])?;
+    Ok(fs::read_to_string(file)?)
+}
+
+#[test]
+fn a_report_says_what_was_attested_by_whom_and_what_is_lacking() -> Result<()> {
+    let market = market(&[SLSA])?;
+    let ci = Ci::trusted(&market)?;
+    market.demand_seals("")?;
+    market.run(&["pull", &market.name()])?;
+    want(&market, &[SLSA])?;
+    let page = report(&market)?;
+    assert!(page.contains("refuses it") && page.contains("lacks artifacts"), "{page}");
+    attach(&market, &ci.good(SLSA, &market.manifest())?);
+    market.run(&["pull", &market.name()])?;
+    let page = report(&market)?;
+    assert!(page.contains("accepts its seal") && !page.contains("refuses it"), "{page}");
+    assert!(page.contains(SLSA) && page.contains(", by ci<"), "{page}");
+    // Nobody knows whose it was when the key is gone.
+    fs::remove_file(market.trust_dir().join("artifacts/ci.pub"))?;
+    assert!(report(&market)?.contains("a key that the trust store has no more"));
+    Ok(())
+}
+
 #[test]
 fn referrers_travel_in_layouts_and_what_is_under_cosigns_tag_does_not() -> Result<()> {
     let market = market(&[SLSA])?;

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use sealpack_format::digest::RootHash;
 use sealpack_node::seals;
 use sealpack_node::standing::Keyrings;
-use sealpack_page::{Certificate, Chain, Judged, Sealed, Signature};
-use sealpack_store::{ImageRecord, Store};
-use sealpack_trust::anchors::{Anchors, Use};
+use sealpack_page::{Attested, Certificate, Chain, Judged, Sealed, Signature};
+use sealpack_store::{ImageRecord, SeenAttestation, Store};
+use sealpack_trust::anchors::{Anchors, ArtifactKey, Use};
 use sealpack_trust::key;
 use sealpack_trust::seal::{Seal, Signed, Statement, signer_of};
 
@@ -44,9 +44,18 @@ pub(super) fn of(
         metadata_image_bytes: record.metadata_image_size_bytes,
         failures: failures.iter().map(ToString::to_string).collect(),
         seal,
+        attestations: record.attestations.iter().map(|seen| attested(seen, &trust.anchors)).collect(),
         judged: judged(context, store, record).map_err(|error| error.message()),
         keyrings_unknown: trust.keyrings.unreadable(),
     })
+}
+
+fn attested(seen: &SeenAttestation, anchors: &Anchors) -> Attested {
+    let is_it = |known: &&ArtifactKey| known.key.fingerprint().to_string() == seen.key_sha256;
+    let named = anchors.artifact_keys().iter().find(is_it).map(|known| known.name.to_string());
+    let key =
+        named.unwrap_or_else(|| format!("a key that the trust store has no more ({})", seen.key_sha256));
+    Attested { predicate_type: seen.predicate_type.clone(), key }
 }
 
 fn judged(context: &Context, store: &Store, record: &ImageRecord) -> Result<Vec<Judged>, CommandError> {

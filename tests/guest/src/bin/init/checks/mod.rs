@@ -20,6 +20,7 @@ mod mounting;
 mod mounts;
 mod policy;
 mod predictions;
+mod report;
 mod rotation;
 mod sharing;
 mod verified;
@@ -76,6 +77,7 @@ pub(crate) fn find(name: &str) -> Option<Check> {
         "limit_unsigned_metadata" => limits::unsigned_metadata,
         "verify_tells" => sharing::verify,
         "mounts_tell" => mounts::tell,
+        "report_tells" => report::tell,
         "shared_pages" => sharing::pages,
         "shared_device" => sharing::device,
         "no_leftovers" => sharing::nothing_left,
