@@ -1,13 +1,14 @@
 //! `sealpack trust`: whose signatures count, and what no longer does.
 
 use anyhow::{Context, Result, ensure};
+use sealpack_tests::command::{run, stdout};
 use sealpack_tests::paths;
 use sealpack_tests::program::Sealpack;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
 const ROOT_HASH: &str = "3f0dc2aa3f0dc2aa3f0dc2aa3f0dc2aa3f0dc2aa3f0dc2aa3f0dc2aa3f0dc2aa";
 
@@ -352,5 +353,37 @@ fn a_policy_that_cannot_be_changed_revokes_nothing() -> Result<()> {
     let said = desk.refused(&revoke)?;
     ensure!(said.contains("signed policy") && said.contains("policy show"), "{said}");
     ensure!(!desk.path("trust.d").exists(), "something was revoked");
+    Ok(())
+}
+
+/// Keys of attestations are files that people put there; whoever asks sees what came of it.
+#[test]
+fn keys_for_artifacts_are_listed_with_what_rules_miss_of_them() -> Result<()> {
+    let sealpack = Sealpack::new()?;
+    let dir = tempfile::tempdir()?;
+    let (trust, key) = (dir.path().join("trust"), dir.path().join("ci.key"));
+    let (trust, key) = (trust.to_str().context("UTF-8")?, key.to_str().context("UTF-8")?);
+    fs::create_dir_all(format!("{trust}/artifacts"))?;
+    let public = format!("{trust}/artifacts/ci.pub");
+    run(Command::new("openssl").args(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key]))?;
+    run(Command::new("openssl").args(["ec", "-in", key, "-pubout", "-out", &public]))?;
+    let der =
+        run(Command::new("openssl").args(["pkey", "-pubin", "-in", &public, "-outform", "der"]))?.stdout;
+    fs::write(dir.path().join("der"), der)?;
+    let sha256 = stdout(Command::new("sha256sum").arg(dir.path().join("der")))?;
+    let sha256 = sha256.split_whitespace().next().context("a hash")?;
+    let rule = "[[namespace]]\nprefix = \"a.example\"\nrequire = \"sealed\"\n\
+                require_artifacts = [\"https://slsa.dev/provenance/v1\"]\nartifacts_by = [\"ci\", \"release\"]\n";
+    fs::write(format!("{trust}/rules.toml"), rule)?;
+    let listed = sealpack.json(["--trust", trust, "trust", "list"])?;
+    assert_eq!(listed["artifact_keys"][0]["sha256"], sha256, "{listed:#}");
+    assert_eq!(listed["artifact_keys"][0]["revoked"], false);
+    assert_eq!(listed["missing_artifact_keys"][0]["key"], "release", "{listed:#}");
+    // As docs/keys.md has it.
+    fs::write(format!("{trust}/revoked.toml"), format!("[[public_key]]\nsha256 = \"{sha256}\"\n"))?;
+    let said = stdout(&mut sealpack.command(["--trust", trust, "trust", "list"]))?;
+    for words in [&format!("ci, ECDSA P-256, sha256:{sha256}, revoked"), "wants artifacts by release"] {
+        assert!(said.contains(words), "{words} is missing in {said}");
+    }
     Ok(())
 }

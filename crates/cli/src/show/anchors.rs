@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use sealpack_format::digest::RootHash;
 use sealpack_kernel::Kernel;
 use sealpack_node::standing::{Denial, Keyrings, denial};
-use sealpack_trust::anchors::{AnchorName, Anchors, Use};
+use sealpack_trust::anchors::{AnchorName, Anchors, ArtifactKey, Use};
 use sealpack_trust::key::Certificate;
 use serde_json::{Value, json};
 
@@ -29,13 +29,15 @@ pub(crate) struct Listed<'a> {
     pub(crate) rows: &'a [Row],
     /// Prefixes of rules, and signers that they want and that nobody can be.
     pub(crate) missing: Vec<(String, String)>,
+    /// Prefixes of rules, and keys for artifacts that they name and that are not there.
+    pub(crate) missing_keys: Vec<(String, String)>,
     pub(crate) held: &'a Keyrings,
     pub(crate) kernel: &'a Kernel,
 }
 
 /// Shows a trust store.
 pub(crate) fn listed(output: Output, listed: &Listed<'_>) -> CommandResult {
-    let Listed { directories, rules_file, anchors, rows, missing, held, kernel } = listed;
+    let Listed { directories, rules_file, anchors, rows, missing, missing_keys, held, kernel } = listed;
     let certificates: Vec<&Certificate> = rows.iter().map(|row| &row.certificate).collect();
     let only_in_kernel = held.others(&certificates);
     let revocations = anchors.revocations();
@@ -49,6 +51,21 @@ pub(crate) fn listed(output: Output, listed: &Listed<'_>) -> CommandResult {
         "rules_file": rules_file,
         "missing_signers": missing.iter().map(|(prefix, signer)| json!({
             "prefix": prefix, "signer": signer,
+        })).collect::<Vec<_>>(),
+        "artifact_keys": anchors.artifact_keys().iter().map(|known| json!({
+            "name": known.name.as_str(),
+            "kind": known.key.kind().to_string(),
+            "sha256": known.key.fingerprint().to_string(),
+            "revoked": is_revoked(anchors, known),
+        })).collect::<Vec<_>>(),
+        "missing_artifact_keys": missing_keys.iter().map(|(prefix, key)| json!({
+            "prefix": prefix, "key": key,
+        })).collect::<Vec<_>>(),
+        "revoked_public_keys": revocations.keys.iter().map(|revoked| json!({
+            "sha256": revoked.sha256.to_string(),
+            "name": revoked.name,
+            "reason": revoked.reason,
+            "revoked_at": revoked.revoked.map(|date| date.to_string()),
         })).collect::<Vec<_>>(),
         "revoked_certificates": revocations.certificates.iter().map(|revoked| json!({
             "sha256": revoked.sha256.to_string(),
@@ -67,6 +84,11 @@ pub(crate) fn listed(output: Output, listed: &Listed<'_>) -> CommandResult {
     });
     output.result(&value, || {
         let mut text = certificates_text(rows, anchors, held);
+        for known in anchors.artifact_keys() {
+            let state = if is_revoked(anchors, known) { "revoked" } else { "good" };
+            let (kind, sha256) = (known.key.kind(), known.key.fingerprint());
+            text += &format!("for artifacts: {}, {kind}, sha256:{sha256}, {state}\n", known.name);
+        }
         for (keyring, description) in &only_in_kernel {
             text += &format!("in the kernel only: {description} ({keyring})\n");
         }
@@ -78,8 +100,18 @@ pub(crate) fn listed(output: Output, listed: &Listed<'_>) -> CommandResult {
                 "the rule for {prefix} wants {name}, of whom there is no certificate for statements\n"
             );
         }
+        for (prefix, name) in missing_keys {
+            text += &format!(
+                "the rule for {prefix} wants artifacts by {name}, of which there is no key: artifacts/{name}.pub\n"
+            );
+        }
         text + &revoked_text(anchors, kernel)
     })
+}
+
+/// Whether nothing that the key signs counts any more.
+fn is_revoked(anchors: &Anchors, known: &ArtifactKey) -> bool {
+    !anchors.good_artifact_keys().any(|good| good.name == known.name)
 }
 
 impl Row {
@@ -141,6 +173,10 @@ fn revoked_text(anchors: &Anchors, kernel: &Kernel) -> String {
         let name = revoked.name.as_deref().unwrap_or("a certificate");
         let key = revoked.public_key.map(|key| format!(", its key sha256:{key}")).unwrap_or_default();
         text += &format!("revoked: {name}, sha256:{}{key}{}\n", revoked.sha256, reason(&revoked.reason));
+    }
+    for revoked in &anchors.revocations().keys {
+        let name = revoked.name.as_deref().unwrap_or("a key");
+        text += &format!("revoked: {name}, the key sha256:{}{}\n", revoked.sha256, reason(&revoked.reason));
     }
     for revoked in &anchors.revocations().root_hashes {
         let of = revoked.image.as_ref().map(|image| format!(" of {image}")).unwrap_or_default();

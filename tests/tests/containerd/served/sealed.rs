@@ -2,9 +2,10 @@
 
 use crate::can_run;
 use anyhow::{Context, Result, ensure};
-use sealpack_test_registry::{Auth, Registry};
+use sealpack_test_registry::{Auth, Fault, Registry};
 use sealpack_tests::command::{attempt, run};
 use sealpack_tests::containerd::{Enclosure, Engine, Served, images};
+use sealpack_tests::cosign::{Attached, Cosign};
 use sealpack_tests::program::Sealpack;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +19,7 @@ struct Publisher {
     certificate: String,
     image: String,
     // Its store, and the key and certificate beside that.
-    _sealpack: Sealpack,
+    sealpack: Sealpack,
 }
 
 impl Publisher {
@@ -31,7 +32,7 @@ impl Publisher {
         sealpack.run(["key", "new", "--key", &key, "--cert", &certificate, "--type", "p256"])?;
         sealpack.run(["seal", &image, "--pull", "--push", "--key", &key, "--cert", &certificate])?;
         registry.set_auth(Auth::Basic { user: USER.to_owned(), password: PASSWORD.to_owned() });
-        Ok(Self { registry, certificate, image, _sealpack: sealpack })
+        Ok(Self { registry, certificate, image, sealpack })
     }
 
     /// A snapshotter with these settings of registries that takes no image without a seal of the publisher's.
@@ -115,5 +116,55 @@ fn that_a_seal_cannot_be_fetched_for_want_of_credentials_is_said_with_their_file
     let said = String::from_utf8_lossy(&pulled.stderr).into_owned();
     ensure!(!pulled.status.success(), "it was pulled without its seal");
     ensure!(said.contains("shell:1") && said.contains("nowhere.json"), "{said}");
+    Ok(())
+}
+
+/// Runs a container of the image, which must be refused with these words.
+fn refuses(served: &Served, image: &str, name: &str, words: &[&str]) -> Result<()> {
+    let run = served.containerd().run_arguments(&["--rm"], image, name, &["/bin/true"]);
+    let ran = attempt(&mut served.containerd().ctr(run))?;
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    ensure!(!ran.status.success(), "{name} ran");
+    let missing = words.iter().find(|word| !said.contains(**word));
+    ensure!(missing.is_none(), "{missing:?} is missing in {said}");
+    Ok(())
+}
+
+/// The store remembers what was shown, and the registry is asked again where the rules want something since.
+#[test]
+fn no_container_is_made_of_an_image_that_lacks_artifacts_which_the_rules_want() -> Result<()> {
+    if !can_run() {
+        return Ok(());
+    }
+    let (publisher, cosign) = (Publisher::new()?, Cosign::new()?);
+    publisher.registry.set_auth(Auth::Open);
+    let served = publisher.serve(Enclosure::new()?, "")?;
+    let keys = served.containerd().enclosure().data("trust.d/artifacts");
+    fs::create_dir(&keys)?;
+    fs::copy(cosign.public_key(), keys.join("ci.pub"))?;
+    let host = publisher.registry.host();
+    let want = |types: &[&str]| {
+        served.set_rules(&format!(
+            "[[namespace]]\nprefix = \"{host}\"\nrequire = \"sealed\"\nrequire_artifacts = {types:?}\n"
+        ))
+    };
+    let (slsa, spdx) = ("https://slsa.dev/provenance/v1", "https://spdx.dev/Document");
+    served.containerd().pull(&publisher.image)?;
+    want(&[slsa])?;
+    refuses(&served, &publisher.image, "one", &["lacks artifacts", slsa])?;
+    let shown = publisher.sealpack.json(["inspect", &publisher.image])?;
+    let manifest = shown["manifest"].as_str().context("the manifest's digest")?;
+    let by_digest = format!("{host}/shell@{manifest}");
+    let provenance = r#"{"buildDefinition":{"buildType":"https://example.org/b"},"runDetails":{}}"#;
+    cosign.attest(&by_digest, "slsaprovenance1", provenance, Attached::AsReferrer)?;
+    let greeting = |name: &str| served.containerd().run(&publisher.image, name, &["/bin/cat", "greeting"]);
+    assert_eq!(greeting("two")?, "hello from a layer");
+    want(&[slsa, spdx])?;
+    refuses(&served, &publisher.image, "three", &["lacks artifacts", spdx])?;
+    cosign.attest(&by_digest, "spdxjson", r#"{"spdxVersion":"SPDX-2.3"}"#, Attached::UnderTag)?;
+    assert_eq!(greeting("four")?, "hello from a layer");
+    // From here on nobody is asked.
+    publisher.registry.fault(Fault::status("/v2/", 500));
+    assert_eq!(greeting("five")?, "hello from a layer");
     Ok(())
 }

@@ -1,14 +1,14 @@
 use sealpack_kernel::Kernel;
 use sealpack_node::standing::Keyrings;
 use sealpack_node::trust_store::Entry;
-use sealpack_trust::anchors::{Anchors, Use};
+use sealpack_trust::anchors::{AnchorName, Anchors, Namespace, Use};
 
 use crate::context::Context;
 use crate::error::CommandResult;
 use crate::show;
 use crate::show::anchors::{Listed, Row};
 
-/// List certificates, what they are for, and whether the kernel has them too.
+/// List certificates and keys, what they are for, and whether the kernel has them too.
 ///
 /// A certificate for packs that the kernel has not will do for pulling, but the kernel accepts no device for it. One
 /// that only the kernel has will do for devices, not for pulling.
@@ -29,6 +29,7 @@ impl List {
             directories: store.directories(),
             rules_file: rules_file.as_deref(),
             missing: missing(&anchors),
+            missing_keys: missing_keys(&anchors),
             anchors: &anchors,
             rows: &rows,
             held: &Keyrings::read(&kernel),
@@ -50,6 +51,16 @@ fn rows(entries: Vec<Entry>) -> Vec<Row> {
     }
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows
+}
+
+/// The keys for artifacts that rules name and the trust store has not.
+fn missing_keys(anchors: &Anchors) -> Vec<(String, String)> {
+    let is_there = |name: &AnchorName| anchors.artifact_keys().iter().any(|known| known.name == *name);
+    let of_rule = |rule: &Namespace| {
+        let missing = rule.artifacts_by.iter().filter(|name| !is_there(name));
+        missing.map(|name| (rule.prefix.clone(), name.to_string())).collect::<Vec<_>>()
+    };
+    anchors.rules().namespaces().iter().flat_map(of_rule).collect()
 }
 
 /// The signers that rules want and nobody can be.
