@@ -200,10 +200,14 @@ fn texts_can_be_read(browser: &mut Browser) -> Result<()> {
     }
     ensure!(papers[0] != papers[1] && papers[2] == papers[3], "{papers:?}");
     browser.look("light", "screen")?;
-    // Nothing is wider than the page, but what has its own way to be moved.
-    let wide =
-        browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")?;
-    ensure!(wide == 0, "the page is wider than the window by {wide}");
+    for (width, scale) in [(1200, 1), (360, 2)] {
+        let window = json!({ "width": width, "height": 800, "deviceScaleFactor": scale, "mobile": false });
+        browser.command("Emulation.setDeviceMetricsOverride", window)?;
+        // Nothing is wider than the page, but what has its own way to be moved.
+        let wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        ensure!(browser.evaluate(wider)? == 0, "the page is wider than {width}");
+    }
+    browser.command("Emulation.clearDeviceMetricsOverride", json!({}))?;
     Ok(())
 }
 
