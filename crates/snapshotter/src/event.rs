@@ -22,6 +22,17 @@ pub enum Event {
         /// Why not, if it was refused or failed.
         problem: Option<(Code, String)>,
     },
+    /// An image or a layer was refused; that the call was answered so is told besides.
+    Refused {
+        /// Which call.
+        call: &'static str,
+        /// The snapshot, or what else it is about.
+        of: String,
+        /// In a word, why: as it is counted.
+        reason: &'static str,
+        /// Why, as a sentence.
+        why: String,
+    },
     /// A layer that containerd had unpacked is one of the store's.
     TakenIn {
         /// The snapshot.

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
+use sealpack_node::journal::{Entry, Happening, Journal, SOCKET};
 use sealpack_snapshotter::Code;
 use sealpack_snapshotter::event::Event;
 
@@ -63,6 +65,7 @@ pub(crate) fn event(from: Level, event: &Event) {
             fields.extend([("code", code.name().to_owned()), ("why", why.clone())]);
             (of_code(*code), "refused", fields)
         }
+        Event::Refused { .. } => return tell(event),
         Event::TakenIn { snapshot } => {
             (Level::Info, "took in what containerd had unpacked", vec![("snapshot", snapshot.clone())])
         }
@@ -81,6 +84,23 @@ pub(crate) fn event(from: Level, event: &Event) {
         ),
     };
     say_from(from, level, message, &fields);
+}
+
+/// Tells the journal what was refused, so that it is found by what it is: the line about the call is for whoever reads the log.
+fn tell(event: &Event) {
+    let given = std::env::var_os("SEALPACK_JOURNAL");
+    let socket = given.as_deref().map_or(Path::new(SOCKET), Path::new);
+    if let Some(entry) = entry_of(event).filter(|_| !socket.as_os_str().is_empty()) {
+        // Who cannot be told misses it.
+        _ = Journal::at(socket, "sealpack-snapshotter").send(&entry);
+    }
+}
+
+/// What the journal is told of an event.
+fn entry_of(event: &Event) -> Option<Entry> {
+    let Event::Refused { call, of, reason, why } = event else { return None };
+    let entry = Entry::new(Happening::Refused, format!("containerd's {call} of {of}: refused: {why}"));
+    Some(entry.with("VERB", call).with("REASON", why).with("KIND", reason).with("SNAPSHOT", of))
 }
 
 fn say_from(from: Level, level: Level, message: &str, fields: &[(&str, String)]) {

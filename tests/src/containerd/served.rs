@@ -5,7 +5,7 @@ use crate::program;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -105,6 +105,16 @@ impl Served {
         command.arg("--store").arg(self.store()).args(arguments);
         command.env("SEALPACK_TRUST", enclosure.data("trust.d")).env("HOME", enclosure.data("home"));
         Ok(command)
+    }
+
+    /// Listens, from here on, in the place of the machine's journal.
+    ///
+    /// # Errors
+    /// If somebody does already.
+    pub fn journal(&self) -> Result<UnixDatagram> {
+        let socket = UnixDatagram::bind(journal(self.containerd.enclosure()))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
     }
 
     /// Writes the rules by which images are judged.
@@ -223,6 +233,10 @@ pub fn store(enclosure: &Enclosure) -> PathBuf {
     enclosure.data("store")
 }
 
+fn journal(enclosure: &Enclosure) -> PathBuf {
+    enclosure.socket("journal.sock")
+}
+
 fn settings(enclosure: &Enclosure) -> PathBuf {
     enclosure.data("sealpack.toml")
 }
@@ -255,7 +269,7 @@ pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
     program::isolate(&mut command);
     // What a variable says counts more than the settings.
     command.env_remove("SEALPACK_TRUST").env("SEALPACK_CONFIG", settings(enclosure));
-    command.env("HOME", enclosure.data("home"));
+    command.env("HOME", enclosure.data("home")).env("SEALPACK_JOURNAL", journal(enclosure));
     start_by(enclosure, command)
 }
 
@@ -263,6 +277,7 @@ pub fn start_alone(enclosure: &Enclosure) -> Result<Inside> {
 fn start_by_socket(enclosure: &Enclosure) -> Result<Inside> {
     let mut command = enclosure.command("systemd-socket-activate");
     // It passes no variables on but those that it is told of.
+    command.arg("--setenv=SEALPACK_JOURNAL=");
     command.arg("--listen").arg(socket(enclosure)).arg(program::snapshotter_under_test()?);
     command.arg("--config").arg(settings(enclosure));
     start_by(enclosure, command)

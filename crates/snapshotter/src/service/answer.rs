@@ -35,6 +35,8 @@ impl Answerer {
             Ok(Err(error)) => {
                 if let Some(reason) = error.refusal() {
                     self.snapshotter.metrics().refused(reason);
+                    let (of, why) = (of.to_owned(), error.to_string());
+                    (self.observer)(&Event::Refused { call, of, reason, why });
                 }
                 (Err(status(&error)), Some((error.code(), error.to_string())))
             }

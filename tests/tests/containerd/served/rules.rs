@@ -14,7 +14,7 @@ fn is_refused(engine: Engine, rules: &str, words: &[&str]) -> Result<()> {
     let image = format!("{}/shell:1", registry.host());
     let served = Served::start(engine)?;
     served.set_rules(&rules.replace("HOST", &registry.host()))?;
-    let containerd = served.containerd();
+    let (containerd, journald) = (served.containerd(), served.journal()?);
     let pulled = attempt(&mut containerd.ctr(containerd.pull_arguments(&image)))?;
     let mut said = String::from_utf8_lossy(&pulled.stderr).into_owned();
     if pulled.status.success() {
@@ -25,6 +25,13 @@ fn is_refused(engine: Engine, rules: &str, words: &[&str]) -> Result<()> {
     }
     let missing = words.iter().find(|word| !said.contains(**word));
     ensure!(missing.is_none(), "{missing:?} is missing in what {engine:?} says: {said}");
+    let (mut bytes, mut told) = (vec![0; 1 << 16], Vec::new());
+    while let Ok(size) = journald.recv(&mut bytes) {
+        told.push(String::from_utf8_lossy(&bytes[..size]).into_owned());
+    }
+    let words = ["7ddcf3821b864a4b86baec9948eba836", "sealpack-snapshotter", "SEALPACK_REASON", "shell:1"];
+    let is_told = told.iter().any(|entry| words.iter().all(|word| entry.contains(word)));
+    ensure!(is_told, "the journal was told {told:?}");
     // An exception, and the same image runs.
     served.set_rules("")?;
     containerd.pull(&image)?;
