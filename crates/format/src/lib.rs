@@ -3,6 +3,7 @@
 //! Nothing here does I/O, spawns threads or looks at a clock. Every parser takes
 //! bytes that may be hostile and answers with a type or an error that names what
 //! is wrong and where.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 

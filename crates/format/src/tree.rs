@@ -313,6 +313,7 @@ impl InodeId {
 
 /// What a tree does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TreeError {
     /// A name is empty, `.`, `..`, too long, or has a slash or NUL in it.
     #[error("{name:?} cannot be a file name: {why}")]

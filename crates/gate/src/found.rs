@@ -12,6 +12,7 @@ use sealpack_store::Store;
 
 /// An image as it was found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Found {
     /// Its manifest and config, resolved.
     pub image: ResolvedImage,

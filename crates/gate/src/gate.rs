@@ -42,6 +42,7 @@ impl Demand {
 
 /// What is to be said of the seals of an image under a name.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Judgement {
     /// The name.
     pub name: String,

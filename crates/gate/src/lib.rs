@@ -3,6 +3,7 @@
 //!
 //! What is worth saying and is no error goes to the caller as a [`Remark`]; what goes wrong is an [`Error`], which knows
 //! whether something was not what a digest, a signature or a rule says.
+#![doc = include_str!("../README.md")]
 
 mod admission;
 pub mod artifacts;

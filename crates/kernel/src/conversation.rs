@@ -39,6 +39,7 @@ pub struct Answer {
 
 /// Why a program gave no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConversationError {
     /// There is no such program, or it may not be executed.
     #[error("cannot be started: {0}")]

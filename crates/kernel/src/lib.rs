@@ -5,6 +5,7 @@
 //! with its arguments and what the kernel had to say about it. [`mountinfo`] parses what is
 //! mounted and [`probe`] finds out what this machine can do. A [`directory::Directory`] is what files are written below,
 //! with no more rights than its owner has.
+#![doc = include_str!("../README.md")]
 
 #[cfg(test)]
 mod alone;

@@ -85,6 +85,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Mount>, ParseError> {
 
 /// Why a mountinfo file was not read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// It cannot be read.
     #[error("{}: {error}", path.display())]

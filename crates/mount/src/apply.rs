@@ -20,6 +20,7 @@ use crate::{overlay, target};
 
 /// What was mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Achieved {
     /// The metadata image's fs-verity digest.
     pub image: ObjectId,

@@ -15,6 +15,7 @@ use crate::level::{Assurance, Level};
 
 /// Why something was not mounted or unmounted. Nothing was left behind.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file or directory cannot be opened or read.
     #[error("{what} {}: {error}", path.display())]

@@ -6,6 +6,7 @@
 //! signed ones if there are signatures that the kernel accepts. The mount's source is
 //! `sealpack:` and the metadata image's fs-verity digest, by which [`mounted`] and [`unmount`]
 //! recognise it, where its layers are those of one.
+#![doc = include_str!("../README.md")]
 
 mod apply;
 mod devices;

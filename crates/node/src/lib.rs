@@ -4,6 +4,7 @@
 //!
 //! What is worth saying and is no error goes to the caller as a [`Remark`]; what goes wrong is an [`Error`], which
 //! knows whether something was not what a digest, a signature or a required level says.
+#![doc = include_str!("../README.md")]
 
 pub mod collect;
 pub mod error;

@@ -56,6 +56,7 @@ pub struct Snapshotter {
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SettingsError {
     /// Their file.
     #[error("cannot read {}: {source}", path.display())]

@@ -2,6 +2,7 @@
 //!
 //! A [`source::Source`] is read from the command line and opened as a [`transport::ImageSource`];
 //! [`image::resolve`] finds the image of a platform in it, everything but the layers' bytes verified.
+#![doc = include_str!("../README.md")]
 
 pub mod archive;
 pub mod artifact;

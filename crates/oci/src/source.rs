@@ -29,6 +29,7 @@ pub enum Source {
 
 /// A text that names no source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SourceError {
     /// A file or directory without a transport in front.
     #[error("{text:?} is a {kind}, but nothing says how to read it; try {}", quoted(suggestions))]

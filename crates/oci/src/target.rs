@@ -24,6 +24,7 @@ pub enum Target {
 
 /// A text that names no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TargetError {
     /// It does not name a source either.
     #[error(transparent)]

@@ -15,6 +15,7 @@
 //!
 //! The library does not print and does not look at the environment; [`location`] computes
 //! the usual place of a store from what it is given.
+#![doc = include_str!("../README.md")]
 
 // From the bottom up, each using only what is above it in this list:
 //   deep, hash, places, holders, problem, threads; error; observer; dir; documents, lock, verified, integrity; meta; facts, store

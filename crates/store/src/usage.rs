@@ -14,6 +14,7 @@ use crate::threads::for_each;
 /// What one image takes, by the objects of its layers, or by their packs; contents kept in records (up to 64
 /// bytes) not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// How many objects it has, each counted once; of an image in packs, once for each pack.
     pub objects: u64,

@@ -3,6 +3,7 @@
 //!
 //! Nothing here reads files or asks the kernel: bytes come in, types and bytes go out, so that what verifies stays
 //! small enough to audit.
+#![doc = include_str!("../README.md")]
 
 pub mod anchors;
 pub mod attestation;

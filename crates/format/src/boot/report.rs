@@ -39,6 +39,7 @@ pub struct BootReport {
 
 /// What is no such report.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// A line has no `=`.
     #[error("the line {0:?} of a boot's report has no key")]

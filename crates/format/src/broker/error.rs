@@ -4,6 +4,7 @@ use super::{DATA_BLOCKS_MAX, LAYERS_MAX, LAYERS_MIN, REQUEST_MAX_BYTES, SIGNATUR
 
 /// Why some bytes are no message of the broker's protocol, or something cannot be put into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MessageError {
     /// Longer than any request.
     #[error("{bytes} bytes are more than a request can have: {REQUEST_MAX_BYTES}")]

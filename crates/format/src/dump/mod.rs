@@ -54,6 +54,7 @@ pub struct DumpError {
 
 /// What is wrong with a line of a dump.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LineError {
     /// No line at all.
     #[error("the dump has no entries")]

@@ -14,6 +14,7 @@ use crate::tree::{Content, Metadata, Time, Xattrs};
 
 /// What is wrong with a record.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LayerError {
     /// The bytes could not be read.
     #[error("cannot read the layer record: {0}")]

@@ -52,6 +52,7 @@ impl fmt::Display for ImageName {
 
 /// A text is not the canonical name of an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageNameError {
     /// It is none at all.
     #[error("{0:?} is not an image's whole name, as docker.io/library/debian:12 is one")]

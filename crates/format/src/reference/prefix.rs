@@ -34,6 +34,7 @@ impl fmt::Display for Prefix {
 
 /// A text is not the beginning of a name, or not in the spelling that names have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrefixError {
     /// There is no such registry or path.
     #[error("{0:?} is not a registry, or one and the beginning of a path in it, such as docker.io/library")]

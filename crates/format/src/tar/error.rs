@@ -123,6 +123,7 @@ pub enum ErrorKind {
 
 /// What is wrong with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NumberProblem {
     /// It has other characters than digits, or none.
     #[error("is not a number")]
@@ -140,6 +141,7 @@ impl NumberProblem {
 
 /// What is wrong with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NameProblem {
     /// There is none.
     #[error("is empty")]
@@ -151,6 +153,7 @@ pub enum NameProblem {
 
 /// What is wrong with the map of a sparse file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SparseProblem {
     /// It is not made of numbers as it should be.
     #[error("is malformed")]

@@ -11,6 +11,7 @@ use crate::gate::Judgement;
 
 /// What was looked at of an image, and what came of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// What was judged: the image's name in the store, or the source that has it.
     pub name: String,
@@ -36,6 +37,7 @@ pub struct Report {
 
 /// What the store says of an image in it.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct StoredImage {
     /// Its metadata image's fs-verity digest.
     pub metadata_image: ObjectId,
@@ -45,6 +47,7 @@ pub struct StoredImage {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// What.
     pub what: String,

@@ -36,6 +36,7 @@ impl Word {
 
 /// Why what was written is no filter: the writer's fault, not the kernel's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AssemblyError {
     /// There is no way to a label that was jumped to.
     #[error("a jump at instruction {from} of a filter leads to a label that is placed nowhere behind it")]

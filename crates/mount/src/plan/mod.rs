@@ -18,6 +18,7 @@ pub use request::{MetadataHashArea, Objects, Pack, Request, Signature, Writable}
 
 /// A request that cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// An upper directory without a work directory.
     #[error(

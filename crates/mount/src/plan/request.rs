@@ -32,6 +32,25 @@ pub struct Request {
     pub at_most: Level,
 }
 
+impl Request {
+    /// That image read-only on `target`, at the best level that image and machine reach. Other wishes replace the fields.
+    #[must_use]
+    pub const fn read_only(image: PathBuf, image_id: ObjectId, objects: Objects, target: PathBuf) -> Self {
+        Self {
+            image,
+            image_id,
+            objects,
+            writable: None,
+            target,
+            read_only: true,
+            noexec: false,
+            nosuid: false,
+            required: Level::Plain,
+            at_most: Level::Enforced,
+        }
+    }
+}
+
 /// Where the contents of an image are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objects {

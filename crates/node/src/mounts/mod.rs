@@ -29,6 +29,7 @@ pub struct MountOf {
 
 /// The mounts of images.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Mounts {
     /// Those that whoever asks sees first.
     pub mounts: Vec<MountOf>,

@@ -10,6 +10,7 @@ use crate::media_type::OCI_MANIFEST;
 
 /// Why something is no artifact about an image.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArtifactError {
     /// Its manifest cannot be read.
     #[error(transparent)]

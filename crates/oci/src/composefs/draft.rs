@@ -18,6 +18,7 @@ const EMPTY: &[u8] = b"{}";
 
 /// Why no artifact can be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DraftError {
     /// A signature is empty, or too large for the kernel.
     #[error("the signature of the {part} has {size_bytes} bytes; 1 to {SIGNATURE_MAX_BYTES} are possible")]

@@ -52,6 +52,7 @@ impl fmt::Display for Credentials {
 
 /// Why credentials that are meant to be there could not be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CredentialsError {
     /// A file could not be read.
     #[error("cannot read the credentials in {}: {source}", path.display())]

@@ -12,6 +12,7 @@ use crate::budget::OverLimit;
 
 /// Why a blob was not taken in as a layer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IngestError {
     /// Reading it broke off.
     #[error(transparent)]
@@ -64,6 +65,7 @@ pub(super) const RECORD_SLACK_BYTES: u64 = 1024 * 1024;
 
 /// Why a layer's content is refused.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ScanError {
     /// It is not a tar that can be read.
     #[error(transparent)]
@@ -127,6 +129,7 @@ impl ScanError {
 
 /// What is wrong with a member.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MemberProblem {
     /// Its name.
     #[error(transparent)]

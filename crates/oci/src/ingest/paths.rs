@@ -25,6 +25,7 @@ pub(super) enum Meaning {
 
 /// Why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PathProblem {
     /// It climbs.
     #[error("a name must not contain \"..\"")]

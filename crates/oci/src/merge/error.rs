@@ -11,6 +11,7 @@ pub(super) const XATTRS_MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why layers do not make an image.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MergeError {
     /// An entry has no place in the tree.
     #[error("layer {layer}: entry \"{}\": {problem}", path.escape_ascii())]
@@ -42,6 +43,7 @@ pub enum MergeError {
 
 /// What is wrong with a layer's entry.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EntryProblem {
     /// It is below something that has no entries.
     #[error("\"{}\" is not a directory, so nothing can be below it", cut(.0))]

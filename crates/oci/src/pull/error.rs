@@ -13,6 +13,7 @@ use crate::merge::MergeError;
 
 /// Why a pull failed. Layers are counted from 1 at the bottom.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PullError {
     /// The image or a blob cannot be had, or is not the one asked for.
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Why a registry did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RegistryError {
     /// No answer could be had.
     #[error("{url} cannot be reached{}{}: {problem}", via(proxy), tries(*attempts))]

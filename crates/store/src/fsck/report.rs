@@ -20,6 +20,7 @@ pub struct FsckOptions {
 
 /// What [`Store::fsck`] found.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct FsckReport {
     /// How many objects were hashed.
     pub objects: u64,

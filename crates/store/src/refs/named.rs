@@ -9,6 +9,7 @@ use crate::store::Store;
 
 /// All named images, and the files in `refs/` that cannot be used.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Images {
     /// The records, sorted by name.
     pub records: Vec<ImageRecord>,

@@ -43,6 +43,7 @@ pub enum Added {
 
 /// What a staging has done so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Staged {
     /// How many objects were written.
     pub objects: u64,

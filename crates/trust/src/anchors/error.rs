@@ -14,6 +14,7 @@ pub struct AnchorNameError(pub(super) String);
 
 /// A certificate cannot be in the trust store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AnchorError {
     /// Two certificates under one name.
     #[error("there are two different certificates called {name} for {of}")]
@@ -33,6 +34,7 @@ pub enum AnchorError {
 
 /// Why signatures by a known certificate do not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CertificateProblem {
     /// It was revoked, or its key was.
     #[error("revoked{}{}", by_key(.with.as_ref()), because(.reason.as_ref()))]
@@ -71,6 +73,7 @@ pub(super) fn day(time: SystemTime) -> String {
 
 /// A file of the trust store is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TomlError {
     /// More bytes than such a file may have.
     #[error("{size_bytes} bytes are too many; {limit_bytes} are the most")]

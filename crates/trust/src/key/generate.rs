@@ -95,6 +95,7 @@ impl fmt::Display for CommonName {
 
 /// A text cannot be a certificate's subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CommonNameError {
     /// Nothing but blanks.
     #[error("a certificate's subject cannot be empty")]

@@ -20,6 +20,7 @@ pub struct ParseError {
 
 /// What is wrong with a policy's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// There is nothing but comments and blanks.
     #[error("the policy is empty: its first line must be `policy_name=NAME policy_version=0.0.1`")]

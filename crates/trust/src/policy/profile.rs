@@ -139,6 +139,7 @@ pub struct Recipe {
 
 /// Why a recipe makes no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecipeError {
     /// A machine with it could execute nothing.
     #[error("the policy would allow nothing to be executed")]

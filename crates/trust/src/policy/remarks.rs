@@ -6,6 +6,7 @@ use super::{Action, Operation, Policy, Property, Rule, StatedDigest};
 
 /// Something odd in a policy that the kernel accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Remark {
     /// A rule that can match nothing: its digest is not one that the kernel makes.
     NeverMatches {

@@ -6,6 +6,7 @@ use super::{Action, Dmverity, Operation, ParseError, Policy, Property, Rule, Sta
 
 /// Why a policy cannot be made to deny something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RevokeError {
     /// It is no policy.
     #[error(transparent)]

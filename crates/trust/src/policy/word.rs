@@ -50,6 +50,7 @@ pub struct PolicyName(Word);
 
 /// A name that no policy can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PolicyNameError {
     /// There is nothing.
     #[error("the policy has no name")]

@@ -11,6 +11,7 @@ use crate::pkcs7::{SigningError, VerifyError};
 
 /// Why bytes are no seal.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealError {
     /// More bytes than a seal, or its bundle of signatures, may have.
     #[error("the seal's signatures take {size_bytes} bytes; {limit_bytes} are the most")]
@@ -70,6 +71,7 @@ pub enum SealError {
 
 /// What is wrong with a signature as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignatureProblem {
     /// Not base64.
     #[error("not base64")]
@@ -182,6 +184,7 @@ pub enum StatementError {
 
 /// Why an image was not signed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealSigningError {
     /// The key or the certificate.
     #[error(transparent)]

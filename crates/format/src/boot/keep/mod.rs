@@ -61,6 +61,7 @@ pub struct EtcPath(String);
 
 /// Why a path is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EtcPathError {
     /// It does not begin with `/etc/`, or names nothing in there.
     #[error("it is not a path below /etc")]
@@ -180,6 +181,7 @@ pub struct KeepList(Vec<Entry>);
 
 /// Why a text is no list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeepListError {
     /// It is larger than any list.
     #[error("the list has more than {LIST_MAX_BYTES} bytes")]

@@ -6,6 +6,7 @@ use crate::tree::TreeError;
 
 /// Why an image cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// Not a composefs image of a version that is supported.
     #[error("this is not a metadata image that can be read: {0}")]

@@ -35,6 +35,7 @@ pub fn write_metadata_image(
 
 /// Why a tree cannot be written as a metadata image.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// The output failed.
     #[error("cannot write the metadata image: {0}")]
@@ -54,6 +55,7 @@ pub enum WriteError {
 
 /// What an inode has that an image cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InodeError {
     /// An inline content beyond [`INLINE_CONTENT_MAX_BYTES`](super::INLINE_CONTENT_MAX_BYTES).
     #[error("its inline content has {0} bytes; at most 5000 can be inline")]

@@ -10,6 +10,7 @@ use crate::verity::dmverity::UnsupportedSuperblock;
 
 /// Why a pack cannot be read, or is none.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PackError {
     /// The file fails.
     #[error("cannot read the pack: {0}")]

@@ -107,6 +107,7 @@ pub enum PackLimit {
 
 /// Why a pack cannot be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PackWriteError {
     /// The output fails.
     #[error("cannot write the pack: {0}")]

@@ -27,6 +27,7 @@ const BLOCK_STEP: u64 = 4096;
 
 /// What can be wrong with data that is to get a hash tree.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DmVerityError {
     /// The output failed.
     #[error("cannot write the dm-verity hash tree: {0}")]

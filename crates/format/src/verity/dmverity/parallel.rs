@@ -53,6 +53,7 @@ pub struct Hashing {
 
 /// Why data could not be found to be right.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// It could not be read.
     #[error("cannot read what is to be verified: {0}")]

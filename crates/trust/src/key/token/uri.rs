@@ -30,6 +30,7 @@ pub enum PinSource {
 
 /// What is wrong with a PKCS#11 URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UriError {
     /// Another kind of URI, or none.
     #[error("it does not begin with pkcs11:")]
