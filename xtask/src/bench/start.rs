@@ -68,7 +68,7 @@ mod tests {
     use std::time::SystemTime;
 
     /// It has missed the goal by a little since it completes names of images and tells metrics; it may not grow on.
-    const MIB_TODAY: f64 = 12.25;
+    const MIB_TODAY: f64 = 12.75;
 
     /// When the newest of the program's sources was changed, by what cargo notes beside it.
     fn newest_source(program: &Path) -> Result<SystemTime> {
