@@ -215,26 +215,34 @@ pub fn find_tagged(
     };
     let mut left_bytes = limits.all_bytes;
     for (number, layer) in layers.into_iter().filter(|layer| layer.media_type == layer_type).enumerate() {
-        let name = format!("{what}: {}", layer.digest);
         if number >= limits.layers {
             found.left_out.push(format!("{what} has more than {} such layers", limits.layers));
             break;
         }
-        let Some(left) =
-            left_bytes.checked_sub(layer.size_bytes).filter(|_| layer.size_bytes <= limits.layer_bytes)
-        else {
-            let limit_bytes = limits.layer_bytes.min(left_bytes);
-            found.left_out.push(Error::TooLarge { what: name, limit_bytes }.to_string());
-            continue;
-        };
-        left_bytes = left;
-        match read_part(source, &what, layer) {
+        let name = format!("{what}: {}", layer.digest);
+        match fetch_layer(source, &what, layer, limits, &mut left_bytes) {
             Ok(part) => found.layers.push((name, part)),
             Err(error) if is_contents(&error) => found.left_out.push(error.to_string()),
             Err(error) => return Err(error),
         }
     }
     Ok(Some(found))
+}
+
+/// Fetches a layer, its size checked before anything is read. `left_bytes` is what all that follow may have.
+fn fetch_layer(
+    source: &dyn ImageSource,
+    what: &str,
+    layer: Descriptor,
+    limits: &Limits,
+    left_bytes: &mut u64,
+) -> Result<Part> {
+    let limit_bytes = limits.layer_bytes.min(*left_bytes);
+    if layer.size_bytes > limit_bytes {
+        return Err(Error::TooLarge { what: format!("{what}: {}", layer.digest), limit_bytes });
+    }
+    *left_bytes -= layer.size_bytes;
+    read_part(source, what, layer)
 }
 
 /// Fetches one artifact that is said to be about `subject`, with sizes checked before anything is read; `None` when

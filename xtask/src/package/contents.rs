@@ -198,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn what_explains_and_shows_what_happens_is_where_it_is_looked_for() -> Result<()> {
+        let paths: Vec<String> = of_contrib(SEALPACK)?.into_iter().map(|(path, _)| path).collect();
+        for path in [
+            "usr/lib/systemd/catalog/sealpack.catalog",
+            "usr/share/sealpack/prometheus/sealpack.rules.yml",
+            "usr/share/sealpack/grafana/sealpack.json",
+        ] {
+            assert!(paths.iter().any(|found| found == path), "{path} is not in {paths:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn the_settings_that_are_installed_say_nothing() -> Result<()> {
         let text = settings()?;
         assert!(text.lines().all(|line| line.is_empty() || line.starts_with('#')), "{text}");
