@@ -104,6 +104,9 @@ fn every_verb_prints_what_the_schema_says() -> Result<()> {
     registry.put_image("app", "1", &nothing);
     desk.prints("tags", &[&format!("{}/app", registry.host())])?;
     desk.prints("copy", &["oci:one:latest", "oci:copied:latest"])?;
+    let saved = desk.prints("save", &["one", "--from", "oci:one:latest", "-o", "one.tar"])?;
+    ensure!(saved["archived"][0]["manifest"] == pulled["manifest"], "{saved:#}");
+    desk.prints("load", &["one.tar"])?;
     desk.prints("doctor", &[])?;
     desk.prints("metrics", &[])?;
     let space = desk.prints("df", &[])?;

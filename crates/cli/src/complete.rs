@@ -19,7 +19,7 @@ const FOR_BASH: &str = include_str!("../completions/sealpack.bash");
 
 /// The arguments that take the name of an image of the store, by the verbs that have them: of the others some are names of
 /// new images, or of other things.
-const IMAGES: [(&str, &[&str]); 19] = [
+const IMAGES: [(&str, &[&str]); 20] = [
     ("inspect", &["image"]),
     ("convert", &["image"]),
     ("tag", &["image"]),
@@ -37,6 +37,7 @@ const IMAGES: [(&str, &[&str]); 19] = [
     ("diff", &["first", "second"]),
     ("pull", &["sources"]),
     ("copy", &["source"]),
+    ("save", &["images"]),
     ("policy check", &["image"]),
     ("policy new", &["image", "digests"]),
 ];

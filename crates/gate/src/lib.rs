@@ -17,6 +17,7 @@ pub mod publish;
 pub mod pull;
 pub mod remark;
 pub mod rollback;
+pub mod save;
 pub mod seal;
 pub mod seals;
 pub mod uki;

@@ -234,7 +234,7 @@ fn has(
 }
 
 /// The descriptor of the image's manifest.
-fn subject(store: &Store, record: &ImageRecord) -> Result<Descriptor, Error> {
+pub(crate) fn subject(store: &Store, record: &ImageRecord) -> Result<Descriptor, Error> {
     let bytes = store.blob(&record.manifest)?;
     let media_type = Document::sniff_media_type(&bytes).unwrap_or_default();
     let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -244,7 +244,7 @@ fn subject(store: &Store, record: &ImageRecord) -> Result<Descriptor, Error> {
 }
 
 /// The referrer that a seal travels as (docs/formats/seal.md).
-fn artifact(subject: Descriptor, seal: &Seal) -> Artifact {
+pub(crate) fn artifact(subject: Descriptor, seal: &Seal) -> Artifact {
     let statement = seal.statement();
     Artifact {
         artifact_type: ARTIFACT_TYPE.to_owned(),

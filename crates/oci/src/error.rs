@@ -76,6 +76,14 @@ pub enum Error {
         /// How much there is.
         free_bytes: u64,
     },
+    /// Something cannot be put into an archive whole.
+    #[error("{what} cannot be saved: {problem}")]
+    Unsaved {
+        /// The image or the archive.
+        what: String,
+        /// What is in the way.
+        problem: String,
+    },
     /// There is more of something than anybody needs.
     #[error("{what} has more than {limit} {of}")]
     TooMany {

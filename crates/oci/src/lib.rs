@@ -24,6 +24,7 @@ pub mod platform;
 pub mod pull;
 pub mod referrers;
 pub mod registry;
+mod room;
 pub mod source;
 pub mod target;
 mod text;

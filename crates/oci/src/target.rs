@@ -31,7 +31,7 @@ pub enum TargetError {
     Source(#[from] SourceError),
     /// An archive.
     #[error(
-        "{text:?} is an archive, which can be read but not written; a layout can be, for example `{suggestion}`"
+        "{text:?} is an archive, which is written whole and not added to; a layout can be, for example `{suggestion}`"
     )]
     Archive {
         /// The target.
@@ -120,7 +120,7 @@ mod tests {
         }
         for text in ["oci-archive:x.tar", "docker-archive:x.tar:a:1"] {
             let error = target(text).unwrap_err();
-            assert!(error.to_string().contains("can be read but not written"), "{error}");
+            assert!(error.to_string().contains("is written whole and not added to"), "{error}");
             assert!(error.to_string().ends_with("for example `oci:x`"), "{error}");
         }
         let digest = format!("oci:a@sha256:{}", "0".repeat(64));

@@ -15,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-pub(crate) const VERBS: [&str; 32] = [
+pub(crate) const VERBS: [&str; 34] = [
     "pull",
     "images",
     "inspect",
@@ -42,6 +42,8 @@ pub(crate) const VERBS: [&str; 32] = [
     "trust",
     "seal",
     "convert",
+    "save",
+    "load",
     "compat",
     "generate",
     "host",

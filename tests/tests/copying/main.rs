@@ -1,5 +1,6 @@
 //! Images and their seals on their way between registries and layouts, by `sealpack copy` and by other tools.
 
+mod archives;
 mod places;
 mod platforms;
 mod refusals;

@@ -31,11 +31,7 @@ fn targets_that_cannot_be_written_are_named() -> Result<()> {
     let registry = registry();
     let name = format!("{}/app:1", registry.host());
     for (target, words) in [
-        (
-            "oci-archive:x.tar",
-            "is an archive, which can be read but not written; a layout can be, for example `oci:x`",
-        ),
-        ("docker-archive:x.tar", "is an archive, which can be read but not written"),
+        ("docker-archive:x.tar:@1", "an image that is written gets a name with a tag, or none"),
         ("oci:x@sha256:00", "sha256 has 64 hexadecimal digits"),
         ("docker-daemon:x", "\"docker-daemon\" is not supported"),
         ("lower/Case", "must be in lower case"),

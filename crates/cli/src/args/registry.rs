@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::progress;
 
 /// Options of commands that ask registries.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RegistryArgs {
     /// Speak plain HTTP to the registry. A registry on a loopback address needs no leave.
     #[arg(long)]

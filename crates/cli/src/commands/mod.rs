@@ -17,6 +17,7 @@ mod host;
 mod images;
 mod inspect;
 mod key;
+mod load;
 mod ls;
 mod metrics;
 mod mount;
@@ -27,6 +28,7 @@ mod report;
 mod rm;
 mod rollback;
 mod run;
+mod save;
 mod seal;
 mod tag;
 mod tags;
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
     Copy(Box<copy::Copy>),
+    Save(Box<save::Save>),
+    Load(Box<load::Load>),
     Tag(tag::Tag),
     Tags(Box<tags::Tags>),
     History(history::History),
@@ -84,6 +88,8 @@ impl Command {
             Self::Inspect(command) => command.run(context),
             Self::Convert(command) => command.run(context),
             Self::Copy(command) => command.run(context),
+            Self::Save(command) => command.run(context),
+            Self::Load(command) => command.run(context),
             Self::Tag(command) => command.run(context),
             Self::Tags(command) => command.run(context),
             Self::History(command) => command.run(context),

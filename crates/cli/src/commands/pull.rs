@@ -57,17 +57,17 @@ pub(crate) struct Pull {
     /// The platform of an image that is there for several, as os/architecture[/variant]
     /// [default: this machine's].
     #[arg(long)]
-    platform: Option<Platform>,
+    pub(super) platform: Option<Platform>,
     /// How a new store names objects: sha256 or sha512 [default: sha256].
     #[arg(long, value_name = "ALGORITHM")]
     digest: Option<Algorithm>,
     /// How the image's contents are kept: as files, or in packs, one for each layer [default: in packs where it
     /// is sealed; else as most of its layers are kept already, as the image that has the name, as files].
     #[arg(long, value_name = "FORM")]
-    objects: Option<ObjectForm>,
+    pub(super) objects: Option<ObjectForm>,
     /// Pull an image even if the composefs digests in its annotations or labels are not its own.
     #[arg(long)]
-    no_composefs_check: bool,
+    pub(super) no_composefs_check: bool,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -99,6 +99,28 @@ impl Given {
 }
 
 impl Pull {
+    /// That of these sources, with nothing else said.
+    pub(super) fn of(
+        sources: Vec<Source>,
+        registry: RegistryArgs,
+        limits: LimitArgs,
+        gate: GateArgs,
+    ) -> Self {
+        let given = |source: Source| Given { text: source.to_string(), source };
+        Self {
+            sources: sources.into_iter().map(given).collect(),
+            list: None,
+            name: None,
+            platform: None,
+            digest: None,
+            objects: None,
+            no_composefs_check: false,
+            limits,
+            registry,
+            gate,
+        }
+    }
+
     pub(crate) fn run(mut self, context: &Context) -> CommandResult {
         self.add_list()?;
         context.output.when_interrupted(

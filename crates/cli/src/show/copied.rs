@@ -1,28 +1,27 @@
 //! What was copied from one place to another.
 
+use std::fmt::Display;
+
+use sealpack_oci::artifact::LeftOut;
 use sealpack_oci::copy::Copied;
-use sealpack_oci::target::Target;
 use serde_json::{Value, json};
 
 use crate::error::CommandResult;
 use crate::output::{Output, count, size};
 
 /// Shows what is in the target now.
-pub(crate) fn copied(output: Output, target: &Target, copied: &Copied) -> CommandResult {
+pub(crate) fn copied(output: Output, target: &impl Display, copied: &Copied) -> CommandResult {
     output.result(&json_of(target, copied), || text_of(target, copied))
 }
 
-fn json_of(target: &Target, copied: &Copied) -> Value {
+fn json_of(target: &impl Display, copied: &Copied) -> Value {
     json!({
         "target": target.to_string(),
         "digest": copied.root.digest,
         "media_type": copied.root.media_type,
         "manifests": copied.manifests,
         "referrers": copied.referrers,
-        "left_out": copied.left_out.iter().map(|left_out| json!({
-            "digest": left_out.digest,
-            "reason": left_out.problem,
-        })).collect::<Vec<_>>(),
+        "left_out": left_out(&copied.left_out),
         "fallback_tags": copied.fallback_tags,
         "blobs_known": copied.blobs.known,
         "blobs_mounted": copied.blobs.mounted,
@@ -31,7 +30,12 @@ fn json_of(target: &Target, copied: &Copied) -> Value {
     })
 }
 
-fn text_of(target: &Target, copied: &Copied) -> String {
+/// What does not come along, and why.
+pub(super) fn left_out(all: &[LeftOut]) -> Vec<Value> {
+    all.iter().map(|one| json!({ "digest": one.digest, "reason": one.problem })).collect()
+}
+
+fn text_of(target: &impl Display, copied: &Copied) -> String {
     let blobs = copied.blobs;
     let mut text = format!("{target}\n  digest          {}\n", copied.root.digest);
     text += &format!(

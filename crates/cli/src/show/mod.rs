@@ -27,6 +27,7 @@ pub(crate) mod pulled;
 pub(crate) mod records;
 pub(crate) mod refused;
 pub(crate) mod report;
+pub(crate) mod saved;
 pub(crate) mod seal;
 pub(crate) mod space;
 pub(crate) mod standing;

@@ -58,11 +58,11 @@ pub struct DockerArchive {
 
 /// An entry of manifest.json.
 #[derive(Deserialize)]
-struct SavedImage {
+pub(super) struct SavedImage {
     #[serde(rename = "Config", default, deserialize_with = "json::text")]
     config: Option<String>,
     #[serde(rename = "RepoTags", default, deserialize_with = "json::or_empty")]
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     #[serde(rename = "Layers", default, deserialize_with = "json::or_empty")]
     layers: Vec<String>,
 }
@@ -149,7 +149,7 @@ impl DockerArchive {
 }
 
 /// The images that `manifest.json` lists.
-fn read_listing(what: &str, listing: &[u8]) -> Result<Vec<SavedImage>> {
+pub(super) fn read_listing(what: &str, listing: &[u8]) -> Result<Vec<SavedImage>> {
     let malformed = |error: &dyn fmt::Display| Error::malformed(format!("{what}: manifest.json"), error);
     let images: Option<Vec<Option<SavedImage>>> =
         serde_json::from_slice(listing).map_err(|error| malformed(&error))?;

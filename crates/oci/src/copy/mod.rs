@@ -19,7 +19,8 @@ mod plan;
 
 pub use options::{CopyOptions, Platforms};
 
-use plan::{Plan, Planned};
+pub(crate) use plan::Plan;
+use plan::Planned;
 
 /// The most blobs that are copied at once.
 const BLOBS_AT_ONCE: usize = 4;

@@ -24,28 +24,30 @@ const MANIFESTS_MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A manifest or index to be written.
 #[derive(Debug)]
-pub(super) struct Planned {
-    pub(super) descriptor: Descriptor,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Planned {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Everything to be written, what is named before what names it.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// Manifests and indexes, the root last.
-    pub(super) images: Vec<Planned>,
+    pub(crate) images: Vec<Planned>,
     /// Referrers, after what they refer to.
-    pub(super) referrers: Vec<Planned>,
+    pub(crate) referrers: Vec<Planned>,
     /// Configs and layers, each once.
-    pub(super) blobs: Vec<Descriptor>,
-    pub(super) left_out: Vec<LeftOut>,
+    pub(crate) blobs: Vec<Descriptor>,
+    pub(crate) left_out: Vec<LeftOut>,
+    /// Why a layer is not among the blobs, if one is not.
+    absent: Option<String>,
     seen_blobs: BTreeSet<BlobDigest>,
     seen_manifests: BTreeSet<BlobDigest>,
     manifests_bytes: u64,
 }
 
 impl Plan {
-    pub(super) fn make(source: &dyn ImageSource, options: &CopyOptions) -> Result<Self> {
+    pub(crate) fn make(source: &dyn ImageSource, options: &CopyOptions) -> Result<Self> {
         let (root, bytes) = source.root()?;
         let what = source.description();
         let document = Document::parse(&what, Some(&root.media_type), &bytes)?;
@@ -64,6 +66,14 @@ impl Plan {
             plan.add_referrers(source)?;
         }
         Ok(plan)
+    }
+
+    /// That no layer is missing: what is carried where nothing can be added has to be whole.
+    pub(crate) fn check_whole(&self, source: &dyn ImageSource) -> Result<()> {
+        match &self.absent {
+            None => Ok(()),
+            Some(problem) => Err(Error::Unsaved { what: source.description(), problem: problem.clone() }),
+        }
     }
 
     /// Adds a manifest behind its blobs, or an index behind its manifests, each once.
@@ -116,6 +126,7 @@ impl Plan {
             }
             if matches!(blob.kind(), MediaKind::ForeignLayer(_)) && !has(source, &blob)? {
                 let problem = format!("the layer {} of {what} is kept outside of registries", blob.digest);
+                self.absent.get_or_insert_with(|| problem.clone());
                 self.left_out.push(LeftOut { digest: blob.digest, problem });
                 continue;
             }

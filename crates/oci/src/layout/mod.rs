@@ -6,4 +6,5 @@ mod target;
 pub use source::{ImageChoice, OciLayout};
 pub use target::LayoutTarget;
 
-pub(crate) use source::{ExactReader, LayoutIndex, open_regular};
+pub(crate) use source::{CONTAINERD_NAME, ExactReader, LayoutIndex, REF_NAME, choices, open_regular};
+pub(crate) use target::MARKER;

@@ -23,10 +23,11 @@ use crate::hash::BlobHasher;
 use crate::json;
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX_BYTES};
 use crate::media_type::OCI_INDEX;
+use crate::room;
 use crate::transport::{ImageTarget, Naming, Open, Pushed, check_manifest};
 
 const MARKER_NAME: &str = "oci-layout";
-const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_NAME: &str = "index.json";
 const BLOBS: &str = "blobs";
 /// How temporary files begin; those of a process that was killed are removed by the next one.
@@ -344,15 +345,11 @@ impl ImageTarget for LayoutTarget {
         // The directory is made when something is written to it.
         let mut there = self.path.ancestors().filter(|path| !path.as_os_str().is_empty());
         let place = there.find(|path| path.exists()).unwrap_or(Path::new("."));
-        let failed = |error: rustix::io::Errno| Error::file("look at", place, error.into());
-        let stat = rustix::fs::statvfs(place).map_err(failed)?;
-        // What is set aside for the superuser is there for the superuser.
-        let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
-        let free_bytes = blocks.saturating_mul(stat.f_frsize);
-        if stat.f_blocks == 0 || needed_bytes <= free_bytes {
-            return Ok(());
-        }
-        Err(Error::NoRoom { what: self.description(), needed_bytes, free_bytes })
+        let failed = |error: io::Error| Error::file("look at", place, error);
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let place = rustix::fs::open(place, flags, rustix::fs::Mode::empty())
+            .map_err(|error| failed(error.into()))?;
+        room::check(place, &self.description(), needed_bytes).map_err(|error| failed(error.into()))?
     }
 
     fn description(&self) -> String {

@@ -24,7 +24,7 @@ mod tests;
 /// The name of an image inside the layout.
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The full name that containerd and BuildKit write beside it.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+pub(crate) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Most bytes of manifests that refer to something, whose annotations are kept in memory.
 const REFERRERS_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest `oci-layout` file.
@@ -274,6 +274,28 @@ impl LayoutIndex {
             }
         }
     }
+}
+
+/// A choice for each image that the bytes of `index.json` list: by its name, the full one if it has such; by its digest where
+/// it has none; and one choice for what are the platforms of one image.
+pub(crate) fn choices(what: &str, index: &[u8]) -> Result<Vec<ImageChoice>> {
+    let name = format!("{what}: index.json");
+    let Document::Index(index) = Document::parse(&name, Some(OCI_INDEX), index)? else {
+        return Err(Error::malformed(name, "it is no index"));
+    };
+    let images: Vec<_> = index.manifests.iter().filter(|entry| !is_about_another(entry)).collect();
+    if images.len() > 1 && are_platforms(&images) {
+        return Ok(vec![ImageChoice::Only]);
+    }
+    let mut choices = Vec::new();
+    for entry in images {
+        let name = entry.annotations.get(CONTAINERD_NAME).or(entry.annotations.get(REF_NAME));
+        let choice = name.map_or(ImageChoice::Digest(entry.digest), |name| ImageChoice::Name(name.clone()));
+        if !choices.contains(&choice) {
+            choices.push(choice);
+        }
+    }
+    Ok(choices)
 }
 
 /// Checks the bytes of `oci-layout`.
