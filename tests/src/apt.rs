@@ -50,9 +50,12 @@ impl Archive {
         }
         let (list, config, stamp) = (dir.join("sources.list"), dir.join("apt.conf"), dir.join("updated"));
         let archive = Self { config };
+        let configuration = configuration(&dir, &list);
         let is_new = |stamp: &Path| -> Option<bool> {
             let age = fs::metadata(stamp).ok()?.modified().ok()?.elapsed().ok()?;
-            Some(age < LISTS_MAX_AGE && fs::read_to_string(&list).ok()? == sources)
+            // It names the directory, which may have been moved.
+            let is_the_same = fs::read_to_string(&archive.config).ok()? == configuration;
+            Some(age < LISTS_MAX_AGE && is_the_same && fs::read_to_string(&list).ok()? == sources)
         };
         let lock = fs::File::create(dir.join("lock"))?;
         lock.lock().with_context(|| format!("cannot lock {}/lock", dir.display()))?;
@@ -60,7 +63,7 @@ impl Archive {
             return Ok(archive);
         }
         fs::write(&list, sources)?;
-        fs::write(&archive.config, configuration(&dir, &list))?;
+        fs::write(&archive.config, &configuration)?;
         run(archive.command("apt-get").args(["update", "--quiet"]))?;
         fs::write(stamp, "")?;
         Ok(archive)

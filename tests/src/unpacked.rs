@@ -36,8 +36,14 @@ impl Unpacked<'_> {
         let lock = File::create(place.join(format!("{}.lock", self.name)))?;
         lock.lock().with_context(|| format!("cannot lock {}.lock", self.name))?;
         let home = place.join(self.name);
-        if home.is_dir() {
+        // Programs that were relinked know where they are, and the directory may have been moved.
+        let stamp = format!("1 {} {} {:?} {}", home.display(), self.suite, self.packages, self.relink);
+        let marker = place.join(format!("{}.stamp", self.name));
+        if home.is_dir() && fs::read_to_string(&marker).is_ok_and(|found| found == stamp) {
             return Ok(home);
+        }
+        if home.is_dir() {
+            fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
         }
         let temporary = tempfile::tempdir_in(&place)?;
         let root = temporary.path().join("root");
@@ -48,6 +54,7 @@ impl Unpacked<'_> {
             relink(&root, &home).with_context(|| format!("the programs of {} cannot run here", self.name))?;
         }
         fs::rename(&root, &home)?;
+        fs::write(marker, stamp)?;
         Ok(home)
     }
 }
