@@ -132,7 +132,7 @@ pub(crate) fn set_first_byte_of_command_line(byte: u8) -> Result<(), Errno> {
     // SAFETY: the text is not empty, so that its first byte is not the zero at its end. It lies in the memory that the
     // kernel copied the arguments to, which is writable, and nothing in this program holds a reference to it: the
     // standard library copies each argument when it is asked for.
-    unsafe { first.write(byte.cast_signed()) };
+    unsafe { first.cast::<u8>().write(byte) };
     Ok(())
 }
 

@@ -7,7 +7,9 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use sealpack_format::verity::{BLOCK_BYTES, LeafHash, hash_blocks_portably};
+#[cfg(any(target_arch = "x86_64", test))]
+use sealpack_format::verity::BLOCK_BYTES;
+use sealpack_format::verity::{LeafHash, hash_blocks_portably};
 
 /// The fastest [`LeafHash`] of this processor.
 #[must_use]
