@@ -157,9 +157,10 @@ fn measured(digest: &FsverityDigest) -> Measurement {
 }
 
 /// `EOPNOTSUPP`: the filesystem could have fs-verity and was made without. `ENOTTY`: it knows
-/// no such request, as overlayfs and tmpfs, or the kernel was built without fs-verity.
+/// no such request, as overlayfs and tmpfs, or the kernel was built without fs-verity. `ENOSYS`: whoever emulates another
+/// processor passes it on to no kernel (qemu-user, linux-user/syscall.c).
 fn is_unsupported(errno: Errno) -> bool {
-    errno == Errno::OPNOTSUPP || errno == Errno::NOTTY
+    matches!(errno, Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS)
 }
 
 #[cfg(test)]
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn what_a_filesystem_cannot_do_is_told_apart_from_what_failed() {
         let file = tempfile::tempfile().unwrap();
-        for errno in [Errno::OPNOTSUPP, Errno::NOTTY] {
+        for errno in [Errno::OPNOTSUPP, Errno::NOTTY, Errno::NOSYS] {
             let kernel = failing_with(errno);
             assert_eq!(kernel.enable_verity(&file, Algorithm::Sha256), Ok(Enabled::Unsupported));
             assert_eq!(kernel.measure_verity(&file), Ok(Measurement::Unsupported));
