@@ -3,6 +3,7 @@
 use crate::built::why_not;
 use anyhow::{Context, Result, ensure};
 use sealpack_tests::command::{attempt, find, run, stdout};
+use sealpack_tests::layout::architecture;
 use sealpack_tests::{files, images, program, skip};
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,7 +65,9 @@ fn on_64_bit_arm_the_same_image_becomes_the_same_bytes() -> Result<()> {
         let store = |on: &str| place.path().join(format!("{objects}-{on}"));
         for (mut sealpack, store) in [(here()?, store("here")), (there(), store("there"))] {
             let pull = ["pull", "--quiet", "--objects", objects, &image.source(), "--name", "tools"];
-            run(sealpack.arg("--store").arg(store).args(pull))?;
+            // The image is this machine's.
+            let platform = format!("linux/{}", architecture());
+            run(sealpack.arg("--store").arg(store).args(pull).args(["--platform", &platform]))?;
         }
         let (one, other) = (content(&store("here"))?, content(&store("there"))?);
         ensure!(one.len() > 2 && one == other, "{:?}\n{:?}", one.keys(), other.keys());
